@@ -1,0 +1,1 @@
+"""Tallygate: an aggregating gateway for merchant crypto balances."""

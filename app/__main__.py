@@ -1,0 +1,57 @@
+"""The command line."""
+
+import argparse
+import sys
+from importlib.metadata import version
+
+from app.commands import check, demo, key, serve
+from app.errors import StartError
+
+
+def main() -> int:
+    """Run a command and give the exit status: 0 well, 1 a check found something wrong, 2 it cannot start."""
+    arguments = _parser().parse_args()
+    try:
+        return _run(arguments)
+    except StartError as error:
+        print(f"tallygate: {error.detail}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "serve":
+            serve.serve()
+        case "demo":
+            demo.demo(arguments.port, arguments.upstream_port)
+        case "check":
+            return 0 if check.check() else 1
+        case "key":
+            print(key.make_client(arguments.client, arguments.merchants, portfolio=arguments.portfolio))  # noqa: T201
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tallygate", description="A gateway to merchants' crypto balances.")
+    parser.add_argument("--version", action="version", version=version("tallygate"))
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve, as the environment says")
+    demo = commands.add_parser("demo", help="serve made-up balances, with everything that it takes")
+    demo.add_argument("--port", type=int, default=8080)
+    demo.add_argument("--upstream-port", type=int, default=8090)
+    commands.add_parser("check", help="check settings, callers, Redis, upstream and token")
+    new = (
+        commands.add_parser("key", help="keys of clients")
+        .add_subparsers(dest="action", required=True)
+        .add_parser("new")
+    )
+    new.add_argument("--client", required=True, help="the name of the program that gets the key")
+    new.add_argument("--merchants", required=True, help="`all`, or the ids that it may read, separated by commas")
+    new.add_argument("--portfolio", action="store_true", help="it may read all merchants together")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The face: routes, response structs, the problem table, conditional answers."""

@@ -1,0 +1,56 @@
+"""Balance answers: the body, how old it is, where it came from, and whether the caller has it already."""
+
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from app.api.problems import kind_of
+from app.api.replies import Reply
+from app.api.views import UpstreamEnvelope, View
+from app.cache.cache import Served, Source
+from app.cache.freshness import Policy, age_ms, lifetime_seconds
+
+VARY: Final = "Authorization, X-BH-TOKEN"
+
+
+def render_answer(view: View, served: Served, policy: Policy, now: int, if_none_match: str) -> Reply:
+    """Render a view, or, if the caller names its entity tag, a 304 (RFC 9110, 13.1.2). `now` is Unix milliseconds."""
+    etag = tag_content(view)
+    headers = [
+        ("ETag", etag),
+        ("Age", str(age_ms(served.entry, now) // 1000)),
+        ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
+        ("Cache-Status", _cache_status(served, lifetime_seconds(served.entry, now, policy))),
+        ("Vary", VARY),
+    ]
+    if matches(if_none_match, etag):
+        return Reply(304, headers, b"")
+    return Reply(200, [("Content-Type", "application/json"), *headers], msgspec.json.encode(view))
+
+
+def tag_content(view: View) -> str:
+    """Make the weak entity tag of what a view says, whenever it was said: an unchanged balance keeps its tag."""
+    timeless = view if isinstance(view, UpstreamEnvelope) else msgspec.structs.replace(view, as_of=UNSET)
+    return f'W/"{blake2b(msgspec.json.encode(timeless), digest_size=12).hexdigest()}"'
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """Compare weakly with a list of entity tags (RFC 9110, 8.8.3.2). Our tags contain no comma."""
+    opaque = etag.removeprefix("W/")
+    named = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+    return any(tag in {opaque, "*"} for tag in named)
+
+
+def _cache_status(served: Served, ttl_seconds: int) -> str:
+    """Tell how the cache was used (RFC 9211): a stale stand-in names the problem that it stands in for."""
+    if served.instead_of is not None:
+        return f"tallygate; fwd=stale; ttl={ttl_seconds}; detail={kind_of(served.instead_of).name}"
+    match served.source:
+        case Source.MEMORY | Source.REDIS:
+            return f"tallygate; hit; ttl={ttl_seconds}; detail={served.source}"
+        case Source.FETCHED:
+            return f"tallygate; fwd=miss; stored; ttl={ttl_seconds}"
+        case Source.COLLAPSED:
+            return f"tallygate; fwd=miss; collapsed; stored; ttl={ttl_seconds}"

@@ -1,0 +1,63 @@
+"""What a request accepts: its Cache-Control header, read strictly (RFC 9111, 5.2.1)."""
+
+import re
+from typing import Final
+
+from app.cache.freshness import ANY_STALENESS_MS, Terms
+from app.errors import InvalidRequest
+
+_WITH_SECONDS: Final = frozenset({"max-age", "max-stale", "min-fresh"})
+_WITHOUT_VALUE: Final = frozenset({"no-cache", "only-if-cached"})
+
+_DIRECTIVE: Final = re.compile(
+    r'[\s,]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*)))?\s*(?:,|\Z)'
+)
+
+
+def read_terms(cache_control: str, came_at: int, fresh_ms: int) -> Terms:
+    """Read the header of a request that came at `came_at` (Unix milliseconds) where answers are fresh for `fresh_ms`.
+
+    Unknown directives are passed over, as the RFC wants. A known one that cannot be read, comes twice, or can never be
+    met raises `InvalidRequest`: to guess would be to serve an older answer than the caller accepts.
+    """
+    found = _split(cache_control)
+    min_fresh_ms = _milliseconds(found, "min-fresh")
+    if min_fresh_ms is not None and min_fresh_ms > fresh_ms:
+        raise InvalidRequest(
+            f"Cache-Control: min-fresh can never be met above {fresh_ms // 1000}: no answer is fresh longer."
+        )
+    return Terms(
+        came_at=came_at,
+        max_age_ms=_milliseconds(found, "max-age"),
+        max_stale_ms=ANY_STALENESS_MS if found.get("max-stale", "") is None else _milliseconds(found, "max-stale"),
+        min_fresh_ms=min_fresh_ms,
+        no_cache="no-cache" in found,
+        only_if_cached="only-if-cached" in found,
+    )
+
+
+def _split(header: str) -> dict[str, str | None]:
+    """Give the known directives with their values."""
+    found: dict[str, str | None] = {}
+    position = 0
+    header = header.rstrip(", \t")
+    while position < len(header):
+        match = _DIRECTIVE.match(header, position)
+        if match is None:
+            raise InvalidRequest("Cache-Control: cannot be read.")
+        name, value = match[1].lower(), match[2] if match[2] is not None else match[3]
+        if name in found:
+            raise InvalidRequest(f"Cache-Control: {name} comes twice.")
+        if name in _WITH_SECONDS or name in _WITHOUT_VALUE:
+            found[name] = value
+        position = match.end()
+    return found
+
+
+def _milliseconds(found: dict[str, str | None], name: str) -> int | None:
+    if name not in found:
+        return None
+    value = found[name]
+    if value is None or not (value.isascii() and value.isdigit()):
+        raise InvalidRequest(f"Cache-Control: {name} wants a number of seconds.")
+    return min(int(value[:10]) * 1000, ANY_STALENESS_MS)

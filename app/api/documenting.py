@@ -1,0 +1,110 @@
+"""What the OpenAPI document says about every balance answer: its headers, its errors, how to send a key."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final
+
+from litestar import Request, Router
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import PathParameter, QueryParameter
+
+from app.api.parameters import ASSETS_PATTERN, MERCHANT_ID_PATTERN
+from app.api.problems import MEDIA_TYPE, PROBLEMS, Problem
+from app.api.views import UpstreamEnvelope
+
+MerchantIdText = Annotated[
+    str,
+    PathParameter(description="1 to 19 digits.", schema_extra={"pattern": MERCHANT_ID_PATTERN, "examples": ["12345"]}),
+]
+AssetIdText = Annotated[str, PathParameter(description="The asset, as the upstream names it.")]
+AssetsText = Annotated[
+    str | None,
+    QueryParameter(
+        name="assets",
+        description="Only these assets: ids, separated by commas.",
+        schema_extra={"pattern": ASSETS_PATTERN, "examples": ["USDT,BTC"]},
+    ),
+]
+FlagText = Annotated[
+    str | None,
+    QueryParameter(
+        name="nonzero", description="`true`: only assets that are held.", schema_extra={"enum": ["true", "false"]}
+    ),
+]
+AccountIdText = Annotated[
+    str,
+    QueryParameter(
+        name="merchantId",
+        description="1 to 19 digits, or 0 for all merchants together.",
+        schema_extra={"pattern": MERCHANT_ID_PATTERN.replace("^", "^0$|^", 1), "examples": ["12345"]},
+    ),
+]
+
+_ABOUT: Final = """\
+Merchants' crypto balances: exact, fresh, honest about what is stale or missing. Amounts are decimal strings. Every \
+balance answer tells its age in seconds (Age), where it came from (Cache-Status; a negative ttl means stale), and the \
+tag under which If-None-Match finds it unchanged (ETag, over the content without asOf). Cache-Control in a request says \
+how old an answer may be: max-age, max-stale, min-fresh, no-cache, only-if-cached."""
+
+SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
+
+
+def document_answers(view: type, *, described: str, not_found: bool) -> Mapping[int, ResponseSpec]:
+    """List the answers of a balance path: the view, a 304, and every problem that it can give, by status."""
+    statuses = {kind.status for kind in PROBLEMS.values()} - (set() if not_found else {404}) - {405}
+    return {
+        200: ResponseSpec(view, generate_examples=False, description=described),
+        304: ResponseSpec(None, generate_examples=False, description="What If-None-Match names is still so."),
+        **_document_problems(statuses, UpstreamEnvelope if view is UpstreamEnvelope else Problem),
+    }
+
+
+def document_service(view: type, *, described: str) -> Mapping[int, ResponseSpec]:
+    """List the answers of a path about the service itself."""
+    return {200: ResponseSpec(view, generate_examples=False, description=described)} | _document_problems(
+        {400, 414, 431, 500}, Problem
+    )
+
+
+def _document_problems(statuses: Iterable[int], error: type) -> dict[int, ResponseSpec]:
+    media_type = MEDIA_TYPE if error is Problem else "application/json"
+    return {
+        status: ResponseSpec(error, generate_examples=False, media_type=media_type, description=_titles(status))
+        for status in sorted(statuses)
+    }
+
+
+def _titles(status: int) -> str:
+    return "; ".join(dict.fromkeys(kind.title for kind in PROBLEMS.values() if kind.status == status)) + "."
+
+
+class _NoPages(OpenAPIRenderPlugin):
+    """Take away the paths that Litestar adds for a document: ours are in `service.py`, and load nothing from elsewhere."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Render nothing: no path leads here."""
+        raise NotImplementedError
+
+    def receive_router(self, router: Router) -> None:
+        """Leave the router without routes."""
+        router.routes.clear()
+
+
+def openapi_config(version: str) -> OpenAPIConfig:
+    """Describe the service."""
+    return OpenAPIConfig(
+        title="Tallygate",
+        version=version,
+        description=_ABOUT,
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", description="Your Tallygate key."),
+                "token": SecurityScheme(
+                    type="apiKey", name="X-BH-TOKEN", security_scheme_in="header", description="The same key."
+                ),
+            }
+        ),
+        render_plugins=[_NoPages(path="/")],
+    )

@@ -1,0 +1,89 @@
+"""The edge: what holds for every request whatever it asks, around the whole application."""
+
+import re
+from typing import Final
+from uuid import uuid4
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from app.api.problems import render_problem
+from app.api.replies import Reply
+from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
+
+MAX_URI_BYTES: Final = 8 * 1024
+MAX_HEADER_BYTES: Final = 16 * 1024
+REQUEST_ID: Final = "X-Request-Id"
+
+_ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
+
+
+class Edge:
+    """Give each request its id, refuse what is too large, and answer HEAD as GET without a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app: Final = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Speak ASGI."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        is_head = scope["method"] == "HEAD"
+        state = {**scope.get("state", {}), "request_id": request_id}
+        finish = _finisher(send, request_id, bodiless=is_head)
+        with bound_contextvars(request_id=request_id):
+            if refusal := _refuse(scope):
+                await send_reply(render_problem(refusal, scope["path"], request_id), finish)
+            else:
+                inner: HTTPScope = {**scope, "state": state, "method": "GET" if is_head else scope["method"]}
+                await self._app(inner, receive, finish)
+
+
+async def send_reply(reply: Reply, send: Send) -> None:
+    """Send a finished answer."""
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _request_id(scope: HTTPScope) -> str:
+    """Take over the caller's request id if it is one that can be logged, else make one."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given.decode() if _ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+
+
+def _refuse(scope: HTTPScope) -> TallygateError | None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URI_BYTES:
+        return UriTooLong(f"Path and query together may have {MAX_URI_BYTES} bytes.")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        return HeadersTooLarge(f"The headers together may have {MAX_HEADER_BYTES} bytes.")
+    if "//" in scope["path"] or (scope["path"].endswith("/") and scope["path"] != "/"):
+        return UnknownPath("Nothing is served at this path.")
+    if scope["method"] in {"GET", "HEAD"} and any(_announces_body(*header) for header in scope["headers"]):
+        return InvalidRequest("A GET or HEAD request takes no body.")
+    return None
+
+
+def _announces_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+
+
+def _finisher(send: Send, request_id: str, *, bodiless: bool) -> Send:
+    async def finish(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
+            message["headers"] = [*headers, (REQUEST_ID.lower().encode(), request_id.encode())]
+        elif message["type"] == "http.response.body" and bodiless:
+            message["body"] = b""
+        await send(message)
+
+    return finish
+
+
+def _with_head(allow: bytes) -> bytes:
+    """Say that HEAD goes wherever GET does."""
+    return allow.replace(b"GET", b"GET, HEAD")

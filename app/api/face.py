@@ -1,0 +1,76 @@
+"""The face, put together: Litestar with our routes and errors, behind the edge."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+from litestar import Litestar, Response
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
+
+from app.access.callers import Callers
+from app.api.asking import AnyRequest, Asking, as_response
+from app.api.documenting import openapi_config
+from app.api.edge import Edge
+from app.api.guards import Doorkeeper
+from app.api.problems import render_problem
+from app.api.routes import balance_routes
+from app.api.service import Look, service_routes
+from app.cache.freshness import Policy
+from app.desk import Desk
+from app.errors import InternalError, InvalidRequest, MethodNotAllowed, TallygateError, UnknownPath
+
+log = structlog.get_logger()
+
+
+def build_face(
+    *,
+    desk: Desk,
+    callers: Callers,
+    policy: Policy,
+    look: Look,
+    version: str,
+    now_ms: Callable[[], int],
+    lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
+) -> Edge:
+    """Build the ASGI application. `now_ms` is Unix time in milliseconds."""
+
+    def make_asking(request: AnyRequest) -> Asking:
+        return Asking(request, policy, now_ms)
+
+    dependencies = {
+        "asking": Provide(make_asking, sync_to_thread=False),
+        "desk": Provide(lambda: desk, sync_to_thread=False),
+    }
+    return Edge(
+        Litestar(
+            route_handlers=[balance_routes(Doorkeeper(callers), dependencies), service_routes(look)],
+            exception_handlers={Exception: answer_error},
+            openapi_config=openapi_config(version),
+            lifespan=list(lifespan),
+            logging_config=None,
+        )
+    )
+
+
+def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Answer any error of any kind as a problem; one that nobody foresaw is logged with its trace, and no more said."""
+    return as_response(render_problem(_classify(error), request.scope["path"], request.scope["state"]["request_id"]))
+
+
+def _classify(error: Exception) -> TallygateError:
+    match error:
+        case TallygateError():
+            return error
+        case NotFoundException():
+            return UnknownPath("Nothing is served at this path.")
+        case MethodNotAllowedException(headers=headers):
+            allow = (headers or {}).get("allow", "GET, OPTIONS")
+            return MethodNotAllowed("The path does not take this method.", allow=allow)
+        case ValidationException(extra=list(faults)):
+            return InvalidRequest("; ".join(f"{fault['key']}: {fault['message']}" for fault in faults))
+        case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
+            return InvalidRequest("The request cannot be read.")
+        case _:
+            log.error("request.crashed", exc_info=error)
+            return InternalError("Something went wrong here.")

@@ -1,0 +1,60 @@
+"""Parameters, read strictly: what is unknown, doubled or not as documented is refused, never guessed at."""
+
+import re
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import parse_qsl
+
+from app.balances.snapshots import AGGREGATE, Key
+from app.errors import InvalidRequest
+
+MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
+ASSETS_PATTERN: Final = "^[^,]{1,64}(,[^,]{1,64}){0,99}$"
+
+_MERCHANT_ID: Final = re.compile(MERCHANT_ID_PATTERN)
+_ASSETS: Final = re.compile(ASSETS_PATTERN)
+
+
+def check_query(query: bytes, known: Collection[str]) -> None:
+    """Raise `InvalidRequest` if a query has a parameter that is not known or comes twice, or is not UTF-8."""
+    try:
+        names = [name for name, _ in parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")]
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query is not percent-encoded UTF-8.") from None
+    for name in names:
+        if name not in known:
+            raise InvalidRequest(f"There is no parameter {name[:64]!r} here.")
+    if len(set(names)) < len(names):
+        raise InvalidRequest("A parameter comes twice.")
+
+
+def read_merchant_id(text: str) -> Key:
+    """Read a merchant id: 1 to 19 ASCII digits without sign, space or leading zero. Raises `InvalidRequest`."""
+    if not _MERCHANT_ID.fullmatch(text):
+        raise InvalidRequest("merchantId wants 1 to 19 digits without sign, space or leading zero.")
+    return Key(text)
+
+
+def read_account_id(text: str) -> Key:
+    """Read a merchant id as the upstream's own endpoint takes it, `0` for all together. Raises `InvalidRequest`."""
+    return AGGREGATE if text == AGGREGATE else read_merchant_id(text)
+
+
+def read_assets(text: str | None) -> frozenset[str] | None:
+    """Read a list of asset ids, None if there is no such parameter. Raises `InvalidRequest`."""
+    if text is None:
+        return None
+    if not _ASSETS.fullmatch(text):
+        raise InvalidRequest("assets wants 1 to 100 asset ids of 1 to 64 characters, separated by commas.")
+    return frozenset(text.split(","))
+
+
+def read_flag(name: str, text: str | None) -> bool:
+    """Read `true` or `false`, false if there is no such parameter. Raises `InvalidRequest`."""
+    match text:
+        case "true":
+            return True
+        case "false" | None:
+            return False
+        case _:
+            raise InvalidRequest(f"{name} wants true or false.")

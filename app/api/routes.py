@@ -1,0 +1,114 @@
+"""The paths that give balances."""
+
+from typing import Final
+
+from litestar import Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.types import Guard
+
+from app.api.asking import Asking
+from app.api.documenting import (
+    SECURITY,
+    AccountIdText,
+    AssetIdText,
+    AssetsText,
+    FlagText,
+    MerchantIdText,
+    document_answers,
+)
+from app.api.guards import check_parameters
+from app.api.parameters import read_account_id, read_assets, read_flag, read_merchant_id
+from app.api.views import AccountView, AssetView, Keep, UpstreamEnvelope
+from app.balances.snapshots import AGGREGATE
+from app.desk import Desk
+
+
+@get(
+    "/v1/merchants/{merchantId:str}/balances",
+    query=("assets", "nonzero"),
+    summary="A merchant's balances",
+    responses=document_answers(AccountView, described="The balances.", not_found=True),
+)
+async def read_merchant(
+    merchantId: MerchantIdText,  # noqa: N803  # the name that callers see
+    asking: NamedDependency[Asking],
+    desk: NamedDependency[Desk],
+    assets: AssetsText = None,
+    nonzero: FlagText = None,
+) -> Response[bytes]:
+    """Give a merchant's balances, all of its assets or some."""
+    key = asking.authorise(read_merchant_id(merchantId))
+    keep = _read_filter(assets, nonzero)
+    told = await desk.tell_account(key, asking.question())
+    return asking.reply(AccountView.of(told.snapshot, keep), told)
+
+
+@get(
+    "/v1/merchants/{merchantId:str}/balances/{assetId:str}",
+    summary="One asset of a merchant",
+    responses=document_answers(AssetView, described="The asset's row.", not_found=True),
+)
+async def read_asset(
+    merchantId: MerchantIdText,  # noqa: N803
+    assetId: AssetIdText,  # noqa: N803
+    asking: NamedDependency[Asking],
+    desk: NamedDependency[Desk],
+) -> Response[bytes]:
+    """Give one row of a merchant's balances. An asset that is not listed is a 404, which is not the same as zero."""
+    key = asking.authorise(read_merchant_id(merchantId))
+    row, told = await desk.tell_asset(key, assetId, asking.question())
+    return asking.reply(AssetView.of(told.snapshot, row), told)
+
+
+@get(
+    "/v1/portfolio",
+    query=("assets", "nonzero"),
+    summary="All merchants together",
+    responses=document_answers(
+        AccountView, described="The balances, as the upstream aggregates them.", not_found=False
+    ),
+)
+async def read_portfolio(
+    asking: NamedDependency[Asking], desk: NamedDependency[Desk], assets: AssetsText = None, nonzero: FlagText = None
+) -> Response[bytes]:
+    """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
+    asking.authorise(AGGREGATE)
+    keep = _read_filter(assets, nonzero)
+    told = await desk.tell_portfolio(asking.question())
+    return asking.reply(AccountView.of(told.snapshot, keep), told)
+
+
+@get(
+    "/v2/assets/account/assets",
+    query=("merchantId",),
+    summary="Balances in the upstream's own shape",
+    responses=document_answers(UpstreamEnvelope, described="The balances.", not_found=True),
+)
+async def read_as_upstream(
+    account_id: AccountIdText, asking: NamedDependency[Asking], desk: NamedDependency[Desk]
+) -> Response[bytes]:
+    """Give balances as the upstream does, to programs that were written for it."""
+    key = asking.authorise(read_account_id(account_id))
+    told = await desk.tell_account(key, asking.question())
+    return asking.reply(UpstreamEnvelope.of(told.snapshot), told)
+
+
+BALANCES: Final = (read_merchant, read_asset, read_portfolio, read_as_upstream)
+
+
+def balance_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> Router:
+    """Put the balance paths behind the doorkeeper."""
+    return Router(
+        "/",
+        route_handlers=BALANCES,
+        guards=[doorkeeper, check_parameters],
+        dependencies=dependencies,
+        security=SECURITY,
+        tags=["Balances"],
+    )
+
+
+def _read_filter(assets: str | None, nonzero: str | None) -> Keep:
+    wanted = read_assets(assets)
+    hide_zero = read_flag("nonzero", nonzero)
+    return lambda row: (wanted is None or row.asset_id in wanted) and not (hide_zero and row.is_zero)

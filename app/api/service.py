@@ -1,0 +1,112 @@
+"""The paths about the service itself: health, the OpenAPI document, pages for people. They need no key."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
+
+from litestar import MediaType, Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+from msgspec import Struct, json
+
+from app.api import pages
+from app.api.asking import AnyRequest
+from app.api.documenting import document_service
+from app.api.guards import check_parameters
+from app.api.problems import PROBLEMS
+from app.errors import UnknownPath
+from app.upstream.client import TokenState
+
+
+class Alive(Struct, frozen=True):
+    """The service's loop turns."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(Struct, frozen=True, rename="camel"):
+    """Whether requests should be sent here, and what it depends on. Redis away is no reason not to."""
+
+    status: Literal["ready", "not ready"]
+    callers: int
+    token: TokenState
+    redis: Literal["available", "unavailable"]
+
+
+Look = Callable[[], Awaitable[Readiness]]
+"""Looks at how the service is."""
+
+
+@get(
+    "/health/live",
+    summary="Is it alive?",
+    responses=document_service(Alive, described="It is."),
+    sync_to_thread=False,
+)
+def tell_life() -> Alive:
+    """Answer, which is what it takes to be alive."""
+    return Alive()
+
+
+@get(
+    "/health/ready",
+    summary="May it be sent requests?",
+    responses={
+        **document_service(Readiness, described="It may."),
+        503: ResponseSpec(Readiness, generate_examples=False, description="It may not."),
+    },
+)
+async def tell_readiness(look: NamedDependency[Look]) -> Response[Readiness]:
+    """Tell whether requests can be answered, with 503 if not."""
+    readiness = await look()
+    return Response(readiness, status_code=200 if readiness.status == "ready" else 503)
+
+
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+def show_document(request: AnyRequest) -> Response[bytes]:
+    """Give the OpenAPI document."""
+    return Response(json.encode(request.app.openapi_schema.to_schema()), media_type=MediaType.JSON)
+
+
+@get("/docs", include_in_schema=False, sync_to_thread=False)
+def show_docs(request: AnyRequest) -> Response[str]:
+    """Give the OpenAPI document as a page."""
+    return _html(pages.render_docs(request.app.openapi_schema.to_schema()))
+
+
+@get("/problems", include_in_schema=False, sync_to_thread=False)
+def list_problems() -> Response[str]:
+    """Give a page that lists the kinds of problems."""
+    return _html(pages.render_problem_index(PROBLEMS.values()))
+
+
+@get("/problems/{name:str}", include_in_schema=False, sync_to_thread=False)
+def explain_problem(name: FromPath[str]) -> Response[str]:
+    """Give the page of a kind of problem."""
+    for kind in PROBLEMS.values():
+        if kind.name == name:
+            return _html(pages.render_problem_kind(kind))
+    raise UnknownPath("There is no such kind of problem.")
+
+
+SERVICE: Final = (tell_life, tell_readiness, show_document, show_docs, list_problems, explain_problem)
+
+
+def service_routes(look: Look) -> Router:
+    """Put the service's own paths together."""
+    return Router(
+        "/",
+        route_handlers=SERVICE,
+        guards=[check_parameters],
+        dependencies={"look": Provide(lambda: look, sync_to_thread=False)},
+        tags=["Service"],
+    )
+
+
+def _html(page: str) -> Response[str]:
+    headers = {
+        "Content-Security-Policy": pages.CONTENT_SECURITY_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Response(page, media_type=MediaType.HTML, headers=headers)

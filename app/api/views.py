@@ -1,0 +1,111 @@
+"""What callers see: the bodies of successful answers. JSON in camelCase, amounts as strings, times in RFC 3339."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.balances.amounts import CanonicalAmount
+from app.balances.snapshots import Anomaly, Row, Snapshot
+
+MerchantId = Annotated[int, Meta(ge=0, description="The merchant, as the upstream numbers it; 0 for all together.")]
+Time = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-11-23T10:00:00.123Z"])]
+
+Keep = Callable[[Row], bool]
+"""Which rows a caller wants to see."""
+
+
+class AccountView(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The balances of a merchant, or of all together, at one point in time."""
+
+    merchant_id: MerchantId
+    can_deposit: bool
+    as_of: Time | UnsetType
+    balances: tuple[Row, ...]
+    anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, keep: Keep) -> Self:
+        """Show a snapshot, and of its rows and their anomalies those to keep."""
+        rows = tuple(filter(keep, snapshot.balances))
+        shown = {row.asset_id for row in rows}
+        anomalies = tuple(anomaly for anomaly in snapshot.anomalies if anomaly.asset_id in shown)
+        return cls(
+            merchant_id=int(snapshot.key),
+            can_deposit=snapshot.can_deposit,
+            as_of=format_time(snapshot.as_of),
+            balances=rows,
+            anomalies=anomalies or UNSET,
+        )
+
+
+class AssetView(Struct, frozen=True, rename="camel"):
+    """One asset of an account at one point in time."""
+
+    merchant_id: MerchantId
+    as_of: Time | UnsetType
+    asset_id: str
+    asset: str
+    asset_name: str
+    total: CanonicalAmount
+    free: CanonicalAmount
+    locked: CanonicalAmount
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, row: Row) -> Self:
+        """Show one row of a snapshot."""
+        return cls(
+            merchant_id=int(snapshot.key),
+            as_of=format_time(snapshot.as_of),
+            asset_id=row.asset_id,
+            asset=row.asset,
+            asset_name=row.asset_name,
+            total=row.total,
+            free=row.free,
+            locked=row.locked,
+        )
+
+
+class UpstreamRow(Struct, frozen=True, rename="camel"):
+    """A row in the upstream's own shape."""
+
+    asset: str
+    asset_id: str
+    asset_name: str
+    total: CanonicalAmount
+    free: CanonicalAmount
+    locked: CanonicalAmount
+
+
+class UpstreamAccount(Struct, frozen=True, rename="camel"):
+    """The `data` of the upstream's own shape."""
+
+    can_deposit: bool
+    balances: tuple[UpstreamRow, ...]
+
+
+class UpstreamEnvelope(Struct, frozen=True):
+    """The upstream's own answer shape, for programs written for it; `code` is 200 for success, anything else an error."""
+
+    code: int
+    msg: str
+    data: UpstreamAccount | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Self:
+        """Show a snapshot as the upstream would."""
+        rows = tuple(
+            UpstreamRow(row.asset, row.asset_id, row.asset_name, row.total, row.free, row.locked)
+            for row in snapshot.balances
+        )
+        return cls(200, "SUCCESS", UpstreamAccount(snapshot.can_deposit, rows))
+
+
+View = AccountView | AssetView | UpstreamEnvelope
+
+
+def format_time(unix_ms: int) -> str:
+    """Write Unix milliseconds as RFC 3339 in UTC."""
+    seconds, milliseconds = divmod(unix_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"

@@ -1,0 +1,1 @@
+"""The domain, pure: amounts, snapshots, normalising."""

@@ -1,0 +1,71 @@
+"""Exact amounts: read strictly, added exactly, written in one way.
+
+An amount is kept as its canonical text: plain decimal, no exponent, no trailing zeros, `0` for zero. So equal amounts
+are equal text in memory, in Redis and on the wire, and arithmetic alone goes through `Decimal`.
+"""
+
+import re
+from collections.abc import Iterable
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from typing import Annotated, Final, NewType
+
+from msgspec import Meta
+
+Amount = NewType("Amount", str)
+
+ZERO: Final = Amount("0")
+
+MAX_DIGITS: Final = 60
+MAX_EXPONENT: Final = 30
+
+CanonicalAmount = Annotated[
+    Amount,
+    Meta(pattern=r"^(?:0|-?(?:[1-9][0-9]*|(?:0|[1-9][0-9]*)\.[0-9]*[1-9]))$(?!\n)", examples=["1000", "0.00000001"]),
+]
+"""An `Amount` that msgspec checks when it decodes, for text that comes back from a store."""
+
+# The number grammar of JSON (RFC 8259, section 6). Nothing that fits the limits above is longer, nor its exponent.
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
+_MAX_CHARACTERS: Final = 2 * MAX_DIGITS
+
+# Wide enough for sums over 10^100 amounts of any size allowed; what would be rounded raises instead.
+_EXACT: Final = Context(prec=220, traps=[Inexact, InvalidOperation, Overflow])
+
+
+def parse_amount(value: str | int) -> Amount:
+    """Read an amount as the upstream may send it and give its canonical text.
+
+    Takes a number in JSON's grammar as text, or an integer: at most 60 significant digits, the last of them at a power
+    of ten within ±30. Raises `ValueError` for anything else: nothing is trimmed, guessed or rounded.
+    """
+    text = str(value)
+    if len(text) > _MAX_CHARACTERS or not _NUMBER.fullmatch(text):
+        raise ValueError("not a plain decimal number")
+    number = Decimal(text)
+    _, digits, exponent = number.as_tuple()
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"more than {MAX_DIGITS} digits")
+    if not isinstance(exponent, int) or abs(exponent) > MAX_EXPONENT:
+        raise ValueError(f"a power of ten beyond {MAX_EXPONENT}")
+    return format_amount(number)
+
+
+def format_amount(number: Decimal) -> Amount:
+    """Write a finite number as plain decimal text: equal numbers give equal text."""
+    if not number:
+        return ZERO
+    text = f"{number:f}"
+    return Amount(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def add_amounts(amounts: Iterable[Amount]) -> Amount:
+    """Add up exactly; the sum of none is zero. Raises `decimal.Inexact` rather than round."""
+    total = Decimal(0)
+    for amount in amounts:
+        total = _EXACT.add(total, Decimal(amount))
+    return format_amount(total)
+
+
+def is_negative(amount: Amount) -> bool:
+    """Tell whether an amount lies below zero."""
+    return amount.startswith("-")

@@ -1,0 +1,78 @@
+"""Snapshots: what one answer of the upstream said, and when it arrived."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Final, NewType
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.balances.amounts import ZERO, CanonicalAmount
+
+Key = NewType("Key", str)
+"""Whose balances: a merchant id in digits, or `AGGREGATE`."""
+
+AGGREGATE: Final = Key("0")
+"""The upstream's own name for all merchants together (`merchantId=0`)."""
+
+AssetId = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class AnomalyKind(StrEnum):
+    """What is odd about a row. It is told, never mended."""
+
+    TOTAL_MISMATCH = "total-mismatch"
+    NEGATIVE_AMOUNT = "negative-amount"
+    DUPLICATE_ASSET = "duplicate-asset"
+
+
+class Anomaly(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """An oddity of one asset's row; `rows` tells how many rows of a doubled asset were added up."""
+
+    asset_id: AssetId
+    kind: AnomalyKind
+    rows: int | UnsetType = UNSET
+
+
+class Row(Struct, frozen=True, gc=False, rename="camel"):
+    """The balance of one asset."""
+
+    asset_id: AssetId
+    asset: str
+    asset_name: str
+    total: CanonicalAmount
+    free: CanonicalAmount
+    locked: CanonicalAmount
+
+    @property
+    def is_zero(self) -> bool:
+        """Tell whether nothing of the asset is held, free or locked."""
+        return self.total == self.free == self.locked == ZERO
+
+
+class Snapshot(Struct, frozen=True, rename="camel", tag="balances"):
+    """What the upstream said about a key. `as_of` is Unix time in milliseconds, when its answer had arrived.
+
+    Rows are sorted by `asset_id`, one an asset.
+    """
+
+    key: Key
+    as_of: int
+    can_deposit: bool
+    balances: tuple[Row, ...]
+    anomalies: tuple[Anomaly, ...] = ()
+
+
+class Absence(Struct, frozen=True, rename="camel", tag="absent"):
+    """The upstream's word that there is no such merchant, and when it came."""
+
+    key: Key
+    as_of: int
+
+
+Entry = Snapshot | Absence
+"""What can be known about a key."""
+
+
+def find_row(rows: Iterable[Row], asset_id: str) -> Row | None:
+    """Give the row of an asset, or None: that an asset is not listed does not mean that there is zero of it."""
+    return next((row for row in rows if row.asset_id == asset_id), None)

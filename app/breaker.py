@@ -1,0 +1,82 @@
+"""A circuit breaker: leave alone for a while what keeps failing."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a breaker stands."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    PROBING = "probing"
+
+
+class Breaker:
+    """Let calls through until `threshold` in a row have failed; then only a probe after each pause.
+
+    The first pause lasts `first_pause_seconds`, each further one twice as long up to `longest_pause_seconds`, each
+    shortened at random by up to a quarter so that replicas do not probe together. One success closes it again.
+    `monotonic` gives seconds; `random` gives numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: int,
+        first_pause_seconds: float,
+        longest_pause_seconds: float,
+        monotonic: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._threshold: Final = threshold
+        self._first_pause_seconds: Final = first_pause_seconds
+        self._longest_pause_seconds: Final = longest_pause_seconds
+        self._monotonic: Final = monotonic
+        self._random: Final = random
+        self._failures = 0
+        self._pauses = 0
+        self._closed_until = 0.0
+        self.state = State.CLOSED
+
+    def left(self) -> float:
+        """Tell the seconds to stay away: 0 if a call, or a probe, may go."""
+        match self.state:
+            case State.CLOSED:
+                return 0.0
+            case State.OPEN:
+                return max(0.0, self._closed_until - self._monotonic())
+            case State.PROBING:
+                return self._first_pause_seconds
+
+    def enter(self) -> float:
+        """Ask to make a call now: 0 means go, and `succeeded` or `failed` must follow; else the seconds to stay away."""
+        left = self.left()
+        if not left and self.state is State.OPEN:
+            self.state = State.PROBING
+        return left
+
+    def succeeded(self) -> bool:
+        """Note a success; tell whether it closed the breaker."""
+        changed = self.state is not State.CLOSED
+        self.state = State.CLOSED
+        self._failures = self._pauses = 0
+        return changed
+
+    def failed(self) -> bool:
+        """Note a failure; tell whether it opened a breaker that was closed.
+
+        While it is open, a failure is of a call that began before, and no reason to stay away longer.
+        """
+        if self.state is State.OPEN:
+            return False
+        self._failures += 1
+        if self.state is State.CLOSED and self._failures < self._threshold:
+            return False
+        opened = self.state is State.CLOSED
+        pause = min(self._first_pause_seconds * 2**self._pauses, self._longest_pause_seconds)
+        self._closed_until = self._monotonic() + pause * (1 - self._random() / 4)
+        self._pauses = min(self._pauses + 1, 32)
+        self.state = State.OPEN
+        return opened

@@ -1,0 +1,50 @@
+"""Which keys failed just now, and when to try them again."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from app.balances.snapshots import Key
+from app.errors import TallygateError
+
+_FIRST_SECONDS: Final = 0.5
+_LONGEST_SECONDS: Final = 30.0
+
+
+class _Trouble(Struct, frozen=True):
+    error: TallygateError
+    count: int
+    until: float
+
+
+class Backoff:
+    """Remember failures of up to `capacity` keys: half a second, then twice as long each time up to half a minute.
+
+    Each pause is shortened at random by up to a quarter. `monotonic` gives seconds, `random` numbers in [0, 1).
+    """
+
+    def __init__(self, capacity: int, monotonic: Callable[[], float], random: Callable[[], float]) -> None:
+        self._capacity: Final = capacity
+        self._monotonic: Final = monotonic
+        self._random: Final = random
+        self._troubles: Final[OrderedDict[Key, _Trouble]] = OrderedDict()
+
+    def failure(self, key: Key) -> TallygateError | None:
+        """Give the last error of a key while it is too early to try again."""
+        trouble = self._troubles.get(key)
+        return trouble.error if trouble is not None and self._monotonic() < trouble.until else None
+
+    def failed(self, key: Key, error: TallygateError) -> None:
+        """Note a failure."""
+        count = self._troubles[key].count + 1 if key in self._troubles else 0
+        pause = min(_FIRST_SECONDS * (1 << min(count, 16)), _LONGEST_SECONDS) * (1 - self._random() / 4)
+        self._troubles[key] = _Trouble(error.with_traceback(None), count, self._monotonic() + pause)
+        self._troubles.move_to_end(key)
+        if len(self._troubles) > self._capacity:
+            self._troubles.popitem(last=False)
+
+    def succeeded(self, key: Key) -> None:
+        """Forget the failures of a key."""
+        self._troubles.pop(key, None)

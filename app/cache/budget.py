@@ -1,0 +1,155 @@
+"""The budget: how often the whole fleet may ask the upstream, and who goes first."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+
+from app.cache.turns import Turns
+from app.errors import BudgetSpent
+
+
+class Priority(IntEnum):
+    """Who goes first: the lower, the earlier."""
+
+    WAITING = 0
+    REFRESH = 1
+    WARM_UP = 2
+
+
+class Errand(Struct):
+    """What a call is for. It may become more urgent while it waits; `changed` is told then."""
+
+    priority: Priority
+    caller: str = ""
+    changed: Callable[[], None] | None = None
+
+    def serve(self, other: "Errand") -> None:
+        """Become as urgent as another errand, for its caller, if it is the more urgent one."""
+        if other.priority < self.priority:
+            self.priority, self.caller = other.priority, other.caller
+            if self.changed is not None:
+                self.changed()
+
+
+class _Waiter(Struct, eq=False):
+    errand: Errand
+    number: int
+    turn: asyncio.Future[None]
+
+
+class Budget:
+    """Give out turns as `turns` has them, at most `concurrency` at a time in use.
+
+    First come those with the more urgent errand; among equals the callers take turns, so that one who wants thousands
+    does not hold up another who wants one. `per_second` is the whole rate, to tell early who would wait too long.
+    """
+
+    def __init__(self, turns: Turns, *, per_second: float, concurrency: int) -> None:
+        self._turns: Final = turns
+        self._per_second: Final = per_second
+        self._waiters: Final[list[_Waiter]] = []
+        self._last_served: Final[dict[str, int]] = {}
+        self._news: Final = asyncio.Event()
+        self._places = concurrency
+        self._count = 0
+
+    @asynccontextmanager
+    async def turn(self, errand: Errand, patience_seconds: float) -> AsyncIterator[None]:
+        """Hold a turn while a call is made. Raises `BudgetSpent` where none can come, or came, within the patience."""
+        self._refuse_the_hopeless(errand, patience_seconds)
+        waiter = _Waiter(errand, self._count, asyncio.get_running_loop().create_future())
+        self._count += 1
+        self._waiters.append(waiter)
+        errand.changed = self._news.set
+        self._news.set()
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await waiter.turn
+        except TimeoutError:
+            self._leave(waiter)
+            wait = max(self._wait_for(errand), 1 / self._per_second)
+            raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait) from None
+        except asyncio.CancelledError:
+            self._leave(waiter)
+            raise
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    async def serve(self) -> None:
+        """Give out turns until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting() and self._places > 0:
+                wait_seconds = await self._give_out()
+                if wait_seconds > 0:
+                    await self._sleep(wait_seconds)
+
+    async def _give_out(self) -> float:
+        """Give out the turns that can be had now, and tell the seconds until there are more."""
+        waiting = self._waiting()
+        most_urgent = min(waiter.errand.priority for waiter in waiting)
+        wanted = sum(waiter.errand.priority == most_urgent for waiter in waiting)
+        granted, wait_seconds = await self._turns.take(
+            min(wanted, self._places), spare=most_urgent is not Priority.WAITING
+        )
+        for _ in range(granted):
+            if not self._waiting():
+                break
+            self._serve_next()
+        return 0 if granted else wait_seconds
+
+    def _waiting(self) -> list[_Waiter]:
+        """Give those who wait, without those who have been cancelled and have not noticed yet."""
+        return [waiter for waiter in self._waiters if not waiter.turn.done()]
+
+    def _serve_next(self) -> None:
+        waiter = min(
+            self._waiting(),
+            key=lambda one: (one.errand.priority, self._last_served.get(one.errand.caller, -1), one.number),
+        )
+        self._last_served[waiter.errand.caller] = self._count = self._count + 1
+        self._waiters.remove(waiter)
+        if not self._waiters:
+            self._last_served.clear()
+        self._places -= 1
+        waiter.turn.set_result(None)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but no longer than until somebody more urgent may have come."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+                self._news.clear()
+        except TimeoutError:
+            return
+
+    def _leave(self, waiter: _Waiter) -> None:
+        """Take a waiter out of the queue, or its turn back that came at the same moment."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        else:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._places += 1
+        self._news.set()
+
+    def _refuse_the_hopeless(self, errand: Errand, patience_seconds: float) -> None:
+        if (wait := self._wait_for(errand)) > patience_seconds:
+            raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
+
+    def _wait_for(self, errand: Errand) -> float:
+        """Estimate the seconds until a turn: those who go before, at the rate that is ours, after what must be waited."""
+        before = Counter(one.errand.caller for one in self._waiters if one.errand.priority <= errand.priority)
+        mine = before.pop(errand.caller, 0)
+        ahead = mine + sum(min(count, mine + 1) for count in before.values())
+        ahead = max(0, ahead - self._turns.at_once())
+        return self._turns.wait_seconds() + ahead * self._turns.asking / self._per_second

@@ -1,0 +1,113 @@
+"""The bus: each new entry told to all replicas with its content, each failure to those who wait for it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from app.balances.snapshots import Entry, Key
+from app.cache.connecting import TROUBLE, AnyRedis
+from app.cache.link import heeding
+
+_TICK_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.25
+
+log = structlog.get_logger()
+
+
+class Failure(msgspec.Struct, frozen=True, rename="camel"):
+    """Why a replica could not fetch a key: the error's class, and what it says."""
+
+    key: Key
+    error: str
+    detail: str
+    retry_after_seconds: float | None = None
+    code: int | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    sender: str
+    entry: Entry | None = None
+    failure: Failure | None = None
+
+
+def encode_failure(sender: str, failure: Failure) -> bytes:
+    """Write a message that tells a failure."""
+    return msgspec.json.encode(_Message(sender, failure=failure))
+
+
+class Bus:
+    """Listen on `channel`: `on_entry` and `on_failure` get what other replicas tell, `on_join` each (re)connection.
+
+    While `connected` is false, messages are being missed.
+    """
+
+    def __init__(
+        self,
+        client: AnyRedis,
+        *,
+        channel: str,
+        owner: str,
+        on_join: Callable[[], None],
+        on_entry: Callable[[Entry], None],
+        on_failure: Callable[[Failure], None],
+    ) -> None:
+        self._client: Final[Any] = client
+        self._channel: Final = channel
+        self._owner: Final = owner
+        self._on_join: Final = on_join
+        self._on_entry: Final = on_entry
+        self._on_failure: Final = on_failure
+        self._decoder: Final = msgspec.json.Decoder(_Message)
+        self.connected = False
+
+    async def listen(self) -> None:
+        """Listen until cancelled, joining again whenever the connection is lost."""
+        while True:
+            try:
+                await self._listen_once()
+            except TROUBLE as error:
+                if self.connected:
+                    log.warning("bus.lost", error=type(error).__name__)
+            finally:
+                self.connected = False
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _listen_once(self) -> None:
+        await self._client.initialize()  # a cluster's bus does not do so by itself
+        async with self._client.pubsub() as pubsub:
+            await heeding(pubsub.subscribe(self._channel))
+            asked = False
+            while True:
+                message = await heeding(pubsub.get_message(timeout=_TICK_SECONDS))
+                if message is None:
+                    if asked:
+                        raise TimeoutError
+                    await pubsub.ping()
+                asked = message is None
+                if message is not None:
+                    self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "subscribe":
+                self.connected = True
+                log.info("bus.joined")
+                self._on_join()
+            case "message":
+                self._dispatch(message["data"])
+
+    def _dispatch(self, data: bytes) -> None:
+        try:
+            message = self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            log.warning("bus.unreadable")
+            return
+        if message.sender == self._owner:
+            return
+        if message.entry is not None:
+            self._on_entry(message.entry)
+        if message.failure is not None:
+            self._on_failure(message.failure)

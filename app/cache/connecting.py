@@ -1,0 +1,128 @@
+"""Connections to Redis: one server, Sentinel or Cluster, from one URL."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import RedisSSLContext, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
+
+AnyRedis = Redis | RedisCluster
+
+TROUBLE: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What a command may raise: redis-py's tree of errors has two roots."""
+
+AT_ONCE: Final = 24
+"""How many commands may be under way at once. One more than there are connections would look as if Redis were lost."""
+
+_CONNECTIONS: Final = AT_ONCE + 8  # those for the bus, for a probe, and for what redis-py asks for itself
+_DEFAULT_PORTS: Final = {"sentinel": 26379, "cluster": 6379}
+
+
+def connect(url: str, timeout_seconds: float) -> AnyRedis:
+    """Make a client that connects when it is first used. Raises `ValueError` if the URL is none of Redis.
+
+    `redis://`, `rediss://` and `unix://` are as redis-py has them. `redis+sentinel://user:password@host1,host2/name`
+    asks Sentinels for the primary called `name`, and `redis+cluster://user:password@host1,host2` finds a cluster from
+    some of its nodes; with `rediss+…` over TLS, `?ca=<file>` names the authority. Nothing retries, or waits longer than
+    `timeout_seconds` for any one step.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    scheme, _, kind = urlsplit(url).scheme.partition("+")
+    match kind:
+        case "":
+            return _connect_one(url, timeout_seconds, options)
+        case "sentinel" if scheme in {"redis", "rediss"}:
+            return _connect_sentinel(url, options | _credentials(url))
+        case "cluster" if scheme in {"redis", "rediss"}:
+            return _connect_cluster(url, options | _credentials(url))
+        case _:
+            raise ValueError("not a Redis URL")
+
+
+def _connect_one(url: str, timeout_seconds: float, options: dict[str, Any]) -> Redis:
+    pool = BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=timeout_seconds, **options)
+    _share_tls_context([pool])
+    try:
+        pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, but takes no unknown option
+    except TypeError:
+        raise ValueError("the Redis URL has an option that there is not") from None
+    return Redis.from_pool(pool)
+
+
+def _connect_sentinel(url: str, options: dict[str, Any]) -> Redis:
+    name = urlsplit(url).path.strip("/")
+    if not name:
+        raise ValueError("the Redis URL of a Sentinel wants the primary's name as its path")
+    of_sentinel = {name: value for name, value in options.items() if name not in {"username", "password"}}
+    hosts = _hosts(url, _DEFAULT_PORTS["sentinel"])
+    sentinel = Sentinel(hosts, sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
+    primary: Redis = sentinel.master_for(
+        name, connection_pool_class=_SentinelPool, max_connections=_CONNECTIONS, **options
+    )
+    _share_tls_context([client.connection_pool for client in (primary, *sentinel.sentinels)])
+    return primary
+
+
+def _connect_cluster(url: str, options: dict[str, Any]) -> RedisCluster:
+    nodes = [ClusterNode(host, port) for host, port in _hosts(url, _DEFAULT_PORTS["cluster"])]
+    cluster = RedisCluster(startup_nodes=nodes, max_connections=_CONNECTIONS, **options)
+    _share_tls_context(cluster.startup_nodes)
+    cluster.connection_kwargs["connection_class"] = cluster.startup_nodes[0].connection_class
+    return cluster
+
+
+class _SentinelPool(SentinelConnectionPool):
+    """Close the connections to the Sentinels too, which redis-py leaves open."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.sentinel_manager.aclose()
+
+
+def _share_tls_context(holders: Iterable[Any]) -> None:
+    """Let all connections of these pools or nodes share one TLS context.
+
+    redis-py makes one for each connection, and reads all of the system's authorities for it: that takes as long as a
+    command may, while nothing else runs.
+    """
+    shared: dict[str, RedisSSLContext] = {}
+    for holder in holders:
+        if issubclass(holder.connection_class, SSLConnection):
+            holder.connection_class = _sharing(holder.connection_class, shared)
+
+
+def _sharing(kind: Any, shared: dict[str, RedisSSLContext]) -> Any:
+    class Sharing(kind):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.ssl_context: RedisSSLContext = shared.setdefault("context", self.ssl_context)
+
+    return Sharing
+
+
+def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
+    """Give the hosts of a URL that may name several, with their ports."""
+    hosts = urlsplit(url).netloc.rpartition("@")[2]
+    parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    if not all(part.hostname for part in parts):
+        raise ValueError("the Redis URL names no host")
+    return [(str(part.hostname), part.port or default_port) for part in parts]
+
+
+def _credentials(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    given: dict[str, Any] = {"username": unquote(user) or None, "password": unquote(password) or None}
+    if parts.scheme.startswith("rediss"):
+        given |= {"ssl": True, "ssl_ca_certs": parse_qs(parts.query).get("ca", [None])[0]}
+    return given

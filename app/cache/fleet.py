@@ -1,0 +1,163 @@
+"""One fetch in the whole fleet: the replica with the lease makes it, the others wait for what the bus tells of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from msgspec import Struct
+
+from app.balances.snapshots import Entry, Key
+from app.cache import bus
+from app.cache.budget import Errand
+from app.cache.freshness import Policy, Terms, oldest_that_needs_no_fetch, satisfies
+from app.cache.link import Outcome
+from app.cache.memory import MemoryTier
+from app.cache.redis_tier import Elsewhere, Found, Ours, RedisTier
+from app.errors import TallygateError, Unreachable, UpstreamError
+
+_WITHOUT_BUS_SECONDS: Final = 0.05
+
+
+class Landed(Struct, frozen=True):
+    """An entry: `fetch_began_at` is when we asked the upstream for it, None if it was found or told."""
+
+    entry: Entry
+    fetch_began_at: int | None
+
+
+class Failed(Struct, frozen=True):
+    """Why there is none."""
+
+    error: TallygateError
+
+
+Landing = Landed | Failed
+Load = Callable[[Key, Errand], Awaitable[Entry]]
+
+
+class Fleet:
+    """Get entries that are not in memory. `load` asks the upstream; `hears` tells whether the bus does; times are Unix ms.
+
+    The tasks that call `fetch` are nobody's to cancel but at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: MemoryTier,
+        redis: RedisTier,
+        load: Load,
+        hears: Callable[[], bool],
+        policy: Policy,
+        now_ms: Callable[[], int],
+        random: Callable[[], float],
+    ) -> None:
+        self._memory: Final = memory
+        self._redis: Final = redis
+        self._load: Final = load
+        self._hears: Final = hears
+        self._policy: Final = policy
+        self._now_ms: Final = now_ms
+        self._random: Final = random
+        self._expected: Final[dict[Key, asyncio.Future[Failed | None]]] = {}
+
+    async def fetch(self, key: Key, terms: Terms, errand: Errand) -> Landing:
+        """Get an entry that satisfies the terms, out of Redis, from the replica that fetches it, or from the upstream."""
+        while True:
+            begun = await self._redis.begin(key, oldest_that_needs_no_fetch(self._now_ms(), self._policy, terms))
+            if not isinstance(begun, Outcome) and begun.entry is not None:
+                self._memory.put(begun.entry)
+            if (known := self._find_known(key, terms)) is not None:
+                if isinstance(begun, Ours):
+                    await self._redis.settle(known)
+                return Landed(known, None)
+            match begun:
+                case Outcome():
+                    return await self._ask(key, errand)
+                case Ours():
+                    return await self._ask_for_all(key, errand)
+                case Found():
+                    terms = _stricter(terms)
+                case Elsewhere(_, lease_ms):
+                    if failed := await self._await_news(key, lease_ms / 1000):
+                        return failed
+
+    async def look(self, key: Key) -> Entry | None:
+        """Give the newest entry that is stored anywhere, without fetching or holding others from it."""
+        found = await self._redis.get_many([key])
+        if not isinstance(found, Outcome) and key in found:
+            return self._memory.put(found[key])
+        return self._memory.peek(key)
+
+    def hear_entry(self, entry: Entry) -> None:
+        """Take what another replica tells."""
+        self._memory.put(entry)
+        self._wake(entry.key, None)
+
+    def hear_failure(self, failure: bus.Failure) -> None:
+        """Pass a failure on to those who wait for it."""
+        self._wake(failure.key, Failed(_revive(failure)))
+
+    def _find_known(self, key: Key, terms: Terms) -> Entry | None:
+        """Give what is known if it will do. Memory's own counts again, now that Redis has been asked."""
+        known = self._memory.peek(key)
+        if known is not None and satisfies(known, None, self._now_ms(), self._policy, terms):
+            return self._memory.put(known)
+        return None
+
+    async def _ask_for_all(self, key: Key, errand: Errand) -> Landing:
+        keeping = asyncio.create_task(self._redis.keep_lease(key))
+        try:
+            landing = await self._ask(key, errand)
+        finally:
+            keeping.cancel()
+        match landing:
+            case Landed(entry):
+                await self._redis.settle(entry)
+            case Failed(error):
+                await self._redis.abandon(key, _tell(key, error))
+        return landing
+
+    async def _ask(self, key: Key, errand: Errand) -> Landing:
+        began_at = self._now_ms()
+        try:
+            return Landed(self._memory.put(await self._load(key, errand)), began_at)
+        except TallygateError as error:
+            return Failed(error)
+
+    async def _await_news(self, key: Key, lease_seconds: float) -> Failed | None:
+        """Wait until the replica with the lease tells how it went, or may have died: then somebody takes over."""
+        expected = self._expected.setdefault(key, asyncio.get_running_loop().create_future())
+        wait = lease_seconds if self._hears() else min(lease_seconds, _WITHOUT_BUS_SECONDS)
+        try:
+            async with asyncio.timeout(wait * (1 + self._random() / 20)):
+                return await asyncio.shield(expected)
+        except TimeoutError:
+            return None
+        finally:
+            self._expected.pop(key, None)
+
+    def _wake(self, key: Key, news: Failed | None) -> None:
+        expected = self._expected.pop(key, None)
+        if expected is not None and not expected.done():
+            expected.set_result(news)
+
+
+def _stricter(terms: Terms) -> Terms:
+    """Ask for a fetch: what looked new enough was not."""
+    return terms if terms.no_cache else Terms(terms.came_at, max_age_ms=0)
+
+
+def _tell(key: Key, error: TallygateError) -> bus.Failure:
+    return bus.Failure(key, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+
+
+def _revive(failure: bus.Failure) -> TallygateError:
+    kinds = {kind.__name__: kind for kind in _leaves(UpstreamError)}
+    kind = kinds.get(failure.error, Unreachable)
+    return kind(failure.detail, retry_after_seconds=failure.retry_after_seconds, code=failure.code)
+
+
+def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:
+    below = kind.__subclasses__()
+    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]

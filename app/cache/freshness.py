@@ -1,0 +1,144 @@
+"""How old an answer may be: one pure judgement over an entry, the policy and what the caller asked for."""
+
+from math import log
+
+from msgspec import Struct
+
+from app.balances.snapshots import Absence, Entry
+
+ANY_STALENESS_MS = 2**50
+"""The `max-stale` without a value: as stale as you like (RFC 9111, 5.2.1.2)."""
+
+
+class Policy(Struct, frozen=True):
+    """How the service treats age by itself; all in milliseconds (RFC 9111, 4.2, and RFC 5861)."""
+
+    fresh_ms: int
+    stale_while_revalidate_ms: int
+    stale_if_error_ms: int
+    absent_ms: int
+
+
+class Terms(Struct, frozen=True):
+    """What one request accepts (RFC 9111, 5.2.1), and when it came (Unix milliseconds)."""
+
+    came_at: int
+    max_age_ms: int | None = None
+    max_stale_ms: int | None = None
+    min_fresh_ms: int | None = None
+    no_cache: bool = False
+    only_if_cached: bool = False
+
+
+class Answer(Struct, frozen=True, gc=False):
+    """Answer this: it is fresh."""
+
+    entry: Entry
+
+
+class AnswerAndRefresh(Struct, frozen=True, gc=False):
+    """Answer this at once, it is not too old; and fetch a newer one behind."""
+
+    entry: Entry
+
+
+class Fetch(Struct, frozen=True, gc=False):
+    """Nothing stored will do: wait for a fetch."""
+
+
+class Refuse(Struct, frozen=True, gc=False):
+    """Nothing stored will do, and the caller wants no fetch."""
+
+
+Verdict = Answer | AnswerAndRefresh | Fetch | Refuse
+
+
+def age_ms(entry: Entry, now: int) -> int:
+    """Tell how old an entry is at `now` (Unix milliseconds), whoever stored it; never negative."""
+    return max(0, now - entry.as_of)
+
+
+def judge(entry: Entry | None, now: int, policy: Policy, terms: Terms) -> Verdict:
+    """Say what a request gets at `now` (Unix milliseconds) if `entry` is what is stored."""
+    if entry is not None and not terms.no_cache:
+        age = age_ms(entry, now)
+        if age <= _oldest_at_once(entry, policy, terms):
+            return Answer(entry) if age <= _lifetime(entry, policy) else AnswerAndRefresh(entry)
+    return Refuse() if terms.only_if_cached else Fetch()
+
+
+def satisfies(entry: Entry, fetch_began_at: int | None, now: int, policy: Policy, terms: Terms) -> bool:
+    """Tell whether an entry that a caller waited for is what it may have.
+
+    `fetch_began_at` is when the upstream was asked for it, None if it came out of a store. What arrived after the
+    request came is as young as can be had.
+    """
+    if terms.no_cache:
+        return fetch_began_at is not None and fetch_began_at >= terms.came_at
+    return entry.as_of >= terms.came_at or not isinstance(judge(entry, now, policy, terms), Fetch)
+
+
+def covers(entry: Entry | None, now: int, policy: Policy, terms: Terms) -> bool:
+    """Tell whether an entry may be answered, marked stale, although a fetch failed (RFC 5861, 4)."""
+    if entry is None or isinstance(entry, Absence) or terms.no_cache:
+        return False
+    limit = policy.stale_if_error_ms
+    if terms.max_stale_ms is not None:
+        limit = min(limit, policy.fresh_ms + terms.max_stale_ms)
+    return age_ms(entry, now) <= _narrow(limit, policy.fresh_ms, terms)
+
+
+def is_due_early(entry: Entry, now: int, policy: Policy, fetch_ms: float, luck: float) -> bool:
+    """Tell whether a fresh entry that is read should be refreshed already.
+
+    XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015): the earlier,
+    the longer a fetch takes (`fetch_ms`), and at different moments for different readers (`luck`, drawn from (0, 1]).
+    At most the last twentieth of the lifetime is given away, so that a window still holds one call.
+    """
+    lifetime = _lifetime(entry, policy)
+    left = lifetime - age_ms(entry, now)
+    return left * 20 <= lifetime and left <= -fetch_ms * log(luck)
+
+
+def oldest_that_needs_no_fetch(now: int, policy: Policy, terms: Terms) -> int:
+    """Give the `as_of` from which on a stored snapshot may be answered at once to somebody who waits for one."""
+    if terms.no_cache:
+        return now + ANY_STALENESS_MS
+    stale = policy.stale_while_revalidate_ms if terms.max_stale_ms is None else terms.max_stale_ms
+    limit = _narrow(policy.fresh_ms + stale, policy.fresh_ms, terms)
+    return min(now - limit, terms.came_at)
+
+
+def longest_use_ms(entry: Entry, policy: Policy) -> int:
+    """Tell until which age the policy has any use for an entry."""
+    if isinstance(entry, Absence):
+        return policy.absent_ms
+    return max(policy.fresh_ms + policy.stale_while_revalidate_ms, policy.stale_if_error_ms)
+
+
+def lifetime_seconds(entry: Entry, now: int, policy: Policy) -> int:
+    """Give the seconds for which an entry stays fresh, in step with `Age`; negative when it is stale already."""
+    return _lifetime(entry, policy) // 1000 - age_ms(entry, now) // 1000
+
+
+def _lifetime(entry: Entry, policy: Policy) -> int:
+    return policy.absent_ms if isinstance(entry, Absence) else policy.fresh_ms
+
+
+def _oldest_at_once(entry: Entry, policy: Policy, terms: Terms) -> int:
+    lifetime = _lifetime(entry, policy)
+    if isinstance(entry, Absence):
+        stale = 0
+    elif terms.max_stale_ms is None:
+        stale = policy.stale_while_revalidate_ms
+    else:
+        stale = terms.max_stale_ms
+    return _narrow(lifetime + stale, lifetime, terms)
+
+
+def _narrow(limit: int, lifetime: int, terms: Terms) -> int:
+    if terms.max_age_ms is not None:
+        limit = min(limit, terms.max_age_ms)
+    if terms.min_fresh_ms is not None:
+        limit = min(limit, lifetime - terms.min_fresh_ms)
+    return limit

@@ -1,0 +1,114 @@
+"""The link to Redis: every command bounded in time, an outage noticed by few requests, its end by a probe behind."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import Any, Final, TypeVar
+
+import structlog
+from redis.exceptions import ResponseError
+
+from app.breaker import Breaker, State
+from app.cache.connecting import AT_ONCE, TROUBLE, AnyRedis
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+async def heeding(command: Awaitable[T]) -> T:
+    """Await a command, and be cancelled even where it swallowed that: until Python 3.12 `asyncio.wait_for` may."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    result = await command
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
+
+
+class Outcome(Enum):
+    """Why a command gave no result."""
+
+    UNAVAILABLE = auto()
+    REFUSED = auto()
+
+
+class Link:
+    """Send commands, each within `timeout_seconds`; after a few that failed, none until a probe of `tend` succeeds.
+
+    A command that Redis refuses (it is read-only, or full) is no failure of the link.
+    """
+
+    def __init__(self, client: AnyRedis, *, breaker: Breaker, timeout_seconds: float) -> None:
+        self.client: Final[Any] = client
+        self._breaker: Final = breaker
+        self._timeout_seconds: Final = timeout_seconds
+        self._places: Final = asyncio.Semaphore(AT_ONCE)
+        self._lost: Final = asyncio.Event()
+        self._refused = False
+
+    @property
+    def available(self) -> bool:
+        """Tell whether Redis answered when it was last asked."""
+        return self._breaker.state is State.CLOSED
+
+    async def attempt(self, command: Callable[[], Awaitable[T]], *, writes: bool = False) -> T | Outcome:
+        """Send a command. Never raises what Redis or the network may raise.
+
+        One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some.
+        """
+        async with self._places:
+            if not self.available:
+                return Outcome.UNAVAILABLE
+            return await self._send(command, writes=writes)
+
+    async def ping(self) -> bool:
+        """Ask Redis whether it is there."""
+        return not isinstance(await self.attempt(self.client.ping), Outcome)
+
+    async def tend(self) -> None:
+        """Probe for Redis whenever it is lost, until cancelled."""
+        while True:
+            await self._lost.wait()
+            await asyncio.sleep(self._breaker.left())
+            await self._probe()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.client.aclose()
+
+    async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                result = await heeding(command())
+        except ResponseError as error:
+            self._breaker.succeeded()
+            self._note_refusal(error)
+            return Outcome.REFUSED
+        except TROUBLE as error:
+            if self._breaker.failed():
+                log.warning("redis.lost", error=type(error).__name__)
+                self._lost.set()
+            return Outcome.UNAVAILABLE
+        self._breaker.succeeded()
+        if writes and self._refused:
+            self._refused = False
+            log.warning("redis.accepts")
+        return result
+
+    async def _probe(self) -> None:
+        self._breaker.enter()
+        try:
+            async with asyncio.timeout(self._timeout_seconds * 4):
+                await self.client.ping()
+        except TROUBLE:
+            self._breaker.failed()
+            return
+        self._lost.clear()
+        self._breaker.succeeded()
+        log.warning("redis.found")
+
+    def _note_refusal(self, error: ResponseError) -> None:
+        if not self._refused:
+            self._refused = True
+            log.warning("redis.refuses", error=type(error).__name__)

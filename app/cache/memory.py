@@ -1,0 +1,77 @@
+"""The memory tier: the newest entry of each key, bounded in number and bytes, least recently used out first."""
+
+from collections import OrderedDict
+from typing import Final
+
+from msgspec import Struct
+
+from app.balances.snapshots import Absence, Entry, Key
+
+# What CPython takes for an entry and for each of its rows (`bench/memory.py` measures it).
+_ENTRY_BYTES: Final = 520
+_ROW_BYTES: Final = 310
+
+
+class _Held(Struct, gc=False):
+    entry: Entry
+    weight: int
+    epoch: int
+
+
+class MemoryTier:
+    """Keep up to `capacity` entries of about `capacity_bytes` together. Each operation takes constant time.
+
+    After `distrust`, entries stand aside until they are put again: something newer may have been missed.
+    """
+
+    def __init__(self, capacity: int, capacity_bytes: int) -> None:
+        self._capacity: Final = capacity
+        self._capacity_bytes: Final = capacity_bytes
+        self._held: Final[OrderedDict[Key, _Held]] = OrderedDict()
+        self._epoch = 0
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: Key) -> Entry | None:
+        """Give the entry of a key if it is trusted, and note that it was used."""
+        held = self._held.get(key)
+        if held is None or held.epoch != self._epoch:
+            return None
+        self._held.move_to_end(key)
+        return held.entry
+
+    def peek(self, key: Key) -> Entry | None:
+        """Give the entry of a key, trusted or not."""
+        held = self._held.get(key)
+        return None if held is None else held.entry
+
+    def put(self, entry: Entry) -> Entry:
+        """Take an entry unless a newer one is here; give the one that is kept, trusted from now on."""
+        held = self._held.get(entry.key)
+        if held is None:
+            held = self._held[entry.key] = _Held(entry, weigh(entry), self._epoch)
+            self.bytes += held.weight
+        elif held.entry.as_of < entry.as_of:
+            self.bytes += (weight := weigh(entry)) - held.weight
+            held.entry, held.weight = entry, weight
+        held.epoch = self._epoch
+        self._held.move_to_end(entry.key)
+        self._shrink()
+        return held.entry
+
+    def distrust(self) -> None:
+        """Trust no entry until it has been put again."""
+        self._epoch += 1
+
+    def _shrink(self) -> None:
+        while len(self._held) > 1 and (len(self._held) > self._capacity or self.bytes > self._capacity_bytes):
+            _, out = self._held.popitem(last=False)
+            self.bytes -= out.weight
+
+
+def weigh(entry: Entry) -> int:
+    """Tell about how many bytes an entry takes."""
+    rows = 0 if isinstance(entry, Absence) else len(entry.balances)
+    return _ENTRY_BYTES + rows * _ROW_BYTES

@@ -1,0 +1,130 @@
+"""The Redis tier: the same entries, shared by all replicas, and the lease by which one of them fetches."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from app.balances.snapshots import Entry, Key
+from app.cache import scripts
+from app.cache.bus import Failure, encode_failure
+from app.cache.freshness import Policy, longest_use_ms
+from app.cache.link import Link, Outcome
+
+SCHEMA: Final = 2
+LEASE_MS: Final = 3000
+_RENEW_SECONDS: Final = 0.5
+
+log = structlog.get_logger()
+
+
+class Found(msgspec.Struct, frozen=True):
+    """An entry that looks new enough: no fetch is needed."""
+
+    entry: Entry
+
+
+class Ours(msgspec.Struct, frozen=True):
+    """The lease is ours: we are to fetch. What is stored is too old, or nothing."""
+
+    entry: Entry | None
+
+
+class Elsewhere(msgspec.Struct, frozen=True):
+    """Another replica has the lease for so long, if it does not renew it."""
+
+    entry: Entry | None
+    lease_ms: int
+
+
+Begun = Found | Ours | Elsewhere
+
+
+class RedisTier:
+    """Read and write entries below `prefix` for the replica `owner`. Nothing here raises what Redis may raise."""
+
+    def __init__(self, link: Link, *, prefix: str, owner: str, channel: str, policy: Policy) -> None:
+        self._link: Final = link
+        self._prefix: Final = prefix
+        self._owner: Final = owner
+        self._channel: Final = channel
+        self._policy: Final = policy
+        self._decoder: Final = msgspec.json.Decoder(Entry)
+        self._begin: Final = link.client.register_script(scripts.BEGIN)
+        self._settle: Final = link.client.register_script(scripts.SETTLE)
+        self._abandon: Final = link.client.register_script(scripts.ABANDON)
+        self._renew: Final = link.client.register_script(scripts.RENEW)
+
+    async def get_many(self, keys: Sequence[Key]) -> dict[Key, Entry] | Outcome:
+        """Look keys up in one round trip. What cannot be read, or names another key, is a miss, and logged."""
+
+        async def ask() -> list[bytes | None]:
+            async with self._link.client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.get(self._name(key))
+                return list(await pipeline.execute())
+
+        found = await self._link.attempt(ask)
+        if isinstance(found, Outcome):
+            return found
+        entries = (self._decode(key, value) for key, value in zip(keys, found, strict=True))
+        return {entry.key: entry for entry in entries if entry is not None}
+
+    async def begin(self, key: Key, oldest_as_of: int) -> Begun | Outcome:
+        """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease."""
+        arguments = [self._owner, LEASE_MS, oldest_as_of]
+        found = await self._link.attempt(lambda: self._begin(keys=self._names(key), args=arguments))
+        if isinstance(found, Outcome):
+            return found
+        value, lease_ms = found
+        entry = self._decode(key, value)
+        match lease_ms:
+            case 0:
+                return Ours(entry)
+            case -1:
+                return Found(entry) if entry else await self._begin_anew(key)
+            case _:
+                return Elsewhere(entry, lease_ms)
+
+    async def settle(self, entry: Entry) -> None:
+        """Store and publish an entry, unless a newer one is there, and give the lease back."""
+        ttl_ms = longest_use_ms(entry, self._policy)
+        arguments = [self._owner, msgspec.json.encode(entry), entry.as_of, max(ttl_ms, 1), self._channel]
+        await self._link.attempt(lambda: self._settle(keys=self._names(entry.key), args=arguments))
+
+    async def abandon(self, key: Key, failure: Failure) -> None:
+        """Give the lease back, and tell the replicas that wait why there is no entry."""
+        arguments = [self._owner, encode_failure(self._owner, failure), self._channel]
+        await self._link.attempt(lambda: self._abandon(keys=self._names(key)[1:], args=arguments))
+
+    async def keep_lease(self, key: Key) -> None:
+        """Renew the lease until cancelled: should we die, it ends by itself within `LEASE_MS`."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            await self._link.attempt(lambda: self._renew(keys=self._names(key)[1:], args=[self._owner, LEASE_MS]))
+
+    async def _begin_anew(self, key: Key) -> Begun | Outcome:
+        """Remove what looked new enough but cannot be read."""
+        removed = await self._link.attempt(lambda: self._link.client.delete(self._name(key)))
+        return removed if isinstance(removed, Outcome) else await self.begin(key, 2**62)
+
+    def _name(self, key: Key) -> str:
+        return f"{self._prefix}:{{{key}}}"
+
+    def _names(self, key: Key) -> list[str]:
+        return [self._name(key), f"{self._name(key)}:lease"]
+
+    def _decode(self, key: Key, value: Any) -> Entry | None:
+        if value is None:
+            return None
+        try:
+            entry: Entry = self._decoder.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            log.warning("redis.unreadable", key=self._name(key))
+            return None
+        if entry.key != key:
+            log.warning("redis.foreign", key=self._name(key))
+            return None
+        return entry

@@ -1,0 +1,106 @@
+"""What Redis does for us at one stroke (Lua, for Redis 6.2 and later, and Valkey).
+
+An entry and its lease lie in one slot of a cluster. Times are milliseconds.
+"""
+
+from typing import Final
+
+BEGIN: Final = """
+-- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch.
+-- Gives the entry, if there is one, and 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's.
+local held = redis.call('GET', KEYS[1])
+if held then
+  local readable, entry = pcall(cjson.decode, held)
+  if readable and type(entry) == 'table' and type(entry.asOf) == 'number' and entry.asOf >= tonumber(ARGV[3]) then
+    return {held, -1}
+  end
+end
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  return {held, 0}
+end
+return {held, math.max(redis.call('PTTL', KEYS[2]), 1)}
+"""
+
+SETTLE: Final = """
+-- KEYS: entry, lease. ARGV: owner, the entry, its `asOf`, its time to live, the channel.
+-- Stores and publishes the entry if it is newer than what is there, and gives the lease back. Gives 1 if it was newer.
+local newer = 1
+local held = redis.call('GET', KEYS[1])
+if held then
+  local readable, entry = pcall(cjson.decode, held)
+  if readable and type(entry) == 'table' and type(entry.asOf) == 'number' and entry.asOf >= tonumber(ARGV[3]) then
+    newer = 0
+  end
+end
+if redis.call('GET', KEYS[2]) == ARGV[1] then
+  redis.call('DEL', KEYS[2])
+end
+if newer == 1 then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+  redis.call('PUBLISH', ARGV[5], '{"sender":"' .. ARGV[1] .. '","entry":' .. ARGV[2] .. '}')
+end
+return newer
+"""
+
+ABANDON: Final = """
+-- KEYS: lease. ARGV: owner, the message that tells why, the channel. Gives the lease back and says so, if it is ours.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+  redis.call('PUBLISH', ARGV[3], ARGV[2])
+end
+return 1
+"""
+
+RENEW: Final = """
+-- KEYS: lease. ARGV: owner, lease time. Gives 1 if the lease is still ours.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 0
+"""
+
+TAKE_TURNS: Final = """
+-- KEYS: budget (a hash), who asks (a sorted set). ARGV: owner, interval and tolerance in microseconds, turns wanted.
+-- GCRA (ITU-T I.371). Gives how many turns are ours now, the microseconds until the next one, and how many replicas
+-- have asked within the last second. After a `quiet` the interval is longer and finds its way back.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 1000000)
+redis.call('PEXPIRE', KEYS[2], 2000)
+local asking = redis.call('ZCARD', KEYS[2])
+local state = redis.call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor')
+local quiet = tonumber(state[2] or 0)
+if quiet > now then
+  return {0, quiet - now, asking}
+end
+local factor = math.max(1, tonumber(state[4] or 1) * 0.5 ^ ((now - tonumber(state[3] or now)) / 10000000))
+local interval = ARGV[2] * factor
+local due = math.max(tonumber(state[1] or 0), now)
+local granted = math.min(tonumber(ARGV[4]), math.floor((now + ARGV[3] - due) / interval) + 1)
+if granted <= 0 then
+  return {0, math.ceil(due - ARGV[3] - now), asking}
+end
+due = due + granted * interval
+redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
+redis.call('PEXPIRE', KEYS[1], 3600000)
+return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
+"""
+
+QUIET: Final = """
+-- KEYS: budget. ARGV: microseconds. Nobody gets a turn for so long, and after that turns are half as frequent for a while.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local state = redis.call('HMGET', KEYS[1], 'quiet', 'slowed', 'factor')
+local before = tonumber(state[1] or 0)
+local quiet = math.max(before, now + ARGV[1])
+if before > now then
+  redis.call('HSET', KEYS[1], 'quiet', string.format('%.0f', quiet), 'slowed', string.format('%.0f', quiet))
+  return 1
+end
+local factor = math.max(1, tonumber(state[3] or 1) * 0.5 ^ ((now - tonumber(state[2] or now)) / 10000000))
+redis.call('HSET', KEYS[1], 'quiet', string.format('%.0f', quiet), 'slowed', string.format('%.0f', quiet),
+  'factor', math.min(factor * 2, 64))
+redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil(ARGV[1] / 1000))
+return 1
+"""

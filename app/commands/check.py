@@ -1,0 +1,108 @@
+"""`tallygate check`: is everything right that the service depends on, and if not, how to mend it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from msgspec import Struct
+
+from app.balances.snapshots import AGGREGATE
+from app.errors import StartError, TallygateError, TokenRefused
+from app.main import make_link, make_transport, make_upstream
+from app.settings import Settings, read_callers, read_settings, unknown_settings
+
+
+class Right(Struct, frozen=True):
+    """What was looked at and is as it should be."""
+
+    subject: str
+    seen: str
+
+
+class Wrong(Struct, frozen=True):
+    """What was looked at and is not, and how to mend it."""
+
+    subject: str
+    seen: str
+
+
+Finding = Right | Wrong
+
+
+def check() -> bool:
+    """Print a table of findings and tell whether all is right."""
+    findings = asyncio.run(_gather())
+    for finding in findings:
+        print(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}")  # noqa: T201
+    return all(isinstance(finding, Right) for finding in findings)
+
+
+async def _gather() -> list[Finding]:
+    try:
+        settings = read_settings(os.environ)
+    except StartError as error:
+        return [Wrong("settings", error.detail)]
+    return [finding async for finding in _look(settings)]
+
+
+async def _look(settings: Settings) -> AsyncIterator[Finding]:
+    yield _check_names()
+    yield _check_callers(settings)
+    yield await _check_redis(settings)
+    for finding in await _check_upstream(settings):
+        yield finding
+
+
+def _check_names() -> Finding:
+    unknown = [f"{name} (perhaps {meant})" if meant else name for name, meant in unknown_settings(os.environ)]
+    if unknown:
+        return Wrong("settings", f"There is no setting {', '.join(unknown)}.")
+    return Right("settings", "All are known and well-formed.")
+
+
+def _check_callers(settings: Settings) -> Finding:
+    try:
+        callers = read_callers(settings.clients_file)
+    except StartError as error:
+        return Wrong("callers", error.detail)
+    return Right("callers", f"{len(callers)} in {settings.clients_file}.")
+
+
+async def _check_redis(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        return Right("redis", "None is set: `serve` starts an embedded Valkey for the workers of one machine.")
+    try:
+        link = make_link(settings)
+    except StartError as error:
+        return Wrong("redis", error.detail)
+    try:
+        if await link.ping():
+            return Right("redis", "It answers.")
+        return Wrong("redis", "It does not answer in time. Is TALLYGATE_REDIS_URL right, and the server up?")
+    finally:
+        await link.close()
+
+
+async def _check_upstream(settings: Settings) -> list[Finding]:
+    """Ask the upstream once, for the aggregate."""
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(make_transport(settings))
+        try:
+            await make_upstream(settings, transport, _note_nothing).fetch_balances(AGGREGATE, _at_once)
+        except TokenRefused as error:
+            mend = f"{error.detail} Is TALLYGATE_UPSTREAM_TOKEN the current one?"
+            return [Right("upstream", "It answers."), Wrong("token", mend)]
+        except TallygateError as error:
+            return [Wrong("upstream", error.detail), Wrong("token", "Not known: see upstream.")]
+    return [Right("upstream", "It answers."), Right("token", "The upstream accepts it.")]
+
+
+async def _note_nothing(_: float) -> None:
+    """There is no fleet to be told."""
+
+
+@asynccontextmanager
+async def _at_once(_: float) -> AsyncIterator[None]:
+    """One call is within any budget."""
+    yield

@@ -1,0 +1,220 @@
+"""The wiring: every part built from the settings and put together. Importing this does nothing."""
+
+import hashlib
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from litestar import Litestar
+from msgspec import Struct
+
+from app.access.callers import Caller, Callers
+from app.api.edge import Edge
+from app.api.face import build_face
+from app.api.service import Readiness
+from app.breaker import Breaker
+from app.cache.backoff import Backoff
+from app.cache.budget import Budget
+from app.cache.bus import Bus
+from app.cache.cache import Cache
+from app.cache.census import Census
+from app.cache.connecting import connect
+from app.cache.fleet import Fleet
+from app.cache.freshness import Policy
+from app.cache.link import Link
+from app.cache.memory import MemoryTier
+from app.cache.redis_tier import SCHEMA, RedisTier
+from app.cache.turns import Turns
+from app.desk import Desk
+from app.errors import StartError
+from app.settings import Settings
+from app.tasks import running
+from app.upstream.calls import Calls
+from app.upstream.client import TokenState, Upstream
+from app.upstream.retries import Retries
+from app.upstream.transport import Transport
+
+MEMORY_ENTRIES: Final = 200_000
+MEMORY_BYTES: Final = 512 * 1024 * 1024
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
+    """Build the service. Its connections are opened and closed by its lifespan. Raises `StartError`."""
+    policy = make_policy(settings)
+    transport = make_transport(settings)
+    heart = make_heart(settings, policy, transport)
+    known = Callers(callers, workers=settings.workers, monotonic=time.monotonic)
+
+    async def look() -> Readiness:
+        return Readiness(
+            status="not ready" if heart.upstream.token is TokenState.REFUSED else "ready",
+            callers=len(known),
+            token=heart.upstream.token,
+            redis="available" if await heart.link.ping() else "unavailable",
+        )
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with transport, running(**heart.works):
+            log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
+            yield
+            await heart.cache.close()
+        await heart.link.close()
+        log.info("server.stopped", pid=os.getpid())
+
+    return build_face(
+        desk=Desk(heart.cache),
+        callers=known,
+        policy=policy,
+        look=look,
+        version=version("tallygate"),
+        now_ms=unix_ms,
+        lifespan=[lifespan],
+    )
+
+
+class Heart(Struct, frozen=True):
+    """The cache and what it lives on; `works` run as long as the service does."""
+
+    cache: Cache
+    link: Link
+    upstream: Upstream
+    works: Mapping[str, Callable[[], Awaitable[None]]]
+
+
+def make_heart(settings: Settings, policy: Policy, transport: Transport) -> Heart:
+    """Build the cache over Redis and the upstream. Raises `StartError`."""
+    link = make_link(settings)
+    owner = uuid4().hex
+    prefix = f"tallygate:{SCHEMA}:{_fingerprint(settings)}"
+    channel = f"{prefix}:bus"
+    memory = MemoryTier(MEMORY_ENTRIES, MEMORY_BYTES)
+    census = Census(link, channel=channel, at_least=settings.workers)
+    turns = _make_turns(settings, link, prefix, owner, census)
+    budget = _make_budget(settings, turns)
+    upstream = make_upstream(settings, transport, turns.quiet)
+    fleet = Fleet(
+        memory=memory,
+        redis=RedisTier(link, prefix=prefix, owner=owner, channel=channel, policy=policy),
+        load=lambda key, errand: upstream.fetch_balances(key, lambda patience: budget.turn(errand, patience)),
+        hears=lambda: bus.connected,
+        policy=policy,
+        now_ms=unix_ms,
+        random=random.random,
+    )
+    bus = Bus(
+        link.client,
+        channel=channel,
+        owner=owner,
+        on_join=memory.distrust,
+        on_entry=fleet.hear_entry,
+        on_failure=fleet.hear_failure,
+    )
+    works = {"link": link.tend, "bus": bus.listen, "budget": budget.serve, "census": census.count}
+    return Heart(_make_cache(settings, policy, memory, fleet), link, upstream, works)
+
+
+def _make_turns(settings: Settings, link: Link, prefix: str, owner: str, census: Census) -> Turns:
+    return Turns(
+        link,
+        prefix=prefix,
+        owner=owner,
+        per_second=settings.upstream_rate,
+        burst=settings.upstream_burst or settings.upstream_rate,
+        monotonic=time.monotonic,
+        replicas=lambda: census.replicas,
+    )
+
+
+def _make_budget(settings: Settings, turns: Turns) -> Budget:
+    return Budget(
+        turns,
+        per_second=settings.upstream_rate,
+        concurrency=settings.upstream_concurrency,
+    )
+
+
+def _make_cache(settings: Settings, policy: Policy, memory: MemoryTier, fleet: Fleet) -> Cache:
+    return Cache(
+        memory=memory,
+        fleet=fleet,
+        backoff=Backoff(MEMORY_ENTRIES, time.monotonic, random.random),
+        policy=policy,
+        patience_seconds=settings.upstream_timeout_seconds + 4 * settings.redis_timeout_seconds + 0.25,
+        now_ms=unix_ms,
+        random=random.random,
+    )
+
+
+def make_policy(settings: Settings) -> Policy:
+    """Say the freshness settings in milliseconds."""
+    return Policy(
+        fresh_ms=round(settings.fresh_seconds * 1000),
+        stale_while_revalidate_ms=round(settings.stale_while_revalidate_seconds * 1000),
+        stale_if_error_ms=round(settings.stale_if_error_seconds * 1000),
+        absent_ms=round(settings.absent_seconds * 1000),
+    )
+
+
+def make_transport(settings: Settings) -> Transport:
+    """Make the wire to the upstream."""
+    return Transport(settings.upstream_url, settings.upstream_token, connections=settings.upstream_concurrency)
+
+
+def make_upstream(settings: Settings, transport: Transport, quiet: Callable[[float], Awaitable[None]]) -> Upstream:
+    """Make the client of the upstream; `quiet` is told when the upstream wants to be left alone."""
+    calls = Calls(
+        breaker=_make_breaker(threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
+        retries=Retries(random.random),
+        quiet=quiet,
+        timeout_seconds=settings.upstream_timeout_seconds,
+        monotonic=time.monotonic,
+    )
+    return Upstream(transport, calls, now=time.time, monotonic=time.monotonic)
+
+
+def make_link(settings: Settings) -> Link:
+    """Make the link to Redis. Raises `StartError`."""
+    if settings.redis_url is None:
+        raise StartError(
+            "There is no Redis: `tallygate serve` starts one of its own where TALLYGATE_REDIS_URL is unset."
+        )
+    try:
+        client = connect(settings.redis_url.reveal(), settings.redis_timeout_seconds)
+    except ValueError:
+        raise StartError(
+            "TALLYGATE_REDIS_URL wants redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://."
+        ) from None
+    return Link(
+        client,
+        breaker=_make_breaker(threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
+        timeout_seconds=settings.redis_timeout_seconds,
+    )
+
+
+def _fingerprint(settings: Settings) -> str:
+    """Name the upstream, so that balances of different ones do not meet in one Redis."""
+    return hashlib.sha256(settings.upstream_url.rstrip("/").encode()).hexdigest()[:12]
+
+
+def unix_ms() -> int:
+    """Tell the time in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _make_breaker(*, threshold: int, first_pause_seconds: float, longest_pause_seconds: float) -> Breaker:
+    return Breaker(
+        threshold=threshold,
+        first_pause_seconds=first_pause_seconds,
+        longest_pause_seconds=longest_pause_seconds,
+        monotonic=time.monotonic,
+        random=random.random,
+    )

@@ -1,0 +1,174 @@
+"""Settings: the only reader of the environment and of the clients file. A wrong one names itself."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.access.callers import ALL, Caller
+from app.balances.snapshots import Key
+from app.errors import StartError
+from app.secrecy import Secret
+from app.telemetry.logs import LogFormat, LogLevel
+
+PREFIX: Final = "TALLYGATE_"
+
+_HOST_AND_PORT: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1, le=10_000)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+SomeSeconds = Annotated[float, Meta(gt=0, le=3_600)]
+PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings, checked. Times are seconds, rates are calls a second; the README tells what each does."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    upstream_url: str
+    upstream_token: Secret
+    upstream_timeout_seconds: SomeSeconds = 5
+    upstream_rate: PerSecond = 10
+    upstream_burst: Annotated[float, Meta(ge=1, le=100_000)] | None = None
+    upstream_concurrency: Count = 16
+    redis_url: Secret | None = None
+    redis_timeout_seconds: SomeSeconds = 0.05
+    clients_file: str
+    fresh_seconds: Seconds = 5
+    stale_while_revalidate_seconds: Seconds = 30
+    stale_if_error_seconds: Seconds = 600
+    absent_seconds: Seconds = 10
+    log_format: LogFormat = LogFormat.JSON
+    log_level: LogLevel = LogLevel.INFO
+
+
+_SECRETS: Final = ("upstream_token", "redis_url")
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read and check the settings. Raises `StartError` with the name of the variable that is wrong or missing."""
+    given = {name: value for name in Settings.__struct_fields__ if (value := environment.get(PREFIX + name.upper()))}
+    for name in _SECRETS:
+        given |= _read_secret_file(name, given, environment)
+    for field in msgspec.structs.fields(Settings):
+        if field.required and field.name not in given:
+            raise StartError(f"{_variable(field.name)} is not set{_hint(field.name)}.")
+    try:
+        settings = msgspec.convert(given, Settings, strict=False, dec_hook=_make_secret)
+    except msgspec.ValidationError as error:
+        raise StartError(_name_setting(error)) from None
+    _check_upstream_url(settings.upstream_url)
+    return settings
+
+
+def unknown_settings(environment: Mapping[str, str]) -> Iterable[tuple[str, str | None]]:
+    """Give the variables with our prefix that mean nothing to us, each with the one that may be meant."""
+    known = {name.upper() for name in (*Settings.__struct_fields__, *(f"{secret}_file" for secret in _SECRETS))}
+    for name in sorted(environment):
+        ours = name.removeprefix(PREFIX)
+        if ours not in {name, *known}:
+            near = difflib.get_close_matches(ours, known, 1, 0.8)
+            yield name, PREFIX + near[0] if near else None
+
+
+def read_callers(path: str) -> tuple[Caller, ...]:
+    """Read and check the clients file. Raises `StartError` that says what is wrong in it, and where."""
+    text = _read_file("TALLYGATE_CLIENTS_FILE", path)
+    try:
+        clients = msgspec.convert(tomllib.loads(text), _ClientsFile).client
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise StartError(f"{path} is not TOML: {error}.") from None
+    except msgspec.ValidationError as error:
+        raise StartError(f"{path}: {error}.") from None
+    if not clients:
+        raise StartError(f"{path} names no client. Make one with: tallygate key new --client NAME --merchants all")
+    for what in ("name", "key_sha256"):
+        if len({getattr(client, what) for client in clients}) < len(clients):
+            raise StartError(f"{path}: two clients have the same {what}.")
+    return tuple(client.as_caller() for client in clients)
+
+
+class _Client(Struct, frozen=True, forbid_unknown_fields=True):
+    """A `[[client]]` of the clients file."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    key_sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    merchants: list[Annotated[int, Meta(ge=1, le=2**63 - 1)]] | Literal["all"] = msgspec.field(default_factory=list)
+    portfolio: bool = False
+    rate: Annotated[float, Meta(gt=0)] | None = None
+
+    def as_caller(self) -> Caller:
+        """Say it as the access rules do."""
+        merchants: frozenset[Key] | Literal["all"] = ALL
+        if self.merchants != ALL:
+            merchants = frozenset(Key(str(merchant)) for merchant in self.merchants)
+        return Caller(self.name, self.key_sha256, merchants, self.portfolio, self.rate)
+
+
+class _ClientsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    client: list[_Client] = msgspec.field(default_factory=list)
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _hint(name: str) -> str:
+    return f", nor {_variable(name)}_FILE" if name in _SECRETS else ""
+
+
+def _read_secret_file(name: str, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    variable = _variable(name) + "_FILE"
+    path = environment.get(variable)
+    if not path:
+        return {}
+    if name in given:
+        raise StartError(f"{_variable(name)} and {variable} are both set: choose one.")
+    text = _read_file(variable, path).strip()
+    if not text:
+        raise StartError(f"{variable}: {path} is empty.")
+    return {name: text}
+
+
+def _read_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise StartError(f"{variable}: {path} cannot be read ({reason}).") from None
+
+
+def _make_secret(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str) and value.isascii() and value.isprintable():
+        return Secret(value)
+    raise ValueError("Expected printable ASCII")
+
+
+def _name_setting(error: msgspec.ValidationError) -> str:
+    """Turn msgspec's `… - at `$.port`` into a sentence about the variable, without its value."""
+    message, _, place = str(error).partition(" - at `$.")
+    hint = (
+        " (Kubernetes sets such a variable for a Service of our name: enableServiceLinks: false)"
+        if place == "port`"
+        else ""
+    )
+    return f"{_variable(place.rstrip('`'))} is wrong: {message[:1].lower()}{message[1:]}{hint}."
+
+
+def _check_upstream_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in {"http", "https"} and bool(_HOST_AND_PORT.fullmatch(parts.netloc)) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or parts.query or parts.fragment or parts.path.strip("/"):
+        raise StartError("TALLYGATE_UPSTREAM_URL wants an origin like https://api.example.com, without path or user.")

@@ -1,0 +1,112 @@
+"""How calls of the upstream are made: in turn, within a deadline, through a breaker, with few retries."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final, TypeVar
+
+import structlog
+
+from app.breaker import Breaker
+from app.errors import (
+    BreakerOpen,
+    BudgetSpent,
+    TallygateError,
+    Unreachable,
+    UpstreamBusy,
+    UpstreamFaulty,
+    UpstreamTimeout,
+)
+from app.upstream.retries import Retries
+
+T = TypeVar("T")
+
+_WAITING: Final = 0.8
+"""The part of the time that a turn may take to come: one that came later would leave none for the call."""
+
+log = structlog.get_logger()
+
+
+Turn = Callable[[float], AbstractAsyncContextManager[None]]
+"""Gives a turn of the upstream's budget, waited for at most the seconds given; raises `BudgetSpent` if none comes."""
+
+
+class Calls:
+    """Make calls, none longer than `timeout_seconds`, its waiting and retries included.
+
+    `quiet` is told for how many seconds the upstream asked to be left alone. `monotonic` gives seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        breaker: Breaker,
+        retries: Retries,
+        quiet: Callable[[float], Awaitable[None]],
+        timeout_seconds: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._breaker: Final = breaker
+        self._retries: Final = retries
+        self._quiet: Final = quiet
+        self._timeout_seconds: Final = timeout_seconds
+        self._monotonic: Final = monotonic
+
+    async def make(self, call: Callable[[], Awaitable[T]], turn: Turn) -> T:
+        """Make a call that may be repeated, and give its result. Raises what it raised last, or why it was not made.
+
+        Belongs in a task that nobody cancels: those who wait for it have deadlines of their own.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._make_with_retries(call, turn, self._monotonic() + self._timeout_seconds)
+        except TimeoutError:
+            raise UpstreamTimeout(f"The upstream did not answer within {self._timeout_seconds:g} s.") from None
+
+    async def _make_with_retries(self, call: Callable[[], Awaitable[T]], turn: Turn, deadline: float) -> T:
+        self._retries.earn()
+        retries = 0
+        failure: TallygateError | None = None
+        while True:
+            try:
+                return await self._make_once(call, turn, deadline)
+            except (BreakerOpen, BudgetSpent) as unmade:
+                raise failure or unmade from None
+            except (Unreachable, UpstreamFaulty) as error:
+                failure = error
+                delay = self._retries.grant(retries)
+                if delay is None or self._monotonic() + delay >= deadline:
+                    raise
+                retries += 1
+                log.info("upstream.retried", retry=retries, after=type(error).__name__)
+            await asyncio.sleep(delay)
+
+    async def _make_once(self, call: Callable[[], Awaitable[T]], turn: Turn, deadline: float) -> T:
+        self._heed(self._breaker.left())
+        async with turn(_WAITING * (deadline - self._monotonic())):
+            self._heed(self._breaker.enter())
+            return await self._watch(call())
+
+    def _heed(self, left: float) -> None:
+        if left > 0:
+            raise BreakerOpen("The upstream keeps failing and is left alone for a moment.", retry_after_seconds=left)
+
+    async def _watch(self, call: Awaitable[T]) -> T:
+        """Tell the breaker how a call went: whatever is no failure of the upstream is a sign of life."""
+        try:
+            result = await call
+        except (Unreachable, UpstreamFaulty, asyncio.CancelledError):
+            if self._breaker.failed():
+                log.warning("upstream.breaker_opened")
+            raise
+        except TallygateError as error:
+            self._note_life()
+            if isinstance(error, UpstreamBusy):
+                await self._quiet(error.retry_after_seconds or 0)
+            raise
+        self._note_life()
+        return result
+
+    def _note_life(self) -> None:
+        if self._breaker.succeeded():
+            log.warning("upstream.breaker_closed")

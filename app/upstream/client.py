@@ -1,0 +1,99 @@
+"""The upstream, asked for balances."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum, auto
+from typing import Final, Protocol
+
+import structlog
+from msgspec import to_builtins
+
+from app.balances.normalising import normalise, unknown_fields
+from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
+from app.errors import BreakerOpen, MalformedAnswer, TallygateError, TokenRefused, UnknownMerchant
+from app.upstream.calls import Calls, Turn
+from app.upstream.envelope import Answer, open_envelope
+
+BALANCES_PATH: Final = "/v2/assets/account/assets"
+
+log = structlog.get_logger()
+
+
+class TokenState(StrEnum):
+    """The upstream's last word about the token."""
+
+    UNTRIED = auto()
+    ACCEPTED = auto()
+    REFUSED = auto()
+
+
+class Wire(Protocol):
+    """What the client asks of a transport."""
+
+    async def get(self, path: str, params: Mapping[str, str], /) -> Answer:
+        """Send one request and read its answer whole."""
+
+
+class Upstream:
+    """Ask the upstream and check what it says.
+
+    `now` is Unix time, `monotonic` any clock, both in seconds. `token` is the last word about the token.
+    """
+
+    def __init__(self, wire: Wire, calls: Calls, *, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._wire: Final = wire
+        self._calls: Final = calls
+        self._now: Final = now
+        self._monotonic: Final = monotonic
+        self._unknown_fields: frozenset[str] = frozenset()
+        self.token = TokenState.UNTRIED
+
+    async def fetch_balances(self, key: Key, turn: Turn) -> Entry:
+        """Ask for the balances of a merchant, or of all together. May be repeated; see `Calls.make` on cancelling.
+
+        Raises the `UpstreamError` that says what stood in the way, after one log line about it (but for an open
+        breaker, which was logged when it opened).
+        """
+        began = self._monotonic()
+        try:
+            return await self._calls.make(lambda: self._ask(key), turn)
+        except BreakerOpen:
+            raise
+        except TallygateError as error:
+            log.warning(
+                "upstream.failed",
+                merchant=key,
+                error=type(error).__name__,
+                detail=error.detail,
+                code=error.code,
+                seconds=round(self._monotonic() - began, 3),
+            )
+            raise
+
+    async def _ask(self, key: Key) -> Entry:
+        answer = await self._wire.get(BALANCES_PATH, {"merchantId": key})
+        now = self._now()
+        try:
+            data = open_envelope(answer, now)
+        except UnknownMerchant:
+            self.token = TokenState.ACCEPTED
+            if key == AGGREGATE:
+                raise MalformedAnswer("The upstream says that there is no aggregate.") from None
+            return Absence(key, round(now * 1000))
+        except TokenRefused:
+            self.token = TokenState.REFUSED
+            raise
+        self.token = TokenState.ACCEPTED
+        try:
+            snapshot = normalise(key, data, round(now * 1000))
+        except ValueError as error:
+            raise MalformedAnswer(f"The upstream's balances are not as documented: {error}.") from None
+        self._watch_contract(snapshot, data)
+        return snapshot
+
+    def _watch_contract(self, snapshot: Snapshot, data: object) -> None:
+        """Tell the operator what is odd about an answer: of unknown fields, each name once."""
+        if snapshot.anomalies:
+            log.warning("upstream.anomalies", merchant=snapshot.key, anomalies=to_builtins(snapshot.anomalies))
+        if new := unknown_fields(data) - self._unknown_fields:
+            self._unknown_fields |= new
+            log.warning("upstream.unknown_fields", merchant=snapshot.key, fields=sorted(new))

@@ -1,0 +1,137 @@
+"""The upstream's envelope, judged: from an answer's status and bytes to its data or to the error it stands for. Pure."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from app.errors import (
+    AccessRefused,
+    MalformedAnswer,
+    MerchantInactive,
+    RequestRefused,
+    TokenRefused,
+    UnknownCode,
+    UnknownMerchant,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamFaulty,
+)
+
+SUCCESS: Final = 200
+_PARAMETER_CODES: Final = range(-4026, -4009)
+LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
+_DEFAULT_RETRY_AFTER_SECONDS: Final = 1.0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer as it came: headers with lower-case names, the body as it was sent."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Envelope(msgspec.Struct):
+    code: int
+    data: Any = None
+
+
+def open_envelope(answer: Answer, now: float) -> object:
+    """Give the decoded `data` of a successful answer. `now` is Unix time in seconds, to read a `Retry-After` date.
+
+    A documented code counts more than the HTTP status that it came with, since the document ties no status to it.
+    Raises `UnknownMerchant`, or the `UpstreamError` that the answer stands for.
+    """
+    envelope = _read_envelope(answer)
+    if isinstance(envelope, MalformedAnswer):
+        raise _by_status(answer, now) or envelope
+    if envelope.code != SUCCESS and (known := _by_code(envelope.code)):
+        raise known
+    if refused := _by_status(answer, now):
+        raise refused
+    if envelope.code != SUCCESS:
+        raise UnknownCode("The upstream answered with a code that is not documented.", code=envelope.code)
+    return envelope.data
+
+
+def _read_envelope(answer: Answer) -> _Envelope | MalformedAnswer:
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        return MalformedAnswer("The upstream compressed its answer although it was asked not to.")
+    try:
+        return msgspec.convert(_parse(answer.body), _Envelope)
+    except _AmbiguousName:
+        return MalformedAnswer("The upstream's answer names a field twice.")
+    except msgspec.ValidationError as error:
+        return MalformedAnswer(f"The upstream's envelope is not as documented: {error}.")
+    except (ValueError, RecursionError):
+        return MalformedAnswer("The upstream's answer is not JSON.")
+
+
+class _AmbiguousName(Exception):
+    """An object names a field twice, so that its meaning depends on the reader (RFC 8259, section 4)."""
+
+
+def _parse(body: bytes) -> object:
+    return json.loads(body.decode("utf-8"), object_pairs_hook=_unambiguous, parse_constant=_refuse_constant)
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise _AmbiguousName
+    return names
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+def _by_code(code: int) -> Exception | None:
+    """Give the error of a documented code (upstream.md, "Errors")."""
+    match code:
+        case -5006 | -5007:
+            return UnknownMerchant("The upstream knows no such merchant.")
+        case -5033 | -5032:
+            return AccessRefused("The upstream does not let this account use its API.")
+        case -5043 | -5062 | -5066:
+            return MerchantInactive("The merchant is not active with the upstream.")
+        case -5046 | -4040 | -4041:
+            return UpstreamFaulty("The upstream failed and asks to try again.")
+        case _ if code in _PARAMETER_CODES:
+            return RequestRefused("The upstream rejected a parameter of our request.")
+        case _:
+            return None
+
+
+def _by_status(answer: Answer, now: float) -> UpstreamError | None:
+    match answer.status:
+        case HTTPStatus.OK:
+            return None
+        case HTTPStatus.UNAUTHORIZED:
+            return TokenRefused("The upstream does not accept our token.")
+        case HTTPStatus.FORBIDDEN:
+            return AccessRefused("The upstream does not let us in: this address may not be on its list.")
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            wait = read_retry_after(answer.headers.get("retry-after", ""), now)
+            return UpstreamBusy("The upstream asked us to slow down.", retry_after_seconds=wait)
+        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return UpstreamFaulty(f"The upstream failed (HTTP {status}).")
+        case status:
+            return MalformedAnswer(f"The upstream answered with an unexpected HTTP {status}.")
+
+
+def read_retry_after(value: str, now: float) -> float:
+    """Read a `Retry-After` (RFC 9110, 10.2.3) as seconds from `now`, within 0 and an hour; 1 s if it says nothing."""
+    if value.isascii() and value.isdigit():
+        return min(float(value), LONGEST_RETRY_AFTER_SECONDS)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return _DEFAULT_RETRY_AFTER_SECONDS
+    wait = (date if date.tzinfo else date.replace(tzinfo=UTC)) - datetime.fromtimestamp(now, UTC)
+    return min(max(wait.total_seconds(), 0.0), LONGEST_RETRY_AFTER_SECONDS)

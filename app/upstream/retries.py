@@ -1,0 +1,32 @@
+"""When a failed call is worth another try."""
+
+from collections.abc import Callable
+from typing import Final
+
+MAX_RETRIES: Final = 2
+_FIRST_DELAY_SECONDS: Final = 0.1
+_EARNED_BY_A_CALL: Final = 0.1
+_MOST_SAVED: Final = 10.0
+
+
+class Retries:
+    """Grant retries with exponential delay and full jitter, out of a budget that calls earn.
+
+    Each call earns a tenth of a retry and at most ten are saved up, so that an upstream in trouble sees at most a tenth
+    more calls, not three times as many. `random` gives numbers in [0, 1).
+    """
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random: Final = random
+        self._saved = _MOST_SAVED
+
+    def earn(self) -> None:
+        """Note a new call."""
+        self._saved = min(self._saved + _EARNED_BY_A_CALL, _MOST_SAVED)
+
+    def grant(self, retries_so_far: int) -> float | None:
+        """Give the seconds to wait before the next try of a call, or None if there shall be none."""
+        if retries_so_far >= MAX_RETRIES or self._saved < 1:
+            return None
+        self._saved -= 1
+        return self._random() * _FIRST_DELAY_SECONDS * (1 << retries_so_far)

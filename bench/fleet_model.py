@@ -1,0 +1,203 @@
+"""A fleet of replicas with the real cache, in virtual time: only Redis, the network, readers and upstream are modelled."""
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from itertools import accumulate
+from random import Random
+from typing import Any, Final, cast
+
+from app.balances.amounts import Amount
+from app.balances.snapshots import Entry, Key, Row, Snapshot
+from app.breaker import Breaker
+from app.cache.backoff import Backoff
+from app.cache.budget import Budget, Errand
+from app.cache.cache import Cache, Served
+from app.cache.fleet import Fleet
+from app.cache.freshness import Fetch, Policy, Terms, age_ms, judge
+from app.cache.link import Link
+from app.cache.memory import MemoryTier
+from app.cache.redis_tier import RedisTier
+from app.cache.turns import Turns
+from app.errors import TallygateError
+from app.tasks import running
+from app.upstream.calls import Calls
+from app.upstream.retries import Retries
+from bench.fleet_figures import Conditions, Figures
+from bench.redis_model import Client, Server
+from tests.support.virtual_time import VirtualLoop, monotonic, unix_ms
+
+POLICY: Final = Policy(fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000)
+_CALLERS: Final = ("web", "app", "jobs", "support")
+
+
+class _Upstream:
+    """An upstream that answers everything, and counts."""
+
+    def __init__(self, random: Random, median_seconds: float) -> None:
+        self._random: Final = random
+        self._median_seconds: Final = median_seconds
+        self.calls: Final[list[tuple[float, Key]]] = []
+
+    async def answer(self, key: Key) -> Entry:
+        self.calls.append((monotonic(), key))
+        await asyncio.sleep(self._median_seconds * self._random.lognormvariate(0, 0.3))
+        amount = Amount(str(len(self.calls)))
+        row = Row("USDT", "USDT", "Tether", amount, amount, Amount("0"))
+        return Snapshot(key, unix_ms(), can_deposit=True, balances=(row,))
+
+
+class Replica:
+    """One replica, wired as `app/main.py` does it."""
+
+    def __init__(
+        self, name: str, conditions: Conditions, server: Server, answer: Callable[[Key], Any], random: Random
+    ) -> None:
+        link = _make_link(Client(server, _way(random, conditions.way_seconds)), random)
+        turns = Turns(
+            link,
+            prefix="t",
+            owner=name,
+            per_second=conditions.budget,
+            burst=conditions.budget,
+            monotonic=monotonic,
+            replicas=lambda: conditions.replicas,
+        )
+        self.budget: Final = Budget(turns, per_second=conditions.budget, concurrency=conditions.concurrency)
+        calls = Calls(
+            breaker=_make_breaker(random, 5, 0.5, 15),
+            retries=Retries(random.random),
+            quiet=turns.quiet,
+            timeout_seconds=5,
+            monotonic=monotonic,
+        )
+
+        async def load(key: Key, errand: Errand) -> Entry:
+            entry: Entry = await calls.make(lambda: answer(key), lambda patience: self.budget.turn(errand, patience))
+            return entry
+
+        self.memory: Final = MemoryTier(200_000, 512 * 1024 * 1024)
+        self.fleet: Final = Fleet(
+            memory=self.memory,
+            redis=RedisTier(link, prefix="t", owner=name, channel="t:bus", policy=POLICY),
+            load=load,
+            hears=lambda: True,
+            policy=POLICY,
+            now_ms=unix_ms,
+            random=random.random,
+        )
+        self.cache: Final = Cache(
+            memory=self.memory,
+            fleet=self.fleet,
+            backoff=Backoff(200_000, monotonic, random.random),
+            policy=POLICY,
+            patience_seconds=5.45,
+            now_ms=unix_ms,
+            random=random.random,
+        )
+        server.listeners[name] = self.fleet
+
+
+class Readers:
+    """Those who read, and what they got."""
+
+    def __init__(self, conditions: Conditions, replicas: list[Replica], figures: Figures, random: Random) -> None:
+        self._conditions: Final = conditions
+        self._replicas: Final = replicas
+        self._figures: Final = figures
+        self._random: Final = random
+        self._keys: Final = [Key(str(10_001 + number)) for number in range(conditions.merchants)]
+        self._weights: Final = list(
+            accumulate(1 / rank**conditions.skew for rank in range(1, conditions.merchants + 1))
+        )
+
+    async def read(self) -> None:
+        """Read at random moments until the time is over and everybody has an answer."""
+        async with asyncio.TaskGroup() as waiting:
+            while monotonic() < self._conditions.seconds:
+                await asyncio.sleep(self._random.expovariate(self._conditions.reads_per_second))
+                key = self._random.choices(self._keys, cum_weights=self._weights)[0]
+                replica, terms = self._random.choice(self._replicas), Terms(came_at=unix_ms())
+                reading = replica.cache.read(key, terms, self._random.choice(_CALLERS))
+                if isinstance(judge(replica.memory.peek(key), unix_ms(), POLICY, terms), Fetch):
+                    waiting.create_task(self._wait(reading))
+                else:
+                    self._note(_run_at_once(reading), monotonic())
+
+    async def _wait(self, reading: Coroutine[Any, Any, Served]) -> None:
+        began = monotonic()
+        try:
+            self._note(await reading, began)
+        except TallygateError as error:
+            if began >= self._conditions.warm_up_seconds:
+                self._figures.failures[type(error).__name__] += 1
+
+    def _note(self, served: Served, began: float) -> None:
+        if began < self._conditions.warm_up_seconds:
+            return
+        self._figures.ages.append(age_ms(served.entry, unix_ms()))
+        if monotonic() > began:
+            self._figures.waits.append(monotonic() - began)
+
+
+def run_fleet(conditions: Conditions) -> Figures:
+    """Let a fleet live through the conditions. The same conditions give the same figures."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(_live(conditions))
+
+
+async def _live(conditions: Conditions) -> Figures:
+    random = Random(conditions.seed)
+    server = Server(_unix_us, _way(random, conditions.way_seconds))
+    upstream = _Upstream(random, conditions.upstream_seconds)
+    replicas = [
+        Replica(f"r{number}", conditions, server, upstream.answer, random) for number in range(conditions.replicas)
+    ]
+    figures = Figures(calls=upstream.calls, warm_up_seconds=conditions.warm_up_seconds)
+    async with AsyncExitStack() as stack:
+        for replica in replicas:
+            await stack.enter_async_context(running(budget=replica.budget.serve))
+        reading = asyncio.create_task(Readers(conditions, replicas, figures, random).read())
+        await asyncio.sleep(conditions.warm_up_seconds)
+        before, messages = server.operations.copy(), server.messages
+        await asyncio.sleep(conditions.seconds - conditions.warm_up_seconds)
+        figures.seconds = conditions.seconds - conditions.warm_up_seconds
+        figures.operations = server.operations - before
+        figures.messages = server.messages - messages
+        await reading
+        for replica in replicas:
+            await replica.cache.close()
+    return figures
+
+
+def _run_at_once(reading: Coroutine[Any, Any, Served]) -> Served:
+    """Run a read that has nothing to wait for, without the price of a task."""
+    try:
+        reading.send(None)
+    except StopIteration as done:
+        return cast("Served", done.value)
+    raise RuntimeError("a read waited that had its answer in memory")
+
+
+def _way(random: Random, median_seconds: float) -> Callable[[], float]:
+    location = math.log(median_seconds)
+    return lambda: random.lognormvariate(location, 0.4)
+
+
+def _make_link(client: Client, random: Random) -> Link:
+    return Link(cast("Any", client), breaker=_make_breaker(random, 3, 0.25, 2), timeout_seconds=0.05)
+
+
+def _make_breaker(random: Random, threshold: int, first_pause_seconds: float, longest_pause_seconds: float) -> Breaker:
+    return Breaker(
+        threshold=threshold,
+        first_pause_seconds=first_pause_seconds,
+        longest_pause_seconds=longest_pause_seconds,
+        monotonic=monotonic,
+        random=random.random,
+    )
+
+
+def _unix_us() -> int:
+    return 1_000_000_000_000_000 + round(monotonic() * 1_000_000)

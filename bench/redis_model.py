@@ -1,0 +1,202 @@
+"""Redis as a fleet in virtual time sees it: its scripts restated in Python, a network that takes its time, a bus."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from app.balances.snapshots import Entry
+from app.cache import scripts
+from app.cache.bus import Failure
+
+Command = Callable[[Sequence[str], Sequence[Any]], Any]
+Delay = Callable[[], float]
+"""Draws the seconds that the network takes for one way."""
+
+
+class Listener(Protocol):
+    """A replica's end of the bus."""
+
+    def hear_entry(self, entry: Entry, /) -> None:
+        """Take what another replica tells."""
+
+    def hear_failure(self, failure: Failure, /) -> None:
+        """Take why another replica has nothing to tell."""
+
+
+class _Stored(Struct, frozen=True):
+    value: bytes
+    as_of: int
+    until_ms: int
+
+
+class _Lease(Struct, frozen=True):
+    owner: str
+    until_ms: int
+
+
+class _Trouble(Struct, frozen=True):
+    failure: Failure
+
+
+class Server:
+    """One Redis for all: entries, leases, the budget. `operations` counts what it was asked, `messages` what it told.
+
+    `now_us` gives Unix microseconds; `delay` is how long a message of the bus takes to one listener.
+    """
+
+    def __init__(self, now_us: Callable[[], int], delay: Delay) -> None:
+        self._now_us: Final = now_us
+        self._delay: Final = delay
+        self._stored: Final[dict[str, _Stored]] = {}
+        self._leases: Final[dict[str, _Lease]] = {}
+        self._asked: Final[dict[str, int]] = {}
+        self._next = self._quiet_until = 0
+        self._slowed: int | None = None
+        self._factor = 1.0
+        self._decoder: Final = msgspec.json.Decoder(Entry)
+        self.listeners: Final[dict[str, Listener]] = {}
+        self.operations: Final[Counter[str]] = Counter()
+        self.messages = 0
+        self.commands: Final[dict[str, Command]] = {
+            scripts.BEGIN: self.begin,
+            scripts.SETTLE: self.settle,
+            scripts.ABANDON: self.abandon,
+            scripts.RENEW: self.renew,
+            scripts.TAKE_TURNS: self.take_turns,
+            scripts.QUIET: self.quiet,
+        }
+
+    def begin(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
+        """Restate `scripts.BEGIN`."""
+        owner, lease_ms, oldest = args
+        stored, lease = self._find(keys[0]), self._find_lease(keys[1])
+        value = stored.value if stored else None
+        if stored is not None and stored.as_of >= oldest:
+            return value, -1
+        if lease is None:
+            self._leases[keys[1]] = _Lease(owner, self._now_ms() + lease_ms)
+            return value, 0
+        return value, max(lease.until_ms - self._now_ms(), 1)
+
+    def settle(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.SETTLE`."""
+        owner, value, as_of, ttl_ms, _ = args
+        self._give_back(keys[1], owner)
+        stored = self._find(keys[0])
+        if stored is not None and stored.as_of >= as_of:
+            return 0
+        self._stored[keys[0]] = _Stored(value, as_of, self._now_ms() + ttl_ms)
+        entry = self._decoder.decode(value)
+        self._publish(owner, lambda listener: listener.hear_entry(entry))
+        return 1
+
+    def abandon(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.ABANDON`."""
+        owner, message, _ = args
+        if self._give_back(keys[0], owner):
+            failure = msgspec.json.decode(message, type=_Trouble).failure
+            self._publish(owner, lambda listener: listener.hear_failure(failure))
+        return 1
+
+    def renew(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.RENEW`."""
+        owner, lease_ms = args
+        lease = self._find_lease(keys[0])
+        if lease is None or lease.owner != owner:
+            return 0
+        self._leases[keys[0]] = _Lease(owner, self._now_ms() + lease_ms)
+        return 1
+
+    def take_turns(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
+        """Restate `scripts.TAKE_TURNS`."""
+        owner, interval, tolerance, wanted = args
+        now = self._now_us()
+        self._note_asking(owner, now)
+        if self._quiet_until > now:
+            return 0, self._quiet_until - now, len(self._asked)
+        interval *= self._slowness(now)
+        due = max(self._next, now)
+        granted = min(wanted, math.floor((now + tolerance - due) / interval) + 1)
+        if granted <= 0:
+            return 0, math.ceil(due - tolerance - now), len(self._asked)
+        self._next = round(due + granted * interval)
+        return granted, max(0, math.ceil(due + granted * interval - tolerance - now)), len(self._asked)
+
+    def quiet(self, _: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.QUIET`."""
+        now = self._now_us()
+        if self._quiet_until <= now:
+            self._factor = min(self._slowness(now) * 2, 64)
+        self._quiet_until = self._slowed = max(self._quiet_until, now + args[0])
+        return 1
+
+    def _note_asking(self, owner: str, now: int) -> None:
+        """Keep who asked within the last second, in the order in which they did."""
+        self._asked.pop(owner, None)
+        self._asked[owner] = now
+        while self._asked[first := next(iter(self._asked))] <= now - 1_000_000:
+            del self._asked[first]
+
+    def _slowness(self, now: int) -> float:
+        slowed = now if self._slowed is None else self._slowed
+        return max(1.0, self._factor * math.exp2((slowed - now) / 10_000_000))
+
+    def _publish(self, sender: str, tell: Callable[[Listener], None]) -> None:
+        self.messages += 1
+        loop = asyncio.get_running_loop()
+        for owner, listener in self.listeners.items():
+            if owner != sender:
+                loop.call_later(self._delay(), tell, listener)
+
+    def _find(self, name: str) -> _Stored | None:
+        stored = self._stored.get(name)
+        return stored if stored is not None and stored.until_ms > self._now_ms() else None
+
+    def _find_lease(self, name: str) -> _Lease | None:
+        lease = self._leases.get(name)
+        return lease if lease is not None and lease.until_ms > self._now_ms() else None
+
+    def _give_back(self, name: str, owner: str) -> bool:
+        lease = self._find_lease(name)
+        if lease is None or lease.owner != owner:
+            return False
+        del self._leases[name]
+        return True
+
+    def _now_ms(self) -> int:
+        return self._now_us() // 1000
+
+
+class Client:
+    """As much of a Redis client as `RedisTier.begin` to `keep_lease`, and `Turns`, ask for; `delay` is its way there."""
+
+    def __init__(self, server: Server, delay: Delay) -> None:
+        self._server: Final = server
+        self._delay: Final = delay
+
+    def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
+        """Give what runs a script of `app/cache/scripts.py`, there and back."""
+        command = self._server.commands[text]
+        name = command.__name__
+
+        def send(keys: Sequence[str], args: Sequence[Any]) -> Awaitable[Any]:
+            loop = asyncio.get_running_loop()
+            answer = loop.create_future()
+
+            def run() -> None:
+                self._server.operations[name] += 1
+                loop.call_later(self._delay(), reply, command(keys, args))
+
+            def reply(result: Any) -> None:
+                if not answer.done():
+                    answer.set_result(result)
+
+            loop.call_later(self._delay(), run)
+            return answer
+
+        return send

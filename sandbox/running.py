@@ -1,0 +1,115 @@
+"""Running: the whole sandbox, wired and listening; the one place that knows all its parts."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+from sandbox.control import Control
+from sandbox.counters import Counters
+from sandbox.faults import Fault, fault_named
+from sandbox.front import Front
+from sandbox.planning import Faults
+from sandbox.scenarios import Scenario, build
+from sandbox.server import Server
+from sandbox.tokens import Tokens
+from sandbox.upstream import Upstream
+
+CONTROL_HOST = "127.0.0.1"
+
+
+class Sandbox:
+    """Run the simulated upstream for as long as the `async with` lasts.
+
+    Port 0 is any free port. `addresses` are the clients' addresses that may call (None: all). `clock` gives the time
+    of tokens and of `Date`, in seconds since the epoch. Entering raises OSError when a port is taken; leaving cuts
+    every connection. `world`, `tokens`, `faults` and `counters` may be used at any time.
+    """
+
+    url: str
+    control_url: str
+
+    def __init__(
+        self,
+        *,
+        scenario: Scenario = "random",
+        merchants: int = 50,
+        seed: int = 7,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control_port: int = 0,
+        token: str = "sandbox-token",  # noqa: S107  the sandbox guards nothing
+        api_key: str = "sandbox-api-key",
+        api_secret: str = "sandbox-api-secret",  # noqa: S107  the sandbox guards nothing
+        token_lifetime_seconds: float = 3600,
+        new_token_voids_old: bool = False,
+        latency_seconds: float = 0,
+        addresses: Collection[str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._listen = (host, port)
+        self._listen_control = (CONTROL_HOST, control_port)
+        # each its own generator, so that faults and tokens do not change how the world moves
+        world_random, fault_random, token_random = (Random(f"{seed}:{use}") for use in ("world", "faults", "tokens"))  # noqa: S311  repeatable, not secret
+        self.world = build(scenario, merchants, world_random)
+        self.faults = Faults(fault_random)
+        self.counters = Counters()
+        self.tokens = Tokens(
+            token,
+            api_key,
+            api_secret,
+            lifetime_seconds=token_lifetime_seconds,
+            new_voids_old=new_token_voids_old,
+            clock=clock,
+            random=token_random,
+        )
+        upstream = Upstream(self.world, self.tokens, seed, addresses)
+        front = Front(upstream, self.faults, self.counters, latency_seconds=latency_seconds, random=fault_random)
+        control = Control(self.world, self.tokens, self.faults, self.counters)
+        self._server = Server(front.serve, clock, self.counters.connected)
+        self._control_server = Server(control.serve, clock)
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._server.close)
+            self.url = await self._server.start(*self._listen)
+            stack.push_async_callback(self._control_server.close)
+            self.control_url = await self._control_server.start(*self._listen_control)
+            self._closing = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._closing.aclose()
+
+    def add_fault(self, fault: Fault | str, **fields: Any) -> int:
+        """Add a fault, as an object or as a kind and its fields in snake_case; return the id that removes it."""
+        return self.faults.add(fault_named(fault, fields) if isinstance(fault, str) else fault)
+
+    def clear_faults(self) -> None:
+        """Remove every fault."""
+        self.faults.clear()
+
+    @contextmanager
+    def fault(self, fault: Fault | str, **fields: Any) -> Iterator[int]:
+        """Let a fault happen for as long as the `with` lasts."""
+        fault_id = self.add_fault(fault, **fields)
+        try:
+            yield fault_id
+        finally:
+            self.faults.remove(fault_id)
+
+    async def calls(self, count: int, timeout_seconds: float = 10) -> None:
+        """Wait until `count` balance calls have arrived; raise TimeoutError when they do not come in time."""
+        async with asyncio.timeout(timeout_seconds):
+            await self.counters.calls(count)
+
+    async def idle(self, timeout_seconds: float = 10) -> None:
+        """Wait until every request is answered or its client gone; raise TimeoutError when that takes longer."""
+        async with asyncio.timeout(timeout_seconds):
+            await self.counters.idle()

@@ -1,0 +1,48 @@
+"""One event loop for all tests of the face, and one service that they share where none changes it."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from app.cache.embedded import EmbeddedValkey
+from sandbox import Sandbox
+from tests.support.service import Service, run_service
+
+_NEWCOMERS = itertools.count(500_000)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def calm(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+    """A service without faults: share it, and change nothing in its world but a merchant of your own."""
+    async with (
+        Sandbox(scenario="document", token="canary-token-3d1f") as upstream,
+        run_service(upstream, valkey.url) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def patient(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+    """Another one whose times are a hundred times the default ones, so that a slow test run changes no verdict."""
+    times = {"fresh_seconds": 500, "stale_while_revalidate_seconds": 3000, "stale_if_error_seconds": 60_000}
+    async with (
+        Sandbox(scenario="document", token="canary-token-3d1f") as upstream,
+        run_service(upstream, valkey.url, **times) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def newcomer(calm: Service, patient: Service) -> Iterator[int]:
+    """A merchant id that no other test uses; who makes a merchant of it need not unmake it."""
+    merchant = next(_NEWCOMERS)
+    yield merchant
+    for world in (calm.upstream.world, patient.upstream.world):
+        if world.account(merchant) is not None:
+            world.delete(merchant)

@@ -1,0 +1,83 @@
+"""Conformance: requests made up from the OpenAPI document, right and wrong ones, are answered as the document says."""
+
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.support.service import KEYS, Service
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+BALANCES = [
+    "/v1/merchants/{merchantId}/balances",
+    "/v1/merchants/{merchantId}/balances/{assetId}",
+    "/v1/portfolio",
+    "/v2/assets/account/assets",
+]
+REQUESTS = [
+    *((path, mode) for path in BALANCES for mode in GenerationMode),
+    # there is nothing to get wrong where there is no parameter
+    *((path, GenerationMode.POSITIVE) for path in ("/health/live", "/health/ready")),
+]
+
+
+def make_up(operation: Any, mode: GenerationMode, count: int = 25) -> list[Case[Any]]:
+    """Make up requests, always the same ones."""
+    cases: list[Case[Any]] = []
+
+    @settings(
+        max_examples=count,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy(generation_mode=mode))
+    def collect(case: Case[Any]) -> None:
+        cases.append(case)
+
+    collect()
+    return cases
+
+
+async def send(client: httpx.AsyncClient, case: Case[Any]) -> httpx.Response:
+    """Send a made-up request."""
+    sent = case.as_transport_kwargs(base_url="http://tallygate.test")
+    headers = {name: value for name, value in sent["headers"].items() if name.lower() != "authorization"}
+    return await client.request(
+        sent["method"],
+        sent["url"],
+        params=sent.get("params"),
+        headers={**headers, "Authorization": f"Bearer {KEYS['all']}"},
+    )
+
+
+@pytest.mark.parametrize(("path", "mode"), REQUESTS)
+async def test_made_up_requests_are_answered_as_the_document_says(
+    calm: Service, path: str, mode: GenerationMode
+) -> None:
+    document = (await calm.anonymous.get("/openapi.json")).json()
+    operation = schemathesis.openapi.from_dict(document)[path]["GET"]
+    checks = [*CHECKS, negative_data_rejection] if mode is GenerationMode.NEGATIVE else CHECKS
+    for case in make_up(operation, mode):
+        response = await send(calm.anonymous, case)
+        case.validate_response(response, checks=checks)

@@ -1,0 +1,137 @@
+"""The OpenAPI document and the service say the same: paths, parameters, statuses, bodies."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from litestar.routes import HTTPRoute
+
+from tests.support.raw import app_of
+from tests.support.service import Service
+
+PATHS = {
+    "/v1/merchants/{merchantId}/balances",
+    "/v1/merchants/{merchantId}/balances/{assetId}",
+    "/v1/portfolio",
+    "/v2/assets/account/assets",
+    "/health/live",
+    "/health/ready",
+}
+UNDOCUMENTED = {"/openapi.json", "/docs", "/problems", "/problems/{name}"}
+"""Pages about the service, for people and for who reads the document."""
+
+
+@pytest.fixture
+async def document(calm: Service) -> Any:
+    response = await calm.anonymous.get("/openapi.json")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
+
+
+def parameters(document: Any, path: str, place: str) -> set[str]:
+    return {p["name"] for p in document["paths"][path]["get"].get("parameters", ()) if p["in"] == place}
+
+
+def routes(service: Service) -> dict[str, HTTPRoute]:
+    litestar = app_of(service)._app
+    return {route.path_format: route for route in litestar.routes if isinstance(route, HTTPRoute)}
+
+
+def walk(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from walk(child)
+
+
+async def test_the_document_has_every_path_and_every_path_is_in_it(calm: Service, document: Any) -> None:
+    assert set(document["paths"]) == PATHS
+    assert set(routes(calm)) == PATHS | UNDOCUMENTED
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_the_query_parameters_that_a_handler_takes_are_those_of_the_document(
+    calm: Service, document: Any, path: str
+) -> None:
+    handler, _ = routes(calm)[path].route_handler_map["GET"]
+    assert parameters(document, path, "query") == set(handler.opt.get("query", ()))
+    assert parameters(document, path, "path") == set(re.findall(r"{(\w+)}", path))
+    assert not parameters(document, path, "header") | parameters(document, path, "cookie")
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_a_parameter_is_taken_exactly_where_the_document_has_it(calm: Service, document: Any, path: str) -> None:
+    concrete = path.format(merchantId=12345, assetId="BTC")
+    for name in ("assets", "nonzero", "merchantId", "asset", "page"):
+        response = await calm.get(f"{concrete}?{name}=x")
+        told = response.json().get("detail", "")
+        unknown = "There is no parameter" in told or (path.startswith("/v2") and name != "merchantId")
+        assert unknown is (name not in parameters(document, path, "query"))
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_every_answer_that_a_path_can_give_is_documented(document: Any, path: str) -> None:
+    answers = document["paths"][path]["get"]["responses"]
+    error = "application/json" if path.startswith("/v2") else "application/problem+json"
+    if path.startswith("/health"):
+        # an unknown parameter, a URI or headers too long, a crash
+        assert {"200", "400", "414", "431", "500"} <= set(answers)
+    else:
+        # that there is no such merchant cannot be said of the portfolio
+        statuses = {"200", "304", "400", "401", "403", "404", "414", "429", "431", "500", "502", "503", "504"}
+        assert statuses - ({"404"} if path == "/v1/portfolio" else set()) == set(answers)
+    if path == "/health/ready":
+        assert (
+            answers["503"]["content"]["application/json"]["schema"]
+            == answers["200"]["content"]["application/json"]["schema"]
+        )
+    for status, answer in answers.items():
+        if status != "503" and status >= "400":
+            assert set(answer["content"]) == {error}
+
+
+async def test_balance_paths_want_a_key_either_way_and_no_other_path_does(document: Any) -> None:
+    for path, item in document["paths"].items():
+        either: Any = [{"bearer": []}, {"token": []}]
+        assert item["get"].get("security") == (None if path.startswith("/health") else either)
+    schemes = document["components"]["securitySchemes"]
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
+    assert (schemes["token"]["type"], schemes["token"]["in"], schemes["token"]["name"]) == (
+        "apiKey",
+        "header",
+        "X-BH-TOKEN",
+    )
+
+
+async def test_every_pattern_is_one_that_any_reader_of_json_schema_understands(document: Any) -> None:
+    patterns = [node["pattern"] for node in walk(document) if isinstance(node.get("pattern"), str)]
+    assert patterns
+    # anchors of ECMA 262, which is what JSON Schema wants (2020-12, 6.4), not of Python
+    assert not [pattern for pattern in patterns if r"\A" in pattern or r"\Z" in pattern]
+
+
+@pytest.mark.parametrize("schema", ["Row", "AssetView", "UpstreamRow"])
+async def test_every_amount_is_documented_as_plain_decimal_text(document: Any, schema: str) -> None:
+    for field in ("total", "free", "locked"):
+        amount = document["components"]["schemas"][schema]["properties"][field]
+        assert amount["type"] == "string"
+        pattern = re.compile(amount["pattern"])
+        assert all(map(pattern.search, ("0", "-0.5", "1000", "0.00000001")))
+        assert not any(map(pattern.search, ("", "1E-8", "0.50", "01", "-0", "1.", "1\n", "NaN")))
+
+
+async def test_the_document_is_the_same_each_time_and_holds_no_secret(calm: Service, document: Any) -> None:
+    text = (await calm.anonymous.get("/openapi.json")).text
+    assert json.loads(text) == document
+    for secret in ("canary-token", "tg_", "127.0.0.1", calm.upstream.url):
+        assert secret not in text
+
+
+async def test_references_lead_somewhere_and_operations_have_names_of_their_own(document: Any) -> None:
+    references = {node["$ref"] for node in walk(document) if "$ref" in node}
+    assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]} & references
+    names = [item["get"]["operationId"] for item in document["paths"].values()]
+    assert len(set(names)) == len(names)

@@ -1,0 +1,91 @@
+"""Promise 7: a caller learns nothing about a merchant that it may not read, not even that it exists."""
+
+import pytest
+
+from tests.support.errors import assert_envelope, assert_problem
+from tests.support.raw import app_of, ask_app
+from tests.support.service import KEYS, Service
+from tests.support.worlds import row
+
+EXISTS, EXISTS_NOT = "12346", "99998"
+
+SOME = (b"authorization", f"Bearer {KEYS['some']}".encode())
+
+PATHS = [
+    "/v1/merchants/{id}/balances",
+    "/v1/merchants/{id}/balances?assets=BTC&nonzero=true",
+    "/v1/merchants/{id}/balances/BTC",
+]
+PATHS += ["/v1/merchants/{id}/balances?assets=", "/v1/merchants/{id}/balances?nonzero=x"]
+PATHS += ["/v2/assets/account/assets?merchantId={id}"]
+
+REQUESTS: list[tuple[str, list[tuple[bytes, bytes]]]] = [
+    *((path, []) for path in PATHS),
+    (PATHS[0], [(b"if-none-match", b"*")]),
+    (PATHS[0], [(b"cache-control", b"only-if-cached")]),
+    (PATHS[0], [(b"cache-control", b"no-cache")]),
+    (PATHS[0], [(b"cache-control", b"max-age=nonsense")]),
+]
+
+
+async def forbidden(service: Service, path: str, merchant: str, method: str, extra: list[tuple[bytes, bytes]]) -> str:
+    """Give everything that a caller sees, with the id that it sent itself taken out."""
+    headers = [SOME, (b"x-request-id", b"same"), *extra]
+    response = await ask_app(app_of(service), path.format(id=merchant), method, headers)
+    assert response.status_code == 403
+    return f"{response.status_code} {list(response.headers.multi_items())} {response.text}".replace(merchant, "?")
+
+
+@pytest.mark.parametrize(("path", "extra"), REQUESTS)
+async def test_what_may_not_be_read_looks_the_same_whether_it_exists_or_not_cached_or_not(
+    service: Service, path: str, extra: list[tuple[bytes, bytes]]
+) -> None:
+    async def look() -> set[str]:
+        merchants = (EXISTS, EXISTS_NOT)
+        return {await forbidden(service, path, merchant, "GET", extra) for merchant in merchants}
+
+    cold = await look()
+    assert service.upstream.counters.total == 0
+    for merchant in (EXISTS, EXISTS_NOT):
+        await service.get(f"/v1/merchants/{merchant}/balances")
+    warm = await look()
+    with service.upstream.fault("token-expired"):
+        failing = await look()
+    assert len(cold | warm | failing) == 1
+    assert service.upstream.counters.by_merchant == {int(EXISTS): 1, int(EXISTS_NOT): 1}
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_head_tells_no_more_than_get(calm: Service, path: str) -> None:
+    seen = {await forbidden(calm, path, merchant, "HEAD", []) for merchant in (EXISTS, EXISTS_NOT)}
+    assert len(seen) == 1
+
+
+async def test_the_refusal_is_a_problem_that_names_no_merchant(calm: Service) -> None:
+    response = await calm.get("/v1/merchants/12346/balances", "some")
+    assert_problem(response, "forbidden", instance="/v1/merchants/12346/balances")
+    assert "12346" not in response.json()["detail"]
+    assert_envelope(await calm.get("/v2/assets/account/assets?merchantId=12346", "some"), "forbidden")
+
+
+async def test_an_id_that_can_be_none_is_refused_before_rights_are_looked_at(calm: Service) -> None:
+    for merchant in ("0", "007", "abc"):
+        assert_problem(await calm.get(f"/v1/merchants/{merchant}/balances", "some"), "invalid-request")
+
+
+async def test_a_merchant_of_ones_own_that_does_not_exist_is_unknown_and_not_forbidden(service: Service) -> None:
+    assert_problem(await service.get("/v1/merchants/777/balances", "some"), "unknown-merchant")
+    service.upstream.world.set(778, [row("1", "1")])
+    assert_problem(await service.get("/v1/merchants/778/balances", "some"), "forbidden")
+
+
+async def test_rights_are_to_the_digit(calm: Service) -> None:
+    for merchant in ("1234", "123456", "1", "77", "7777"):
+        assert_problem(await calm.get(f"/v1/merchants/{merchant}/balances", "some"), "forbidden")
+
+
+async def test_a_caller_with_rights_sees_the_same_answer_as_any_other(calm: Service) -> None:
+    paths = ["/v1/merchants/12345/balances", "/v2/assets/account/assets?merchantId=12345"]
+    for path in paths:
+        one, other = await calm.get(path), await calm.get(path, "some")
+        assert (one.content, one.headers["etag"]) == (other.content, other.headers["etag"])

@@ -1,0 +1,91 @@
+"""Losing the upstream is not an outage while stale answers may stand in, and after that a problem that says so."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from msgspec import Struct
+
+from sandbox import Sandbox
+from tests.fleet.conftest import HEADERS, run_fleet
+from tests.support.gateway import PATIENCE_SECONDS, TOKEN, Gateway
+from tests.support.valkey import run_valkey
+
+KNOWN = range(10001, 10006)
+FRESH_SECONDS = 1
+WHY = {"/problems/upstream-unreachable", "/problems/upstream-faulty", "/problems/breaker-open"}
+
+
+class Told(Struct):
+    """What matters of an answer here."""
+
+    status: int
+    age: int
+    is_stale: bool
+    problem: str | None
+
+
+class Fleet(Struct):
+    """Two replicas and their upstream."""
+
+    gateways: list[Gateway]
+    upstream: Sandbox
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    settings = {"fresh_seconds": FRESH_SECONDS, "stale_while_revalidate_seconds": 0, "stale_if_error_seconds": 4}
+    async with (
+        Sandbox(merchants=10, token=TOKEN) as upstream,
+        run_valkey() as valkey,
+        run_fleet(upstream, tmp_path_factory.mktemp("fleet"), valkey.url, 2, **settings) as gateways,
+    ):
+        yield Fleet(gateways, upstream)
+
+
+@pytest.mark.parametrize("fault", [{"fault": "close"}, {"fault": "status", "status": 503}], ids=["cut_off", "failing"])
+async def test_known_merchants_are_answered_and_marked_then_refused_then_fresh_again(
+    fleet: Fleet, fault: dict[str, Any]
+) -> None:
+    answered: list[Told] = []
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        told = await _read_all(fleet)
+        assert {one.status for one in told} == {200}
+        calls = fleet.upstream.counters.balance_calls
+        with fleet.upstream.fault(**fault):
+            while not (problems := [one for one in told if one.status != 200]):
+                answered += told
+                told = await _read_all(fleet)
+        calls = fleet.upstream.counters.balance_calls - calls
+        while any(one.status != 200 for one in told):
+            told = await _read_all(fleet)
+            problems += [one for one in told if one.status != 200]
+
+    assert any(one.age > FRESH_SECONDS for one in answered)
+    assert all(one.is_stale for one in answered if one.age > FRESH_SECONDS)
+    assert {(one.status, one.problem) for one in problems} <= {(503, problem) for problem in WHY}
+    assert not any(one.is_stale for one in told)
+    assert calls <= 60
+
+
+async def _read_all(fleet: Fleet) -> list[Told]:
+    """Read all that is known, at both replicas at once."""
+
+    async def read(session: aiohttp.ClientSession, merchant: int) -> Told:
+        async with session.get(f"/v1/merchants/{merchant}/balances") as answer:
+            document = await answer.json(content_type=None)
+            is_stale = "fwd=stale" in answer.headers.get("Cache-Status", "")
+            return Told(answer.status, int(answer.headers.get("Age", 0)), is_stale, document.get("type"))
+
+    async def read_from(gateway: Gateway) -> list[Told]:
+        async with aiohttp.ClientSession(gateway.url, headers=HEADERS) as session:
+            return await asyncio.gather(*(read(session, merchant) for merchant in KNOWN))
+
+    return [told for part in await asyncio.gather(*map(read_from, fleet.gateways)) for told in part]

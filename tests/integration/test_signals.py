@@ -1,0 +1,98 @@
+"""How the service ends, and what it survives."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.cache.embedded import EmbeddedValkey
+from sandbox import Sandbox
+from tests.support.gateway import PATIENCE_SECONDS, Gateway, run_gateway
+from tests.support.programs import all_gone, left_in, processes_of
+from tests.support.wires import connect
+
+PATH = "/v1/merchants/12345/balances"
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)])
+async def test_a_signal_to_the_whole_group_ends_it_well(
+    shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path, number: signal.Signals, workers: int
+) -> None:
+    environment = {"TMPDIR": str(private_tmp)}
+    async with run_gateway(
+        shared_upstream, tmp_path, environment=environment, own_session=True, workers=workers
+    ) as gateway:
+        assert (await gateway.get(PATH)).status_code == 200
+        processes = processes_of(private_tmp)
+        os.killpg(gateway.process.pid, number)
+        assert await gateway.ended() == 0
+        await all_gone(processes)
+        await gateway.logged("server.stopped", workers)
+        assert left_in(private_tmp) == []
+        assert gateway.output == ""
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+async def test_two_signals_at_once_end_it_as_one_does(
+    shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path, send: Callable[[int, int], None]
+) -> None:
+    environment = {"TMPDIR": str(private_tmp)}
+    async with run_gateway(shared_upstream, tmp_path, environment=environment, own_session=True) as gateway:
+        processes = processes_of(private_tmp)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            send(gateway.process.pid, number)
+        assert await gateway.ended() == 0
+        await all_gone(processes)
+        assert left_in(private_tmp) == []
+
+
+async def test_a_request_under_way_is_answered_before_it_ends(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, upstream_timeout_seconds=60) as gateway:
+        before = shared_upstream.counters.balance_calls
+        with shared_upstream.fault("hang", merchants=[12345]):
+            asking = asyncio.create_task(gateway.get(PATH, Cache_Control="no-cache"))
+            await shared_upstream.calls(before + 1)
+            gateway.signal(signal.SIGTERM)
+            await refused(gateway)
+        assert (await asking).status_code == 200
+        assert await gateway.ended() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_workers_serve_are_replaced_when_killed_and_stop(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path, workers: int
+) -> None:
+    async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, workers=workers) as gateway:
+        pids = [line["pid"] for line in gateway.named("server.started")]
+        assert len(set(pids)) == workers
+        await assert_it_serves(gateway)
+        os.kill(pids[0], signal.SIGKILL)
+        started = await gateway.logged("server.started", workers + 1)
+        async with httpx.AsyncClient(base_url=gateway.url, headers=gateway.client.headers, timeout=30) as client:
+            gateway.client = client  # a killed worker takes its connections with it
+            await assert_it_serves(gateway)
+            gateway.signal(signal.SIGINT)
+            assert await gateway.ended() == 0
+        await gateway.logged("server.stopped", workers)
+        assert {line["pid"] for line in gateway.named("server.stopped")} == {*pids[1:], started["pid"]}
+
+
+async def assert_it_serves(gateway: Gateway) -> None:
+    answers = await asyncio.gather(*(gateway.get(PATH) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def refused(gateway: Gateway) -> None:
+    """Wait until the service takes no new connections."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with contextlib.suppress(OSError):
+            while True:
+                async with connect(gateway.url):
+                    pass

@@ -1,0 +1,162 @@
+"""What the service does with requests that no well-behaved client sends."""
+
+import json
+
+import pytest
+
+from tests.support.gateway import KEY, Gateway
+from tests.support.wires import connect
+
+PATH = "/v1/merchants/12345/balances"
+
+
+def request(target: str = PATH, *headers: str, method: str = "GET", key: str = KEY) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", "Host: tallygate", f"Authorization: Bearer {key}", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+async def assert_it_goes_on(gateway: Gateway) -> None:
+    assert (await gateway.get(PATH)).status_code == 200
+    assert gateway.process.returncode is None
+    assert len(gateway.named("server.started")) == 1
+    assert not gateway.named("request.crashed")
+
+
+@pytest.mark.parametrize("size", [17 * 1024, 1024 * 1024])
+async def test_headers_that_are_too_large_get_a_problem(gateway: Gateway, size: int) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(PATH, f"X-Large: {'x' * size}"))
+        answer = await wire.answer()
+    assert answer is not None
+    status, headers, body = answer
+    assert (status, headers["content-type"]) == (431, "application/problem+json")
+    assert json.loads(body)["type"] == "/problems/headers-too-large"
+    await assert_it_goes_on(gateway)
+
+
+async def test_headers_beyond_any_measure_do_not_harm_the_service(gateway: Gateway) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(PATH, f"X-Large: {'x' * (8 * 1024 * 1024)}"))
+        answer = await wire.answer()
+    assert answer is None or 400 <= answer[0] < 500
+    await assert_it_goes_on(gateway)
+
+
+async def test_a_long_target_gets_a_problem(gateway: Gateway) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(f"/v1/portfolio?assets={'A' * 9000}"))
+        answer = await wire.answer()
+    assert answer is not None
+    assert (answer[0], json.loads(answer[2])["type"]) == (414, "/problems/uri-too-long")
+
+
+async def test_a_body_on_get_is_refused_and_never_read_as_a_request(gateway: Gateway) -> None:
+    smuggled = request("/v1/portfolio")
+    async with connect(gateway.url) as wire:
+        wire.send(request(PATH, f"Content-Length: {len(smuggled)}") + smuggled + request("/health/live"))
+        first = await wire.answer()
+        assert first is not None
+        assert (first[0], json.loads(first[2])["type"]) == (400, "/problems/invalid-request")
+        second = await wire.answer()
+    assert second is None or json.loads(second[2]) == {"status": "alive"}
+    await assert_it_goes_on(gateway)
+
+
+async def test_a_chunked_body_on_get_is_refused_too(gateway: Gateway) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(PATH, "Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n")
+        answer = await wire.answer()
+    assert answer is not None
+    assert answer[0] == 400
+    await assert_it_goes_on(gateway)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+        b"\x00" * 4096,
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+    ids=range(12),
+)
+async def test_nonsense_never_gets_more_than_a_refusal(gateway: Gateway, nonsense: bytes) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(nonsense + b"\r\n\r\n")
+        received = await wire.everything()
+    assert not received.startswith(b"HTTP/") or received.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
+    assert b"balances" not in received
+    await assert_it_goes_on(gateway)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/merchants/%ff/balances",
+        "/v1/merchants/%00/balances",
+        "/v1/merchants/12345%2f../balances",
+        "/v1/merchants/%D9%A1/balances",
+        "/v1/merchants/12345/balances/%ff",
+        "/v1/merchants/12345/balances?assets=%ff",
+        "*",
+    ],
+)
+async def test_odd_targets_get_a_problem(gateway: Gateway, target: str) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(target))
+        answer = await wire.answer()
+    assert answer is not None
+    assert 400 <= answer[0] < 500
+    await assert_it_goes_on(gateway)
+
+
+@pytest.mark.parametrize("target", ["/v1/nowhere", "/v1/merchants/007/balances", "/v2/nowhere"])
+async def test_a_connection_stays_usable_after_a_refusal(gateway: Gateway, target: str) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(target))
+        refused = await wire.answer()
+        wire.send(request(PATH))
+        answer = await wire.answer()
+    assert refused is not None
+    assert answer is not None
+    assert (refused[0] // 100, answer[0]) == (4, 200)
+
+
+async def test_head_leaves_the_connection_in_step(gateway: Gateway) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(PATH, method="HEAD") + request("/v1/nowhere", method="HEAD") + request("/health/live"))
+        assert [(await wire.answer(method) or (0,))[0] for method in ("HEAD", "HEAD", "GET")] == [200, 404, 200]
+
+
+async def test_an_answer_with_304_leaves_the_connection_in_step(gateway: Gateway) -> None:
+    etag = (await gateway.get(PATH)).headers["etag"]
+    async with connect(gateway.url) as wire:
+        wire.send(request(PATH, f"If-None-Match: {etag}") + request("/health/live"))
+        assert [(await wire.answer() or (0,))[0] for _ in range(2)] == [304, 200]
+
+
+async def test_a_caller_that_hangs_up_harms_nobody(gateway: Gateway) -> None:
+    for sent in (b"", b"GET", request()[:-2], request(), request() * 50):
+        async with connect(gateway.url) as wire:
+            wire.send(sent)
+    await assert_it_goes_on(gateway)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "NONSENSE"])
+async def test_other_methods_are_refused_with_those_that_there_are(gateway: Gateway, method: str) -> None:
+    async with connect(gateway.url) as wire:
+        wire.send(request(PATH, "Content-Length: 0", method=method))
+        answer = await wire.answer()
+    assert answer is not None
+    assert answer[0] in {400, 405}
+    assert answer[0] != 405 or {"GET", "HEAD"} <= set(answer[1]["allow"].replace(" ", "").split(","))
+    await assert_it_goes_on(gateway)

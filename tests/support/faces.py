@@ -1,0 +1,50 @@
+"""The face with nothing behind it but an exception."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from app.access.callers import Caller, Callers, hash_key
+from app.api.face import build_face
+from app.api.service import Readiness
+from app.balances.snapshots import Key, Row
+from app.cache.freshness import Policy
+from app.desk import Desk, Question, Told
+from tests.support.service import lifespan
+
+
+class FailingDesk(Desk):
+    """A desk that answers every question with an exception."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def tell_account(self, key: Key, question: Question) -> Told:
+        raise self._error
+
+    async def tell_asset(self, key: Key, asset_id: str, question: Question) -> tuple[Row, Told]:
+        raise self._error
+
+
+@asynccontextmanager
+async def face(error: Exception, monotonic: Callable[[], float] = time.monotonic) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the face before an exception; the one caller has a rate far above what a test asks for, told by `monotonic`."""
+
+    async def look() -> Readiness:
+        raise error
+
+    caller = Caller("one", hash_key("key"), "all", portfolio=True, rate=100_000)
+    app = build_face(
+        desk=FailingDesk(error),
+        callers=Callers([caller], workers=1, monotonic=monotonic),
+        policy=Policy(5_000, 30_000, 600_000, 10_000),
+        look=look,
+        version="0",
+        now_ms=lambda: 0,
+    )
+    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+    headers = {"Authorization": "Bearer key"}
+    async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+        yield client

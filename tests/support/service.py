@@ -1,0 +1,83 @@
+"""The service in this process, spoken to over ASGI."""
+
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from app.access.callers import Caller, hash_key
+from app.api.edge import Edge
+from app.balances.snapshots import Key
+from app.main import create_app
+from app.secrecy import Secret
+from app.settings import Settings
+from sandbox import Sandbox
+
+KEYS = {name: f"tg_{name}" for name in ("all", "some", "slow")}
+
+CALLERS = (
+    Caller("all", hash_key(KEYS["all"]), "all", portfolio=True),
+    Caller("some", hash_key(KEYS["some"]), frozenset({Key("12345"), Key("777")})),
+    Caller("slow", hash_key(KEYS["slow"]), "all", portfolio=True, rate=2),
+)
+
+
+class Service:
+    """A running service: `client` has the key of a caller who may read everything, `anonymous` has none."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, redis: Redis, upstream: Sandbox
+    ) -> None:
+        self.client = client
+        self.anonymous = anonymous
+        self.redis = redis
+        self.upstream = upstream
+
+    async def get(self, path: str, caller: str = "all", **headers: str) -> httpx.Response:
+        """Ask as a caller; header names are written with underscores."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.anonymous.get(path, headers={"Authorization": f"Bearer {KEYS[caller]}", **sent})
+
+
+@asynccontextmanager
+async def run_service(upstream: Sandbox, redis_url: str, **changed: Any) -> AsyncIterator[Service]:
+    """Run the service against an upstream and an emptied Redis. `changed` are settings."""
+    settings = Settings(
+        **{
+            "upstream_url": upstream.url,
+            "upstream_token": Secret("canary-token-3d1f"),
+            "upstream_rate": 1000,
+            "redis_url": Secret(redis_url),
+            "redis_timeout_seconds": 2,
+            "clients_file": "",
+            **changed,
+        }
+    )
+    app = create_app(settings, CALLERS)
+    async with Redis.from_url(redis_url) as redis, lifespan(app), _client(app) as anonymous, _client(app) as client:
+        await redis.flushall()
+        client.headers["Authorization"] = f"Bearer {KEYS['all']}"
+        yield Service(client, anonymous, redis, upstream)
+
+
+def _client(app: Edge) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+    return httpx.AsyncClient(transport=transport, base_url="http://tallygate.test")
+
+
+@asynccontextmanager
+async def lifespan(app: Edge) -> AsyncIterator[None]:
+    """Start an ASGI application and stop it again, as a server does."""
+    to_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+    from_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    task = asyncio.create_task(app(scope, to_app.get, from_app.put))  # type: ignore[arg-type]
+    for word in ("startup", "shutdown"):
+        await to_app.put({"type": f"lifespan.{word}"})
+        assert (await from_app.get())["type"] == f"lifespan.{word}.complete"
+        if word == "startup":
+            yield
+    await task

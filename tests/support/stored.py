@@ -1,0 +1,34 @@
+"""Answers of the past: snapshots written into the Redis of a service, as another replica would have left them there."""
+
+import hashlib
+import time
+
+import msgspec
+
+from app.balances.amounts import Amount
+from app.balances.snapshots import Key, Row, Snapshot
+from app.cache.redis_tier import SCHEMA
+from tests.support.service import Service
+
+OLD_TOTAL = "41.5"
+"""What a stored answer says: no account of the simulated upstream holds it."""
+
+
+async def store(service: Service, merchant: int, *, age_seconds: float) -> Snapshot:
+    """Store an answer of so long ago."""
+    row = Row("BTC", "BTC", "BTC", Amount(OLD_TOTAL), Amount("40"), Amount("1.5"))
+    as_of = time.time_ns() // 1_000_000 - round(age_seconds * 1000)
+    snapshot = Snapshot(Key(str(merchant)), as_of, can_deposit=True, balances=(row,))
+    await service.redis.set(redis_name(service, merchant), msgspec.json.encode(snapshot))
+    return snapshot
+
+
+def redis_name(service: Service, merchant: int) -> str:
+    """Give the name under which the service keeps a merchant in Redis."""
+    upstream = hashlib.sha256(service.upstream.url.encode()).hexdigest()[:12]
+    return f"tallygate:{SCHEMA}:{upstream}:{{{merchant}}}"
+
+
+def seconds_since(as_of: int) -> int:
+    """Tell how many whole seconds ago a time in Unix milliseconds was."""
+    return (time.time_ns() // 1_000_000 - as_of) // 1000

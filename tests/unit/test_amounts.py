@@ -1,0 +1,93 @@
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import ValidationError, convert
+
+from app.balances.amounts import Amount, CanonicalAmount, add_amounts, format_amount, parse_amount
+
+
+def _decimal(sign: int, digits: int, exponent: int) -> Decimal:
+    return Decimal((sign, tuple(map(int, str(digits))), exponent))
+
+
+numbers = st.builds(_decimal, st.integers(0, 1), st.integers(0, 10**60 - 1), st.integers(-30, 30))
+amounts = numbers.map(format_amount)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("12", "12"),
+        ("0.5", "0.5"),
+        ("-1", "-1"),
+        ("1E-8", "0.00000001"),
+        ("0E-8", "0"),
+        ("-0", "0"),
+        ("-0.00", "0"),
+        ("1000.000", "1000"),
+        ("1.5e+3", "1500"),
+        ("1E3", "1000"),
+        ("0.000000000000000001", "0.000000000000000001"),
+        ("9" * 60, "9" * 60),
+        (12, "12"),
+        (-(10**59), "-1" + "0" * 59),
+        ("1E30", "1" + "0" * 30),
+        ("1E-30", "0." + "0" * 29 + "1"),
+    ],
+)
+def test_an_amount_is_read_and_written_in_one_way(written: str | int, read: str) -> None:
+    assert parse_amount(written) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " 1", "1 ", "1\n", "+1", ".5", "5.", "007", "1_000", "1,000", "0x10", "--1", "1e", "e1", "1e1.5"),
+        *("NaN", "sNaN", "Infinity", "-inf", "\u0663", "\uff11\uff12", "1\u0000", "½"),
+        *("9" * 61, "1E31", "1E-31", "1.5E-30", "1e999999", "1E99999999999999999999", "0." + "0" * 200 + "1"),
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a plain|more than|beyond"):
+        parse_amount(text)
+
+
+@given(st.one_of(st.text(), st.text(alphabet="0123456789.-+eE_ "), st.integers()))
+def test_no_text_gives_a_wrong_amount(value: str | int) -> None:
+    try:
+        amount = parse_amount(value)
+    except ValueError:
+        return
+    assert Fraction(amount) == Fraction(str(value))
+    assert str(value).isascii()
+
+
+@given(numbers)
+def test_what_is_written_reads_back_equal(number: Decimal) -> None:
+    amount = format_amount(number)
+    assert Fraction(amount) == Fraction(number)
+    assert "e" not in amount.lower()
+    assert convert(amount, CanonicalAmount) == amount
+    assert format_amount(Decimal(amount)) == amount
+
+
+@given(numbers, numbers)
+def test_equal_amounts_are_equal_text(one: Decimal, other: Decimal) -> None:
+    assert (format_amount(one) == format_amount(other)) == (one == other)
+
+
+@given(st.lists(amounts, max_size=50))
+def test_sums_are_exact_whatever_the_context(parts: list[Amount]) -> None:
+    with localcontext(prec=3):
+        total = add_amounts(parts)
+    assert Fraction(total) == sum(map(Fraction, parts), Fraction(0))
+    assert add_amounts(reversed(parts)) == total
+
+
+@pytest.mark.parametrize("text", ["01", "1.0", "1.50", "-0", "1E3", "0.0", "1\n", "", "1.", ".1", "--1", "+1"])
+def test_only_canonical_text_comes_back_from_a_store(text: str) -> None:
+    with pytest.raises(ValidationError):
+        convert(text, CanonicalAmount)

@@ -1,0 +1,69 @@
+import pytest
+
+from app.access.callers import Caller, Callers, authorise, hash_key, make_key
+from app.balances.snapshots import AGGREGATE, Key
+from app.errors import Forbidden, TooFast, Unauthenticated
+
+WEB = Caller("web", hash_key("tg_web"), frozenset({Key("1"), Key("2")}))
+BOOKS = Caller("books", hash_key("tg_books"), "all", portfolio=True, rate=4)
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _callers(clock: _Clock | None = None, workers: int = 1) -> Callers:
+    return Callers([WEB, BOOKS], workers=workers, monotonic=clock or _Clock())
+
+
+def test_a_key_finds_its_caller() -> None:
+    assert _callers().identify("tg_web") is WEB
+    assert _callers().identify("tg_books") is BOOKS
+
+
+@pytest.mark.parametrize("key", [None, "", "tg_we", "tg_webb", hash_key("tg_web"), "\udcff", "x" * 100_000])
+def test_any_other_key_finds_none(key: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        _callers().identify(key)
+
+
+@pytest.mark.parametrize(
+    ("caller", "key", "allowed"),
+    [(WEB, "1", True), (WEB, "3", False), (WEB, AGGREGATE, False), (BOOKS, "3", True), (BOOKS, AGGREGATE, True)],
+)
+def test_a_caller_reads_what_it_was_given(caller: Caller, key: str, allowed: bool) -> None:
+    assert caller.may_read(Key(key)) is allowed
+    if not allowed:
+        with pytest.raises(Forbidden):
+            authorise(caller, Key(key))
+
+
+def test_all_merchants_do_not_include_the_portfolio() -> None:
+    assert not Caller("x", "", "all").may_read(AGGREGATE)
+
+
+def test_a_rate_is_kept_and_shared_between_workers() -> None:
+    clock = _Clock()
+    callers = _callers(clock, workers=2)
+    for _ in range(2):
+        callers.admit(BOOKS)
+    with pytest.raises(TooFast) as caught:
+        callers.admit(BOOKS)
+    assert caught.value.retry_after_seconds == 0.5
+    clock.now += 0.5
+    callers.admit(BOOKS)
+
+
+def test_a_caller_without_a_rate_is_never_too_fast() -> None:
+    callers = _callers()
+    for _ in range(1000):
+        callers.admit(WEB)
+
+
+def test_keys_are_long_and_all_different() -> None:
+    keys = {make_key() for _ in range(100)}
+    assert len(keys) == 100
+    assert {len(key) for key in keys} == {46}

@@ -1,0 +1,168 @@
+"""Several replicas over one Redis, each with everything real but the upstream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from fakeredis import FakeServer
+
+from app.balances.snapshots import Key
+from app.cache.cache import Source
+from app.cache.redis_tier import LEASE_MS
+from app.errors import BudgetSpent, Unreachable
+from tests.support.replica import KEY, Replica, Upstream, run_replicas, terms
+from tests.support.virtual_time import monotonic, unix_ms
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+async def replicas(upstream: Upstream, server: FakeServer) -> AsyncIterator[list[Replica]]:
+    async with run_replicas(upstream, server, 4) as running:
+        yield running
+
+
+async def _die(replica: Replica) -> None:
+    """End what a replica fetches, as others see it when its process dies: the lease is not given back."""
+    await replica.cache.close()
+
+
+async def test_cold_reads_at_all_replicas_at_once_make_one_call(replicas: list[Replica], upstream: Upstream) -> None:
+    reads = (replica.cache.read(KEY, terms()) for _ in range(25) for replica in replicas)
+    served = await asyncio.gather(*reads)
+    assert upstream.calls == 1
+    assert len({one.entry for one in served}) == 1
+
+
+async def test_a_wave_of_keys_makes_one_call_for_each(replicas: list[Replica], upstream: Upstream) -> None:
+    keys = [Key(str(number)) for number in range(1, 51)]
+    served = await asyncio.gather(*(replica.cache.read(key, terms()) for key in keys for replica in replicas))
+    assert sorted(upstream.asked) == sorted(keys)
+    assert {one.entry.key for one in served} == set(keys)
+
+
+async def test_a_hot_key_is_called_once_a_window_and_waits_for_nobody(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    await replicas[0].cache.read(KEY, terms())
+    began = monotonic()
+    while monotonic() < began + 60:
+        for replica in replicas:
+            asked = monotonic()
+            served = await replica.cache.read(KEY, terms())
+            assert monotonic() == asked
+            assert unix_ms() - served.entry.as_of <= 5_000 + 150
+        await asyncio.sleep(0.02)
+    assert 11 <= upstream.calls <= 13
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 0.47])
+async def test_when_the_holder_of_the_lease_dies_another_takes_over_as_soon_as_it_ends(
+    replicas: list[Replica], upstream: Upstream, seconds: float
+) -> None:
+    upstream.seconds = 0.5
+    holder, *others = replicas
+    lost = asyncio.create_task(holder.cache.read(KEY, terms()))
+    await asyncio.sleep(0.01)
+    waiting = [asyncio.create_task(replica.cache.read(KEY, terms())) for replica in others for _ in range(10)]
+    await asyncio.sleep(seconds - 0.01)
+    await _die(holder)
+    died = monotonic()
+    served = await asyncio.gather(*waiting)
+    assert monotonic() - died <= LEASE_MS / 1000 * 1.05 + 0.5
+    assert upstream.calls == 2
+    assert len({one.entry for one in served}) == 1
+    assert lost.cancelled()
+
+
+async def test_a_call_longer_than_the_lease_stays_the_only_one(replicas: list[Replica], upstream: Upstream) -> None:
+    upstream.seconds = 5
+    await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in replicas))
+    assert upstream.calls == 1
+
+
+async def test_after_its_call_a_replica_keeps_no_lease_and_no_task(upstream: Upstream, server: FakeServer) -> None:
+    upstream.seconds = 2.4
+    async with run_replicas(upstream, server, 3) as replicas:
+        for number in range(20):
+            upstream.seconds = 2.39 + number / 1000
+            await asyncio.gather(*(replica.cache.read(Key(str(number)), terms()) for replica in replicas))
+        await asyncio.sleep(0)
+        names = [str(task.get_coro()) for task in asyncio.all_tasks()]
+    assert [name for name in names if "keep_lease" in name] == []
+
+
+async def test_failing_refreshes_back_off_while_stale_answers_go_on(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    await replicas[0].cache.read(KEY, terms())
+    upstream.error = Unreachable("x")
+    calls = []
+    for _ in range(5):
+        before = upstream.calls
+        for _ in range(600):
+            await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in replicas))
+            await asyncio.sleep(0.1)
+        calls.append(upstream.calls - before)
+    assert calls[0] <= 4 * 8
+    assert all(count <= 4 * 3 for count in calls[1:])
+    assert all(calls)
+
+
+async def test_after_a_backed_off_failure_the_upstream_is_found_well_again(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    await replicas[0].cache.read(KEY, terms())
+    upstream.error = Unreachable("x")
+    for _ in range(120):
+        await replicas[0].cache.read(KEY, terms())
+        await asyncio.sleep(1)
+    upstream.error = None
+    for _ in range(31):
+        await replicas[0].cache.read(KEY, terms())
+        await asyncio.sleep(1)
+    served = await replicas[0].cache.read(KEY, terms())
+    assert served.instead_of is None
+    assert unix_ms() - served.entry.as_of <= 35_000
+
+
+async def test_a_replica_that_joins_late_calls_nobody(
+    replicas: list[Replica], upstream: Upstream, server: FakeServer
+) -> None:
+    keys = [Key(str(number)) for number in range(1, 21)]
+    await asyncio.gather(*(replicas[0].cache.read(key, terms()) for key in keys))
+    late = Replica(upstream, server, "late")
+    async with late.running():
+        served = await asyncio.gather(*(late.cache.read(key, terms()) for key in keys))
+    assert {one.source for one in served} == {Source.REDIS}
+    assert upstream.calls == len(keys)
+
+
+async def test_no_cache_at_every_replica_gets_every_one_a_call_that_began_after_it(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    first = asyncio.create_task(replicas[0].cache.read(KEY, terms()))
+    await asyncio.sleep(0.05)
+    served = await asyncio.gather(
+        *(replica.cache.read(KEY, terms(no_cache=True)) for replica in replicas for _ in range(5))
+    )
+    assert (await first).entry.as_of < min(one.entry.as_of for one in served)
+    assert upstream.calls <= 1 + len(replicas)
+
+
+async def test_a_wave_beyond_the_budget_is_told_when_to_come_again(upstream: Upstream, server: FakeServer) -> None:
+    async with run_replicas(upstream, server, 2, per_second=10, burst=10) as replicas:
+        reads = (replica.cache.read(Key(str(number)), terms()) for number in range(1, 91) for replica in replicas)
+        results = await asyncio.gather(*reads, return_exceptions=True)
+        refused = [one for one in results if isinstance(one, BaseException)]
+        assert all(isinstance(one, BudgetSpent) and one.retry_after_seconds for one in refused)
+        assert 0 < len(refused) < len(results)
+        assert upstream.calls <= 10 + 6 * 10

@@ -1,0 +1,97 @@
+"""Imports only go down, and what shall be in one place is in one place."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOUSE = """
+__main__
+commands: demo check serve key
+main
+settings
+api: face service routes asking documenting guards edge pages answers problems replies views directives parameters
+access: callers
+desk
+cache: cache flights fleet budget turns redis_tier bus census link connecting scripts backoff memory freshness embedded
+upstream: client calls retries transport envelope
+balances: normalising snapshots amounts
+breaker
+rate
+tasks
+telemetry: logs
+errors
+secrecy
+"""
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "app").rglob("*.py"))
+
+
+def _floors() -> list[str]:
+    """Give the modules from the top of the house down."""
+    floors = []
+    for line in HOUSE.strip().splitlines():
+        room, _, files = line.partition(": ")
+        floors += [f"app.{room}.{file}" for file in files.split()] or [f"app.{room}"]
+    return floors
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_file_has_its_floor() -> None:
+    files = {_name(path) for path in MODULES if path.name != "__init__.py"}
+    assert files == set(_floors())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_imports_only_go_down(path: Path) -> None:
+    floors = _floors()
+    here = floors.index(_name(path)) if _name(path) in floors else len(floors)
+    above = [name for name in _imports(path) if name in floors and floors.index(name) <= here]
+    assert not above
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ("httpx", {"app.upstream.transport"}),
+        ("aiohttp", {"app.upstream.transport"}),
+        ("redis", {"app.cache.connecting", "app.cache.link"}),
+        ("granian", {"app.commands.serve"}),
+        ("tomllib", {"app.settings"}),
+        ("sandbox", set()),
+    ],
+)
+def test_a_library_is_met_in_one_place(what: str, where: set[str]) -> None:
+    assert {_name(path) for path in MODULES if any(name.split(".")[0] == what for name in _imports(path))} == where
+
+
+def test_the_cache_knows_no_upstream() -> None:
+    cache = [path for path in MODULES if path.parent.name == "cache"]
+    assert not [name for path in cache for name in _imports(path) if name.startswith("app.upstream")]
+
+
+def test_secrets_are_opened_where_they_leave() -> None:
+    assert {_name(path) for path in MODULES if ".reveal()" in path.read_text()} == {
+        "app.upstream.transport",
+        "app.main",
+    }
+
+
+def test_no_float_in_the_domain() -> None:
+    for path in (ROOT / "app" / "balances").glob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        assert not names & {"float", "time", "datetime"}

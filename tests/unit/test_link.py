@@ -1,0 +1,78 @@
+import asyncio
+
+import pytest
+from fakeredis import FakeServer
+from redis.exceptions import ReadOnlyError
+from structlog.testing import capture_logs
+
+from app.cache.connecting import connect
+from app.cache.link import Link, Outcome
+from tests.support.replica import make_link
+from tests.support.virtual_time import monotonic
+
+
+async def _hang() -> str:
+    await asyncio.sleep(1000)
+    return "never"
+
+
+async def _answer() -> str:
+    return "answer"
+
+
+async def _refuse() -> str:
+    raise ReadOnlyError("You can't write against a read only replica.")
+
+
+@pytest.fixture
+def link() -> Link:
+    return make_link(FakeServer())
+
+
+async def test_a_command_takes_no_longer_than_its_time(link: Link) -> None:
+    assert await link.attempt(_hang) is Outcome.UNAVAILABLE
+    assert monotonic() == 0.05
+
+
+async def test_after_a_few_that_failed_none_is_sent(link: Link) -> None:
+    for _ in range(100):
+        assert await link.attempt(_hang) is Outcome.UNAVAILABLE
+    assert round(monotonic(), 3) == 0.15
+    assert not link.available
+
+
+async def test_a_probe_behind_finds_it_again_and_both_are_told_once() -> None:
+    server = FakeServer()
+    link = make_link(server)
+    server.connected = False
+    with capture_logs() as logs:
+        tending = asyncio.create_task(link.tend())
+        for _ in range(10):
+            await link.ping()
+        await asyncio.sleep(30)
+        assert not link.available
+        server.connected = True
+        await asyncio.sleep(2.1)
+        assert link.available
+        tending.cancel()
+    assert [line["event"] for line in logs] == ["redis.lost", "redis.found"]
+    assert await link.ping()
+
+
+async def test_a_refusal_is_no_outage_and_told_once_at_its_beginning_and_its_end(link: Link) -> None:
+    with capture_logs() as logs:
+        for _ in range(10):
+            assert await link.attempt(_refuse, writes=True) is Outcome.REFUSED
+            assert await link.attempt(_answer) == "answer"
+        assert link.available
+        assert await link.attempt(_answer, writes=True) == "answer"
+    assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://x", "nonsense", "redis+sentinel://host", "redis+cluster://", "http+cluster://x", "redis+other://x"],
+)
+def test_a_url_that_is_none_of_redis_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="Redis URL"):
+        connect(url, 1)

@@ -1,0 +1,42 @@
+from app.balances.snapshots import Absence, Key
+from app.cache.memory import MemoryTier, weigh
+
+
+def _entry(key: str, as_of: int = 1) -> Absence:
+    return Absence(Key(key), as_of)
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    memory = MemoryTier(2, 10**9)
+    memory.put(_entry("a"))
+    memory.put(_entry("b"))
+    memory.get(Key("a"))
+    memory.put(_entry("c"))
+    assert [memory.get(Key(key)) is not None for key in "abc"] == [True, False, True]
+    assert len(memory) == 2
+
+
+def test_an_older_or_equal_entry_never_replaces_a_newer_one() -> None:
+    memory = MemoryTier(2, 10**9)
+    newest = _entry("a", 5)
+    assert memory.put(newest) is newest
+    assert memory.put(_entry("a", 4)) is newest
+    assert memory.put(_entry("a", 5)) is newest
+    assert memory.get(Key("a")) is newest
+
+
+def test_bytes_are_bounded_too() -> None:
+    memory = MemoryTier(100, 3 * weigh(_entry("a")))
+    for key in "abcde":
+        memory.put(_entry(key))
+    assert [memory.get(Key(key)) is not None for key in "abcde"] == [False, False, True, True, True]
+    assert memory.bytes == 3 * weigh(_entry("a"))
+
+
+def test_what_is_distrusted_stands_aside_until_it_is_put_again() -> None:
+    memory = MemoryTier(2, 10**9)
+    entry = memory.put(_entry("a", 5))
+    memory.distrust()
+    assert (memory.get(Key("a")), memory.peek(Key("a"))) == (None, entry)
+    assert memory.put(_entry("a", 4)) is entry
+    assert memory.get(Key("a")) is entry

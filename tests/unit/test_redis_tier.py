@@ -1,0 +1,136 @@
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from structlog.testing import capture_logs
+
+from app.balances.snapshots import Absence, Key, Snapshot
+from app.cache.bus import Failure
+from app.cache.link import Outcome
+from app.cache.redis_tier import LEASE_MS, Elsewhere, Found, Ours, RedisTier
+from tests.support.replica import CHANNEL, KEY, POLICY, make_link
+from tests.support.virtual_redis import virtual_redis_time
+from tests.support.virtual_time import unix_ms
+
+NAME = f"t:{{{KEY}}}"
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def tier(server: FakeServer) -> RedisTier:
+    return _tier(server, "one")
+
+
+def _tier(server: FakeServer, owner: str) -> RedisTier:
+    return RedisTier(make_link(server), prefix="t", owner=owner, channel=CHANNEL, policy=POLICY)
+
+
+@pytest.fixture
+def raw(server: FakeServer) -> FakeAsyncRedis:
+    return FakeAsyncRedis(server=server)
+
+
+@pytest.fixture(autouse=True)
+async def _virtual() -> Iterator[None]:  # type: ignore[misc]
+    with virtual_redis_time():
+        yield
+
+
+def _snapshot(as_of: int) -> Snapshot:
+    return Snapshot(KEY, as_of, can_deposit=True, balances=())
+
+
+async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> None:
+    await tier.settle(_snapshot(5))
+    assert await tier.get_many([Key("2"), KEY, Key("3")]) == {KEY: _snapshot(5)}
+    assert await tier.begin(KEY, 5) == Found(_snapshot(5))
+    assert await tier.begin(KEY, 6) == Ours(_snapshot(5))
+    assert await tier.begin(Key("2"), 0) == Ours(None)
+
+
+async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await tier.settle(_snapshot(5))
+    stored = await raw.get(NAME)
+    assert isinstance(stored, bytes)
+    value = json.loads(stored)
+    assert (value["key"], value["asOf"]) == (KEY, 5)
+
+
+async def test_a_straggler_never_overwrites_a_newer_entry(tier: RedisTier) -> None:
+    for entry in (_snapshot(5), _snapshot(4), _snapshot(5)):
+        await tier.settle(entry)
+    assert await tier.get_many([KEY]) == {KEY: _snapshot(5)}
+    await tier.settle(Absence(KEY, 6))
+    assert await tier.get_many([KEY]) == {KEY: Absence(KEY, 6)}
+
+
+async def test_entries_expire_with_their_use(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await tier.settle(_snapshot(5))
+    assert await raw.pttl(NAME) == 600_000
+    await tier.settle(Absence(KEY, 6))
+    assert await raw.pttl(NAME) == 10_000
+
+
+async def test_one_has_the_lease_and_the_others_are_told_for_how_long(tier: RedisTier, server: FakeServer) -> None:
+    other = _tier(server, "other")
+    assert await tier.begin(KEY, 1) == Ours(None)
+    assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS)
+    await asyncio.sleep(0.4)
+    assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS - 400)
+
+
+async def test_a_lease_ends_by_itself_unless_it_is_kept(tier: RedisTier, server: FakeServer) -> None:
+    other = _tier(server, "other")
+    await tier.begin(KEY, 1)
+    keeping = asyncio.create_task(tier.keep_lease(KEY))
+    await asyncio.sleep(9.9)
+    assert isinstance(await other.begin(KEY, 1), Elsewhere)
+    keeping.cancel()
+    await asyncio.sleep(LEASE_MS / 1000)
+    assert await other.begin(KEY, 1) == Ours(None)
+
+
+async def test_settling_and_abandoning_give_back_only_ones_own_lease(tier: RedisTier, server: FakeServer) -> None:
+    other = _tier(server, "other")
+    await tier.begin(KEY, 9)
+    await other.settle(_snapshot(5))
+    await other.abandon(KEY, Failure(KEY, "Unreachable", "x"))
+    assert isinstance(await other.begin(KEY, 9), Elsewhere)
+    await tier.abandon(KEY, Failure(KEY, "Unreachable", "x"))
+    assert isinstance(await other.begin(KEY, 9), Ours)
+    await other.settle(_snapshot(7))
+    assert isinstance(await tier.begin(KEY, 9), Ours)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"nonsense", b"[]", b'{"key":"12345"}', b"\xff", b'{"type":"old","key":"12345","asOf":99}']
+)
+async def test_what_cannot_be_read_is_a_miss_and_replaced(tier: RedisTier, raw: FakeAsyncRedis, value: bytes) -> None:
+    await raw.set(NAME, value)
+    with capture_logs() as logs:
+        assert await tier.begin(KEY, 5) == Ours(None)
+        await tier.settle(_snapshot(5))
+        assert await tier.get_many([KEY]) == {KEY: _snapshot(5)}
+    assert [line["event"] for line in logs] == ["redis.unreadable"]
+
+
+async def test_an_answer_about_another_key_is_a_miss(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await tier.settle(_snapshot(5))
+    await raw.copy(NAME, "t:{2}")
+    with capture_logs() as logs:
+        assert await tier.get_many([Key("2")]) == {}
+        assert await tier.begin(Key("2"), 5) == Ours(None)
+    assert {line["event"] for line in logs} == {"redis.foreign"}
+
+
+async def test_an_outage_is_unavailable_to_all_and_costs_only_few_anything(tier: RedisTier, server: FakeServer) -> None:
+    server.connected = False
+    assert [await tier.begin(KEY, 5) for _ in range(20)] == [Outcome.UNAVAILABLE] * 20
+    await tier.settle(_snapshot(unix_ms()))
+    assert await tier.get_many([KEY]) is Outcome.UNAVAILABLE

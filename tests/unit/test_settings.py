@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+
+from app.balances.snapshots import Key
+from app.errors import StartError
+from app.settings import read_callers, read_settings, unknown_settings
+
+NEEDED = {
+    "TALLYGATE_UPSTREAM_URL": "https://api.example.com",
+    "TALLYGATE_UPSTREAM_TOKEN": "s3cret",
+    "TALLYGATE_CLIENTS_FILE": "clients.toml",
+}
+CLIENT = f'[[client]]\nname = "web"\nkey_sha256 = "{"a" * 64}"\n'
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    settings = read_settings(NEEDED)
+    assert (settings.port, settings.workers, settings.upstream_timeout_seconds, settings.upstream_rate) == (
+        8080,
+        1,
+        5,
+        10,
+    )
+    assert (settings.upstream_concurrency, settings.redis_timeout_seconds) == (16, 0.05)
+    assert (settings.fresh_seconds, settings.stale_while_revalidate_seconds) == (5, 30)
+    assert (settings.stale_if_error_seconds, settings.absent_seconds) == (600, 10)
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_a_missing_setting_names_itself(missing: str) -> None:
+    with pytest.raises(StartError, match=missing):
+        read_settings({name: value for name, value in NEEDED.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "eighty"),
+        ("WORKERS", "0"),
+        ("UPSTREAM_RATE", "0"),
+        ("UPSTREAM_RATE", "nan"),
+        ("UPSTREAM_TIMEOUT_SECONDS", "-1"),
+        ("UPSTREAM_TIMEOUT_SECONDS", "inf"),
+        ("FRESH_SECONDS", "5s"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("UPSTREAM_TOKEN", "two\nlines"),
+        ("UPSTREAM_URL", "api.example.com"),
+        ("UPSTREAM_URL", "ftp://api.example.com"),
+        ("UPSTREAM_URL", "https://user:pass@api.example.com"),
+        ("UPSTREAM_URL", "https://api.example.com/v2"),
+        ("UPSTREAM_URL", "https://api.example.com:port"),
+        ("UPSTREAM_URL", "https://"),
+    ],
+)
+def test_a_wrong_setting_names_itself_in_one_line_without_its_value(name: str, value: str) -> None:
+    with pytest.raises(StartError, match=f"TALLYGATE_{name}") as caught:
+        read_settings(NEEDED | {f"TALLYGATE_{name}": value})
+    assert "\n" not in caught.value.detail
+    assert "user:pass" not in caught.value.detail
+
+
+def test_a_secret_may_come_from_a_file_and_only_from_one_place(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("from-a-file\n")
+    others = {name: value for name, value in NEEDED.items() if name != "TALLYGATE_UPSTREAM_TOKEN"}
+    given = {"TALLYGATE_UPSTREAM_TOKEN_FILE": str(path)}
+    assert read_settings(others | given).upstream_token.reveal() == "from-a-file"
+    with pytest.raises(StartError, match="both set"):
+        read_settings(NEEDED | given)
+    path.write_text("\n")
+    with pytest.raises(StartError, match="empty"):
+        read_settings(others | given)
+    path.unlink()
+    with pytest.raises(StartError, match="TALLYGATE_UPSTREAM_TOKEN_FILE"):
+        read_settings(others | given)
+
+
+def test_secrets_do_not_show_in_the_settings() -> None:
+    settings = read_settings(NEEDED | {"TALLYGATE_REDIS_URL": "redis://:s3cret@host"})
+    assert "s3cret" not in repr(settings)
+
+
+def test_unknown_settings_are_told_with_what_may_be_meant() -> None:
+    unknown = unknown_settings(NEEDED | {"TALLYGATE_UPSTEAM_URL": "x", "TALLYGATE_FOO": "x", "OTHER": "x"})
+    assert list(unknown) == [("TALLYGATE_FOO", None), ("TALLYGATE_UPSTEAM_URL", "TALLYGATE_UPSTREAM_URL")]
+
+
+def test_callers_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "clients.toml"
+    path.write_text(CLIENT + "merchants = [12345, 7]\nportfolio = true\nrate = 50\n")
+    (caller,) = read_callers(str(path))
+    assert caller.merchants == frozenset({Key("12345"), Key("7")})
+    assert (caller.name, caller.portfolio, caller.rate) == ("web", True, 50)
+
+
+def test_without_rights_a_caller_may_read_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "clients.toml"
+    path.write_text(CLIENT)
+    (caller,) = read_callers(str(path))
+    assert (caller.merchants, caller.portfolio, caller.rate) == (frozenset(), False, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no client"),
+        ("[[client]", "not TOML"),
+        ("[[client]]\n", "name"),
+        (CLIENT.replace("a" * 64, "a" * 63), "key_sha256"),
+        (CLIENT + "merchants = [0]", "merchants"),
+        (CLIENT + "merchants = [1.5]", "merchants"),
+        (CLIENT + 'merchants = "some"', "merchants"),
+        (CLIENT + "rate = 0", "rate"),
+        (CLIENT + "portfolo = true", "portfolo"),
+        (CLIENT + CLIENT.replace("a" * 64, "b" * 64), "same name"),
+        (CLIENT + CLIENT.replace("web", "app"), "same key_sha256"),
+    ],
+)
+def test_a_wrong_clients_file_says_what_is_wrong_and_where(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "clients.toml"
+    path.write_text(text)
+    with pytest.raises(StartError, match=said) as caught:
+        read_callers(str(path))
+    assert str(path) in caught.value.detail
+    assert "\n" not in caught.value.detail
