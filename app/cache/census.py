@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from app.cache.connecting import count_subscribers
 from app.cache.link import Link, Outcome
 
 _PERIOD_SECONDS: Final = 2.0
@@ -20,7 +21,7 @@ class Census:
     async def count(self) -> None:
         """Count until cancelled."""
         while True:
-            found = await self._link.attempt(lambda: self._link.client.pubsub_numsub(self._channel))
+            found = await self._link.attempt(lambda: count_subscribers(self._link.client, self._channel))
             if not isinstance(found, Outcome):
-                self.replicas = max(self._at_least, *(int(number) for _, number in found))
+                self.replicas = max(self._at_least, found)
             await asyncio.sleep(_PERIOD_SECONDS)

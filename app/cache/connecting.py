@@ -49,6 +49,16 @@ def connect(url: str, timeout_seconds: float) -> AnyRedis:
             raise ValueError("not a Redis URL")
 
 
+async def count_subscribers(client: AnyRedis, channel: str) -> int:
+    """Tell how many listen on a channel, at whichever node of a cluster each of them does.
+
+    redis-py (8.1) asks one node of a cluster: the one that the channel's name would belong to if it were a key.
+    """
+    everywhere = {"target_nodes": client.get_nodes()} if isinstance(client, RedisCluster) else {}
+    found = await client.execute_command("PUBSUB NUMSUB", channel, **everywhere)
+    return sum(int(count) for _, count in found)
+
+
 def _connect_one(url: str, timeout_seconds: float, options: dict[str, Any]) -> Redis:
     pool = BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=timeout_seconds, **options)
     _share_tls_context([pool])

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -227,7 +228,8 @@ async def test_a_server_that_the_authority_does_not_vouch_for_is_not_talked_to()
 
 @pytest.mark.parametrize("url", ["rediss://one", "rediss+sentinel://one,other/tally", "rediss+cluster://one,other"])
 async def test_connections_share_one_tls_context(url: str) -> None:
-    client = connect(url, TIMEOUT_SECONDS)
+    client: Any = connect(url, TIMEOUT_SECONDS)
+    connections: list[Any]
     if isinstance(client, RedisCluster):
         connections = [node.acquire_connection() for node in client.startup_nodes for _ in range(2)]
     else:
