@@ -16,7 +16,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --maxfail=10
 
 fmt: .venv/dev
 	$(BIN)/ruff check --fix .
