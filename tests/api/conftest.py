@@ -12,12 +12,12 @@ from tests.support.service import Service, run_service
 _NEWCOMERS = itertools.count(500_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def calm(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
     """A service without faults: share it, and change nothing in its world but a merchant of your own."""
     async with (
@@ -27,7 +27,7 @@ async def calm(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def patient(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
     """Another one whose times are a hundred times the default ones, so that a slow test run changes no verdict."""
     times = {"fresh_seconds": 500, "stale_while_revalidate_seconds": 3000, "stale_if_error_seconds": 60_000}
