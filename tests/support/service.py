@@ -43,7 +43,7 @@ class Service:
 
 
 @asynccontextmanager
-async def run_service(upstream: Sandbox, redis_url: str, **changed: Any) -> AsyncIterator[Service]:
+async def run_service(upstream: Sandbox, redis_url: str, /, **changed: Any) -> AsyncIterator[Service]:
     """Run the service against an upstream and an emptied Redis. `changed` are settings."""
     settings = Settings(
         **{

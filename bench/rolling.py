@@ -1,0 +1,165 @@
+"""A rolling restart of two gateways behind nginx, with deploy/nginx/nginx.conf, under steady load: nobody may notice.
+
+    .venv/bin/python -m bench.rolling [--rate 500] [--rounds 3]
+
+Needs nginx. Fails (1) when a request failed or a gateway did not end well.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from socket import create_server
+from time import perf_counter
+
+from app.access.callers import hash_key, make_key
+from app.cache.embedded import EmbeddedValkey
+from app.commands.key import format_client
+from sandbox import Sandbox
+
+ROOT = Path(__file__).parents[1]
+CONNECTIONS = 20
+UPSTREAM = "upstream gateways {{ zone gateways 64k; {servers} keepalive 32; }}\n"
+
+
+class Load:
+    """Ask at a steady rate over connections that stay open, and keep what went wrong."""
+
+    def __init__(self, port: int, key: str, per_second: float) -> None:
+        self._port = port
+        self._request = (
+            f"GET /v1/merchants/12345/balances HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+        ).encode()
+        self._pause_seconds = CONNECTIONS / per_second
+        self.seconds: list[float] = []
+        self.failures: list[str] = []
+        self.over = False
+
+    async def run(self) -> None:
+        """Ask until it is over."""
+        await asyncio.gather(
+            *(self._ask_on(number * self._pause_seconds / CONNECTIONS) for number in range(CONNECTIONS))
+        )
+
+    async def _ask_on(self, delay_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + delay_seconds
+        wire = await asyncio.open_connection("127.0.0.1", self._port)
+        while not self.over:
+            await asyncio.sleep(due - loop.time())
+            due += self._pause_seconds
+            began = perf_counter()
+            try:
+                await self._ask(*wire)
+            except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+                self.failures.append(repr(error))
+                wire[1].close()
+                wire = await asyncio.open_connection("127.0.0.1", self._port)
+            self.seconds.append(perf_counter() - began)
+        wire[1].close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self._request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        await reader.readexactly(length)
+        if not head.startswith(b"http/1.1 200"):
+            raise ValueError(head.split(b"\r\n")[0].decode())
+
+
+async def main(per_second: float, rounds: int) -> int:
+    """Restart both gateways so many times under load, and print what was seen."""
+    key = make_key()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        valkey = stack.enter_context(EmbeddedValkey())
+        upstream = await stack.enter_async_context(Sandbox(scenario="document"))
+        (folder / "clients.toml").write_text(format_client("bench", hash_key(key), "all", portfolio=False))
+        ports = [_free_port() for _ in range(2)]
+        environment = {"UPSTREAM_URL": upstream.url, "UPSTREAM_TOKEN": "sandbox-token", "REDIS_URL": valkey.url}
+        environment |= {"CLIENTS_FILE": str(folder / "clients.toml"), "LOG_LEVEL": "warning"}
+        gateways = [await _start_gateway(port, environment) for port in ports]
+        stack.push_async_callback(_end_all, gateways)
+        balancer = await stack.enter_async_context(_nginx(folder, ports))
+        load = Load(balancer, key, per_second)
+        loading = asyncio.create_task(load.run())
+        statuses = []
+        for turn in range(2 * rounds):
+            await asyncio.sleep(2)
+            statuses.append(await _end(gateways[turn % 2]))
+            gateways[turn % 2] = await _start_gateway(ports[turn % 2], environment)
+        await asyncio.sleep(2)
+        load.over = True
+        await loading
+    slowest = max(load.seconds)
+    print(f"{2 * rounds} restarts, {len(load.seconds)} requests, {len(load.failures)} failed, slowest {slowest:.3f} s")
+    print(*load.failures[:5], f"exit statuses {sorted(set(statuses))}", sep="\n")
+    return 1 if load.failures or any(statuses) else 0
+
+
+async def _start_gateway(port: int, settings: dict[str, str]) -> Process:
+    environment = {f"TALLYGATE_{name}": value for name, value in {**settings, "PORT": str(port)}.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "serve", env={**os.environ, **environment}, cwd=ROOT
+    )
+    await _listening(port)
+    return process
+
+
+async def _end(process: Process) -> int:
+    process.terminate()
+    return await process.wait()
+
+
+async def _end_all(processes: list[Process]) -> None:
+    for process in processes:
+        await _end(process)
+
+
+@asynccontextmanager
+async def _nginx(folder: Path, gateways: list[int]) -> AsyncIterator[int]:
+    """Run nginx with our configuration before these ports, and give its own port."""
+    port = _free_port()
+    text = (ROOT / "deploy/nginx/nginx.conf").read_text()
+    text = text.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{folder}/")
+    (folder / "nginx.conf").write_text(f"daemon off;\n{text}")
+    servers = " ".join(f"server 127.0.0.1:{gateway} max_fails=0;" for gateway in gateways)
+    (folder / "gateways.conf").write_text(UPSTREAM.format(servers=servers))
+    process = await asyncio.create_subprocess_exec(
+        "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await _listening(port)
+        yield port
+    finally:
+        await _end(process)
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+
+
+def _free_port() -> int:
+    with create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rate", type=float, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    sys.exit(asyncio.run(main(options.rate, options.rounds)))

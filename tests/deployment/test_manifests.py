@@ -1,0 +1,127 @@
+"""What a cluster is given: valid, restricted, closed, and in step with the service's settings."""
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+
+from app.settings import read_settings, unknown_settings
+from tests.support.manifests import OVERLAYS, containers, of_kind, pods, render
+
+VERSIONS = ("1.31", "1.34", "1.37")
+OURS = {"ServiceMonitor", "PrometheusRule"}
+"""Kinds of the Prometheus operator, which Kubernetes' own schemas do not know."""
+
+each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+@each_overlay
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_document_fits_the_schemas_of_kubernetes(overlay: str, version: str) -> None:
+    for document in render(overlay):
+        if document["kind"] not in OURS:
+            kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_monitor_finds_the_service_by_a_port_that_it_has() -> None:
+    (monitor,) = of_kind("ServiceMonitor", "production")
+    service = next(one for one in of_kind("Service", "production") if one["metadata"]["name"] == "tallygate")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    ports = {port["name"] for port in service["spec"]["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
+
+
+@each_overlay
+def test_the_namespace_enforces_the_restricted_profile(overlay: str) -> None:
+    (namespace,) = of_kind("Namespace", overlay)
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@each_overlay
+def test_no_pod_runs_as_root_or_holds_a_token_of_the_cluster(overlay: str) -> None:
+    for pod in pods(overlay).values():
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+
+
+@each_overlay
+def test_no_container_writes_to_its_image_or_gains_rights(overlay: str) -> None:
+    for container in containers(overlay):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+@each_overlay
+def test_every_container_is_probed_and_bounded(overlay: str) -> None:
+    for container in containers(overlay):
+        assert {"livenessProbe", "readinessProbe"} <= container.keys()
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        assert ":" in container["image"]
+        assert not container["image"].endswith(":latest")
+
+
+@each_overlay
+def test_secrets_come_as_files_and_never_in_the_environment(overlay: str) -> None:
+    for container in containers(overlay):
+        assert not [source for source in container.get("envFrom", []) if "secretRef" in source]
+        assert not container.get("env")
+    for settings in of_kind("ConfigMap", overlay):
+        assert not settings["data"].keys() & {"TALLYGATE_UPSTREAM_TOKEN", "TALLYGATE_REDIS_URL"}
+
+
+@each_overlay
+def test_secret_files_are_the_groups_to_read_and_nobody_elses(overlay: str) -> None:
+    pod = pods(overlay)["tallygate"]
+    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+
+
+@each_overlay
+def test_every_setting_exists_and_every_file_is_where_the_secret_is_mounted(overlay: str) -> None:
+    (settings,) = of_kind("ConfigMap", overlay)
+    assert list(unknown_settings(settings["data"])) == []
+    (mount,) = [
+        mount for mount in pods(overlay)["tallygate"]["containers"][0]["volumeMounts"] if mount["name"] == "secrets"
+    ]
+    files = [value for name, value in settings["data"].items() if name.endswith("_FILE")]
+    assert len(files) == 3
+    assert {file.rpartition("/")[0] for file in files} == {mount["mountPath"]}
+
+
+def test_the_sandbox_brings_every_file_that_its_settings_name() -> None:
+    (settings,) = of_kind("ConfigMap", "sandbox")
+    (secret,) = of_kind("Secret", "sandbox")
+    files = {value.rpartition("/")[2] for name, value in settings["data"].items() if name.endswith("_FILE")}
+    assert secret.get("data", {}).keys() == files
+
+
+def test_production_brings_no_secret_of_its_own() -> None:
+    assert of_kind("Secret", "production") == []
+
+
+@each_overlay
+def test_a_pod_is_given_the_time_that_it_takes_to_drain(overlay: str) -> None:
+    (settings,) = of_kind("ConfigMap", overlay)
+    plain = {name: value for name, value in settings["data"].items() if not name.endswith("_FILE")}
+    read = read_settings({**plain, "TALLYGATE_UPSTREAM_TOKEN": "x", "TALLYGATE_CLIENTS_FILE": "x"})
+    drain_seconds = getattr(read, "drain_seconds", 0)
+    grace_seconds = pods(overlay)["tallygate"]["terminationGracePeriodSeconds"]
+    assert grace_seconds >= drain_seconds + 2 * read.upstream_timeout_seconds + 5
+
+
+@each_overlay
+def test_the_autoscaler_alone_says_how_many_replicas_there_are(overlay: str) -> None:
+    (scaler,) = of_kind("HorizontalPodAutoscaler", overlay)
+    gateway = next(one for one in of_kind("Deployment", overlay) if one["metadata"]["name"] == "tallygate")
+    assert "replicas" not in gateway["spec"]
+    assert scaler["spec"]["minReplicas"] >= 2
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "tallygate"
+    (disruption,) = of_kind("PodDisruptionBudget", overlay)
+    assert disruption["spec"]["selector"] == gateway["spec"]["selector"]
