@@ -12,15 +12,16 @@ from uuid import uuid4
 
 import structlog
 from litestar import Litestar
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from app.access.callers import Caller, Callers
 from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.service import Readiness
+from app.balances.snapshots import AGGREGATE
 from app.breaker import Breaker
 from app.cache.backoff import Backoff
-from app.cache.budget import Budget
+from app.cache.budget import Budget, Errand, Priority
 from app.cache.bus import Bus
 from app.cache.cache import Cache
 from app.cache.census import Census
@@ -31,13 +32,18 @@ from app.cache.link import Link
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import SCHEMA, RedisTier
 from app.cache.turns import Turns
+from app.cache.vault import Vault
 from app.desk import Desk
 from app.errors import StartError
-from app.settings import Settings
+from app.settings import Settings, read_token_file
 from app.tasks import running
-from app.upstream.calls import Calls
-from app.upstream.client import TokenState, Upstream
+from app.upstream.calls import Calls, Turn
+from app.upstream.client import Upstream
+from app.upstream.minted import MintedToken, Share
+from app.upstream.minting import Mint
 from app.upstream.retries import Retries
+from app.upstream.sealing import Seal, fingerprint
+from app.upstream.tokens import FileToken, NoToken, Token, Tokens, TokenState, TokenWire, probe_refused
 from app.upstream.transport import Transport
 
 MEMORY_ENTRIES: Final = 200_000
@@ -55,10 +61,12 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
 
     async def look() -> Readiness:
         return Readiness(
-            status="not ready" if heart.upstream.token is TokenState.REFUSED else "ready",
+            status="not ready" if heart.tokens.state is TokenState.REFUSED else "ready",
             callers=len(known),
-            token=heart.upstream.token,
+            token=heart.tokens.state,
             redis="available" if await heart.link.ping() else "unavailable",
+            token_seconds_left=UNSET if heart.tokens.seconds_left is None else int(heart.tokens.seconds_left),
+            reason=heart.tokens.why.detail if heart.tokens.why else UNSET,
         )
 
     @asynccontextmanager
@@ -86,7 +94,7 @@ class Heart(Struct, frozen=True):
 
     cache: Cache
     link: Link
-    upstream: Upstream
+    tokens: Tokens
     works: Mapping[str, Callable[[], Awaitable[None]]]
 
 
@@ -100,7 +108,18 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport) -> Hear
     census = Census(link, channel=channel, at_least=settings.workers)
     turns = _make_turns(settings, link, prefix, owner, census)
     budget = _make_budget(settings, turns)
-    upstream = make_upstream(settings, transport, turns.quiet)
+    tokens = make_tokens(
+        settings,
+        transport,
+        quiet=turns.quiet,
+        turn=lambda patience: budget.turn(Errand(Priority.WAITING, "the token itself"), patience),
+        share=lambda name: Vault(link, name=f"{prefix}:{{token:{name}}}", owner=owner).obtain,
+    )
+    upstream = make_upstream(settings, transport, tokens, turns.quiet)
+
+    async def probe() -> None:
+        await upstream.fetch_balances(AGGREGATE, lambda patience: budget.turn(Errand(Priority.WARM_UP), patience))
+
     fleet = Fleet(
         memory=memory,
         redis=RedisTier(link, prefix=prefix, owner=owner, channel=channel, policy=policy),
@@ -118,8 +137,15 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport) -> Hear
         on_entry=fleet.hear_entry,
         on_failure=fleet.hear_failure,
     )
-    works = {"link": link.tend, "bus": bus.listen, "budget": budget.serve, "census": census.count}
-    return Heart(_make_cache(settings, policy, memory, fleet), link, upstream, works)
+    works = {
+        "link": link.tend,
+        "bus": bus.listen,
+        "budget": budget.serve,
+        "census": census.count,
+        "token": tokens.tend,
+        "probe": lambda: probe_refused(tokens, probe, random.random),
+    }
+    return Heart(_make_cache(settings, policy, memory, fleet), link, tokens, works)
 
 
 def _make_turns(settings: Settings, link: Link, prefix: str, owner: str, census: Census) -> Turns:
@@ -166,19 +192,58 @@ def make_policy(settings: Settings) -> Policy:
 
 def make_transport(settings: Settings) -> Transport:
     """Make the wire to the upstream."""
-    return Transport(settings.upstream_url, settings.upstream_token, connections=settings.upstream_concurrency)
+    return Transport(settings.upstream_url, connections=settings.upstream_concurrency)
 
 
-def make_upstream(settings: Settings, transport: Transport, quiet: Callable[[float], Awaitable[None]]) -> Upstream:
+def make_tokens(
+    settings: Settings,
+    transport: Transport,
+    *,
+    quiet: Callable[[float], Awaitable[None]],
+    turn: Turn,
+    share: Callable[[str], Share],
+) -> Tokens:
+    """Make the source of the token that the settings name; one that is minted is shared by a name."""
+    path, token = settings.upstream_token_file, settings.upstream_token
+    if path is not None and token is not None:
+        return FileToken(token, lambda: read_token_file(path), monotonic=time.monotonic)
+    if token is not None:
+        return Tokens(Token(token), monotonic=time.monotonic)
+    if settings.upstream_api_key is None or settings.upstream_api_secret is None:
+        raise StartError("There is no source of the upstream's token.")
+    seal = Seal(
+        settings.upstream_api_secret,
+        f"the token of {settings.upstream_url.rstrip('/')} for {fingerprint(settings.upstream_api_key)}",
+    )
+    calls = _make_calls(settings, NoToken(None, monotonic=time.monotonic), quiet)
+    mint = Mint(
+        transport,
+        calls,
+        turn,
+        api_key=settings.upstream_api_key,
+        api_secret=settings.upstream_api_secret,
+        now=time.time,
+    )
+    return MintedToken(mint.mint, seal, share(seal.name), monotonic=time.monotonic, random=random.random)
+
+
+def make_upstream(
+    settings: Settings, transport: Transport, tokens: Tokens, quiet: Callable[[float], Awaitable[None]]
+) -> Upstream:
     """Make the client of the upstream; `quiet` is told when the upstream wants to be left alone."""
-    calls = Calls(
+    calls = _make_calls(settings, tokens, quiet)
+    return Upstream(TokenWire(transport, tokens), calls, now=time.time, monotonic=time.monotonic)
+
+
+def _make_calls(settings: Settings, tokens: Tokens, quiet: Callable[[float], Awaitable[None]]) -> Calls:
+    return Calls(
+        tokens=tokens,
         breaker=_make_breaker(threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
         retries=Retries(random.random),
         quiet=quiet,
         timeout_seconds=settings.upstream_timeout_seconds,
         monotonic=time.monotonic,
     )
-    return Upstream(transport, calls, now=time.time, monotonic=time.monotonic)
 
 
 def make_link(settings: Settings) -> Link:

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -35,7 +35,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: Port = 8080
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     upstream_url: str
-    upstream_token: Secret
+    upstream_token: Secret | None = None
+    upstream_token_file: str | None = None
+    upstream_api_key: Secret | None = None
+    upstream_api_secret: Secret | None = None
     upstream_timeout_seconds: SomeSeconds = 5
     upstream_rate: PerSecond = 10
     upstream_burst: Annotated[float, Meta(ge=1, le=100_000)] | None = None
@@ -51,7 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: LogLevel = LogLevel.INFO
 
 
-_SECRETS: Final = ("upstream_token", "redis_url")
+_SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -61,7 +64,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         given |= _read_secret_file(name, given, environment)
     for field in msgspec.structs.fields(Settings):
         if field.required and field.name not in given:
-            raise StartError(f"{_variable(field.name)} is not set{_hint(field.name)}.")
+            raise StartError(f"{_variable(field.name)} is not set.")
+    _check_one_token_source(given)
     try:
         settings = msgspec.convert(given, Settings, strict=False, dec_hook=_make_secret)
     except msgspec.ValidationError as error:
@@ -78,6 +82,14 @@ def unknown_settings(environment: Mapping[str, str]) -> Iterable[tuple[str, str 
         if ours not in {name, *known}:
             near = difflib.get_close_matches(ours, known, 1, 0.8)
             yield name, PREFIX + near[0] if near else None
+
+
+def read_token_file(path: str) -> Secret:
+    """Read the upstream's token from its file, again. Raises `StartError` that says what is wrong with it."""
+    text = _read_secret_text("TALLYGATE_UPSTREAM_TOKEN_FILE", path)
+    if not _is_header_text(text):
+        raise StartError(f"TALLYGATE_UPSTREAM_TOKEN_FILE: {path} is not printable ASCII.")
+    return Secret(text)
 
 
 def read_callers(path: str) -> tuple[Caller, ...]:
@@ -122,8 +134,22 @@ def _variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _hint(name: str) -> str:
-    return f", nor {_variable(name)}_FILE" if name in _SECRETS else ""
+def _check_one_token_source(given: Collection[str]) -> None:
+    has_token = "upstream_token" in given
+    has_key, has_secret = "upstream_api_key" in given, "upstream_api_secret" in given
+    choice = (
+        "TALLYGATE_UPSTREAM_TOKEN, TALLYGATE_UPSTREAM_TOKEN_FILE, or TALLYGATE_UPSTREAM_API_KEY with "
+        "TALLYGATE_UPSTREAM_API_SECRET (each also as …_FILE)"
+    )
+    if has_token and (has_key or has_secret):
+        raise StartError(f"The upstream's token has more than one source: choose one of {choice}.")
+    if has_key != has_secret:
+        there, missing = ("KEY", "SECRET") if has_key else ("SECRET", "KEY")
+        raise StartError(f"TALLYGATE_UPSTREAM_API_{there} is set, TALLYGATE_UPSTREAM_API_{missing} is not.")
+    if not has_token and not has_key:
+        raise StartError(
+            f"TALLYGATE_UPSTREAM_TOKEN is not set, nor TALLYGATE_UPSTREAM_TOKEN_FILE: set one of {choice}."
+        )
 
 
 def _read_secret_file(name: str, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -133,10 +159,14 @@ def _read_secret_file(name: str, given: Mapping[str, str], environment: Mapping[
         return {}
     if name in given:
         raise StartError(f"{_variable(name)} and {variable} are both set: choose one.")
+    return {name: _read_secret_text(variable, path)}
+
+
+def _read_secret_text(variable: str, path: str) -> str:
     text = _read_file(variable, path).strip()
     if not text:
         raise StartError(f"{variable}: {path} is empty.")
-    return {name: text}
+    return text
 
 
 def _read_file(variable: str, path: str) -> str:
@@ -148,9 +178,13 @@ def _read_file(variable: str, path: str) -> str:
 
 
 def _make_secret(kind: type, value: Any) -> Any:
-    if kind is Secret and isinstance(value, str) and value.isascii() and value.isprintable():
+    if kind is Secret and isinstance(value, str) and _is_header_text(value):
         return Secret(value)
     raise ValueError("Expected printable ASCII")
+
+
+def _is_header_text(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _name_setting(error: msgspec.ValidationError) -> str:

@@ -24,6 +24,7 @@ from app.errors import TallygateError
 from app.tasks import running
 from app.upstream.calls import Calls
 from app.upstream.retries import Retries
+from app.upstream.tokens import NoToken
 from bench.fleet_figures import Conditions, Figures
 from bench.redis_model import Client, Server
 from tests.support.virtual_time import VirtualLoop, monotonic, unix_ms
@@ -66,6 +67,7 @@ class Replica:
         )
         self.budget: Final = Budget(turns, per_second=conditions.budget, concurrency=conditions.concurrency)
         calls = Calls(
+            tokens=NoToken(None, monotonic=monotonic),
             breaker=_make_breaker(random, 5, 0.5, 15),
             retries=Retries(random.random),
             quiet=turns.quiet,

@@ -1,13 +1,13 @@
 """The paths about the service itself: health, the OpenAPI document, pages for people. They need no key."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from litestar import MediaType, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
-from msgspec import Struct, json
+from msgspec import UNSET, Meta, Struct, UnsetType, json
 
 from app.api import pages
 from app.api.asking import AnyRequest
@@ -15,7 +15,7 @@ from app.api.documenting import document_service
 from app.api.guards import check_parameters
 from app.api.problems import PROBLEMS
 from app.errors import UnknownPath
-from app.upstream.client import TokenState
+from app.upstream.tokens import TokenState
 
 
 class Alive(Struct, frozen=True):
@@ -31,6 +31,8 @@ class Readiness(Struct, frozen=True, rename="camel"):
     callers: int
     token: TokenState
     redis: Literal["available", "unavailable"]
+    token_seconds_left: Annotated[int, Meta(ge=0, description="Of the token, where that is known.")] | UnsetType = UNSET
+    reason: Annotated[str, Meta(description="Why the token is refused.")] | UnsetType = UNSET
 
 
 Look = Callable[[], Awaitable[Readiness]]

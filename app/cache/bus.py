@@ -10,6 +10,7 @@ import structlog
 from app.balances.snapshots import Entry, Key
 from app.cache.connecting import TROUBLE, AnyRedis
 from app.cache.link import heeding
+from app.errors import TallygateError, Unreachable, UpstreamError
 
 _TICK_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.25
@@ -25,6 +26,17 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
     detail: str
     retry_after_seconds: float | None = None
     code: int | None = None
+
+    def revive(self) -> TallygateError:
+        """Make the error again."""
+        kinds = {kind.__name__: kind for kind in _leaves(UpstreamError)}
+        kind = kinds.get(self.error, Unreachable)
+        return kind(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
+
+
+def tell(key: Key, error: TallygateError) -> Failure:
+    """Say an error so that it can be sent."""
+    return Failure(key, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -111,3 +123,8 @@ class Bus:
             self._on_entry(message.entry)
         if message.failure is not None:
             self._on_failure(message.failure)
+
+
+def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:
+    below = kind.__subclasses__()
+    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]

@@ -13,7 +13,7 @@ from app.cache.freshness import Policy, Terms, oldest_that_needs_no_fetch, satis
 from app.cache.link import Outcome
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import Elsewhere, Found, Ours, RedisTier
-from app.errors import TallygateError, Unreachable, UpstreamError
+from app.errors import TallygateError
 
 _WITHOUT_BUS_SECONDS: Final = 0.05
 
@@ -96,7 +96,7 @@ class Fleet:
 
     def hear_failure(self, failure: bus.Failure) -> None:
         """Pass a failure on to those who wait for it."""
-        self._wake(failure.key, Failed(_revive(failure)))
+        self._wake(failure.key, Failed(failure.revive()))
 
     def _find_known(self, key: Key, terms: Terms) -> Entry | None:
         """Give what is known if it will do. Memory's own counts again, now that Redis has been asked."""
@@ -115,7 +115,7 @@ class Fleet:
             case Landed(entry):
                 await self._redis.settle(entry)
             case Failed(error):
-                await self._redis.abandon(key, _tell(key, error))
+                await self._redis.abandon(key, bus.tell(key, error))
         return landing
 
     async def _ask(self, key: Key, errand: Errand) -> Landing:
@@ -146,18 +146,3 @@ class Fleet:
 def _stricter(terms: Terms) -> Terms:
     """Ask for a fetch: what looked new enough was not."""
     return terms if terms.no_cache else Terms(terms.came_at, max_age_ms=0)
-
-
-def _tell(key: Key, error: TallygateError) -> bus.Failure:
-    return bus.Failure(key, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
-
-
-def _revive(failure: bus.Failure) -> TallygateError:
-    kinds = {kind.__name__: kind for kind in _leaves(UpstreamError)}
-    kind = kinds.get(failure.error, Unreachable)
-    return kind(failure.detail, retry_after_seconds=failure.retry_after_seconds, code=failure.code)
-
-
-def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:
-    below = kind.__subclasses__()
-    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]

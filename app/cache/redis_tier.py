@@ -15,7 +15,7 @@ from app.cache.link import Link, Outcome
 
 SCHEMA: Final = 2
 LEASE_MS: Final = 3000
-_RENEW_SECONDS: Final = 0.5
+RENEW_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -102,7 +102,7 @@ class RedisTier:
     async def keep_lease(self, key: Key) -> None:
         """Renew the lease until cancelled: should we die, it ends by itself within `LEASE_MS`."""
         while True:
-            await asyncio.sleep(_RENEW_SECONDS)
+            await asyncio.sleep(RENEW_SECONDS)
             await self._link.attempt(lambda: self._renew(keys=self._names(key)[1:], args=[self._owner, LEASE_MS]))
 
     async def _begin_anew(self, key: Key) -> Begun | Outcome:

@@ -59,6 +59,47 @@ end
 return 0
 """
 
+OPEN_VAULT: Final = """
+-- KEYS: value, lease. ARGV: owner, lease time, the value that will not do (empty for none).
+-- Gives 'kept', the value and how long it lasts; or, if there is none that will do: 'ours' if the lease is ours now,
+-- 'elsewhere' if it is another's, or 'failed' and why nobody shall make one for the moment.
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[3] then
+  return {'kept', held, redis.call('PTTL', KEYS[1])}
+end
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  return {'ours', '', 0}
+end
+local holder = redis.call('GET', KEYS[2])
+if string.sub(holder, 1, 1) == '{' then
+  return {'failed', holder, 0}
+end
+return {'elsewhere', '', 0}
+"""
+
+FILL_VAULT: Final = """
+-- KEYS: value, lease. ARGV: owner, the value, how long it lasts, how long nobody shall make another, and why.
+-- Keeps the value if the lease is still ours. Gives 1 if it is.
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if tonumber(ARGV[4]) > 0 then
+  redis.call('SET', KEYS[2], ARGV[5], 'PX', ARGV[4])
+else
+  redis.call('DEL', KEYS[2])
+end
+return 1
+"""
+
+LEAVE_VAULT: Final = """
+-- KEYS: lease. ARGV: owner, why there is no value, how long that shall do for all. Puts this in place of a lease of ours.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+return 1
+"""
+
 TAKE_TURNS: Final = """
 -- KEYS: budget (a hash), who asks (a sorted set). ARGV: owner, interval and tolerance in microseconds, turns wanted.
 -- GCRA (ITU-T I.371). Gives how many turns are ours now, the microseconds until the next one, and how many replicas

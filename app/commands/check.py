@@ -2,15 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
 from app.balances.snapshots import AGGREGATE
 from app.errors import StartError, TallygateError, TokenRefused
-from app.main import make_link, make_transport, make_upstream
+from app.main import make_link, make_tokens, make_transport, make_upstream
 from app.settings import Settings, read_callers, read_settings, unknown_settings
+from app.tasks import running
+from app.upstream.minted import Made
 
 
 class Right(Struct, frozen=True):
@@ -85,17 +87,35 @@ async def _check_redis(settings: Settings) -> Finding:
 
 
 async def _check_upstream(settings: Settings) -> list[Finding]:
-    """Ask the upstream once, for the aggregate."""
-    async with AsyncExitStack() as stack:
-        transport = await stack.enter_async_context(make_transport(settings))
-        try:
-            await make_upstream(settings, transport, _note_nothing).fetch_balances(AGGREGATE, _at_once)
-        except TokenRefused as error:
-            mend = f"{error.detail} Is TALLYGATE_UPSTREAM_TOKEN the current one?"
-            return [Right("upstream", "It answers."), Wrong("token", mend)]
-        except TallygateError as error:
-            return [Wrong("upstream", error.detail), Wrong("token", "Not known: see upstream.")]
-    return [Right("upstream", "It answers."), Right("token", "The upstream accepts it.")]
+    """Ask the upstream once, for the aggregate, with a token that was made for it where it makes them."""
+    async with make_transport(settings) as transport:
+        tokens = make_tokens(
+            settings, transport, quiet=_note_nothing, turn=_at_once, share=lambda _: _keep_to_ourselves
+        )
+        upstream = make_upstream(settings, transport, tokens, _note_nothing)
+        async with running(token=tokens.tend):
+            try:
+                await upstream.fetch_balances(AGGREGATE, _at_once)
+            except TokenRefused as error:
+                return [Right("upstream", "It answers."), Wrong("token", f"{error.detail} {_mend(settings)}")]
+            except TallygateError as error:
+                return [Wrong("upstream", error.detail), Wrong("token", "Not known: see upstream.")]
+            left = (
+                "" if tokens.seconds_left is None else f" It was minted, and is good for {tokens.seconds_left:.0f} s."
+            )
+            return [Right("upstream", "It answers."), Right("token", f"The upstream accepts it.{left}")]
+
+
+def _mend(settings: Settings) -> str:
+    if settings.upstream_token is None:
+        return "Are TALLYGATE_UPSTREAM_API_KEY and TALLYGATE_UPSTREAM_API_SECRET right?"
+    return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.upstream_token_file else ''} the current one?"
+
+
+async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[Made]]) -> tuple[bytes, int]:
+    """There is no fleet to share a token with."""
+    sealed, left_ms, _rest_ms = await make()
+    return sealed, left_ms
 
 
 async def _note_nothing(_: float) -> None:

@@ -1,4 +1,4 @@
-"""How calls of the upstream are made: in turn, within a deadline, through a breaker, with few retries."""
+"""How calls of the upstream are made: with a token, in turn, within a deadline, through a breaker, with few retries."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,12 +12,14 @@ from app.errors import (
     BreakerOpen,
     BudgetSpent,
     TallygateError,
+    TokenRefused,
     Unreachable,
     UpstreamBusy,
     UpstreamFaulty,
     UpstreamTimeout,
 )
 from app.upstream.retries import Retries
+from app.upstream.tokens import Tokens
 
 T = TypeVar("T")
 
@@ -32,20 +34,22 @@ Turn = Callable[[float], AbstractAsyncContextManager[None]]
 
 
 class Calls:
-    """Make calls, none longer than `timeout_seconds`, its waiting and retries included.
+    """Make calls, none longer than `timeout_seconds`, its waiting, retries and another token included.
 
-    `quiet` is told for how many seconds the upstream asked to be left alone. `monotonic` gives seconds.
+    If the token is refused, another is looked for in `tokens`, and the call made once more with it. `quiet` is told for how many seconds the upstream asked to be left alone. `monotonic` gives seconds.
     """
 
     def __init__(
         self,
         *,
+        tokens: Tokens,
         breaker: Breaker,
         retries: Retries,
         quiet: Callable[[float], Awaitable[None]],
         timeout_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
+        self._tokens: Final = tokens
         self._breaker: Final = breaker
         self._retries: Final = retries
         self._quiet: Final = quiet
@@ -66,17 +70,25 @@ class Calls:
     async def _make_with_retries(self, call: Callable[[], Awaitable[T]], turn: Turn, deadline: float) -> T:
         self._retries.earn()
         retries = 0
+        renewed = False
         failure: TallygateError | None = None
         while True:
+            await self._tokens.ready()  # before the turn: a token that is minted wants one too
+            delay = 0.0
             try:
                 return await self._make_once(call, turn, deadline)
             except (BreakerOpen, BudgetSpent) as unmade:
                 raise failure or unmade from None
+            except TokenRefused:
+                if renewed or not await self._tokens.renew():
+                    raise
+                renewed = True
             except (Unreachable, UpstreamFaulty) as error:
                 failure = error
-                delay = self._retries.grant(retries)
-                if delay is None or self._monotonic() + delay >= deadline:
+                granted = self._retries.grant(retries)
+                if granted is None or self._monotonic() + granted >= deadline:
                     raise
+                delay = granted
                 retries += 1
                 log.info("upstream.retried", retry=retries, after=type(error).__name__)
             await asyncio.sleep(delay)
@@ -85,7 +97,13 @@ class Calls:
         self._heed(self._breaker.left())
         async with turn(_WAITING * (deadline - self._monotonic())):
             self._heed(self._breaker.enter())
-            return await self._watch(call())
+            token = self._tokens.current
+            try:
+                result = await self._watch(call())
+            except TokenRefused as error:
+                raise self._tokens.refuse(token, error) from None
+            self._tokens.accept(token)
+            return result
 
     def _heed(self, left: float) -> None:
         if left > 0:

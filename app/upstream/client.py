@@ -1,7 +1,6 @@
 """The upstream, asked for balances."""
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum, auto
 from typing import Final, Protocol
 
 import structlog
@@ -9,21 +8,13 @@ from msgspec import to_builtins
 
 from app.balances.normalising import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
-from app.errors import BreakerOpen, MalformedAnswer, TallygateError, TokenRefused, UnknownMerchant
+from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
 from app.upstream.calls import Calls, Turn
 from app.upstream.envelope import Answer, open_envelope
 
 BALANCES_PATH: Final = "/v2/assets/account/assets"
 
 log = structlog.get_logger()
-
-
-class TokenState(StrEnum):
-    """The upstream's last word about the token."""
-
-    UNTRIED = auto()
-    ACCEPTED = auto()
-    REFUSED = auto()
 
 
 class Wire(Protocol):
@@ -36,7 +27,7 @@ class Wire(Protocol):
 class Upstream:
     """Ask the upstream and check what it says.
 
-    `now` is Unix time, `monotonic` any clock, both in seconds. `token` is the last word about the token.
+    `now` is Unix time, `monotonic` any clock, both in seconds.
     """
 
     def __init__(self, wire: Wire, calls: Calls, *, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
@@ -45,7 +36,6 @@ class Upstream:
         self._now: Final = now
         self._monotonic: Final = monotonic
         self._unknown_fields: frozenset[str] = frozenset()
-        self.token = TokenState.UNTRIED
 
     async def fetch_balances(self, key: Key, turn: Turn) -> Entry:
         """Ask for the balances of a merchant, or of all together. May be repeated; see `Calls.make` on cancelling.
@@ -75,14 +65,9 @@ class Upstream:
         try:
             data = open_envelope(answer, now)
         except UnknownMerchant:
-            self.token = TokenState.ACCEPTED
             if key == AGGREGATE:
                 raise MalformedAnswer("The upstream says that there is no aggregate.") from None
             return Absence(key, round(now * 1000))
-        except TokenRefused:
-            self.token = TokenState.REFUSED
-            raise
-        self.token = TokenState.ACCEPTED
         try:
             snapshot = normalise(key, data, round(now * 1000))
         except ValueError as error:

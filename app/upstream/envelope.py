@@ -1,7 +1,7 @@
 """The upstream's envelope, judged: from an answer's status and bytes to its data or to the error it stands for. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -41,8 +41,10 @@ class _Envelope(msgspec.Struct):
     data: Any = None
 
 
-def open_envelope(answer: Answer, now: float) -> object:
+def open_envelope(answer: Answer, now: float, successes: Container[int] = (SUCCESS,)) -> object:
     """Give the decoded `data` of a successful answer. `now` is Unix time in seconds, to read a `Retry-After` date.
+
+    `successes` are the codes that mean success: the document is of two minds about it outside the balances.
 
     A documented code counts more than the HTTP status that it came with, since the document ties no status to it.
     Raises `UnknownMerchant`, or the `UpstreamError` that the answer stands for.
@@ -50,11 +52,11 @@ def open_envelope(answer: Answer, now: float) -> object:
     envelope = _read_envelope(answer)
     if isinstance(envelope, MalformedAnswer):
         raise _by_status(answer, now) or envelope
-    if envelope.code != SUCCESS and (known := _by_code(envelope.code)):
+    if envelope.code not in successes and (known := _by_code(envelope.code)):
         raise known
     if refused := _by_status(answer, now):
         raise refused
-    if envelope.code != SUCCESS:
+    if envelope.code not in successes:
         raise UnknownCode("The upstream answered with a code that is not documented.", code=envelope.code)
     return envelope.data
 

@@ -1,4 +1,4 @@
-"""The wire to the upstream: the only httpx of the program, and the only place that opens the token."""
+"""The wire to the upstream: the only httpx of the program, and the only place that opens the token to send it."""
 
 import socket
 import ssl
@@ -9,8 +9,9 @@ from typing import Final, Self
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from msgspec import Struct
 
-from app.errors import MalformedAnswer, Unreachable
+from app.errors import InternalError, MalformedAnswer, Unreachable
 from app.secrecy import Secret
 from app.upstream.envelope import Answer
 
@@ -18,24 +19,31 @@ MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 TOKEN_HEADER: Final = "X-BH-TOKEN"  # noqa: S105  # the header's name, not a token
 
 
+class Shown(Struct, frozen=True):
+    """What a request shows of us: a secret, and the header that it goes into."""
+
+    header: str
+    secret: Secret
+
+
 class Transport:
-    """Send GET requests with the token to one origin, over kept connections.
+    """Send GET requests to one origin, over kept connections, each showing a secret.
 
     Follows no redirect, reads no proxy from the environment, keeps no cookie, decompresses nothing, and reads at most
     `MAX_BODY_BYTES` of a body. It sets no deadline: whoever calls does, and may cancel.
     """
 
-    def __init__(self, url: str, token: Secret, *, connections: int) -> None:
+    def __init__(self, url: str, *, connections: int) -> None:
         self._url: Final = url
-        self._token: Final = token
         self._connections: Final = connections
         self._client: httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
+        wire = AiohttpTransport(trust_env=False, client=_open_session(self._connections))
         self._client = httpx.AsyncClient(
             base_url=self._url,
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tallygate"},
-            transport=AiohttpTransport(trust_env=False, client=_open_session(self._connections)),
+            transport=OneOrigin(self._url, wire),
             timeout=None,  # noqa: S113  # per phase, so no deadline: the caller's stands around the whole call
             trust_env=False,
         )
@@ -46,18 +54,41 @@ class Transport:
     ) -> None:
         await self._client.aclose()
 
-    async def get(self, path: str, params: Mapping[str, str]) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str], shown: Shown) -> Answer:
         """Send one request and read its answer whole. May be cancelled at any point and repeated.
 
         Raises `Unreachable` if no answer came or it broke off, `MalformedAnswer` if it is larger than allowed.
         """
         try:
             async with self._client.stream(
-                "GET", path, params=params, headers={TOKEN_HEADER: self._token.reveal()}
+                "GET", path, params=params, headers={shown.header: shown.secret.reveal()}
             ) as response:
                 return Answer(response.status_code, dict(response.headers), await _read(response))
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise Unreachable(f"The upstream cannot be reached: {_reason(error)}.") from error
+
+
+class OneOrigin(httpx.AsyncBaseTransport):
+    """Let requests out to one origin only, whatever was asked for and wherever a redirect points."""
+
+    def __init__(self, url: str, inner: httpx.AsyncBaseTransport) -> None:
+        self._origin: Final = _origin(httpx.URL(url))
+        self._inner: Final = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request on. Raises `InternalError`, before anything is sent, if it is for another origin."""
+        if _origin(request.url) != self._origin:
+            raise InternalError("A request was for another origin than the upstream's, and was not sent.")
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the transport inside."""
+        await self._inner.aclose()
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Give scheme, host and port (RFC 6454, section 4)."""
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _open_session(connections: int) -> aiohttp.ClientSession:

@@ -29,7 +29,9 @@ async def test_a_service_whose_token_is_refused_is_not_ready_until_it_is_accepte
         await service.get("/v1/portfolio")
     response = await service.anonymous.get(READY)
     assert response.status_code == 503
-    assert response.json() == {"status": "not ready", "callers": 3, "token": "refused", "redis": "available"}
+    told = response.json()
+    assert told.pop("reason").startswith("The upstream does not accept our token: it is wrong")
+    assert told == {"status": "not ready", "callers": 3, "token": "refused", "redis": "available"}
     assert (await service.anonymous.head(READY)).status_code == 503
     await service.get("/v1/portfolio")
     assert (await service.anonymous.get(READY)).json()["status"] == "ready"

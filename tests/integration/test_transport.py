@@ -9,34 +9,35 @@ import pytest
 from app.errors import MalformedAnswer, TallygateError, Unreachable
 from app.secrecy import Secret
 from app.upstream.client import BALANCES_PATH
-from app.upstream.transport import MAX_BODY_BYTES, Transport
+from app.upstream.transport import MAX_BODY_BYTES, TOKEN_HEADER, Shown, Transport
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN
 
 PARAMS = {"merchantId": "12345"}
+SHOWN = Shown(TOKEN_HEADER, Secret(TOKEN))
 
 
 @pytest.fixture
 async def wire(upstream: Sandbox) -> AsyncIterator[Transport]:
-    async with Transport(upstream.url, Secret(TOKEN), connections=16) as transport:
+    async with Transport(upstream.url, connections=16) as transport:
         yield transport
 
 
 async def test_an_answer_is_read_whole(wire: Transport) -> None:
-    answer = await wire.get(BALANCES_PATH, PARAMS)
+    answer = await wire.get(BALANCES_PATH, PARAMS, SHOWN)
     assert (answer.status, b"SUCCESS" in answer.body) == (200, True)
 
 
 async def test_connections_are_kept(wire: Transport, upstream: Sandbox) -> None:
     for _ in range(10):
-        await wire.get(BALANCES_PATH, PARAMS)
+        await wire.get(BALANCES_PATH, PARAMS, SHOWN)
     assert upstream.counters.connections == 1
 
 
 async def test_a_redirect_is_not_followed(wire: Transport, upstream: Sandbox) -> None:
     async with Sandbox(token=TOKEN) as elsewhere:
         with upstream.fault("redirect", location=f"{elsewhere.url}{BALANCES_PATH}?merchantId=0", status=302):
-            assert (await wire.get(BALANCES_PATH, PARAMS)).status == 302
+            assert (await wire.get(BALANCES_PATH, PARAMS, SHOWN)).status == 302
         assert elsewhere.counters.total == 0
 
 
@@ -44,21 +45,21 @@ async def test_a_proxy_of_the_environment_is_not_used(upstream: Sandbox, monkeyp
     async with Sandbox(token=TOKEN) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        async with Transport(upstream.url, Secret(TOKEN), connections=16) as transport:
-            await transport.get(BALANCES_PATH, PARAMS)
+        async with Transport(upstream.url, connections=16) as transport:
+            await transport.get(BALANCES_PATH, PARAMS, SHOWN)
         assert (proxy.counters.total, upstream.counters.total) == (0, 1)
 
 
 async def test_a_compressed_bomb_is_not_unpacked(wire: Transport, upstream: Sandbox) -> None:
     with upstream.fault("gzip-bomb", megabytes=50):
-        answer = await wire.get(BALANCES_PATH, PARAMS)
+        answer = await wire.get(BALANCES_PATH, PARAMS, SHOWN)
     assert len(answer.body) <= MAX_BODY_BYTES
     assert answer.headers["content-encoding"] == "gzip"
 
 
 async def test_an_endless_body_is_not_read_to_its_end(wire: Transport, upstream: Sandbox) -> None:
     with upstream.fault("huge", megabytes=100), pytest.raises(MalformedAnswer):
-        await wire.get(BALANCES_PATH, PARAMS)
+        await wire.get(BALANCES_PATH, PARAMS, SHOWN)
 
 
 @pytest.mark.parametrize("kind", ["reset", "truncated", "close"])
@@ -66,8 +67,8 @@ async def test_a_broken_exchange_is_unreachable_and_the_next_one_works(
     wire: Transport, upstream: Sandbox, kind: str
 ) -> None:
     with upstream.fault(kind), pytest.raises(Unreachable, match="broke"):
-        await wire.get(BALANCES_PATH, PARAMS)
-    assert (await wire.get(BALANCES_PATH, PARAMS)).status == 200
+        await wire.get(BALANCES_PATH, PARAMS, SHOWN)
+    assert (await wire.get(BALANCES_PATH, PARAMS, SHOWN)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -82,27 +83,27 @@ async def test_what_cannot_be_reached_says_why(upstream: Sandbox, url: str, reas
     with create_server(("127.0.0.1", 0)) as probe:
         closed = probe.getsockname()[1]
     plain = upstream.url.rpartition(":")[2]
-    async with Transport(url.format(closed=closed, plain=plain), Secret(TOKEN), connections=1) as transport:
+    async with Transport(url.format(closed=closed, plain=plain), connections=1) as transport:
         with pytest.raises(Unreachable, match=reason):
-            await transport.get(BALANCES_PATH, PARAMS)
+            await transport.get(BALANCES_PATH, PARAMS, SHOWN)
 
 
 async def test_cancelled_requests_leave_the_pool_whole(wire: Transport, upstream: Sandbox) -> None:
     """httpx's own pool is wedged by this for good (encode/httpcore#1093)."""
     with upstream.fault("latency", seconds=0.02, jitter_seconds=0.02):
         for _ in range(20):
-            requests = [asyncio.create_task(wire.get(BALANCES_PATH, PARAMS)) for _ in range(40)]
+            requests = [asyncio.create_task(wire.get(BALANCES_PATH, PARAMS, SHOWN)) for _ in range(40)]
             await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
             for request in requests:
                 request.cancel()
             await asyncio.gather(*requests, return_exceptions=True)
-    assert (await wire.get(BALANCES_PATH, PARAMS)).status == 200
+    assert (await wire.get(BALANCES_PATH, PARAMS, SHOWN)).status == 200
 
 
 async def test_no_error_tells_the_token(wire: Transport, upstream: Sandbox) -> None:
     for kind in ("reset", "truncated", "close", "huge"):
         with upstream.fault(kind), pytest.raises(TallygateError) as caught:
-            await wire.get(BALANCES_PATH, PARAMS)
+            await wire.get(BALANCES_PATH, PARAMS, SHOWN)
         error: BaseException | None = caught.value
         while error is not None:
             assert TOKEN not in repr(error) + str(error)

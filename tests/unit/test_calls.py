@@ -18,8 +18,10 @@ from app.errors import (
     UpstreamFaulty,
     UpstreamTimeout,
 )
+from app.secrecy import Secret
 from app.upstream.calls import Calls, Turn
 from app.upstream.retries import Retries
+from app.upstream.tokens import Token, Tokens
 from tests.support.virtual_time import monotonic
 
 
@@ -58,6 +60,7 @@ class _Calls:
         self.quiet: list[float] = []
         self._turn = turn
         self._calls = Calls(
+            tokens=Tokens(Token(Secret("t")), monotonic=monotonic),
             breaker=Breaker(
                 threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15, monotonic=monotonic, random=lambda: 0.0
             ),

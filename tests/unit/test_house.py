@@ -14,8 +14,8 @@ settings
 api: face service routes asking documenting guards edge pages answers problems replies views directives parameters
 access: callers
 desk
-cache: cache flights fleet budget turns redis_tier bus census link connecting scripts backoff memory freshness embedded
-upstream: client calls retries transport envelope
+cache: cache flights fleet vault budget turns redis_tier bus census link connecting scripts backoff memory freshness embedded
+upstream: client minted minting sealing calls retries tokens transport envelope
 balances: normalising snapshots amounts
 breaker
 rate
@@ -71,6 +71,7 @@ def test_imports_only_go_down(path: Path) -> None:
         ("aiohttp", {"app.upstream.transport"}),
         ("redis", {"app.cache.connecting", "app.cache.link"}),
         ("granian", {"app.commands.serve"}),
+        ("cryptography", {"app.upstream.sealing"}),
         ("tomllib", {"app.settings"}),
         ("sandbox", set()),
     ],
@@ -86,7 +87,9 @@ def test_the_cache_knows_no_upstream() -> None:
 
 def test_secrets_are_opened_where_they_leave() -> None:
     assert {_name(path) for path in MODULES if ".reveal()" in path.read_text()} == {
+        "app.secrecy",
         "app.upstream.transport",
+        "app.upstream.sealing",
         "app.main",
     }
 

@@ -68,7 +68,9 @@ def test_a_secret_may_come_from_a_file_and_only_from_one_place(tmp_path: Path) -
     path.write_text("from-a-file\n")
     others = {name: value for name, value in NEEDED.items() if name != "TALLYGATE_UPSTREAM_TOKEN"}
     given = {"TALLYGATE_UPSTREAM_TOKEN_FILE": str(path)}
-    assert read_settings(others | given).upstream_token.reveal() == "from-a-file"
+    token = read_settings(others | given).upstream_token
+    assert token is not None
+    assert token.reveal() == "from-a-file"
     with pytest.raises(StartError, match="both set"):
         read_settings(NEEDED | given)
     path.write_text("\n")
@@ -77,6 +79,37 @@ def test_a_secret_may_come_from_a_file_and_only_from_one_place(tmp_path: Path) -
     path.unlink()
     with pytest.raises(StartError, match="TALLYGATE_UPSTREAM_TOKEN_FILE"):
         read_settings(others | given)
+
+
+KEY = {"TALLYGATE_UPSTREAM_API_KEY": "key"}
+SECRET = {"TALLYGATE_UPSTREAM_API_SECRET": "s3cret"}
+TOKEN = {"TALLYGATE_UPSTREAM_TOKEN": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "UPSTREAM_TOKEN is not set.*UPSTREAM_TOKEN_FILE.*UPSTREAM_API_KEY with TALLYGATE_UPSTREAM_API_SECRET"),
+        (KEY, "UPSTREAM_API_KEY is set, TALLYGATE_UPSTREAM_API_SECRET is not"),
+        (SECRET, "UPSTREAM_API_SECRET is set, TALLYGATE_UPSTREAM_API_KEY is not"),
+        (TOKEN | KEY, "more than one source"),
+        (TOKEN | SECRET, "more than one source"),
+        (TOKEN | KEY | SECRET, "more than one source.*_TOKEN_FILE.*_API_KEY with"),
+    ],
+)
+def test_the_token_has_exactly_one_source(given: dict[str, str], said: str) -> None:
+    others = {name: value for name, value in NEEDED.items() if name not in TOKEN}
+    with pytest.raises(StartError, match=said):
+        read_settings(others | given)
+
+
+def test_the_token_may_be_minted_with_a_key_and_a_secret_out_of_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret\n")
+    others = {name: value for name, value in NEEDED.items() if name not in TOKEN}
+    settings = read_settings(others | KEY | {"TALLYGATE_UPSTREAM_API_SECRET_FILE": str(tmp_path / "secret")})
+    assert settings.upstream_token is None
+    assert settings.upstream_api_secret is not None
+    assert settings.upstream_api_secret.reveal() == "s3cret"
 
 
 def test_secrets_do_not_show_in_the_settings() -> None:
