@@ -59,7 +59,13 @@ def _stamp() -> list[Any]:
 def _renderer(log_format: LogFormat) -> Sequence[Any]:
     match log_format:
         case LogFormat.CONSOLE:
-            return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time")]
+            # the default formatter, where `rich` is installed, prints the local variables too, and with them secrets
+            plain = structlog.dev.plain_traceback
+            return [
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(), timestamp_key="time", exception_formatter=plain
+                )
+            ]
         case LogFormat.JSON:
             return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
 

@@ -6,7 +6,7 @@ from socket import create_server
 
 import pytest
 
-from app.errors import MalformedAnswer, TallygateError, Unreachable
+from app.errors import InternalError, MalformedAnswer, TallygateError, Unreachable
 from app.secrecy import Secret
 from app.upstream.client import BALANCES_PATH
 from app.upstream.transport import MAX_BODY_BYTES, TOKEN_HEADER, Shown, Transport
@@ -108,3 +108,38 @@ async def test_no_error_tells_the_token(wire: Transport, upstream: Sandbox) -> N
         while error is not None:
             assert TOKEN not in repr(error) + str(error)
             error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "{elsewhere}",
+        "http://localhost:{port}",
+        "https://127.0.0.1:{port}",
+        "http://127.0.0.1",
+        "http://user@127.0.0.2:{port}",
+    ],
+)
+async def test_no_request_leaves_for_another_origin_even_if_the_code_asks_for_it(
+    wire: Transport, upstream: Sandbox, url: str
+) -> None:
+    async with Sandbox(token=TOKEN) as elsewhere:
+        asked = url.format(elsewhere=elsewhere.url, port=upstream.url.rpartition(":")[2])
+        with pytest.raises(InternalError):
+            await wire.get(f"{asked}{BALANCES_PATH}", PARAMS, SHOWN)
+        assert (elsewhere.counters.total, upstream.counters.total) == (0, 0)
+
+
+async def test_no_redirect_leads_to_another_origin_even_if_it_were_followed(wire: Transport, upstream: Sandbox) -> None:
+    wire._client.follow_redirects = True
+    async with Sandbox(token=TOKEN) as elsewhere:
+        with (
+            upstream.fault("redirect", location=f"{elsewhere.url}{BALANCES_PATH}?merchantId=0"),
+            pytest.raises(InternalError),
+        ):
+            await wire.get(BALANCES_PATH, PARAMS, SHOWN)
+        assert (elsewhere.counters.total, upstream.counters.total) == (0, 1)
+
+
+async def test_the_origin_may_be_asked_for_by_its_whole_url(wire: Transport, upstream: Sandbox) -> None:
+    assert (await wire.get(f"{upstream.url}{BALANCES_PATH}", PARAMS, SHOWN)).status == 200
