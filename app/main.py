@@ -37,6 +37,10 @@ from app.desk import Desk
 from app.errors import StartError
 from app.settings import Settings, read_token_file
 from app.tasks import running
+from app.telemetry.exposition import Page, render
+from app.telemetry.metrics import Metrics
+from app.telemetry.pulse import Pulse
+from app.telemetry.readings import read
 from app.upstream.calls import Calls, Turn
 from app.upstream.client import Upstream
 from app.upstream.minted import MintedToken, Share
@@ -56,7 +60,8 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
     """Build the service. Its connections are opened and closed by its lifespan. Raises `StartError`."""
     policy = make_policy(settings)
     transport = make_transport(settings)
-    heart = make_heart(settings, policy, transport)
+    metrics = Metrics(version("tallygate"))
+    heart = make_heart(settings, policy, transport, metrics)
     known = Callers(callers, workers=settings.workers, monotonic=time.monotonic)
 
     async def look() -> Readiness:
@@ -69,9 +74,16 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
             reason=heart.tokens.why.detail if heart.tokens.why else UNSET,
         )
 
+    pulse = Pulse(time.monotonic, lambda: None)
+    metrics.loop_lag.watch(pulse.lag_seconds)
+    metrics.callers.watch(lambda: len(known))
+
+    def scrape(accept: str) -> Page:
+        return render(metrics, read(metrics), [os.getpid()], accept)
+
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with transport, running(**heart.works):
+        async with transport, running(pulse=pulse.beat, **heart.works):
             log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
             yield
             await heart.cache.close()
@@ -85,6 +97,8 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
         look=look,
         version=version("tallygate"),
         now_ms=unix_ms,
+        metrics=metrics,
+        scrape=scrape,
         lifespan=[lifespan],
     )
 
@@ -98,7 +112,7 @@ class Heart(Struct, frozen=True):
     works: Mapping[str, Callable[[], Awaitable[None]]]
 
 
-def make_heart(settings: Settings, policy: Policy, transport: Transport) -> Heart:
+def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics: Metrics) -> Heart:
     """Build the cache over Redis and the upstream. Raises `StartError`."""
     link = make_link(settings)
     owner = uuid4().hex
@@ -145,7 +159,9 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport) -> Hear
         "token": tokens.tend,
         "probe": lambda: probe_refused(tokens, probe, random.random),
     }
-    return Heart(_make_cache(settings, policy, memory, fleet), link, tokens, works)
+    metrics.snapshots.watch(lambda: len(memory))
+    metrics.snapshot_bytes.watch(lambda: memory.bytes)
+    return Heart(_make_cache(settings, policy, memory, fleet, metrics), link, tokens, works)
 
 
 def _make_turns(settings: Settings, link: Link, prefix: str, owner: str, census: Census) -> Turns:
@@ -168,7 +184,7 @@ def _make_budget(settings: Settings, turns: Turns) -> Budget:
     )
 
 
-def _make_cache(settings: Settings, policy: Policy, memory: MemoryTier, fleet: Fleet) -> Cache:
+def _make_cache(settings: Settings, policy: Policy, memory: MemoryTier, fleet: Fleet, metrics: Metrics) -> Cache:
     return Cache(
         memory=memory,
         fleet=fleet,
@@ -177,6 +193,7 @@ def _make_cache(settings: Settings, policy: Policy, memory: MemoryTier, fleet: F
         patience_seconds=settings.upstream_timeout_seconds + 4 * settings.redis_timeout_seconds + 0.25,
         now_ms=unix_ms,
         random=random.random,
+        metrics=metrics,
     )
 
 

@@ -1,45 +1,76 @@
 """The edge: what holds for every request whatever it asks, around the whole application."""
 
 import re
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Any, Final
 from uuid import uuid4
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from app.api.problems import render_problem
+from app.api.problems import kind_of, render_problem
 from app.api.replies import Reply
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
+from app.telemetry.metrics import Metrics
 
 MAX_URI_BYTES: Final = 8 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
 REQUEST_ID: Final = "X-Request-Id"
 
+UNMATCHED: Final = "unmatched"
+"""Stands in metrics for every path that nothing is served at."""
+
 _ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 
 
 class Edge:
-    """Give each request its id, refuse what is too large, and answer HEAD as GET without a body."""
+    """Give each request its id, refuse what is too large, answer HEAD as GET without a body, and count.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `monotonic` gives seconds.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, monotonic: Callable[[], float] = time.perf_counter) -> None:
         self._app: Final = app
+        self._metrics: Final = metrics
+        self._monotonic: Final = monotonic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        began = self._monotonic()
         request_id = _request_id(scope)
         is_head = scope["method"] == "HEAD"
         state = {**scope.get("state", {}), "request_id": request_id}
-        finish = _finisher(send, request_id, bodiless=is_head)
-        with bound_contextvars(request_id=request_id):
-            if refusal := _refuse(scope):
-                await send_reply(render_problem(refusal, scope["path"], request_id), finish)
-            else:
-                inner: HTTPScope = {**scope, "state": state, "method": "GET" if is_head else scope["method"]}
-                await self._app(inner, receive, finish)
+        finish = _finisher(send, request_id, state, bodiless=is_head)
+        inner: HTTPScope = {**scope, "state": state, "method": "GET" if is_head else scope["method"]}
+        self._metrics.under_way += 1
+        try:
+            with bound_contextvars(request_id=request_id):
+                if refusal := _refuse(scope):
+                    await send_reply(refuse(refusal, inner), finish)
+                else:
+                    await self._app(inner, receive, finish)
+        finally:
+            self._metrics.under_way -= 1
+            self._count(scope["method"], inner, self._monotonic() - began)
+
+    def _count(self, method: str, scope: HTTPScope, seconds: float) -> None:
+        """Count a request by what was noted of it on its way; one that went away before its answer has no status."""
+        state = scope["state"]
+        if "status" in state:
+            self._metrics.request(scope.get("path_template", UNMATCHED), method, state["status"], seconds)
+        if "problem" in state:
+            self._metrics.refusals.add(state["problem"])
+
+
+def refuse(error: TallygateError, scope: HTTPScope) -> Reply:
+    """Render an error for a request, and note which it was."""
+    scope["state"]["problem"] = kind_of(error).name
+    return render_problem(error, scope["path"], scope["state"]["request_id"])
 
 
 async def send_reply(reply: Reply, send: Send) -> None:
@@ -72,9 +103,10 @@ def _announces_body(name: bytes, value: bytes) -> bool:
     return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
 
 
-def _finisher(send: Send, request_id: str, *, bodiless: bool) -> Send:
+def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: bool) -> Send:
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
+            state["status"] = message["status"]
             headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
             message["headers"] = [*headers, (REQUEST_ID.lower().encode(), request_id.encode())]
         elif message["type"] == "http.response.body" and bodiless:

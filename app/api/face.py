@@ -11,14 +11,15 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from app.access.callers import Callers
 from app.api.asking import AnyRequest, Asking, as_response
 from app.api.documenting import openapi_config
-from app.api.edge import Edge
+from app.api.edge import Edge, refuse
 from app.api.guards import Doorkeeper
-from app.api.problems import render_problem
 from app.api.routes import balance_routes
 from app.api.service import Look, service_routes
 from app.cache.freshness import Policy
 from app.desk import Desk
 from app.errors import InternalError, InvalidRequest, MethodNotAllowed, TallygateError, UnknownPath
+from app.telemetry.exposition import Scrape
+from app.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -31,9 +32,11 @@ def build_face(
     look: Look,
     version: str,
     now_ms: Callable[[], int],
+    metrics: Metrics | None = None,
+    scrape: Scrape | None = None,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Edge:
-    """Build the ASGI application. `now_ms` is Unix time in milliseconds."""
+    """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics."""
 
     def make_asking(request: AnyRequest) -> Asking:
         return Asking(request, policy, now_ms)
@@ -44,18 +47,19 @@ def build_face(
     }
     return Edge(
         Litestar(
-            route_handlers=[balance_routes(Doorkeeper(callers), dependencies), service_routes(look)],
+            route_handlers=[balance_routes(Doorkeeper(callers), dependencies), service_routes(look, scrape)],
             exception_handlers={Exception: answer_error},
             openapi_config=openapi_config(version),
             lifespan=list(lifespan),
             logging_config=None,
-        )
+        ),
+        metrics or Metrics(),
     )
 
 
 def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Answer any error of any kind as a problem; one that nobody foresaw is logged with its trace, and no more said."""
-    return as_response(render_problem(_classify(error), request.scope["path"], request.scope["state"]["request_id"]))
+    return as_response(refuse(_classify(error), request.scope))
 
 
 def _classify(error: Exception) -> TallygateError:

@@ -15,6 +15,7 @@ from app.api.documenting import document_service
 from app.api.guards import check_parameters
 from app.api.problems import PROBLEMS
 from app.errors import UnknownPath
+from app.telemetry.exposition import Scrape
 from app.upstream.tokens import TokenState
 
 
@@ -64,6 +65,13 @@ async def tell_readiness(look: NamedDependency[Look]) -> Response[Readiness]:
     return Response(readiness, status_code=200 if readiness.status == "ready" else 503)
 
 
+@get("/metrics", include_in_schema=False, sync_to_thread=False)
+def show_metrics(request: AnyRequest, scrape: NamedDependency[Scrape]) -> Response[bytes]:
+    """Give the metrics as Prometheus reads them."""
+    page = scrape(request.headers.get("accept", ""))
+    return Response(page.body, media_type=page.content_type)
+
+
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def show_document(request: AnyRequest) -> Response[bytes]:
     """Give the OpenAPI document."""
@@ -94,13 +102,16 @@ def explain_problem(name: FromPath[str]) -> Response[str]:
 SERVICE: Final = (tell_life, tell_readiness, show_document, show_docs, list_problems, explain_problem)
 
 
-def service_routes(look: Look) -> Router:
-    """Put the service's own paths together."""
+def service_routes(look: Look, scrape: Scrape | None) -> Router:
+    """Put the service's own paths together, `/metrics` among them if there is something to scrape."""
     return Router(
         "/",
-        route_handlers=SERVICE,
+        route_handlers=SERVICE if scrape is None else (*SERVICE, show_metrics),
         guards=[check_parameters],
-        dependencies={"look": Provide(lambda: look, sync_to_thread=False)},
+        dependencies={
+            "look": Provide(lambda: look, sync_to_thread=False),
+            "scrape": Provide(lambda: scrape, sync_to_thread=False),
+        },
         tags=["Service"],
     )
 

@@ -20,6 +20,7 @@ from app.cache.freshness import (
     Refuse,
     Terms,
     Verdict,
+    age_ms,
     covers,
     is_due_early,
     judge,
@@ -27,6 +28,7 @@ from app.cache.freshness import (
 )
 from app.cache.memory import MemoryTier
 from app.errors import DeadlinePassed, NotCached, TallygateError, UpstreamRefusal
+from app.telemetry.metrics import Metrics
 
 
 class Source(StrEnum):
@@ -62,7 +64,9 @@ class Cache:
         patience_seconds: float,
         now_ms: Callable[[], int],
         random: Callable[[], float],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics: Final = metrics or Metrics()
         self._memory: Final = memory
         self._fleet: Final = fleet
         self._backoff: Final = backoff
@@ -78,6 +82,16 @@ class Cache:
 
         Raises `NotCached`, `DeadlinePassed`, or the `UpstreamError` that kept us from an acceptable answer.
         """
+        try:
+            served = await self._read(key, terms, caller)
+        except TallygateError:
+            self._metrics.answers.add("failed")
+            raise
+        outcome = served.source if served.instead_of is None else "stale"
+        self._metrics.answer(outcome, age_ms(served.entry, self._now_ms()))
+        return served
+
+    async def _read(self, key: Key, terms: Terms, caller: str) -> Served:
         source = Source.MEMORY
         verdict = self._judge(self._memory.get(key), terms)
         if isinstance(verdict, Refuse):

@@ -19,7 +19,7 @@ PATHS = {
     "/health/live",
     "/health/ready",
 }
-UNDOCUMENTED = {"/openapi.json", "/docs", "/problems", "/problems/{name}"}
+UNDOCUMENTED = {"/openapi.json", "/docs", "/metrics", "/problems", "/problems/{name}"}
 """Pages about the service, for people and for who reads the document."""
 
 

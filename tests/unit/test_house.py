@@ -20,7 +20,7 @@ balances: normalising snapshots amounts
 breaker
 rate
 tasks
-telemetry: logs
+telemetry: gathering exposition readings metrics families pulse logs
 errors
 secrecy
 """

@@ -1,0 +1,101 @@
+"""What can be measured: counters, histograms and gauges, kept as plain numbers that cost a hot request next to nothing."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+Labels = tuple[str | int, ...]
+
+OTHER: Final = "other"
+"""The label value that stands for all beyond a bound."""
+
+
+class Counter:
+    """Count events, by the values of `labels`; those in `known` are there from the start, at 0.
+
+    Beyond `bound` combinations, further ones count as `other`.
+    """
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str] = (), known: Iterable[Labels] = (), *, bound: int = 10_000
+    ) -> None:
+        self.name: Final = name
+        self.text: Final = text
+        self.labels: Final = tuple(labels)
+        self.counts: Final[dict[Labels, float]] = dict.fromkeys(known if labels else [()], 0)
+        self._bound: Final = bound
+
+    def add(self, *values: str | int, amount: float = 1) -> None:
+        """Count an event."""
+        try:
+            self.counts[values] += amount
+        except KeyError:
+            self.counts[self._within_bound(values)] += amount
+
+    def _within_bound(self, values: Labels) -> Labels:
+        if len(self.counts) >= self._bound:
+            values = (OTHER,) * len(values)
+        self.counts.setdefault(values, 0)
+        return values
+
+
+class Histogram:
+    """Sort values into buckets up to `bounds`. Of each series: the counts by bucket, then those above, then the sum."""
+
+    def __init__(
+        self, name: str, text: str, bounds: Sequence[float], labels: Sequence[str] = (), known: Iterable[Labels] = ()
+    ) -> None:
+        self.name: Final = name
+        self.text: Final = text
+        self.labels: Final = tuple(labels)
+        self.bounds: Final = tuple(bounds)
+        empty = [0.0] * (len(bounds) + 2)
+        self.series: Final[dict[Labels, list[float]]] = defaultdict(empty.copy)
+        for values in known if labels else [()]:
+            self.series[values] = empty.copy()
+
+    def observe(self, value: float, *values: str | int) -> None:
+        """Take a value."""
+        self.add(bisect_left(self.bounds, value), 1, value, *values)
+
+    def add(self, bucket: int, count: float, total: float, *values: str | int) -> None:
+        """Take values of one bucket that are `total` together."""
+        cells = self.series[values]
+        cells[bucket] += count
+        cells[-1] += total
+
+
+class Merge(StrEnum):
+    """How a gauge of several processes becomes one number."""
+
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+
+
+class Gauge:
+    """Tell how something is: read when it is asked for, nothing as long as nobody said where."""
+
+    def __init__(self, name: str, text: str, merge: Merge, labels: Sequence[str] = ()) -> None:
+        self.name: Final = name
+        self.text: Final = text
+        self.merge: Final = merge
+        self.labels: Final = tuple(labels)
+        self._read: Callable[[], Mapping[Labels, float]] = dict
+
+    def watch(self, read: Callable[[], float | None]) -> None:
+        """Read a gauge without labels there; None means that it is not known."""
+        self._read = lambda: {} if (value := read()) is None else {(): value}
+
+    def watch_all(self, read: Callable[[], Mapping[Labels, float]]) -> None:
+        """Read a gauge with labels there."""
+        self._read = read
+
+    def levels(self) -> dict[Labels, float]:
+        """Give its values by labels."""
+        return dict(self._read())
+
+
+Family = Counter | Histogram | Gauge

@@ -1,0 +1,179 @@
+"""The catalogue of metrics: each is made here, and counted where it happens. What they mean: docs/operating.md."""
+
+import platform
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from app.telemetry.families import Counter, Family, Gauge, Histogram, Merge
+
+FAST: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+CALLS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0, 5.0, 10.0)
+AGES: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+LAGS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+_AGES_MS: Final = tuple(round(1000 * age) for age in AGES)
+_HotKey = tuple[str, str, int, int, int]
+
+METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+_ASSETS: Final = 200
+
+
+class Metrics:
+    """All that one process measures. Those who count take it as an argument and call what their own metric offers.
+
+    What is kept in memory and answered from there is counted with `hot`, in about a third of a microsecond; all else
+    with `request` and `answer`. `cpu_seconds` gives what this process has used.
+    """
+
+    def __init__(self, version: str = "", cpu_seconds: Callable[[], float] = time.process_time) -> None:
+        self._cpu_seconds: Final = cpu_seconds
+        self._cpu_seen = 0.0
+        self.under_way = 0
+        self._hot: Final[defaultdict[_HotKey, list[float]]] = defaultdict([0, 0.0, 0.0].copy)
+        self._make_http()
+        self._make_answers()
+        self._make_upstream()
+        self._make_redis()
+        self._make_balances()
+        self._make_process(version)
+
+    def hot(self, path: str, method: str, status: int, seconds: float, age_ms: int) -> None:
+        """Count a request that memory answered: `request` and `answer` in one, cheaper."""
+        cell = self._hot[path, method, status, bisect_left(FAST, seconds), bisect_left(_AGES_MS, age_ms)]
+        cell[0] += 1
+        cell[1] += seconds
+        cell[2] += age_ms
+
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
+        """Count an HTTP request: `path` is its template, never with an id in it."""
+        self.requests.add(path, method if method in METHODS else "other", status)
+        self.request_seconds.observe(seconds, path)
+
+    def answer(self, outcome: str, age_ms: int) -> None:
+        """Count an answer about balances, given with this age."""
+        self.answers.add(outcome)
+        self.answer_age.observe(age_ms / 1000)
+
+    def families(self) -> Iterator[Family]:
+        """Give every metric, with all that was counted."""
+        self._fold()
+        return (one for one in vars(self).values() if isinstance(one, Counter | Histogram | Gauge))
+
+    def _fold(self) -> None:
+        """Add what was noted in passing to the metrics that it belongs to."""
+        self._cpu_seen, cpu_seen = self._cpu_seconds(), self._cpu_seen
+        self.cpu.add(amount=self._cpu_seen - cpu_seen)
+        for (path, method, status, seconds_bucket, age_bucket), (count, seconds, ages_ms) in self._hot.items():
+            self.requests.add(path, method, status, amount=count)
+            self.request_seconds.add(seconds_bucket, count, seconds, path)
+            self.answers.add("memory", amount=count)
+            self.answer_age.add(age_bucket, count, ages_ms / 1000)
+        self._hot.clear()
+
+    def _make_http(self) -> None:
+        self.requests = Counter(
+            "tallygate_http_requests_total", "HTTP requests answered.", ("path", "method", "status")
+        )
+        self.request_seconds = Histogram(
+            "tallygate_http_request_seconds", "From a request to the end of its answer.", FAST, ("path",)
+        )
+        self.requests_under_way = Gauge("tallygate_requests_under_way", "HTTP requests being answered.", Merge.SUM)
+        self.requests_under_way.watch(lambda: self.under_way)
+        self.refusals = Counter("tallygate_refusals_total", "Problems answered, by kind.", ("problem",))
+
+    def _make_answers(self) -> None:
+        outcomes = ("memory", "redis", "fetched", "collapsed", "stale", "failed")
+        self.answers = Counter(
+            "tallygate_answers_total",
+            "Questions about an account, by where the answer came from.",
+            ("outcome",),
+            [(outcome,) for outcome in outcomes],
+        )
+        self.answer_age = Histogram("tallygate_answer_age_seconds", "Age of the balances answered.", AGES)
+        self.snapshots = Gauge("tallygate_snapshots", "Snapshots in memory.", Merge.SUM)
+        self.snapshot_bytes = Gauge("tallygate_snapshot_bytes", "Bytes of the snapshots in memory, about.", Merge.SUM)
+
+    def _make_upstream(self) -> None:
+        self.upstream_calls = Counter(
+            "tallygate_upstream_calls_total",
+            "Calls of the upstream, by `ok` or their problem.",
+            ("outcome",),
+            [("ok",)],
+        )
+        self.upstream_call_seconds = Histogram(
+            "tallygate_upstream_call_seconds", "From sending a call of the upstream to its answer.", CALLS
+        )
+        self.upstream_retries = Counter("tallygate_upstream_retries_total", "Calls of the upstream that were repeated.")
+        self.breaker_open = Gauge(
+            "tallygate_upstream_breaker_open", "1 while the upstream is left alone after failures.", Merge.MAX
+        )
+        self.quiet_seconds = Gauge(
+            "tallygate_upstream_quiet_seconds", "How long the upstream wants to be left alone yet.", Merge.MAX
+        )
+        priorities = [("waiting",), ("refresh",), ("warm_up",)]
+        self.budget_wait = Histogram(
+            "tallygate_budget_wait_seconds",
+            "Waiting for a turn to call the upstream.",
+            CALLS,
+            ("priority",),
+            priorities,
+        )
+        self.budget_refused = Counter(
+            "tallygate_budget_refused_total", "Calls not made because no turn could come in time."
+        )
+        self.budget_waiting = Gauge("tallygate_budget_waiting", "Calls waiting for a turn.", Merge.SUM)
+        self.budget_left = Gauge("tallygate_budget_left", "Turns that can be had at once, as last heard.", Merge.MIN)
+        self.token_seconds_left = Gauge(
+            "tallygate_token_seconds_left", "Until the upstream's token expires, where that is known.", Merge.MIN
+        )
+        self.token_accepted = Gauge("tallygate_token_accepted", "0 while the upstream refuses the token.", Merge.MIN)
+
+    def _make_redis(self) -> None:
+        self.redis_commands = Counter(
+            "tallygate_redis_commands_total",
+            "Commands for Redis, by how they went.",
+            ("outcome",),
+            [("ok",), ("unavailable",), ("refused",)],
+        )
+        self.redis_available = Gauge("tallygate_redis_available", "1 while Redis answers.", Merge.MIN)
+        self.redis_unreadable = Counter("tallygate_redis_unreadable_total", "Values in Redis that are no entries.")
+        self.bus_connected = Gauge("tallygate_bus_connected", "1 while the bus is heard.", Merge.MIN)
+        self.bus_messages = Counter(
+            "tallygate_bus_messages_total",
+            "Messages of other replicas.",
+            ("kind",),
+            [("entry",), ("failure",), ("unreadable",)],
+        )
+        self.bus_lag = Histogram("tallygate_bus_lag_seconds", "Age of the entries heard on the bus.", LAGS)
+
+    def _make_balances(self) -> None:
+        self.anomalies = Counter(
+            "tallygate_anomalies_total", "Oddities in the upstream's balances.", ("kind", "asset"), bound=_ASSETS
+        )
+        self.unknown_fields = Counter(
+            "tallygate_unknown_fields_total", "Names of fields that the upstream's document does not tell of."
+        )
+        self.reconciliation_assets = Gauge(
+            "tallygate_reconciliation_assets", "Assets of the last reconciliation, by verdict.", Merge.MAX, ("verdict",)
+        )
+        self.reconciliation_time = Gauge(
+            "tallygate_reconciliation_timestamp_seconds", "When the last reconciliation ended.", Merge.MAX
+        )
+
+    def _make_process(self, version: str) -> None:
+        self.callers = Gauge("tallygate_callers", "Callers that are known.", Merge.MIN)
+        self.clients_file_ok = Gauge(
+            "tallygate_clients_file_ok",
+            "0 while the clients file cannot be read and the last good one counts.",
+            Merge.MIN,
+        )
+        self.loop_lag = Gauge(
+            "tallygate_loop_lag_seconds", "Longest that the event loop was late in the last 15 seconds.", Merge.MAX
+        )
+        self.build_info = Gauge("tallygate_build_info", "1, with what is running.", Merge.MAX, ("version", "python"))
+        self.build_info.watch_all(lambda: {(version, platform.python_version()): 1})
+        self.cpu = Counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")
+        self.worker_restarts = Counter("tallygate_worker_restarts_total", "Workers that died and were replaced.")
