@@ -1,10 +1,11 @@
-"""The token stays in: every path is walked, rightly and wrongly, and the token is then looked for in all that came out."""
+"""The secrets stay in: every path is walked, rightly and wrongly, and they are then looked for in all that came out."""
 
 import asyncio
 import base64
 import itertools
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
@@ -12,30 +13,30 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from app.cache.embedded import EmbeddedValkey
 from sandbox import Fault, Sandbox
-from tests.support.gateway import KEY, PATIENCE_SECONDS, TOKEN, Gateway, run_gateway
+from tests.support.gateway import KEY, PATIENCE_SECONDS, TOKEN, Gateway, project_folder, run_gateway
 from tests.support.programs import left_in, processes_of
 from tests.support.servers import OwnValkey, own_valkey
 from tests.support.wires import connect
 
-DISGUISES = (TOKEN, TOKEN[::-1], base64.b64encode(TOKEN.encode()).decode(), TOKEN.encode().hex(), quote(TOKEN, safe=""))
-"""The token as it is, and as something that means no harm might write it down."""
+API_KEY = "canary-key-77ab"
+API_SECRET = "canary-secret-c2e9"
+SOURCES: dict[str, dict[str, object]] = {
+    "a_value": {},
+    "minted": {"upstream_token": "", "upstream_api_key": API_KEY, "upstream_api_secret": API_SECRET},
+}
 
 PATHS = (
-    "/v1/merchants/12345/balances",
-    "/v1/merchants/12345/balances/USDT",
     "/v1/merchants/12345/balances/NONE",
     "/v1/merchants/999/balances",
     "/v1/merchants/007/balances",
-    "/v1/portfolio",
     "/v1/portfolio?assets=USDT&nonzero=true",
     "/v1/portfolio?unknown=1",
+    "/v1/balances?merchantId=12345,999",
     "/v2/assets/account/assets?merchantId=12345",
     "/v2/assets/account/assets?merchantId=0",
     "/v2/assets/account/assets?merchantId=x",
-    "/v2/assets/account/assets",
-    "/health/live",
-    "/health/ready",
     "/metrics",
     "/openapi.json",
     "/docs",
@@ -43,6 +44,10 @@ PATHS = (
     "/problems/token-refused",
     "/nowhere",
 )
+"""What the OpenAPI document does not tell: oddities, and what it leaves out."""
+
+EXAMPLES = {"merchantId": "12345", "assetId": "USDT"}
+FETCHED = ("/v1/merchants/12345/balances", "/v2/assets/account/assets?merchantId=0")
 HEADERS: tuple[dict[str, str], ...] = (
     {"Authorization": f"Bearer {KEY}"},
     {"X-BH-TOKEN": KEY},
@@ -51,6 +56,7 @@ HEADERS: tuple[dict[str, str], ...] = (
     {"Authorization": f"Bearer {KEY}", "Cache-Control": "no-cache", "X-Request-Id": "walk", "Accept": "text/html"},
     {"Authorization": f"Bearer {KEY}", "Cache-Control": "max-age=x", "Accept-Encoding": "br, gzip"},
 )
+NEWEST = HEADERS[4]
 FIELDS: dict[str, dict[str, Any]] = {
     "latency": {"seconds": 0.01},
     "status": {"status": 500},
@@ -59,11 +65,26 @@ FIELDS: dict[str, dict[str, Any]] = {
     "amount": {"value": "NaN"},
 }
 KINDS = [kind.__struct_config__.tag for kind in get_args(Fault)]
+CRASH = """
+import app.upstream.transport
+
+async def crash(response):
+    raise RuntimeError("forced, where the secret has just been sent")
+
+app.upstream.transport._read = crash
+"""
 
 
-def occurrences(texts: Iterable[str], wanted: Iterable[str] = DISGUISES) -> list[str]:
-    """The texts in which the token stands, in whatever disguise."""
-    return [text for text in texts if any(each.lower() in text.lower() for each in wanted)]
+def disguises(secret: str) -> list[str]:
+    """A secret as it is, and as something that means no harm might write it down."""
+    encoded = secret.encode()
+    return [secret, secret[::-1], base64.b64encode(encoded).decode(), encoded.hex(), quote(secret, safe="")]
+
+
+def occurrences(texts: Iterable[str], secrets: Iterable[str] = (TOKEN,)) -> list[str]:
+    """The texts in which a secret stands, in whatever disguise."""
+    wanted = [each.lower() for secret in secrets for each in disguises(secret)]
+    return [text for text in texts if any(each in text.lower() for each in wanted)]
 
 
 def whole(answer: httpx.Response) -> str:
@@ -88,20 +109,29 @@ async def monitored(server: OwnValkey) -> AsyncIterator[list[str]]:
         await asyncio.wait([collecting])
 
 
+async def paths_of(client: httpx.AsyncClient) -> list[str]:
+    """All paths that the service tells of, with examples for their parameters, and those that it does not."""
+    document = (await client.get("/openapi.json")).json()
+    told = [re.sub(r"\{(\w+)\}", lambda name: EXAMPLES.get(name[1], "1"), path) for path in document["paths"]]
+    assert {"/v1/merchants/12345/balances", "/v1/portfolio", "/health/ready"} <= set(told)
+    return [*told, *PATHS]
+
+
 async def walk(gateway: Gateway, upstream: Sandbox) -> list[str]:
     """Walk every path in every way, then with every fault on; give all answers."""
     answers = []
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
-        for path, headers in itertools.product(PATHS, HEADERS):
+        for path, headers in itertools.product(await paths_of(client), HEADERS):
             answers.append(whole(await client.get(path, headers=headers)))
             answers.append(whole(await client.head(path, headers=headers)))
         for kind in KINDS:
             with upstream.fault(kind, **FIELDS.get(kind, {})):
-                answers += [whole(await client.get(path, headers=HEADERS[4])) for path in (PATHS[0], PATHS[9])]
+                answers += [whole(await client.get(path, headers=NEWEST)) for path in FETCHED]
+                answers.append(whole(await client.get("/health/ready")))
             async with asyncio.timeout(PATIENCE_SECONDS):  # so that each fault is met, and not an open breaker
-                while (await client.get("/v1/portfolio", headers=HEADERS[4])).status_code != 200:
+                while (await client.get("/v1/portfolio", headers=NEWEST)).status_code != 200:
                     pass
-        answers.append(whole(await client.post(PATHS[0], headers=HEADERS[0], content=b"{}")))
+        answers.append(whole(await client.post(FETCHED[0], headers=HEADERS[0], content=b"{}")))
     async with connect(gateway.url) as wire:
         wire.send(b"nonsense\r\n\r\n")
         answers.append((await wire.everything()).decode("latin-1"))
@@ -117,14 +147,30 @@ async def dump(server: OwnValkey) -> list[str]:
         return [*map(str, keys), *values, str(await redis.slowlog_get(1000)), str(await redis.client_list())]
 
 
-async def test_the_token_leaves_only_to_the_upstream(
-    shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
-) -> None:
-    async with (
-        own_valkey(tmp_path) as server,
-        monitored(server) as commands,
-        run_gateway(
-            shared_upstream,
+@asynccontextmanager
+async def own_upstream() -> AsyncIterator[tuple[Sandbox, list[str]]]:
+    """An upstream that knows the canaries, and a list of all secrets there are, which grows as it mints."""
+    async with Sandbox(scenario="document", token=TOKEN, api_key=API_KEY, api_secret=API_SECRET) as upstream:
+        secrets = [TOKEN, API_KEY, API_SECRET]
+        mint = upstream.tokens.mint
+
+        def mint_and_note() -> Any:
+            minted = mint()
+            secrets.append(minted.token)
+            return minted
+
+        upstream.tokens.mint = mint_and_note  # type: ignore[method-assign]
+        yield upstream, secrets
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_the_secrets_leave_only_to_the_upstream(source: str, tmp_path: Path, private_tmp: Path) -> None:
+    async with AsyncExitStack() as stack:
+        upstream, secrets = await stack.enter_async_context(own_upstream())
+        server = await stack.enter_async_context(own_valkey(tmp_path))
+        commands = await stack.enter_async_context(monitored(server))
+        async with run_gateway(
+            upstream,
             tmp_path,
             environment={"TMPDIR": str(private_tmp)},
             redis_url=server.url,
@@ -132,25 +178,54 @@ async def test_the_token_leaves_only_to_the_upstream(
             upstream_timeout_seconds=1,
             stale_while_revalidate_seconds=1,
             log_level="debug",
-        ) as gateway,
-    ):
-        shared_upstream.counters.reset()
-        answers = await walk(gateway, shared_upstream)
-        assert shared_upstream.counters.by_status[200] > 0  # the upstream lets nobody in without it
-        kept = await dump(server)
-        command_lines = [sighting.command for sighting in processes_of(private_tmp)]
-        written = left_in(private_tmp)
+            **SOURCES[source],  # type: ignore[arg-type]
+        ) as gateway:
+            answers = await walk(gateway, upstream)
+            assert upstream.counters.by_status[200] > 0  # the upstream lets nobody in without it
+            kept = await dump(server)
+            command_lines = [sighting.command for sighting in processes_of(private_tmp)]
+            written = left_in(private_tmp)
+        _assert_all_was_seen(answers, kept, commands, command_lines, gateway)
+        assert (len(secrets) > 3) == (source == "minted")
+        out = [*answers, *kept, *commands, *command_lines, *written, *gateway.lines, gateway.output]
+        assert occurrences(out, secrets) == []
+
+
+def _assert_all_was_seen(
+    answers: Collection[str],
+    kept: Collection[str],
+    commands: Collection[str],
+    command_lines: Collection[str],
+    gateway: Gateway,
+) -> None:
     assert len(answers) > 250
     assert len(command_lines) >= 2
     assert any("12345" in each for each in kept)
     assert any("EVALSHA" in each for each in commands)
-    assert {line["error"] for line in gateway.named("upstream.failed")} > {
-        "TokenRefused",
-        "MalformedAnswer",
-        "Unreachable",
-    }
-    out = [*answers, *kept, *commands, *command_lines, *written, *gateway.lines, gateway.output]
-    assert occurrences(out) == []
+    failed = {line["error"] for line in gateway.named("upstream.failed")}
+    assert failed > {"TokenRefused", "MalformedAnswer", "Unreachable"}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_a_crash_where_the_secret_was_just_sent_tells_no_secret(
+    source: str, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(CRASH)
+    async with own_upstream() as (upstream, secrets):
+        async with run_gateway(
+            upstream,
+            tmp_path,
+            environment={"PYTHONPATH": f"{tmp_path}:{project_folder()}"},
+            redis_url=valkey.url,
+            log_level="debug",
+            upstream_timeout_seconds=1,
+            **SOURCES[source],  # type: ignore[arg-type]
+        ) as gateway:
+            answers = [whole(await gateway.get(path)) for path in FETCHED]
+        told = [*answers, *gateway.lines, gateway.output]
+        assert any("RuntimeError: forced" in line for line in told)
+        assert upstream.counters.total >= 1
+        assert occurrences(told, secrets) == []
 
 
 async def test_the_search_finds_the_token_where_it_must_be(tmp_path: Path) -> None:
@@ -173,6 +248,6 @@ async def test_the_search_finds_the_token_where_it_must_be(tmp_path: Path) -> No
     assert TOKEN not in request.splitlines()[0]
 
 
-@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("disguise", disguises(TOKEN))
 def test_the_search_sees_through_disguises(disguise: str) -> None:
     assert occurrences([f"some {disguise.upper()} text", "nothing"]) == [f"some {disguise.upper()} text"]

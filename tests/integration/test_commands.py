@@ -54,6 +54,31 @@ async def test_check_tells_a_refused_token(tallygate: Preloaded, shared_upstream
     assert "secret-old-token" not in finished.said
 
 
+MINTING = {"upstream_token": "", "upstream_api_key": "sandbox-api-key"}
+
+
+async def test_check_mints_a_token_where_the_service_would(
+    tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path
+) -> None:
+    finished = await check(
+        tallygate, shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="sandbox-api-secret"
+    )
+    assert finished.status == 0
+    assert "minted" in told(finished)["token"][1]
+    assert "sandbox-api" not in finished.said
+
+
+async def test_check_tells_a_secret_that_mints_nothing(
+    tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path
+) -> None:
+    finished = await check(tallygate, shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="secret-wrong")
+    assert finished.status == 1
+    verdict, sentence = told(finished)["token"]
+    assert verdict == "wrong"
+    assert "TALLYGATE_UPSTREAM_API_SECRET" in sentence
+    assert "secret-wrong" not in finished.said
+
+
 async def test_check_tells_an_address_that_is_not_listed(
     tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path
 ) -> None:
