@@ -17,6 +17,7 @@ from msgspec import UNSET, Struct
 from app.access.callers import Caller, Callers
 from app.api.edge import Edge
 from app.api.face import build_face
+from app.api.problems import kind_of
 from app.api.service import Readiness
 from app.balances.snapshots import AGGREGATE
 from app.breaker import Breaker
@@ -35,6 +36,7 @@ from app.cache.turns import Turns
 from app.cache.vault import Vault
 from app.desk import Desk
 from app.errors import StartError
+from app.gauges import watch_cache, watch_token
 from app.settings import Settings, read_token_file
 from app.tasks import running
 from app.telemetry.exposition import Page, render
@@ -69,7 +71,7 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
             status="not ready" if heart.tokens.state is TokenState.REFUSED else "ready",
             callers=len(known),
             token=heart.tokens.state,
-            redis="available" if await heart.link.ping() else "unavailable",
+            redis="available" if heart.link.available else "unavailable",
             token_seconds_left=UNSET if heart.tokens.seconds_left is None else int(heart.tokens.seconds_left),
             reason=heart.tokens.why.detail if heart.tokens.why else UNSET,
         )
@@ -114,34 +116,36 @@ class Heart(Struct, frozen=True):
 
 def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics: Metrics) -> Heart:
     """Build the cache over Redis and the upstream. Raises `StartError`."""
-    link = make_link(settings)
+    link = make_link(settings, metrics)
     owner = uuid4().hex
     prefix = f"tallygate:{SCHEMA}:{_fingerprint(settings)}"
     channel = f"{prefix}:bus"
     memory = MemoryTier(MEMORY_ENTRIES, MEMORY_BYTES)
     census = Census(link, channel=channel, at_least=settings.workers)
     turns = _make_turns(settings, link, prefix, owner, census)
-    budget = _make_budget(settings, turns)
+    budget = _make_budget(settings, turns, metrics)
     tokens = make_tokens(
         settings,
         transport,
         quiet=turns.quiet,
         turn=lambda patience: budget.turn(Errand(Priority.WAITING, "the token itself"), patience),
         share=lambda name: Vault(link, name=f"{prefix}:{{token:{name}}}", owner=owner).obtain,
+        metrics=metrics,
     )
-    upstream = make_upstream(settings, transport, tokens, turns.quiet)
+    upstream = make_upstream(settings, transport, tokens, turns.quiet, metrics)
 
     async def probe() -> None:
         await upstream.fetch_balances(AGGREGATE, lambda patience: budget.turn(Errand(Priority.WARM_UP), patience))
 
     fleet = Fleet(
         memory=memory,
-        redis=RedisTier(link, prefix=prefix, owner=owner, channel=channel, policy=policy),
+        redis=RedisTier(link, prefix=prefix, owner=owner, channel=channel, policy=policy, metrics=metrics),
         load=lambda key, errand: upstream.fetch_balances(key, lambda patience: budget.turn(errand, patience)),
         hears=lambda: bus.connected,
         policy=policy,
         now_ms=unix_ms,
         random=random.random,
+        metrics=metrics,
     )
     bus = Bus(
         link.client,
@@ -150,6 +154,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         on_join=memory.distrust,
         on_entry=fleet.hear_entry,
         on_failure=fleet.hear_failure,
+        metrics=metrics,
     )
     works = {
         "link": link.tend,
@@ -159,8 +164,8 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         "token": tokens.tend,
         "probe": lambda: probe_refused(tokens, probe, random.random),
     }
-    metrics.snapshots.watch(lambda: len(memory))
-    metrics.snapshot_bytes.watch(lambda: memory.bytes)
+    watch_cache(metrics, memory=memory, link=link, bus=bus, budget=budget, turns=turns)
+    watch_token(metrics, tokens)
     return Heart(_make_cache(settings, policy, memory, fleet, metrics), link, tokens, works)
 
 
@@ -176,11 +181,12 @@ def _make_turns(settings: Settings, link: Link, prefix: str, owner: str, census:
     )
 
 
-def _make_budget(settings: Settings, turns: Turns) -> Budget:
+def _make_budget(settings: Settings, turns: Turns, metrics: Metrics) -> Budget:
     return Budget(
         turns,
         per_second=settings.upstream_rate,
         concurrency=settings.upstream_concurrency,
+        metrics=metrics,
     )
 
 
@@ -219,6 +225,7 @@ def make_tokens(
     quiet: Callable[[float], Awaitable[None]],
     turn: Turn,
     share: Callable[[str], Share],
+    metrics: Metrics | None = None,
 ) -> Tokens:
     """Make the source of the token that the settings name; one that is minted is shared by a name."""
     path, token = settings.upstream_token_file, settings.upstream_token
@@ -232,7 +239,7 @@ def make_tokens(
         settings.upstream_api_secret,
         f"the token of {settings.upstream_url.rstrip('/')} for {fingerprint(settings.upstream_api_key)}",
     )
-    calls = _make_calls(settings, NoToken(None, monotonic=time.monotonic), quiet)
+    calls = _make_calls(settings, NoToken(None, monotonic=time.monotonic), quiet, metrics or Metrics())
     mint = Mint(
         transport,
         calls,
@@ -245,14 +252,22 @@ def make_tokens(
 
 
 def make_upstream(
-    settings: Settings, transport: Transport, tokens: Tokens, quiet: Callable[[float], Awaitable[None]]
+    settings: Settings,
+    transport: Transport,
+    tokens: Tokens,
+    quiet: Callable[[float], Awaitable[None]],
+    metrics: Metrics | None = None,
 ) -> Upstream:
     """Make the client of the upstream; `quiet` is told when the upstream wants to be left alone."""
-    calls = _make_calls(settings, tokens, quiet)
-    return Upstream(TokenWire(transport, tokens), calls, now=time.time, monotonic=time.monotonic)
+    metrics = metrics or Metrics()
+    calls = _make_calls(settings, tokens, quiet, metrics)
+    metrics.breaker_open.watch(lambda: calls.is_breaker_open)
+    return Upstream(TokenWire(transport, tokens), calls, now=time.time, monotonic=time.monotonic, metrics=metrics)
 
 
-def _make_calls(settings: Settings, tokens: Tokens, quiet: Callable[[float], Awaitable[None]]) -> Calls:
+def _make_calls(
+    settings: Settings, tokens: Tokens, quiet: Callable[[float], Awaitable[None]], metrics: Metrics
+) -> Calls:
     return Calls(
         tokens=tokens,
         breaker=_make_breaker(threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
@@ -260,10 +275,12 @@ def _make_calls(settings: Settings, tokens: Tokens, quiet: Callable[[float], Awa
         quiet=quiet,
         timeout_seconds=settings.upstream_timeout_seconds,
         monotonic=time.monotonic,
+        metrics=metrics,
+        name_of=lambda error: kind_of(error).name,
     )
 
 
-def make_link(settings: Settings) -> Link:
+def make_link(settings: Settings, metrics: Metrics | None = None) -> Link:
     """Make the link to Redis. Raises `StartError`."""
     if settings.redis_url is None:
         raise StartError(
@@ -279,6 +296,7 @@ def make_link(settings: Settings) -> Link:
         client,
         breaker=_make_breaker(threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
         timeout_seconds=settings.redis_timeout_seconds,
+        metrics=metrics,
     )
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from app.cache.turns import Turns
 from app.errors import BudgetSpent
+from app.telemetry.metrics import Metrics
 
 
 class Priority(IntEnum):
@@ -49,7 +50,8 @@ class Budget:
     does not hold up another who wants one. `per_second` is the whole rate, to tell early who would wait too long.
     """
 
-    def __init__(self, turns: Turns, *, per_second: float, concurrency: int) -> None:
+    def __init__(self, turns: Turns, *, per_second: float, concurrency: int, metrics: Metrics | None = None) -> None:
+        self._metrics: Final = metrics or Metrics()
         self._turns: Final = turns
         self._per_second: Final = per_second
         self._waiters: Final[list[_Waiter]] = []
@@ -58,11 +60,18 @@ class Budget:
         self._places = concurrency
         self._count = 0
 
+    @property
+    def waiting(self) -> int:
+        """Tell how many wait for a turn."""
+        return len(self._waiters)
+
     @asynccontextmanager
     async def turn(self, errand: Errand, patience_seconds: float) -> AsyncIterator[None]:
         """Hold a turn while a call is made. Raises `BudgetSpent` where none can come, or came, within the patience."""
         self._refuse_the_hopeless(errand, patience_seconds)
-        waiter = _Waiter(errand, self._count, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waiter = _Waiter(errand, self._count, loop.create_future())
         self._count += 1
         self._waiters.append(waiter)
         errand.changed = self._news.set
@@ -72,11 +81,13 @@ class Budget:
                 await waiter.turn
         except TimeoutError:
             self._leave(waiter)
+            self._metrics.budget_refused.add()
             wait = max(self._wait_for(errand), 1 / self._per_second)
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait) from None
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
+        self._metrics.budget_wait.observe(loop.time() - began, errand.priority.name.lower())
         try:
             yield
         finally:
@@ -144,6 +155,7 @@ class Budget:
 
     def _refuse_the_hopeless(self, errand: Errand, patience_seconds: float) -> None:
         if (wait := self._wait_for(errand)) > patience_seconds:
+            self._metrics.budget_refused.add()
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
 
     def _wait_for(self, errand: Errand) -> float:

@@ -11,6 +11,7 @@ from app.balances.snapshots import Entry, Key
 from app.cache.connecting import TROUBLE, AnyRedis
 from app.cache.link import heeding
 from app.errors import TallygateError, Unreachable, UpstreamError
+from app.telemetry.metrics import Metrics
 
 _TICK_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.25
@@ -65,7 +66,9 @@ class Bus:
         on_join: Callable[[], None],
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics: Final = metrics or Metrics()
         self._client: Final[Any] = client
         self._channel: Final = channel
         self._owner: Final = owner
@@ -115,13 +118,16 @@ class Bus:
         try:
             message = self._decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._metrics.bus_messages.add("unreadable")
             log.warning("bus.unreadable")
             return
         if message.sender == self._owner:
             return
         if message.entry is not None:
+            self._metrics.bus_messages.add("entry")
             self._on_entry(message.entry)
         if message.failure is not None:
+            self._metrics.bus_messages.add("failure")
             self._on_failure(message.failure)
 
 

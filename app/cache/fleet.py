@@ -14,6 +14,7 @@ from app.cache.link import Outcome
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import Elsewhere, Found, Ours, RedisTier
 from app.errors import TallygateError
+from app.telemetry.metrics import Metrics
 
 _WITHOUT_BUS_SECONDS: Final = 0.05
 
@@ -51,7 +52,9 @@ class Fleet:
         policy: Policy,
         now_ms: Callable[[], int],
         random: Callable[[], float],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics: Final = metrics or Metrics()
         self._memory: Final = memory
         self._redis: Final = redis
         self._load: Final = load
@@ -91,6 +94,7 @@ class Fleet:
 
     def hear_entry(self, entry: Entry) -> None:
         """Take what another replica tells."""
+        self._metrics.bus_lag.observe(max(0, self._now_ms() - entry.as_of) / 1000)
         self._memory.put(entry)
         self._wake(entry.key, None)
 

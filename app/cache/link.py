@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from app.breaker import Breaker, State
 from app.cache.connecting import AT_ONCE, TROUBLE, AnyRedis
+from app.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -39,7 +40,10 @@ class Link:
     A command that Redis refuses (it is read-only, or full) is no failure of the link.
     """
 
-    def __init__(self, client: AnyRedis, *, breaker: Breaker, timeout_seconds: float) -> None:
+    def __init__(
+        self, client: AnyRedis, *, breaker: Breaker, timeout_seconds: float, metrics: Metrics | None = None
+    ) -> None:
+        self._metrics: Final = metrics or Metrics()
         self.client: Final[Any] = client
         self._breaker: Final = breaker
         self._timeout_seconds: Final = timeout_seconds
@@ -58,9 +62,9 @@ class Link:
         One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some.
         """
         async with self._places:
-            if not self.available:
-                return Outcome.UNAVAILABLE
-            return await self._send(command, writes=writes)
+            result = await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
+        self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok")
+        return result
 
     async def ping(self) -> bool:
         """Ask Redis whether it is there."""

@@ -12,6 +12,7 @@ from app.cache import scripts
 from app.cache.bus import Failure, encode_failure
 from app.cache.freshness import Policy, longest_use_ms
 from app.cache.link import Link, Outcome
+from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
 LEASE_MS: Final = 3000
@@ -45,7 +46,10 @@ Begun = Found | Ours | Elsewhere
 class RedisTier:
     """Read and write entries below `prefix` for the replica `owner`. Nothing here raises what Redis may raise."""
 
-    def __init__(self, link: Link, *, prefix: str, owner: str, channel: str, policy: Policy) -> None:
+    def __init__(
+        self, link: Link, *, prefix: str, owner: str, channel: str, policy: Policy, metrics: Metrics | None = None
+    ) -> None:
+        self._metrics: Final = metrics or Metrics()
         self._link: Final = link
         self._prefix: Final = prefix
         self._owner: Final = owner
@@ -122,9 +126,11 @@ class RedisTier:
         try:
             entry: Entry = self._decoder.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._metrics.redis_unreadable.add()
             log.warning("redis.unreadable", key=self._name(key))
             return None
         if entry.key != key:
+            self._metrics.redis_unreadable.add()
             log.warning("redis.foreign", key=self._name(key))
             return None
         return entry

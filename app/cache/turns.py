@@ -71,6 +71,10 @@ class Turns:
         """Tell how many turns there may be without waiting, as far as we know."""
         return 0 if self.wait_seconds() else int(self._burst)
 
+    def quiet_seconds(self) -> float:
+        """Tell for how long the upstream wants to be left alone yet."""
+        return max(0.0, self._quiet_until - self._monotonic())
+
     def wait_seconds(self) -> float:
         """Tell the seconds until the next turn, as last heard."""
         return max(0.0, max(self._due, self._quiet_until) - self._monotonic())

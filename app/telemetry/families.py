@@ -87,7 +87,7 @@ class Gauge:
 
     def watch(self, read: Callable[[], float | None]) -> None:
         """Read a gauge without labels there; None means that it is not known."""
-        self._read = lambda: {} if (value := read()) is None else {(): value}
+        self._read = lambda: {} if (value := read()) is None else {(): float(value)}
 
     def watch_all(self, read: Callable[[], Mapping[Labels, float]]) -> None:
         """Read a gauge with labels there."""

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from app.breaker import Breaker
+from app.breaker import Breaker, State
 from app.errors import (
     BreakerOpen,
     BudgetSpent,
@@ -18,6 +18,7 @@ from app.errors import (
     UpstreamFaulty,
     UpstreamTimeout,
 )
+from app.telemetry.metrics import Metrics
 from app.upstream.retries import Retries
 from app.upstream.tokens import Tokens
 
@@ -36,7 +37,8 @@ Turn = Callable[[float], AbstractAsyncContextManager[None]]
 class Calls:
     """Make calls, none longer than `timeout_seconds`, its waiting, retries and another token included.
 
-    If the token is refused, another is looked for in `tokens`, and the call made once more with it. `quiet` is told for how many seconds the upstream asked to be left alone. `monotonic` gives seconds.
+    If the token is refused, another is looked for in `tokens`, and the call made once more with it. `quiet` is told for how many
+    seconds the upstream asked to be left alone. `monotonic` gives seconds, `name_of` the name of an error in metrics.
     """
 
     def __init__(
@@ -48,13 +50,22 @@ class Calls:
         quiet: Callable[[float], Awaitable[None]],
         timeout_seconds: float,
         monotonic: Callable[[], float],
+        metrics: Metrics | None = None,
+        name_of: Callable[[TallygateError], str] = lambda error: type(error).__name__,
     ) -> None:
+        self._metrics: Final = metrics or Metrics()
+        self._name_of: Final = name_of
         self._tokens: Final = tokens
         self._breaker: Final = breaker
         self._retries: Final = retries
         self._quiet: Final = quiet
         self._timeout_seconds: Final = timeout_seconds
         self._monotonic: Final = monotonic
+
+    @property
+    def is_breaker_open(self) -> bool:
+        """Tell whether the upstream is being left alone."""
+        return self._breaker.state is not State.CLOSED
 
     async def make(self, call: Callable[[], Awaitable[T]], turn: Turn) -> T:
         """Make a call that may be repeated, and give its result. Raises what it raised last, or why it was not made.
@@ -90,6 +101,7 @@ class Calls:
                     raise
                 delay = granted
                 retries += 1
+                self._metrics.upstream_retries.add()
                 log.info("upstream.retried", retry=retries, after=type(error).__name__)
             await asyncio.sleep(delay)
 
@@ -112,7 +124,7 @@ class Calls:
     async def _watch(self, call: Awaitable[T]) -> T:
         """Tell the breaker how a call went: whatever is no failure of the upstream is a sign of life."""
         try:
-            result = await call
+            result = await self._measure(call)
         except (Unreachable, UpstreamFaulty, asyncio.CancelledError):
             if self._breaker.failed():
                 log.warning("upstream.breaker_opened")
@@ -124,6 +136,22 @@ class Calls:
             raise
         self._note_life()
         return result
+
+    async def _measure(self, call: Awaitable[T]) -> T:
+        """Count a call and its time by how it went."""
+        began = self._monotonic()
+        outcome = "ok"
+        try:
+            return await call
+        except TallygateError as error:
+            outcome = self._name_of(error)
+            raise
+        except asyncio.CancelledError:
+            outcome = self._name_of(UpstreamTimeout("The deadline passed."))
+            raise
+        finally:
+            self._metrics.upstream_calls.add(outcome)
+            self._metrics.upstream_call_seconds.observe(self._monotonic() - began)
 
     def _note_life(self) -> None:
         if self._breaker.succeeded():

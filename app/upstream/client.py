@@ -9,6 +9,7 @@ from msgspec import to_builtins
 from app.balances.normalising import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
+from app.telemetry.metrics import Metrics
 from app.upstream.calls import Calls, Turn
 from app.upstream.envelope import Answer, open_envelope
 
@@ -30,7 +31,16 @@ class Upstream:
     `now` is Unix time, `monotonic` any clock, both in seconds.
     """
 
-    def __init__(self, wire: Wire, calls: Calls, *, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        calls: Calls,
+        *,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._metrics: Final = metrics or Metrics()
         self._wire: Final = wire
         self._calls: Final = calls
         self._now: Final = now
@@ -77,8 +87,11 @@ class Upstream:
 
     def _watch_contract(self, snapshot: Snapshot, data: object) -> None:
         """Tell the operator what is odd about an answer: of unknown fields, each name once."""
+        for anomaly in snapshot.anomalies:
+            self._metrics.anomalies.add(anomaly.kind.value, anomaly.asset_id)
         if snapshot.anomalies:
             log.warning("upstream.anomalies", merchant=snapshot.key, anomalies=to_builtins(snapshot.anomalies))
         if new := unknown_fields(data) - self._unknown_fields:
             self._unknown_fields |= new
+            self._metrics.unknown_fields.add(amount=len(new))
             log.warning("upstream.unknown_fields", merchant=snapshot.key, fields=sorted(new))

@@ -1,9 +1,14 @@
 """Metrics over HTTP: each request counted once, by its template, never by an id."""
 
+from pathlib import Path
+
 import pytest
 
+from app.cache.embedded import EmbeddedValkey
+from sandbox import Sandbox
 from tests.support.scrapes import scrape
-from tests.support.service import Service
+from tests.support.servers import own_valkey
+from tests.support.service import Service, run_service
 
 MERCHANT = "/v1/merchants/{merchantId}/balances"
 REQUESTS = "tallygate_http_requests_total"
@@ -60,3 +65,68 @@ async def test_no_label_ever_holds_an_id(service: Service) -> None:
     for path in ("/v1/merchants/12345/balances", "/v1/merchants/12345/balances/USDT", "/v1/merchants/12345", "/12345"):
         await service.get(path)
     assert "12345" not in (await scrape(service.anonymous)).text
+
+
+async def test_what_the_upstream_and_redis_do_is_counted(service: Service) -> None:
+    for path in ("/v1/merchants/12345/balances", "/v1/portfolio"):
+        await service.get(path)
+    with service.upstream.fault("malformed"):
+        await service.get("/v1/portfolio", Cache_Control="no-cache")
+    with service.upstream.fault("status", status=500, times=1):
+        await service.get("/v1/portfolio", Cache_Control="no-cache")
+    seen = await scrape(service.anonymous)
+    assert seen.value("tallygate_upstream_calls_total", outcome="ok") == 3
+    assert seen.value("tallygate_upstream_calls_total", outcome="malformed-answer") == 1
+    assert seen.value("tallygate_upstream_calls_total", outcome="upstream-faulty") == 1
+    assert seen.value("tallygate_upstream_call_seconds_count") == 5
+    assert seen.value("tallygate_upstream_retries_total") == 1
+    assert seen.value("tallygate_budget_wait_seconds_count", priority="waiting") == 5
+    assert seen.value("tallygate_redis_commands_total", outcome="ok") > 0
+    assert seen.value("tallygate_redis_commands_total", outcome="unavailable") == 0
+    up = ("tallygate_redis_available", "tallygate_bus_connected", "tallygate_token_accepted")
+    assert [seen.value(name) for name in up] == [1, 1, 1]
+    assert seen.value("tallygate_upstream_breaker_open") == 0
+    assert seen.value("tallygate_budget_left") > 0
+
+
+async def test_a_token_that_is_refused_and_a_breaker_that_opens_show(service: Service) -> None:
+    with service.upstream.fault("token-expired"):
+        await service.get("/v1/portfolio")
+    assert (await scrape(service.anonymous)).value("tallygate_token_accepted") == 0
+    with service.upstream.fault("status", status=500):
+        for merchant in range(100, 110):
+            await service.get(f"/v1/merchants/{merchant}/balances")
+        seen = await scrape(service.anonymous)
+    assert seen.value("tallygate_upstream_breaker_open") == 1
+    assert seen.value("tallygate_refusals_total", problem="breaker-open") > 0
+
+
+async def test_oddities_of_the_upstream_are_counted_by_their_asset(service: Service) -> None:
+    with service.upstream.fault("total-mismatch", merchants=[0]):
+        await service.get("/v1/portfolio")
+    seen = await scrape(service.anonymous)
+    assert seen.value("tallygate_anomalies_total", kind="total-mismatch", asset="USDT") == 1
+
+
+async def test_a_budget_that_is_spent_is_counted(upstream: Sandbox, valkey: EmbeddedValkey) -> None:
+    async with run_service(
+        upstream, valkey.url, upstream_rate=0.01, upstream_burst=1, upstream_timeout_seconds=0.2
+    ) as service:
+        for merchant in (12345, 777):
+            await service.get(f"/v1/merchants/{merchant}/balances")
+        assert (await scrape(service.anonymous)).value("tallygate_budget_refused_total") == 1
+
+
+async def test_redis_that_is_away_shows_and_does_not_make_the_service_unready(
+    upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    async with own_valkey(tmp_path) as server, run_service(upstream, server.url, redis_timeout_seconds=0.05) as service:
+        server.pause()
+        for _ in range(4):
+            await service.get("/v1/portfolio", Cache_Control="no-cache")
+        seen = await scrape(service.anonymous)
+        ready = await service.anonymous.get("/health/ready")
+        server.resume()
+    assert seen.value("tallygate_redis_available") == 0
+    assert seen.value("tallygate_redis_commands_total", outcome="unavailable") > 0
+    assert (ready.status_code, ready.json()["redis"]) == (200, "unavailable")

@@ -10,6 +10,7 @@ HOUSE = """
 __main__
 commands: demo check serve key
 main
+gauges
 settings
 api: face service routes asking documenting guards edge pages answers problems replies views directives parameters
 access: callers

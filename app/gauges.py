@@ -1,0 +1,26 @@
+"""What the gauges look at."""
+
+from app.cache.budget import Budget
+from app.cache.bus import Bus
+from app.cache.link import Link
+from app.cache.memory import MemoryTier
+from app.cache.turns import Turns
+from app.telemetry.metrics import Metrics
+from app.upstream.tokens import Tokens, TokenState
+
+
+def watch_cache(metrics: Metrics, *, memory: MemoryTier, link: Link, bus: Bus, budget: Budget, turns: Turns) -> None:
+    """Let the gauges of memory, Redis, bus and budget show these."""
+    metrics.snapshots.watch(lambda: len(memory))
+    metrics.snapshot_bytes.watch(lambda: memory.bytes)
+    metrics.redis_available.watch(lambda: link.available)
+    metrics.bus_connected.watch(lambda: bus.connected)
+    metrics.budget_waiting.watch(lambda: budget.waiting)
+    metrics.budget_left.watch(turns.at_once)
+    metrics.quiet_seconds.watch(turns.quiet_seconds)
+
+
+def watch_token(metrics: Metrics, tokens: Tokens) -> None:
+    """Let the gauges of the upstream's token show this one."""
+    metrics.token_accepted.watch(lambda: tokens.state is not TokenState.REFUSED)
+    metrics.token_seconds_left.watch(lambda: tokens.seconds_left)
