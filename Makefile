@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: demo run test fmt lock clean
+.PHONY: demo run test fmt lock rules clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -26,6 +26,11 @@ lock: .venv/run
 	$(PIP) uv
 	$(COMPILE) --upgrade --group build -o requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+rules: deploy/prometheus/rules.yml
+	printf '%s\n' '# Made from $< by `make rules`.' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \
+		'metadata:' '  name: tallygate' 'spec:' >k8s/components/monitoring/rules.yaml
+	sed '/^#/d;s/^/  /' $< >>k8s/components/monitoring/rules.yaml
 
 clean:
 	rm -rf .venv build *.egg-info
