@@ -33,7 +33,7 @@ async def ask_for_old(service: Service) -> None:
         assert (await service.get("/v1/merchants/777/balances")).status_code == 200
 
 
-async def keep_busy(_: Service) -> None:
+async def keep_busy(_service: Service) -> None:
     """Leave the event loop no time for longer than one beat of its pulse."""
     end = time.monotonic() + 1.4
     while time.monotonic() < end:
