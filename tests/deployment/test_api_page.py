@@ -1,0 +1,38 @@
+"""The examples of docs/api.md, run as they stand, answer what they say."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.manifests import ROOT
+from tests.support.service import KEYS, Service
+
+MASKED = {"asOf", "requestId"}
+"""What differs from run to run."""
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Give each command of the page with the answer below it."""
+    page = (ROOT / "docs/api.md").read_text()
+    for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL):
+        lines = block.splitlines()
+        yield from zip(lines[::2], lines[1::2], strict=True)
+
+
+def masked(answer: dict[str, Any]) -> dict[str, Any]:
+    """Give an answer without what differs from run to run, which has to be there all the same."""
+    return {name: "…" if name in MASKED else value for name, value in answer.items()}
+
+
+@pytest.mark.parametrize(("command", "answer"), list(examples()))
+async def test_an_example_answers_what_the_page_says(service: Service, command: str, answer: str) -> None:
+    words = shlex.split(command.removeprefix("$ ").replace("$URL", "").replace("$KEY", KEYS["all"]))
+    assert words[0] == "curl"
+    headers = [words[number + 1].split(": ", 1) for number, word in enumerate(words) if word == "-H"]
+    given = await service.anonymous.get(words[-1], headers=dict(headers))
+    assert masked(given.json()) == masked(json.loads(answer))
+    assert list(given.json()) == list(json.loads(answer))
