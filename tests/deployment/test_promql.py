@@ -18,7 +18,7 @@ STEP_SECONDS = 60
 
 EXPECTED = {
     "sum(increase(calls_total[3m]))": 27.0,
-    "sum(increase(calls_total[20m]))": 0,
+    "sum(increase(calls_total[20m]))": 43.458333333333336,
     "sum(rate(calls_total[5m]))": 0.14652777777777778,
     'sum(rate(calls_total{outcome!~"ok|fine"}[5m])) / sum(rate(calls_total[5m])) > 0.1': 0.17061611374407584,
     "histogram_quantile(0.5, sum by (le) (rate(age_bucket[5m])))": 2.0,
