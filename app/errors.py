@@ -7,6 +7,9 @@ TallygateError
 │   ├── Forbidden
 │   ├── UnknownMerchant
 │   ├── UnknownAsset
+│   ├── UnknownReconciliation
+│   ├── NoReconciliation
+│   ├── ViewGone
 │   ├── UnknownPath
 │   ├── MethodNotAllowed
 │   ├── UriTooLong
@@ -26,6 +29,7 @@ TallygateError
 │   ├── BreakerOpen
 │   ├── BudgetSpent
 │   └── UpstreamTimeout
+├── StoreUnavailable              what is kept in Redis cannot be had while it is away
 ├── NotCached                     `only-if-cached`, and nothing acceptable is
 ├── DeadlinePassed                the caller's time was up before an answer was there
 ├── InternalError                 a fault of ours
@@ -68,6 +72,18 @@ class UnknownMerchant(RequestError):
 
 class UnknownAsset(RequestError):
     """Say that the account has no row of this asset, which is not the same as zero of it."""
+
+
+class UnknownReconciliation(RequestError):
+    """Say that there is no reconciliation of this id."""
+
+
+class NoReconciliation(RequestError):
+    """Say that no reconciliation has come to a result yet."""
+
+
+class ViewGone(RequestError):
+    """Say that the version of the view that a cursor belongs to is no longer kept."""
 
 
 class UnknownPath(RequestError):
@@ -148,6 +164,10 @@ class BudgetSpent(UpstreamError):
 
 class UpstreamTimeout(UpstreamError):
     """Say that the upstream did not answer in time."""
+
+
+class StoreUnavailable(TallygateError):
+    """Say that what only Redis keeps cannot be read or written now."""
 
 
 class NotCached(TallygateError):

@@ -19,7 +19,7 @@ from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.problems import kind_of
 from app.api.service import Readiness
-from app.balances.snapshots import AGGREGATE
+from app.balances.snapshots import AGGREGATE, Entry, Key
 from app.breaker import Breaker
 from app.cache.backoff import Backoff
 from app.cache.budget import Budget, Errand, Priority
@@ -28,15 +28,23 @@ from app.cache.cache import Cache
 from app.cache.census import Census
 from app.cache.connecting import connect
 from app.cache.fleet import Fleet
-from app.cache.freshness import Policy
+from app.cache.freshness import Policy, Terms
+from app.cache.jobs import Jobs
 from app.cache.link import Link
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import SCHEMA, RedisTier
+from app.cache.tally import Tally
 from app.cache.turns import Turns
 from app.cache.vault import Vault
+from app.cache.versions import Versions
 from app.desk import Desk
 from app.errors import StartError
 from app.gauges import watch_cache, watch_token
+from app.portfolio.looking import Looker
+from app.portfolio.parts import Gathering
+from app.portfolio.portfolio import Portfolio
+from app.portfolio.reconciler import Reconciler
+from app.portfolio.roll import Roll
 from app.settings import Settings, read_token_file
 from app.tasks import running
 from app.telemetry.exposition import Page, render
@@ -54,6 +62,8 @@ from app.upstream.transport import Transport
 
 MEMORY_ENTRIES: Final = 200_000
 MEMORY_BYTES: Final = 512 * 1024 * 1024
+VERSIONS: Final = 8
+VERSIONS_BYTES: Final = 64 * 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -94,6 +104,7 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
 
     return build_face(
         desk=Desk(heart.cache),
+        portfolio=heart.portfolio,
         callers=known,
         policy=policy,
         look=look,
@@ -109,6 +120,7 @@ class Heart(Struct, frozen=True):
     """The cache and what it lives on; `works` run as long as the service does."""
 
     cache: Cache
+    portfolio: Portfolio
     link: Link
     tokens: Tokens
     works: Mapping[str, Callable[[], Awaitable[None]]]
@@ -120,7 +132,8 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     owner = uuid4().hex
     prefix = f"tallygate:{SCHEMA}:{_fingerprint(settings)}"
     channel = f"{prefix}:bus"
-    memory = MemoryTier(MEMORY_ENTRIES, MEMORY_BYTES)
+    tally = Tally()
+    memory = MemoryTier(MEMORY_ENTRIES, MEMORY_BYTES, tally)
     census = Census(link, channel=channel, at_least=settings.workers)
     turns = _make_turns(settings, link, prefix, owner, census)
     budget = _make_budget(settings, turns, metrics)
@@ -156,17 +169,52 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         on_failure=fleet.hear_failure,
         metrics=metrics,
     )
+    cache = _make_cache(settings, policy, memory, fleet, metrics)
+    roll = Roll(
+        merchants=settings.known_merchants,
+        fetch=lambda: upstream.fetch_directory(lambda patience: budget.turn(Errand(Priority.WARM_UP), patience)),
+        monotonic=time.monotonic,
+    )
+    portfolio = Portfolio(
+        roll=roll,
+        gathering=Gathering(cache=cache, tally=tally, policy=policy, now_ms=unix_ms),
+        reconciler=_make_reconciler(settings, link, prefix, cache, roll),
+        versions=Versions(
+            link, prefix=prefix, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=time.monotonic
+        ),
+    )
     works = {
         "link": link.tend,
         "bus": bus.listen,
         "budget": budget.serve,
         "census": census.count,
+        "totals": tally.keep_recounting,
+        "reconciliation": portfolio.reconciler.work,
         "token": tokens.tend,
         "probe": lambda: probe_refused(tokens, probe, random.random),
     }
     watch_cache(metrics, memory=memory, link=link, bus=bus, budget=budget, turns=turns)
     watch_token(metrics, tokens)
-    return Heart(_make_cache(settings, policy, memory, fleet, metrics), link, tokens, works)
+    return Heart(cache, portfolio, link, tokens, works)
+
+
+def _make_reconciler(settings: Settings, link: Link, prefix: str, cache: Cache, roll: Roll) -> Reconciler:
+    async def read(key: Key, terms: Terms) -> Entry:
+        return (await cache.read(key, terms, "reconciliation", Priority.WARM_UP)).entry
+
+    return Reconciler(
+        jobs=Jobs(link, prefix=prefix, kind="reconciliation"),
+        looker=Looker(
+            read=read,
+            directory=roll.list_afresh,
+            concurrency=max(1, settings.upstream_concurrency // 4),
+            now_ms=unix_ms,
+        ),
+        every_seconds=settings.reconcile_every_seconds,
+        now_ms=unix_ms,
+        make_id=lambda: uuid4().hex,
+        random=random.random,
+    )
 
 
 def _make_turns(settings: Settings, link: Link, prefix: str, owner: str, census: Census) -> Turns:

@@ -27,6 +27,8 @@ Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 SomeSeconds = Annotated[float, Meta(gt=0, le=3_600)]
 PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 
+Merchants = Annotated[str, Meta(pattern=r"\A(?:discover|[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)\Z")]
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings, checked. Times are seconds, rates are calls a second; the README tells what each does."""
@@ -50,8 +52,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     stale_while_revalidate_seconds: Seconds = 30
     stale_if_error_seconds: Seconds = 600
     absent_seconds: Seconds = 10
+    merchants: Merchants = "discover"
+    reconcile_every_seconds: Seconds = 0
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
+
+    @property
+    def known_merchants(self) -> tuple[Key, ...] | None:
+        """Give the merchants that are set, each once; None if they are to be discovered."""
+        return None if self.merchants == "discover" else tuple(map(Key, dict.fromkeys(self.merchants.split(","))))
 
 
 _SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")

@@ -33,7 +33,12 @@ def render_answer(view: View, served: Served, policy: Policy, now: int, if_none_
 def tag_content(view: View) -> str:
     """Make the weak entity tag of what a view says, whenever it was said: an unchanged balance keeps its tag."""
     timeless = view if isinstance(view, UpstreamEnvelope) else msgspec.structs.replace(view, as_of=UNSET)
-    return f'W/"{blake2b(msgspec.json.encode(timeless), digest_size=12).hexdigest()}"'
+    return tag_bytes(msgspec.json.encode(timeless))
+
+
+def tag_bytes(content: bytes) -> str:
+    """Make the weak entity tag of a content."""
+    return f'W/"{blake2b(content, digest_size=12).hexdigest()}"'
 
 
 def matches(if_none_match: str, etag: str) -> bool:

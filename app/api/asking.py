@@ -3,16 +3,23 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from litestar import Request, Response
+from msgspec import Struct
 
-from app.access.callers import Caller, authorise
-from app.api.answers import render_answer
+from app.access.callers import ALL, Caller, authorise
+from app.api.answers import VARY, matches, render_answer, tag_bytes
 from app.api.directives import read_terms
+from app.api.page_headers import page_headers, tag_page
+from app.api.paging import Page
+from app.api.portfolio_views import ReconciliationView
 from app.api.replies import Reply
 from app.api.views import View
-from app.balances.snapshots import Key
+from app.balances.snapshots import AGGREGATE, Key
 from app.cache.freshness import Policy
 from app.desk import Question, Told
+from app.errors import Forbidden
+from app.portfolio.parts import Parts
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -35,6 +42,49 @@ class Asking:
         """Say who asks, and on which terms. Raises `InvalidRequest`."""
         cache_control = ",".join(self._request.headers.getall("cache-control", []))
         return Question(self._caller.name, read_terms(cache_control, self._now_ms(), self._policy.fresh_ms))
+
+    def authorise_portfolio(self) -> frozenset[Key] | str:
+        """Give the merchants that the caller may see together, or `ALL`. Raises `Forbidden` without the portfolio right."""
+        authorise(self._caller, AGGREGATE)
+        return self._caller.merchants
+
+    def authorise_everything(self) -> None:
+        """Let a caller see what tells of every merchant there is. Raises `Forbidden`."""
+        if self.authorise_portfolio() != ALL:
+            raise Forbidden("You may not read this.")
+
+    def scope(self, view: str) -> str:
+        """Name a view and the merchants that are in it for this caller."""
+        merchants = self._caller.merchants
+        return f"{view} of {ALL if merchants == ALL else ','.join(sorted(merchants))}"
+
+    def oldest(self, parts: Parts) -> int:
+        """Tell since when the oldest part stands; now if there is none."""
+        return min((part.snapshot.as_of for part in parts.known), default=self._now_ms())
+
+    def reply_page(self, page: Page, parts: Parts | None) -> Response[bytes]:
+        """Send a page, or a 304 if the caller has it; `parts` are those that it was made of just now."""
+        headers = page_headers(page, parts, self._policy, self._now_ms())
+        return self._reply_unless_known(tag_page(page.view), headers, page.view)
+
+    def reply_result(self, view: ReconciliationView) -> Response[bytes]:
+        """Send a result that stands until there is another, or a 304."""
+        headers = [("Cache-Control", "private, no-cache"), ("Vary", VARY)]
+        return self._reply_unless_known(tag_bytes(msgspec.json.encode(view)), headers, view)
+
+    def reply_state(
+        self, view: ReconciliationView, *, status: int = 200, location: str | None = None
+    ) -> Response[bytes]:
+        """Send how a job is now."""
+        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Vary", VARY)]
+        headers += [] if location is None else [("Location", location)]
+        return as_response(Reply(status, headers, msgspec.json.encode(view)))
+
+    def _reply_unless_known(self, etag: str, headers: list[tuple[str, str]], view: Struct) -> Response[bytes]:
+        headers = [("ETag", etag), *headers]
+        if matches(",".join(self._request.headers.getall("if-none-match", [])), etag):
+            return as_response(Reply(304, headers, b""))
+        return as_response(Reply(200, [("Content-Type", "application/json"), *headers], msgspec.json.encode(view)))
 
     def reply(self, view: View, told: Told) -> Response[bytes]:
         """Send a view, or a 304 if the caller has it."""

@@ -10,7 +10,7 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import PathParameter, QueryParameter
 
-from app.api.parameters import ASSETS_PATTERN, MERCHANT_ID_PATTERN
+from app.api.parameters import ASSETS_PATTERN, CURSOR_PATTERN, LIMIT_PATTERN, MERCHANT_ID_PATTERN, SORT_PATTERN
 from app.api.problems import MEDIA_TYPE, PROBLEMS, Problem
 from app.api.views import UpstreamEnvelope
 
@@ -41,6 +41,31 @@ AccountIdText = Annotated[
         schema_extra={"pattern": MERCHANT_ID_PATTERN.replace("^", "^0$|^", 1), "examples": ["12345"]},
     ),
 ]
+SortText = Annotated[
+    str | None,
+    QueryParameter(
+        name="sort",
+        description="`id`, or an asset: its total, the smallest first; with `-` before it, the other way round.",
+        schema_extra={"pattern": SORT_PATTERN, "examples": ["-USDT"]},
+    ),
+]
+LimitText = Annotated[
+    str | None,
+    QueryParameter(
+        name="limit",
+        description="How many on a page: 1 to 1000, 100 if left out.",
+        schema_extra={"pattern": LIMIT_PATTERN, "examples": ["100"]},
+    ),
+]
+AfterText = Annotated[
+    str | None,
+    QueryParameter(
+        name="after",
+        description="`next` of the page before: the one that follows, of the same version of the view.",
+        schema_extra={"pattern": CURSOR_PATTERN},
+    ),
+]
+ReconciliationIdText = Annotated[str, PathParameter(description="The id that the POST gave.")]
 
 _ABOUT: Final = """\
 Merchants' crypto balances: exact, fresh, honest about what is stale or missing. Amounts are decimal strings. Every \
@@ -51,9 +76,10 @@ how old an answer may be: max-age, max-stale, min-fresh, no-cache, only-if-cache
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 
 
-def document_answers(view: type, *, described: str, not_found: bool) -> Mapping[int, ResponseSpec]:
+def document_answers(view: type, *, described: str, not_found: bool, paged: bool = False) -> Mapping[int, ResponseSpec]:
     """List the answers of a balance path: the view, a 304, and every problem that it can give, by status."""
-    statuses = {kind.status for kind in PROBLEMS.values()} - (set() if not_found else {404}) - {405}
+    never = {405} | (set() if not_found else {404}) | (set() if paged else {410})
+    statuses = {kind.status for kind in PROBLEMS.values()} - never
     return {
         200: ResponseSpec(view, generate_examples=False, description=described),
         304: ResponseSpec(None, generate_examples=False, description="What If-None-Match names is still so."),

@@ -13,11 +13,14 @@ from app.api.asking import AnyRequest, Asking, as_response
 from app.api.documenting import openapi_config
 from app.api.edge import Edge, refuse
 from app.api.guards import Doorkeeper
+from app.api.paging import Pages
+from app.api.portfolio import portfolio_routes
 from app.api.routes import balance_routes
 from app.api.service import Look, service_routes
 from app.cache.freshness import Policy
 from app.desk import Desk
 from app.errors import InternalError, InvalidRequest, MethodNotAllowed, TallygateError, UnknownPath
+from app.portfolio.portfolio import Portfolio
 from app.telemetry.exposition import Scrape
 from app.telemetry.metrics import Metrics
 
@@ -27,6 +30,7 @@ log = structlog.get_logger()
 def build_face(
     *,
     desk: Desk,
+    portfolio: Portfolio,
     callers: Callers,
     policy: Policy,
     look: Look,
@@ -44,10 +48,17 @@ def build_face(
     dependencies = {
         "asking": Provide(make_asking, sync_to_thread=False),
         "desk": Provide(lambda: desk, sync_to_thread=False),
+        "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
+        "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),
     }
+    doorkeeper = Doorkeeper(callers)
     return Edge(
         Litestar(
-            route_handlers=[balance_routes(Doorkeeper(callers), dependencies), service_routes(look, scrape)],
+            route_handlers=[
+                balance_routes(doorkeeper, dependencies),
+                portfolio_routes(doorkeeper, dependencies),
+                service_routes(look, scrape),
+            ],
             exception_handlers={Exception: answer_error},
             openapi_config=openapi_config(version),
             lifespan=list(lifespan),

@@ -7,12 +7,22 @@ from urllib.parse import parse_qsl
 
 from app.balances.snapshots import AGGREGATE, Key
 from app.errors import InvalidRequest
+from app.portfolio.parts import Sort
 
 MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
 ASSETS_PATTERN: Final = "^[^,]{1,64}(,[^,]{1,64}){0,99}$"
+SORT_PATTERN: Final = "^-?[^,-][^,]{0,63}$"
+LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
+CURSOR_PATTERN: Final = "^[0-9a-f]{24}-[1-9][0-9]{0,8}$"
 
 _MERCHANT_ID: Final = re.compile(MERCHANT_ID_PATTERN)
 _ASSETS: Final = re.compile(ASSETS_PATTERN)
+_SORT: Final = re.compile(SORT_PATTERN)
+_LIMIT: Final = re.compile(LIMIT_PATTERN)
+_CURSOR: Final = re.compile(CURSOR_PATTERN)
+
+_BY_MERCHANT: Final = "id"
+_LIMIT_DEFAULT: Final = 100
 
 
 def check_query(query: bytes, known: Collection[str]) -> None:
@@ -58,3 +68,30 @@ def read_flag(name: str, text: str | None) -> bool:
             return False
         case _:
             raise InvalidRequest(f"{name} wants true or false.")
+
+
+def read_sort(text: str | None) -> Sort:
+    """Read an order, by merchant if there is no such parameter. Raises `InvalidRequest`."""
+    if text is None:
+        return Sort()
+    if not _SORT.fullmatch(text):
+        raise InvalidRequest("sort wants id or an asset id, with - before it for the largest first.")
+    by = text.removeprefix("-")
+    return Sort(None if by == _BY_MERCHANT else by, descending=text != by)
+
+
+def read_limit(text: str | None) -> int:
+    """Read how many are wanted on a page, 100 if there is no such parameter. Raises `InvalidRequest`."""
+    if text is None:
+        return _LIMIT_DEFAULT
+    if not _LIMIT.fullmatch(text):
+        raise InvalidRequest("limit wants a number from 1 to 1000.")
+    return int(text)
+
+
+def read_cursor(text: str) -> tuple[str, int]:
+    """Read a cursor: a version of a view, and how much of it has been seen. Raises `InvalidRequest`."""
+    if not _CURSOR.fullmatch(text):
+        raise InvalidRequest("after wants the next of another page.")
+    version, _, seen = text.partition("-")
+    return version, int(seen)

@@ -20,8 +20,10 @@ from app.errors import (
     MalformedAnswer,
     MerchantInactive,
     MethodNotAllowed,
+    NoReconciliation,
     NotCached,
     RequestRefused,
+    StoreUnavailable,
     TallygateError,
     TokenRefused,
     TooFast,
@@ -30,11 +32,13 @@ from app.errors import (
     UnknownCode,
     UnknownMerchant,
     UnknownPath,
+    UnknownReconciliation,
     Unreachable,
     UpstreamBusy,
     UpstreamFaulty,
     UpstreamTimeout,
     UriTooLong,
+    ViewGone,
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -73,6 +77,15 @@ PROBLEMS: Final[dict[type[TallygateError], Kind]] = {
         "unknown-merchant", 404, "No such merchant", "Check the id: the upstream does not know it.", _NO_MERCHANT
     ),
     UnknownAsset: Kind("unknown-asset", 404, "No such asset", "Read the account's balances to see its assets.", 404),
+    UnknownReconciliation: Kind(
+        "unknown-reconciliation", 404, "No such reconciliation", "Take the id from the Location of the POST.", 404
+    ),
+    NoReconciliation: Kind(
+        "no-reconciliation", 404, "There is no result yet", "Start one: POST /v1/portfolio/reconciliation.", 404
+    ),
+    ViewGone: Kind(
+        "view-gone", 410, "This version of the view is gone", "Begin again with the first page, without a cursor.", 410
+    ),
     UnknownPath: Kind("unknown-path", 404, "Nothing is served here", "See /docs for the paths that there are.", 404),
     MethodNotAllowed: Kind(
         "method-not-allowed", 405, "Not with this method", "Use a method that the Allow header names.", 405
@@ -98,6 +111,9 @@ PROBLEMS: Final[dict[type[TallygateError], Kind]] = {
     BudgetSpent: Kind("budget-spent", 503, "The upstream's budget is spent", _LATER, _TRY_AGAIN),
     UpstreamTimeout: Kind("upstream-timeout", 504, "The upstream did not answer in time", _LATER, _TRY_AGAIN),
     DeadlinePassed: Kind("deadline-passed", 504, "No answer was there in time", _LATER, _TRY_AGAIN),
+    StoreUnavailable: Kind(
+        "store-unavailable", 503, "The store is away", "Try again later: balances are served meanwhile.", _TRY_AGAIN
+    ),
     NotCached: Kind(
         "not-cached",
         504,

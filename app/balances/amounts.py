@@ -29,7 +29,7 @@ _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{
 _MAX_CHARACTERS: Final = 2 * MAX_DIGITS
 
 # Wide enough for sums over 10^100 amounts of any size allowed; what would be rounded raises instead.
-_EXACT: Final = Context(prec=220, traps=[Inexact, InvalidOperation, Overflow])
+EXACT: Final = Context(prec=220, traps=[Inexact, InvalidOperation, Overflow])
 
 
 def parse_amount(value: str | int) -> Amount:
@@ -62,7 +62,7 @@ def add_amounts(amounts: Iterable[Amount]) -> Amount:
     """Add up exactly; the sum of none is zero. Raises `decimal.Inexact` rather than round."""
     total = Decimal(0)
     for amount in amounts:
-        total = _EXACT.add(total, Decimal(amount))
+        total = EXACT.add(total, Decimal(amount))
     return format_amount(total)
 
 

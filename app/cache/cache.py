@@ -77,13 +77,15 @@ class Cache:
         self._flights: Final[Flights[Landing]] = Flights()
         self._fetch_ms = 0.0
 
-    async def read(self, key: Key, terms: Terms, caller: str = "") -> Served:
+    async def read(self, key: Key, terms: Terms, caller: str = "", priority: Priority = Priority.WAITING) -> Served:
         """Give the answer that a request of a caller may have. May be cancelled: what it waited for goes on for others.
+
+        A fetch that this needs has its turn by `priority`.
 
         Raises `NotCached`, `DeadlinePassed`, or the `UpstreamError` that kept us from an acceptable answer.
         """
         try:
-            served = await self._read(key, terms, caller)
+            served = await self._read(key, terms, Errand(priority, caller))
         except TallygateError:
             self._metrics.answers.add("failed")
             raise
@@ -91,7 +93,7 @@ class Cache:
         self._metrics.answer(outcome, age_ms(served.entry, self._now_ms()))
         return served
 
-    async def _read(self, key: Key, terms: Terms, caller: str) -> Served:
+    async def _read(self, key: Key, terms: Terms, errand: Errand) -> Served:
         source = Source.MEMORY
         verdict = self._judge(self._memory.get(key), terms)
         if isinstance(verdict, Refuse):
@@ -105,7 +107,7 @@ class Cache:
                 self._refresh(entry)
                 return Served(entry, source)
             case Fetch():
-                return await self._fetch(key, terms, caller)
+                return await self._fetch(key, terms, errand)
             case Refuse():
                 raise NotCached("Nothing that is stored is as the request's Cache-Control wants it.")
             case _:
@@ -127,14 +129,14 @@ class Cache:
         if self._backoff.failure(entry.key) is None:
             self._board(entry.key, Terms(came_at=entry.as_of + 1, max_age_ms=0), Errand(Priority.REFRESH))
 
-    async def _fetch(self, key: Key, terms: Terms, caller: str) -> Served:
+    async def _fetch(self, key: Key, terms: Terms, errand: Errand) -> Served:
         """Wait for an entry that satisfies the terms; when it cannot be had, fall back on a stale one that they allow."""
         known = self._backoff.failure(key)
         if known is not None and (stale := self._stale(key, terms, known)):
             return stale
         try:
             async with asyncio.timeout(self._patience_seconds):
-                landing, source = await self._await_landing(key, terms, caller)
+                landing, source = await self._await_landing(key, terms, errand)
         except TimeoutError:
             landing = Failed(DeadlinePassed(f"No answer was there within {self._patience_seconds:g} s."))
         match landing:
@@ -160,10 +162,10 @@ class Cache:
             return None
         return Served(entry, Source.MEMORY, instead_of=error)
 
-    async def _await_landing(self, key: Key, terms: Terms, caller: str) -> tuple[Landing, Source]:
+    async def _await_landing(self, key: Key, terms: Terms, errand: Errand) -> tuple[Landing, Source]:
         """Take flights until one satisfies: one that began before we came, or for laxer terms, may not."""
         while True:
-            flight, was_under_way = self._board(key, terms, Errand(Priority.WAITING, caller))
+            flight, was_under_way = self._board(key, terms, Errand(errand.priority, errand.caller))
             landing = await asyncio.shield(flight)
             match landing:
                 case Failed():

@@ -1,7 +1,7 @@
 """The memory tier: the newest entry of each key, bounded in number and bytes, least recently used out first."""
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -18,15 +18,27 @@ class _Held(Struct, gc=False):
     epoch: int
 
 
+class Listener(Protocol):
+    """Whoever wants to hear what memory holds."""
+
+    def take(self, entry: Entry, /) -> None:
+        """Hear of an entry that is kept from now on, instead of any other of its key."""
+
+    def drop(self, key: Key, /) -> None:
+        """Hear of a key of which nothing is kept any more."""
+
+
 class MemoryTier:
     """Keep up to `capacity` entries of about `capacity_bytes` together. Each operation takes constant time.
 
-    After `distrust`, entries stand aside until they are put again: something newer may have been missed.
+    After `distrust`, entries stand aside until they are put again: something newer may have been missed. `listener`
+    hears of each change.
     """
 
-    def __init__(self, capacity: int, capacity_bytes: int) -> None:
+    def __init__(self, capacity: int, capacity_bytes: int, listener: Listener | None = None) -> None:
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
+        self._listener: Final = listener
         self._held: Final[OrderedDict[Key, _Held]] = OrderedDict()
         self._epoch = 0
         self.bytes = 0
@@ -53,9 +65,11 @@ class MemoryTier:
         if held is None:
             held = self._held[entry.key] = _Held(entry, weigh(entry), self._epoch)
             self.bytes += held.weight
+            self._tell(entry)
         elif held.entry.as_of < entry.as_of:
             self.bytes += (weight := weigh(entry)) - held.weight
             held.entry, held.weight = entry, weight
+            self._tell(entry)
         held.epoch = self._epoch
         self._held.move_to_end(entry.key)
         self._shrink()
@@ -67,8 +81,14 @@ class MemoryTier:
 
     def _shrink(self) -> None:
         while len(self._held) > 1 and (len(self._held) > self._capacity or self.bytes > self._capacity_bytes):
-            _, out = self._held.popitem(last=False)
+            key, out = self._held.popitem(last=False)
             self.bytes -= out.weight
+            if self._listener is not None:
+                self._listener.drop(key)
+
+    def _tell(self, entry: Entry) -> None:
+        if self._listener is not None:
+            self._listener.take(entry)
 
 
 def weigh(entry: Entry) -> int:

@@ -145,3 +145,38 @@ redis.call('HSET', KEYS[1], 'quiet', string.format('%.0f', quiet), 'slowed', str
 redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil(ARGV[1] / 1000))
 return 1
 """
+
+START_JOB: Final = """
+-- KEYS: lease, job, when the last one began. ARGV: job's id, lease time, its record, the record's time to live, now, the
+-- latest beginning of the last one that still calls for another. Gives whose the lease is (ours: it is started), or ''.
+local running = redis.call('GET', KEYS[1])
+if running then
+  return running
+end
+local began = redis.call('GET', KEYS[3])
+if began and tonumber(began) > tonumber(ARGV[6]) then
+  return ''
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4])
+return ARGV[1]
+"""
+
+NOTE_JOB: Final = """
+-- KEYS: lease, job, the last result. ARGV: job's id, lease time, its record, the record's time to live, whether it is over,
+-- whether that is a result. Writes the record, and renews the lease or gives it back. Gives 1 if the lease is still the job's.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+if ARGV[6] == '1' then
+  redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
+end
+if ARGV[5] == '1' then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1
+"""

@@ -1,6 +1,7 @@
 """The upstream, asked for balances."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -10,6 +11,7 @@ from app.balances.normalising import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
 from app.telemetry.metrics import Metrics
+from app.upstream import directory
 from app.upstream.calls import Calls, Turn
 from app.upstream.envelope import Answer, open_envelope
 
@@ -68,6 +70,27 @@ class Upstream:
                 seconds=round(self._monotonic() - began, 3),
             )
             raise
+
+    async def fetch_directory(self, turn: Turn) -> tuple[Key, ...]:
+        """Ask for all merchants, page by page. Raises the `UpstreamError` that says what stood in the way."""
+        found: dict[Key, None] = {}
+        page, total = 1, 1
+        while len(found) < total:
+            merchants, total = await self._calls.make(partial(self._ask_directory, page), turn)
+            if not merchants:
+                break
+            found |= dict.fromkeys(merchants)
+            page += 1
+        return tuple(found)
+
+    async def _ask_directory(self, page: int) -> tuple[list[Key], int]:
+        answer = await self._wire.get(directory.PATH, directory.ask_for(page))
+        try:
+            return directory.read_page(open_envelope(answer, self._now()))
+        except UnknownMerchant:
+            raise MalformedAnswer("The upstream says that its directory is no merchant.") from None
+        except ValueError as error:
+            raise MalformedAnswer(f"The upstream's directory is not as documented: {error}.") from None
 
     async def _ask(self, key: Key) -> Entry:
         answer = await self._wire.get(BALANCES_PATH, {"merchantId": key})

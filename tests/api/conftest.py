@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,11 @@ async def calm(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
 @pytest.fixture(scope="package")
 async def patient(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
     """Another one whose times are a hundred times the default ones, so that a slow test run changes no verdict."""
-    times = {"fresh_seconds": 500, "stale_while_revalidate_seconds": 3000, "stale_if_error_seconds": 60_000}
+    times: dict[str, Any] = {
+        "fresh_seconds": 500,
+        "stale_while_revalidate_seconds": 3000,
+        "stale_if_error_seconds": 60_000,
+    }
     async with (
         Sandbox(scenario="document", token="canary-token-3d1f") as upstream,
         run_service(upstream, valkey.url, **times) as running,

@@ -30,6 +30,10 @@ BALANCES = [
     "/v1/merchants/{merchantId}/balances",
     "/v1/merchants/{merchantId}/balances/{assetId}",
     "/v1/portfolio",
+    "/v1/portfolio/merchants",
+    "/v1/portfolio/assets/{assetId}",
+    "/v1/portfolio/reconciliation",
+    "/v1/portfolio/reconciliations/{reconciliationId}",
     "/v2/assets/account/assets",
 ]
 REQUESTS = [

@@ -12,6 +12,8 @@ from app.api.service import Readiness
 from app.balances.snapshots import Key, Row
 from app.cache.freshness import Policy
 from app.desk import Desk, Question, Told
+from app.portfolio.parts import Parts
+from app.portfolio.portfolio import Portfolio
 from tests.support.service import lifespan
 
 
@@ -28,6 +30,16 @@ class FailingDesk(Desk):
         raise self._error
 
 
+class FailingPortfolio(Portfolio):
+    """A portfolio that answers every question with an exception."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def tell_parts(self, readable: frozenset[Key] | str, question: Question) -> Parts:
+        raise self._error
+
+
 @asynccontextmanager
 async def face(error: Exception, monotonic: Callable[[], float] = time.monotonic) -> AsyncIterator[httpx.AsyncClient]:
     """Run the face before an exception; the one caller has a rate far above what a test asks for, told by `monotonic`."""
@@ -38,6 +50,7 @@ async def face(error: Exception, monotonic: Callable[[], float] = time.monotonic
     caller = Caller("one", hash_key("key"), "all", portfolio=True, rate=100_000)
     app = build_face(
         desk=FailingDesk(error),
+        portfolio=FailingPortfolio(error),
         callers=Callers([caller], workers=1, monotonic=monotonic),
         policy=Policy(5_000, 30_000, 600_000, 10_000),
         look=look,

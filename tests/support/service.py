@@ -1,7 +1,7 @@
 """The service in this process, spoken to over ASGI."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -43,8 +43,10 @@ class Service:
 
 
 @asynccontextmanager
-async def run_service(upstream: Sandbox, redis_url: str, /, **changed: Any) -> AsyncIterator[Service]:
-    """Run the service against an upstream and an emptied Redis. `changed` are settings."""
+async def run_service(
+    upstream: Sandbox, redis_url: str, /, *, more: Iterable[Caller] = (), flush: bool = True, **changed: Any
+) -> AsyncIterator[Service]:
+    """Run the service against an upstream and an emptied Redis. `changed` are settings, `more` further callers."""
     settings = Settings(
         **{
             "upstream_url": upstream.url,
@@ -56,9 +58,10 @@ async def run_service(upstream: Sandbox, redis_url: str, /, **changed: Any) -> A
             **changed,
         }
     )
-    app = create_app(settings, CALLERS)
+    app = create_app(settings, (*CALLERS, *more))
     async with Redis.from_url(redis_url) as redis, lifespan(app), _client(app) as anonymous, _client(app) as client:
-        await redis.flushall()
+        if flush:
+            await redis.flushall()
         client.headers["Authorization"] = f"Bearer {KEYS['all']}"
         yield Service(client, anonymous, redis, upstream)
 

@@ -12,12 +12,13 @@ commands: demo check serve key
 main
 gauges
 settings
-api: face service routes asking documenting guards edge pages answers problems replies views directives parameters
+api: face service routes portfolio asking page_headers paging documenting guards edge pages answers portfolio_views problems replies views directives parameters
 access: callers
+portfolio: portfolio reconciler looking roll holders parts
 desk
-cache: cache flights fleet vault budget turns redis_tier bus census link connecting scripts backoff memory freshness embedded
-upstream: client minted minting sealing calls retries tokens transport envelope
-balances: normalising snapshots amounts
+cache: cache versions jobs flights fleet vault budget turns redis_tier bus census link connecting scripts backoff memory tally freshness embedded
+upstream: client directory minted minting sealing calls retries tokens transport envelope
+balances: normalising reconciling shares totals snapshots amounts
 breaker
 rate
 tasks

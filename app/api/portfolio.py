@@ -1,0 +1,157 @@
+"""The paths that tell of all merchants together."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import Guard
+
+from app.api.asking import Asking
+from app.api.documenting import (
+    SECURITY,
+    AfterText,
+    AssetIdText,
+    LimitText,
+    ReconciliationIdText,
+    SortText,
+    document_answers,
+)
+from app.api.guards import check_parameters
+from app.api.paging import Pages
+from app.api.parameters import read_limit, read_sort
+from app.api.portfolio_views import BreakdownView, HoldersView, HolderView, PartView, ReconciliationView
+from app.errors import InvalidRequest
+from app.portfolio.parts import order
+from app.portfolio.portfolio import Portfolio
+
+_RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
+
+
+@get(
+    "/v1/portfolio/merchants",
+    query=("sort", "limit", "after"),
+    summary="Every merchant, and the totals",
+    responses=document_answers(
+        BreakdownView, described="The merchants that the caller may read.", not_found=False, paged=True
+    ),
+)
+async def read_breakdown(
+    asking: NamedDependency[Asking],
+    portfolio: NamedDependency[Portfolio],
+    pages: NamedDependency[Pages],
+    sort: SortText = None,
+    limit: LimitText = None,
+    after: AfterText = None,
+) -> Response[bytes]:
+    """Give each merchant's balances and their exact totals by asset. All pages of a version tell of one moment."""
+    readable = asking.authorise_portfolio()
+    wanted, order_wanted = read_limit(limit), read_sort(sort)
+    scope = asking.scope("merchants")
+    if after is not None:
+        if sort is not None:
+            raise InvalidRequest("sort goes with the first page: those after it keep its order.")
+        return asking.reply_page(await pages.follow(BreakdownView, after, scope=scope, limit=wanted), None)
+    parts = await portfolio.tell_parts(readable, asking.question())
+    items = [PartView.of(part) for part in order(parts.parts, order_wanted)]
+    as_of = asking.oldest(parts)
+    page = await pages.begin(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=wanted)
+    return asking.reply_page(page, parts)
+
+
+@get(
+    "/v1/portfolio/assets/{assetId:str}",
+    query=("limit", "after"),
+    summary="Who holds an asset",
+    responses=document_answers(HoldersView, described="The holders, the largest first.", not_found=True, paged=True),
+)
+async def read_holders(
+    assetId: AssetIdText,  # noqa: N803  # the name that callers see
+    asking: NamedDependency[Asking],
+    portfolio: NamedDependency[Portfolio],
+    pages: NamedDependency[Pages],
+    limit: LimitText = None,
+    after: AfterText = None,
+) -> Response[bytes]:
+    """Give the merchants that hold an asset, and their exact shares of the whole: of what the caller may read."""
+    readable = asking.authorise_portfolio()
+    wanted = read_limit(limit)
+    scope = asking.scope(f"asset {assetId}")
+    if after is not None:
+        return asking.reply_page(await pages.follow(HoldersView, after, scope=scope, limit=wanted), None)
+    parts, holders = await portfolio.tell_holders(readable, assetId, asking.question())
+    items = [HolderView.of(holder) for holder in holders.holders]
+    head = HoldersView.of(assetId, parts, holders)
+    page = await pages.begin(head, items, scope=scope, as_of=asking.oldest(parts), limit=wanted)
+    return asking.reply_page(page, parts)
+
+
+@get(
+    "/v1/portfolio/reconciliation",
+    summary="Does the aggregate agree with the merchants?",
+    responses=document_answers(ReconciliationView, described="The last result.", not_found=True),
+)
+async def read_reconciliation(
+    asking: NamedDependency[Asking], portfolio: NamedDependency[Portfolio]
+) -> Response[bytes]:
+    """Give the last result: by asset the aggregate, the sum of the merchants, the difference and a verdict."""
+    asking.authorise_everything()
+    return asking.reply_result(ReconciliationView.of(await portfolio.reconciler.tell_last()))
+
+
+@post(
+    "/v1/portfolio/reconciliation",
+    summary="Start a reconciliation",
+    status_code=202,
+    responses={
+        **{
+            status: answer
+            for status, answer in document_answers(ReconciliationView, described="", not_found=False).items()
+            if status not in {200, 304}
+        },
+        202: ResponseSpec(ReconciliationView, generate_examples=False, description="It runs; Location tells of it."),
+    },
+)
+async def start_reconciliation(
+    asking: NamedDependency[Asking], portfolio: NamedDependency[Portfolio]
+) -> Response[bytes]:
+    """Start a reconciliation, or, if one is running, lead to that one. It takes as long as the budget wants."""
+    asking.authorise_everything()
+    job = await portfolio.reconciler.start()
+    return asking.reply_state(ReconciliationView.of(job), status=202, location=f"{_RECONCILIATIONS}/{job.id}")
+
+
+@get(
+    f"{_RECONCILIATIONS}/{{reconciliationId:str}}",
+    summary="How a reconciliation is",
+    responses=document_answers(ReconciliationView, described="Its state, or its result.", not_found=True),
+)
+async def read_reconciliation_by_id(
+    reconciliationId: ReconciliationIdText,  # noqa: N803
+    asking: NamedDependency[Asking],
+    portfolio: NamedDependency[Portfolio],
+) -> Response[bytes]:
+    """Give a reconciliation's progress, or its result. `lost` is one whose replica died."""
+    asking.authorise_everything()
+    return asking.reply_state(ReconciliationView.of(await portfolio.reconciler.tell(reconciliationId)))
+
+
+PORTFOLIO: Final = (
+    read_breakdown,
+    read_holders,
+    read_reconciliation,
+    start_reconciliation,
+    read_reconciliation_by_id,
+)
+
+
+def portfolio_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> Router:
+    """Put the paths behind the doorkeeper."""
+    return Router(
+        "/",
+        route_handlers=PORTFOLIO,
+        guards=[doorkeeper, check_parameters],
+        dependencies=dependencies,
+        security=SECURITY,
+        tags=["Portfolio"],
+    )

@@ -1,0 +1,145 @@
+"""Reconciling: does the upstream's aggregate say what its merchants say? Judged from what was read, and nothing else."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from msgspec import UNSET, Struct, UnsetType
+
+from app.balances.amounts import EXACT, ZERO, CanonicalAmount, format_amount
+from app.balances.snapshots import Row, Snapshot, find_row
+from app.balances.totals import Total
+
+
+class Verdict(StrEnum):
+    """What is found of an asset."""
+
+    MATCH = "match"
+    MOVING = "moving"
+    MISMATCH = "mismatch"
+    INCOMPLETE = "incomplete"
+
+
+class Look(Struct, frozen=True):
+    """One look: the aggregate before and after its merchants were read, their totals, and how many were missing."""
+
+    before: Snapshot
+    after: Snapshot
+    totals: tuple[Total, ...]
+    missing: int
+
+
+class Sums(Struct, frozen=True, rename="camel"):
+    """The three amounts of an asset."""
+
+    total: CanonicalAmount
+    free: CanonicalAmount
+    locked: CanonicalAmount
+
+
+class Finding(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What was found of an asset: `difference` is the aggregate less the sum.
+
+    Whoever does not list the asset gives no amount; for the difference that counts as nothing.
+    """
+
+    asset_id: str
+    verdict: Verdict
+    aggregate: Sums | UnsetType
+    sum: Sums | UnsetType
+    difference: Sums
+    merchants: int = 0
+
+
+_NOTHING: Final = Sums(ZERO, ZERO, ZERO)
+
+
+def reconcile(looks: Sequence[Look]) -> tuple[Finding, ...]:
+    """Judge each asset by the last look, sorted by asset. Takes at least one look, the first one first.
+
+    1. A merchant is missing: `incomplete`, whatever the sums say.
+    2. The aggregate changed while its merchants were read: `moving`.
+    3. The sum is the aggregate: `match`.
+    4. The look before found the very same difference, complete and with the aggregate at rest: `mismatch`.
+    5. Otherwise the difference has not stood yet: `moving`.
+    """
+    last = looks[-1]
+    return tuple(_find(looks, asset_id) for asset_id in _assets(last))
+
+
+def needs_another_look(looks: Sequence[Look]) -> bool:
+    """Tell whether a difference with the aggregate at rest was seen that is not confirmed yet."""
+    return any(
+        _is_at_rest(looks[-1], asset_id)
+        and _difference(looks[-1], asset_id) != _NOTHING
+        and not _stands(looks, asset_id)
+        for asset_id in _assets(looks[-1])
+    )
+
+
+def _find(looks: Sequence[Look], asset_id: str) -> Finding:
+    last = looks[-1]
+    listed, summed = find_row(last.after.balances, asset_id), _find_total(last.totals, asset_id)
+    return Finding(
+        asset_id=asset_id,
+        verdict=_judge(looks, asset_id),
+        aggregate=_sums(listed) or UNSET,
+        sum=_sums(summed) or UNSET,
+        difference=_difference(last, asset_id),
+        merchants=summed.merchants if summed else 0,
+    )
+
+
+def _judge(looks: Sequence[Look], asset_id: str) -> Verdict:
+    last = looks[-1]
+    if last.missing:
+        return Verdict.INCOMPLETE
+    if not _is_at_rest(last, asset_id):
+        return Verdict.MOVING
+    if _difference(last, asset_id) == _NOTHING:
+        return Verdict.MATCH
+    return Verdict.MISMATCH if _stands(looks, asset_id) else Verdict.MOVING
+
+
+def _stands(looks: Sequence[Look], asset_id: str) -> bool:
+    """Tell whether the last two looks, each complete and at rest, found the same difference."""
+    if len(looks) < 2:  # noqa: PLR2004
+        return False
+    one, other = looks[-2:]
+    at_rest = _is_at_rest(one, asset_id) and _is_at_rest(other, asset_id)
+    return at_rest and _difference(one, asset_id) == _difference(other, asset_id)
+
+
+def _is_at_rest(look: Look, asset_id: str) -> bool:
+    """Tell whether a look was complete and the aggregate the same before and after."""
+    before, after = (_sums(find_row(read.balances, asset_id)) for read in (look.before, look.after))
+    return not look.missing and before == after
+
+
+def _difference(look: Look, asset_id: str) -> Sums:
+    listed = _sums(find_row(look.after.balances, asset_id)) or _NOTHING
+    summed = _sums(_find_total(look.totals, asset_id)) or _NOTHING
+    return Sums(
+        _subtract(listed.total, summed.total),
+        _subtract(listed.free, summed.free),
+        _subtract(listed.locked, summed.locked),
+    )
+
+
+def _subtract(one: CanonicalAmount, other: CanonicalAmount) -> CanonicalAmount:
+    return format_amount(EXACT.subtract(Decimal(one), Decimal(other)))
+
+
+def _assets(look: Look) -> list[str]:
+    """Name every asset that anybody lists."""
+    listed = {row.asset_id for read in (look.before, look.after) for row in read.balances}
+    return sorted(listed | {total.asset_id for total in look.totals})
+
+
+def _find_total(totals: Iterable[Total], asset_id: str) -> Total | None:
+    return next((total for total in totals if total.asset_id == asset_id), None)
+
+
+def _sums(of: Row | Total | None) -> Sums | None:
+    return None if of is None else Sums(of.total, of.free, of.locked)

@@ -1,0 +1,37 @@
+"""The portfolio's questions, for callers whose rights were settled before."""
+
+from typing import Final
+
+from app.balances.snapshots import Key
+from app.cache.versions import Versions
+from app.desk import Question
+from app.errors import UnknownAsset
+from app.portfolio.holders import Holders, find_holders
+from app.portfolio.parts import Gathering, Parts
+from app.portfolio.reconciler import Reconciler
+from app.portfolio.roll import Roll
+
+
+class Portfolio:
+    """Answer questions about all the merchants that a caller may read. The others are in no answer, total or count."""
+
+    def __init__(self, *, roll: Roll, gathering: Gathering, reconciler: Reconciler, versions: Versions) -> None:
+        self._roll: Final = roll
+        self._gathering: Final = gathering
+        self.reconciler: Final = reconciler
+        self.versions: Final = versions
+
+    async def tell_parts(self, readable: frozenset[Key] | str, question: Question) -> Parts:
+        """Tell every readable merchant's balances. Raises the `UpstreamError` that keeps us from knowing who there is."""
+        keys = sorted(readable, key=int) if isinstance(readable, frozenset) else await self._roll.list()
+        return await self._gathering.gather(keys, question)
+
+    async def tell_holders(
+        self, readable: frozenset[Key] | str, asset_id: str, question: Question
+    ) -> tuple[Parts, Holders]:
+        """Tell who holds an asset. Raises `UnknownAsset` if it is known that nobody readable lists it."""
+        parts = await self.tell_parts(readable, question)
+        holders = find_holders(parts, asset_id)
+        if not holders.holders and parts.is_complete:
+            raise UnknownAsset("No merchant lists such an asset.")
+        return parts, holders

@@ -1,0 +1,200 @@
+"""Reconciliations: jobs that compare the aggregate with its merchants, one at a time in the fleet."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+import structlog
+from msgspec import UNSET, Struct, UnsetType
+
+from app.balances.reconciling import Finding, Look, Verdict, needs_another_look, reconcile
+from app.cache.jobs import Jobs, Kept
+from app.cache.link import Outcome
+from app.errors import NoReconciliation, StoreUnavailable, TallygateError, UnknownReconciliation
+from app.portfolio.looking import Looker, Progress
+
+_MOST_LOOKS: Final = 3
+_RENEW_SECONDS: Final = 2.0
+_TICK_SECONDS: Final = 15.0
+_EVER: Final = 2**53
+
+log = structlog.get_logger()
+
+
+class State(StrEnum):
+    """How a job is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class Reconciliation(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A job as it is kept: times are Unix milliseconds; `detail` says why it failed."""
+
+    id: str
+    state: State
+    started_at: int
+    look: int = 0
+    expected: int = 0
+    read: int = 0
+    missing: int = 0
+    finished_at: int | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    findings: tuple[Finding, ...] | UnsetType = UNSET
+
+    @property
+    def verdicts(self) -> Counter[Verdict]:
+        """Count the assets by verdict."""
+        return Counter(finding.verdict for finding in self.findings or ())
+
+
+class Reconciler:
+    """Start reconciliations, run those started here, and tell of all.
+
+    With `every_seconds` above 0, one is started whenever the last began so long ago, whichever replica notices first.
+    `last` is the last result as far as it is known here, for the metrics. `now_ms` is Unix time in milliseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        looker: Looker,
+        every_seconds: float,
+        now_ms: Callable[[], int],
+        make_id: Callable[[], str],
+        random: Callable[[], float],
+    ) -> None:
+        self._jobs: Final = jobs
+        self._looker: Final = looker
+        self._every_ms: Final = round(every_seconds * 1000)
+        self._now_ms: Final = now_ms
+        self._make_id: Final = make_id
+        self._random: Final = random
+        self._started: Final[asyncio.Queue[Reconciliation]] = asyncio.Queue()
+        self.last: Reconciliation | None = None
+
+    async def start(self) -> Reconciliation:
+        """Start a reconciliation, unless one is running: then tell of that one. Raises `StoreUnavailable`."""
+        job_id = await self._start(last_began_by=_EVER)
+        if job_id is None:
+            raise StoreUnavailable("The store did not say whether a reconciliation is running.")
+        return await self.tell(job_id)
+
+    async def tell(self, job_id: str) -> Reconciliation:
+        """Tell how a reconciliation is. Raises `UnknownReconciliation`, or `StoreUnavailable`."""
+        record = _read(await self._jobs.find(job_id))
+        if record is None:
+            raise UnknownReconciliation("There is no such reconciliation, or it is over for more than 30 days.")
+        return record
+
+    async def tell_last(self) -> Reconciliation:
+        """Tell the last result. Raises `NoReconciliation` if there is none yet, or `StoreUnavailable`."""
+        record = _read(await self._jobs.last())
+        if record is None:
+            raise NoReconciliation("No reconciliation has come to a result yet: start one with POST.")
+        return record
+
+    async def work(self) -> None:
+        """Run what is started here, and start what is due, until cancelled."""
+        while True:
+            await self._keep_up()
+            try:
+                async with asyncio.timeout(_TICK_SECONDS * (1 + self._random())):
+                    job = await self._started.get()
+            except TimeoutError:
+                continue
+            await self._run(job)
+
+    async def _keep_up(self) -> None:
+        """Note the last result, whoever came to it, and start the next one if it is due."""
+        kept = await self._jobs.last()
+        if not isinstance(kept, Outcome):
+            self.last = _read(kept)
+        if self._every_ms:
+            await self._start(last_began_by=self._now_ms() - self._every_ms)
+
+    async def _start(self, *, last_began_by: int) -> str | None:
+        """Start one if none is running and the last began by then; give the id of the one that runs."""
+        job = Reconciliation(self._make_id(), State.RUNNING, self._now_ms())
+        running = await self._jobs.start(job.id, _write(job), job.started_at, last_began_by)
+        if isinstance(running, Outcome):
+            return None
+        if running == job.id:
+            self._started.put_nowait(job)
+        return running
+
+    async def _run(self, job: Reconciliation) -> None:
+        """Look while the lease is ours. Should we die, the lease ends, and the job counts as lost."""
+        log.info("reconciliation.started", id=job.id)
+        progress = Progress()
+        looking = asyncio.create_task(self._look(progress))
+        try:
+            while not (await asyncio.wait([looking], timeout=_RENEW_SECONDS))[0]:
+                if await self._jobs.note(job.id, _write(_follow(job, progress))) is False:
+                    log.warning("reconciliation.lost", id=job.id)
+                    return
+            await self._finish(_conclude(_follow(job, progress), looking, self._now_ms()))
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+
+    async def _look(self, progress: Progress) -> tuple[Finding, ...]:
+        looks: list[Look] = []
+        while not looks or (needs_another_look(looks) and len(looks) < _MOST_LOOKS):
+            looks.append(await self._looker.look(progress))
+        return reconcile(looks)
+
+    async def _finish(self, job: Reconciliation) -> None:
+        is_result = job.state is State.DONE
+        kept = await self._jobs.finish(job.id, _write(job), result=is_result)
+        while isinstance(kept, Outcome):
+            await asyncio.sleep(_RENEW_SECONDS)
+            kept = await self._jobs.finish(job.id, _write(job), result=is_result)
+        if not kept:
+            log.warning("reconciliation.lost", id=job.id)
+            return
+        if is_result:
+            self.last = job
+        tell = log.warning if job.verdicts[Verdict.MISMATCH] or not is_result else log.info
+        counts = {verdict.value: count for verdict, count in job.verdicts.items()}
+        tell("reconciliation.finished", id=job.id, state=job.state, missing=job.missing, **counts)
+
+
+def _follow(job: Reconciliation, progress: Progress) -> Reconciliation:
+    return msgspec.structs.replace(job, **msgspec.structs.asdict(progress))
+
+
+def _conclude(job: Reconciliation, looking: asyncio.Task[tuple[Finding, ...]], now: int) -> Reconciliation:
+    """Say how it went. Raises what nobody foresaw."""
+    error = looking.exception()
+    match error:
+        case None:
+            return msgspec.structs.replace(job, state=State.DONE, finished_at=now, findings=looking.result())
+        case TallygateError():
+            return msgspec.structs.replace(job, state=State.FAILED, finished_at=now, detail=error.detail)
+        case _:
+            log.error("reconciliation.crashed", id=job.id, exc_info=error)
+            detail = "Something went wrong here."
+            return msgspec.structs.replace(job, state=State.FAILED, finished_at=now, detail=detail)
+
+
+def _write(job: Reconciliation) -> bytes:
+    return msgspec.json.encode(job)
+
+
+def _read(kept: Kept | Outcome) -> Reconciliation | None:
+    """Read a record: one that was running when it was written, and has no lease, is lost."""
+    if isinstance(kept, Outcome):
+        raise StoreUnavailable("Reconciliations are kept in Redis, and it is away.", retry_after_seconds=2)
+    if kept.record is None:
+        return None
+    job = msgspec.json.decode(kept.record, type=Reconciliation)
+    if job.state is State.RUNNING and kept.running != job.id:
+        return msgspec.structs.replace(job, state=State.LOST)
+    return job

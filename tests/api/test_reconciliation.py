@@ -1,0 +1,108 @@
+"""Reconciliation as callers ask for it, against the simulated upstream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.access.callers import Caller, hash_key
+from app.balances.snapshots import Key
+from app.cache.embedded import EmbeddedValkey
+from sandbox import Sandbox
+from tests.support.errors import assert_problem
+from tests.support.service import KEYS, Service, run_service
+
+PATH = "/v1/portfolio/reconciliation"
+UNIT = "0.000000000000000001"
+
+KEYS |= {"few": "tg_few"}
+MORE = (Caller("few", hash_key("tg_few"), frozenset({Key("10001")}), portfolio=True),)
+
+
+@pytest.fixture(scope="module")
+async def world(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+    upstream = Sandbox(scenario="random", merchants=30, seed=11, token="canary-token-3d1f")
+    async with upstream, run_service(upstream, valkey.url, more=MORE) as running:
+        yield running
+
+
+async def reconcile(service: Service) -> dict[str, Any]:
+    """Start one and give what it comes to."""
+    started = await service.client.post(PATH)
+    assert started.status_code == 202, started.text
+    location = started.headers["location"]
+    assert location == f"/v1/portfolio/reconciliations/{started.json()['id']}"
+    async with asyncio.timeout(60):
+        while True:
+            response = await service.get(location)
+            assert response.status_code == 200
+            assert response.headers["cache-control"] == "no-store"
+            if (job := response.json())["state"] != "running":
+                return dict(job)
+            await asyncio.sleep(0.02)
+
+
+async def test_before_the_first_there_is_no_result_and_the_hint_says_how_to_get_one(service: Service) -> None:
+    response = await service.get(PATH)
+    assert_problem(response, "no-reconciliation", instance=PATH)
+    assert "POST" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("run", range(20))
+async def test_a_quiet_world_matches(world: Service, run: int) -> None:
+    job = await reconcile(world)
+    assert (job["state"], job["expected"], job["missing"]) == ("done", 30, 0)
+    assert set(job["verdicts"]) == {"match"}
+    assert all(asset["aggregate"] == asset["sum"] for asset in job["assets"])
+    last = await world.get(PATH)
+    assert last.json() == job
+    assert (await world.get(PATH, if_none_match=last.headers["etag"])).status_code == 304
+
+
+@pytest.mark.parametrize("run", range(20))
+async def test_a_planted_unit_in_the_eighteenth_decimal_is_a_mismatch(world: Service, run: int) -> None:
+    world.upstream.world.disturb("BRL1", Decimal(UNIT))
+    try:
+        job = await reconcile(world)
+    finally:
+        world.upstream.world.disturb("BRL1", Decimal(0))
+    assert job["verdicts"] == {"match": len(job["assets"]) - 1, "mismatch": 1}
+    (asset,) = [asset for asset in job["assets"] if asset["verdict"] == "mismatch"]
+    assert (asset["assetId"], asset["difference"]) == ("BRL1", {"total": UNIT, "free": UNIT, "locked": "0"})
+
+
+@pytest.mark.parametrize("run", range(20))
+async def test_balances_that_move_meanwhile_are_moving_and_never_a_mismatch(world: Service, run: int) -> None:
+    async def move() -> None:
+        while True:
+            for merchant in world.upstream.world.merchant_ids:
+                world.upstream.world.move(merchant)
+            await asyncio.sleep(0)
+
+    moving = asyncio.create_task(move())
+    try:
+        job = await reconcile(world)
+    finally:
+        moving.cancel()
+    assert set(job["verdicts"]) == {"moving"}
+
+
+async def test_a_missing_merchant_makes_it_incomplete_and_no_sum_passes_for_the_whole(world: Service) -> None:
+    with world.upstream.fault("code", code=-5043, merchants=[10001]):
+        job = await reconcile(world)
+    assert (set(job["verdicts"]), job["missing"]) == ({"incomplete"}, 1)
+    assert not any({"sum", "difference"} & set(asset) for asset in job["assets"])
+
+
+async def test_it_tells_of_every_merchant_and_so_is_for_who_may_read_all(world: Service) -> None:
+    for caller in ("few", "some"):
+        for path in (PATH, "/v1/portfolio/reconciliations/x"):
+            assert_problem(await world.get(path, caller), "forbidden")
+        headers = {"Authorization": f"Bearer {KEYS[caller]}"}
+        assert_problem(await world.anonymous.post(PATH, headers=headers), "forbidden")
+
+
+async def test_an_id_that_there_is_not_is_unknown(world: Service) -> None:
+    assert_problem(await world.get("/v1/portfolio/reconciliations/x"), "unknown-reconciliation")
