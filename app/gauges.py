@@ -1,10 +1,12 @@
 """What the gauges look at."""
 
+from app.balances.reconciling import Verdict
 from app.cache.budget import Budget
 from app.cache.bus import Bus
 from app.cache.link import Link
 from app.cache.memory import MemoryTier
 from app.cache.turns import Turns
+from app.portfolio.reconciler import Reconciler
 from app.telemetry.metrics import Metrics
 from app.upstream.tokens import Tokens, TokenState
 
@@ -24,3 +26,16 @@ def watch_token(metrics: Metrics, tokens: Tokens) -> None:
     """Let the gauges of the upstream's token show this one."""
     metrics.token_accepted.watch(lambda: tokens.state is not TokenState.REFUSED)
     metrics.token_seconds_left.watch(lambda: tokens.seconds_left)
+
+
+def watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:
+    """Let the gauges of the reconciliation show the last result that is known here."""
+
+    def count() -> dict[tuple[str, ...], float]:
+        last = reconciler.last
+        return {} if last is None else {(verdict.value,): float(last.verdicts[verdict]) for verdict in Verdict}
+
+    metrics.reconciliation_assets.watch_all(count)
+    metrics.reconciliation_time.watch(
+        lambda: reconciler.last.finished_at / 1000 if reconciler.last and reconciler.last.finished_at else None
+    )

@@ -39,7 +39,7 @@ from app.cache.vault import Vault
 from app.cache.versions import Versions
 from app.desk import Desk
 from app.errors import StartError
-from app.gauges import watch_cache, watch_token
+from app.gauges import watch_cache, watch_reconciliations, watch_token
 from app.portfolio.looking import Looker
 from app.portfolio.parts import Gathering
 from app.portfolio.portfolio import Portfolio
@@ -195,6 +195,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     }
     watch_cache(metrics, memory=memory, link=link, bus=bus, budget=budget, turns=turns)
     watch_token(metrics, tokens)
+    watch_reconciliations(metrics, portfolio.reconciler)
     return Heart(cache, portfolio, link, tokens, works)
 
 
