@@ -31,7 +31,7 @@ def watch_token(metrics: Metrics, tokens: Tokens) -> None:
 def watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:
     """Let the gauges of the reconciliation show the last result that is known here."""
 
-    def count() -> dict[tuple[str, ...], float]:
+    def count() -> dict[tuple[str | int, ...], float]:
         last = reconciler.last
         return {} if last is None else {(verdict.value,): float(last.verdicts[verdict]) for verdict in Verdict}
 
