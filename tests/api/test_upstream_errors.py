@@ -137,5 +137,9 @@ async def test_every_status_of_a_failing_read_is_one_that_its_document_names(ser
 
 def test_every_kind_of_upstream_problem_is_met_here() -> None:
     met = {name for _, _, name in FAULTS} | {"upstream-busy", "upstream-timeout", "breaker-open", "budget-spent"}
-    upstreams = {name for name, kind in KINDS.items() if kind.status >= 502} - {"not-cached", "deadline-passed"}
+    upstreams = {name for name, kind in KINDS.items() if kind.status >= 502} - {
+        "not-cached",
+        "deadline-passed",
+        "store-unavailable",
+    }
     assert upstreams <= met
