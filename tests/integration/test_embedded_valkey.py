@@ -81,7 +81,7 @@ async def test_it_is_started_again_when_it_dies_alone(
 
 
 async def until_redis_is(gateway: Gateway, state: str) -> None:
-    """Ask until the service says so: it looks at Redis only when it is asked something."""
+    """Ask until the service says so: it learns of Redis by what it asks it for, not by being asked how it is."""
     async with asyncio.timeout(30):
         while (await gateway.get("/health/ready")).json()["redis"] != state:
-            pass
+            await gateway.get(PATH, Cache_Control="no-cache")
