@@ -17,10 +17,8 @@ from msgspec import UNSET, Struct
 from app.access.callers import Caller, Callers
 from app.api.edge import Edge
 from app.api.face import build_face
-from app.api.problems import kind_of
 from app.api.service import Readiness
 from app.balances.snapshots import AGGREGATE, Entry, Key
-from app.breaker import Breaker
 from app.cache.backoff import Backoff
 from app.cache.budget import Budget, Errand, Priority
 from app.cache.bus import Bus
@@ -45,20 +43,15 @@ from app.portfolio.parts import Gathering
 from app.portfolio.portfolio import Portfolio
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.roll import Roll
-from app.settings import Settings, read_token_file
+from app.settings import Settings
 from app.tasks import running
 from app.telemetry.exposition import Page, render
 from app.telemetry.metrics import Metrics
 from app.telemetry.pulse import Pulse
 from app.telemetry.readings import read
-from app.upstream.calls import Calls, Turn
-from app.upstream.client import Upstream
-from app.upstream.minted import MintedToken, Share
-from app.upstream.minting import Mint
-from app.upstream.retries import Retries
-from app.upstream.sealing import Seal, fingerprint
-from app.upstream.tokens import FileToken, NoToken, Token, Tokens, TokenState, TokenWire, probe_refused
+from app.upstream.tokens import Tokens, TokenState, probe_refused
 from app.upstream.transport import Transport
+from app.way_out import make_breaker, make_tokens, make_transport, make_upstream
 
 MEMORY_ENTRIES: Final = 200_000
 MEMORY_BYTES: Final = 512 * 1024 * 1024
@@ -262,73 +255,6 @@ def make_policy(settings: Settings) -> Policy:
     )
 
 
-def make_transport(settings: Settings) -> Transport:
-    """Make the wire to the upstream."""
-    return Transport(settings.upstream_url, connections=settings.upstream_concurrency)
-
-
-def make_tokens(
-    settings: Settings,
-    transport: Transport,
-    *,
-    quiet: Callable[[float], Awaitable[None]],
-    turn: Turn,
-    share: Callable[[str], Share],
-    metrics: Metrics | None = None,
-) -> Tokens:
-    """Make the source of the token that the settings name; one that is minted is shared by a name."""
-    path, token = settings.upstream_token_file, settings.upstream_token
-    if path is not None and token is not None:
-        return FileToken(token, lambda: read_token_file(path), monotonic=time.monotonic)
-    if token is not None:
-        return Tokens(Token(token), monotonic=time.monotonic)
-    if settings.upstream_api_key is None or settings.upstream_api_secret is None:
-        raise StartError("There is no source of the upstream's token.")
-    seal = Seal(
-        settings.upstream_api_secret,
-        f"the token of {settings.upstream_url.rstrip('/')} for {fingerprint(settings.upstream_api_key)}",
-    )
-    calls = _make_calls(settings, NoToken(None, monotonic=time.monotonic), quiet, metrics or Metrics())
-    mint = Mint(
-        transport,
-        calls,
-        turn,
-        api_key=settings.upstream_api_key,
-        api_secret=settings.upstream_api_secret,
-        now=time.time,
-    )
-    return MintedToken(mint.mint, seal, share(seal.name), monotonic=time.monotonic, random=random.random)
-
-
-def make_upstream(
-    settings: Settings,
-    transport: Transport,
-    tokens: Tokens,
-    quiet: Callable[[float], Awaitable[None]],
-    metrics: Metrics | None = None,
-) -> Upstream:
-    """Make the client of the upstream; `quiet` is told when the upstream wants to be left alone."""
-    metrics = metrics or Metrics()
-    calls = _make_calls(settings, tokens, quiet, metrics)
-    metrics.breaker_open.watch(lambda: calls.is_breaker_open)
-    return Upstream(TokenWire(transport, tokens), calls, now=time.time, monotonic=time.monotonic, metrics=metrics)
-
-
-def _make_calls(
-    settings: Settings, tokens: Tokens, quiet: Callable[[float], Awaitable[None]], metrics: Metrics
-) -> Calls:
-    return Calls(
-        tokens=tokens,
-        breaker=_make_breaker(threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
-        retries=Retries(random.random),
-        quiet=quiet,
-        timeout_seconds=settings.upstream_timeout_seconds,
-        monotonic=time.monotonic,
-        metrics=metrics,
-        name_of=lambda error: kind_of(error).name,
-    )
-
-
 def make_link(settings: Settings, metrics: Metrics | None = None) -> Link:
     """Make the link to Redis. Raises `StartError`."""
     if settings.redis_url is None:
@@ -343,7 +269,7 @@ def make_link(settings: Settings, metrics: Metrics | None = None) -> Link:
         ) from None
     return Link(
         client,
-        breaker=_make_breaker(threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
+        breaker=make_breaker(threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
         timeout_seconds=settings.redis_timeout_seconds,
         metrics=metrics,
     )
@@ -357,13 +283,3 @@ def _fingerprint(settings: Settings) -> str:
 def unix_ms() -> int:
     """Tell the time in Unix milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def _make_breaker(*, threshold: int, first_pause_seconds: float, longest_pause_seconds: float) -> Breaker:
-    return Breaker(
-        threshold=threshold,
-        first_pause_seconds=first_pause_seconds,
-        longest_pause_seconds=longest_pause_seconds,
-        monotonic=time.monotonic,
-        random=random.random,
-    )

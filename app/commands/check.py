@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from app.balances.snapshots import AGGREGATE
 from app.errors import StartError, TallygateError, TokenRefused
-from app.main import make_link, make_tokens, make_transport, make_upstream
+from app.main import make_link
 from app.settings import Settings, read_callers, read_settings, unknown_settings
 from app.tasks import running
 from app.upstream.minted import Made
+from app.way_out import make_tokens, make_transport, make_upstream
 
 
 class Right(Struct, frozen=True):

@@ -10,6 +10,7 @@ HOUSE = """
 __main__
 commands: demo check serve key
 main
+way_out
 gauges
 settings
 api: face service routes portfolio asking page_headers paging documenting guards edge pages answers portfolio_views problems replies views directives parameters
