@@ -1,5 +1,6 @@
 """The questions that one can ask, each told in order. Whoever asks here may have the answer: that was settled before."""
 
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct
@@ -7,7 +8,7 @@ from msgspec import Struct
 from app.balances.snapshots import AGGREGATE, Absence, Key, Row, Snapshot, find_row
 from app.cache.cache import Cache, Served
 from app.cache.freshness import Terms
-from app.errors import UnknownAsset, UnknownMerchant
+from app.errors import TallygateError, UnknownAsset, UnknownMerchant
 
 
 class Told(Struct, frozen=True):
@@ -32,10 +33,15 @@ class Desk:
 
     async def tell_account(self, key: Key, question: Question) -> Told:
         """Tell the balances of a merchant. Raises `UnknownMerchant` if the upstream knows none of this id."""
-        served = await self._cache.read(key, question.terms, question.caller)
-        if isinstance(served.entry, Absence):
-            raise UnknownMerchant("There is no such merchant.")
-        return Told(served.entry, served)
+        told = _as_told(await self._cache.read(key, question.terms, question.caller))
+        if isinstance(told, TallygateError):
+            raise told
+        return told
+
+    async def tell_many(self, keys: Collection[Key], question: Question) -> dict[Key, Told | TallygateError]:
+        """Tell the balances of many merchants, or of each why it cannot be told."""
+        parts = await self._cache.read_many(keys, question.terms, question.caller)
+        return {key: _as_told(part) for key, part in parts.items()}
 
     async def tell_portfolio(self, question: Question) -> Told:
         """Tell the upstream's own aggregate over all merchants."""
@@ -48,3 +54,11 @@ class Desk:
         if row is None:
             raise UnknownAsset("The account lists no such asset.")
         return row, told
+
+
+def _as_told(part: Served | TallygateError) -> Told | TallygateError:
+    if isinstance(part, TallygateError):
+        return part
+    if isinstance(part.entry, Absence):
+        return UnknownMerchant("There is no such merchant.")
+    return Told(part.entry, part)

@@ -30,6 +30,7 @@ TallygateError
 │   ├── BudgetSpent
 │   └── UpstreamTimeout
 ├── StoreUnavailable              what is kept in Redis cannot be had while it is away
+├── Incomplete                    a part of what was asked for failed, and the caller wanted all or nothing
 ├── NotCached                     `only-if-cached`, and nothing acceptable is
 ├── DeadlinePassed                the caller's time was up before an answer was there
 ├── InternalError                 a fault of ours
@@ -168,6 +169,10 @@ class UpstreamTimeout(UpstreamError):
 
 class StoreUnavailable(TallygateError):
     """Say that what only Redis keeps cannot be read or written now."""
+
+
+class Incomplete(TallygateError):
+    """Name the parts that failed of an answer that its caller wants whole or not at all."""
 
 
 class NotCached(TallygateError):

@@ -1,6 +1,6 @@
 """One request for balances: who asks, on which terms, and how the answer goes back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -8,17 +8,18 @@ from litestar import Request, Response
 from msgspec import Struct
 
 from app.access.callers import ALL, Caller, authorise
-from app.api.answers import VARY, matches, render_answer, tag_bytes
+from app.api.answers import VARY, matches, render_answer, render_batch, tag_bytes
+from app.api.batches import BatchView
 from app.api.directives import read_terms
 from app.api.page_headers import page_headers, tag_page
 from app.api.paging import Page
 from app.api.portfolio_views import ReconciliationView
 from app.api.replies import Reply
-from app.api.views import View
+from app.api.views import Keep, View
 from app.balances.snapshots import AGGREGATE, Key
 from app.cache.freshness import Policy
 from app.desk import Question, Told
-from app.errors import Forbidden
+from app.errors import Forbidden, TallygateError
 from app.portfolio.parts import Parts
 
 AnyRequest = Request[Any, Any, Any]
@@ -37,6 +38,12 @@ class Asking:
         """Give the key back if the caller may read it. Raises `Forbidden`."""
         authorise(self._caller, key)
         return key
+
+    def authorise_all(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """Give the keys back if the caller may read every one of them. Raises `Forbidden`."""
+        for key in keys:
+            authorise(self._caller, key)
+        return keys
 
     def question(self) -> Question:
         """Say who asks, and on which terms. Raises `InvalidRequest`."""
@@ -90,6 +97,14 @@ class Asking:
         """Send a view, or a 304 if the caller has it."""
         if_none_match = ",".join(self._request.headers.getall("if-none-match", []))
         return as_response(render_answer(view, told.served, self._policy, self._now_ms(), if_none_match))
+
+    def reply_many(self, told: Mapping[Key, Told | TallygateError], keep: Keep) -> Response[bytes]:
+        """Send many merchants' balances; a 304 only to a GET (RFC 9110, 13.1.2)."""
+        now = self._now_ms()
+        parts = [part.served for part in told.values() if isinstance(part, Told)]
+        view = BatchView.of(told, keep, self._policy, now)
+        if_none_match = self._request.headers.getall("if-none-match", []) if self._request.method == "GET" else []
+        return as_response(render_batch(view, parts, self._policy, now, ",".join(if_none_match)))
 
 
 def as_response(reply: Reply) -> Response[bytes]:

@@ -10,7 +10,14 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import PathParameter, QueryParameter
 
-from app.api.parameters import ASSETS_PATTERN, CURSOR_PATTERN, LIMIT_PATTERN, MERCHANT_ID_PATTERN, SORT_PATTERN
+from app.api.parameters import (
+    ASSETS_PATTERN,
+    CURSOR_PATTERN,
+    LIMIT_PATTERN,
+    MERCHANT_ID_PATTERN,
+    MERCHANT_IDS_PATTERN,
+    SORT_PATTERN,
+)
 from app.api.problems import MEDIA_TYPE, PROBLEMS, Problem
 from app.api.views import UpstreamEnvelope
 
@@ -31,6 +38,22 @@ FlagText = Annotated[
     str | None,
     QueryParameter(
         name="nonzero", description="`true`: only assets that are held.", schema_extra={"enum": ["true", "false"]}
+    ),
+]
+MerchantIdsText = Annotated[
+    str,
+    QueryParameter(
+        name="merchantId",
+        description="1 to 1,000 merchant ids, separated by commas.",
+        schema_extra={"pattern": MERCHANT_IDS_PATTERN, "examples": ["12345,10001"]},
+    ),
+]
+RequireText = Annotated[
+    str | None,
+    QueryParameter(
+        name="require",
+        description="`complete`: a 502 if any part failed, instead of what there is.",
+        schema_extra={"enum": ["complete"]},
     ),
 ]
 AccountIdText = Annotated[

@@ -1,6 +1,6 @@
 """The face, put together: Litestar with our routes and errors, behind the edge."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import structlog
@@ -83,9 +83,16 @@ def _classify(error: Exception) -> TallygateError:
             allow = (headers or {}).get("allow", "GET, OPTIONS")
             return MethodNotAllowed("The path does not take this method.", allow=allow)
         case ValidationException(extra=list(faults)):
-            return InvalidRequest("; ".join(f"{fault['key']}: {fault['message']}" for fault in faults))
+            return InvalidRequest("; ".join(map(_describe, faults)))
         case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
-            return InvalidRequest("The request cannot be read.")
+            return InvalidRequest(f"The request cannot be read{' whole: it is too large' if status == 413 else ''}.")  # noqa: PLR2004
         case _:
             log.error("request.crashed", exc_info=error)
             return InternalError("Something went wrong here.")
+
+
+def _describe(fault: Mapping[str, str]) -> str:
+    """Say what is wrong where; what Litestar calls `data` is the body, and it says `'data'` where there is none."""
+    if fault["message"] == "'data'":
+        return "This wants a body."
+    return f"{'body' if fault['key'] == 'data' else fault['key']}: {fault['message']}"

@@ -28,12 +28,17 @@ CONTENT_SECURITY_POLICY: Final = (
 def render_docs(document: Mapping[str, Any]) -> str:
     """Show an OpenAPI document: each path with its parameters, its answers, a curl line."""
     info = document["info"]
-    operations = [(path, item["get"]) for path, item in document["paths"].items()]
+    operations = [
+        (method, path, item[method])
+        for path, item in document["paths"].items()
+        for method in ("get", "post")
+        if method in item
+    ]
     parts = [
         f"<p>{escape(info['description'])} Version {escape(info['version'])}.</p>",
         "<p>The machine-readable form is <a href=/openapi.json>/openapi.json</a>.</p>",
         "<p>Send your key as <code>Authorization: Bearer &lt;key&gt;</code> or as <code>X-BH-TOKEN</code>.</p>",
-        *(_render_operation(path, operation) for path, operation in operations),
+        *(_render_operation(*operation) for operation in operations),
         "<h2>Bodies</h2>",
         *(_render_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
     ]
@@ -54,7 +59,7 @@ def render_problem_index(kinds: Iterable[Kind]) -> str:
     return _page("Problems", [_table(("status", "type", "title"), rows)])
 
 
-def _render_operation(path: str, operation: Mapping[str, Any]) -> str:
+def _render_operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     parameters = [
         (f"<code>{escape(parameter['name'])}</code>", escape(parameter["in"]), escape(parameter.get("description", "")))
         for parameter in operation.get("parameters", ())
@@ -62,12 +67,19 @@ def _render_operation(path: str, operation: Mapping[str, Any]) -> str:
     answers = [(status, escape(answer["description"])) for status, answer in sorted(operation["responses"].items())]
     return "".join(
         (
-            f"<h2>GET <code>{escape(path)}</code></h2><p>{escape(operation.get('description') or operation['summary'])}</p>",
+            f"<h2>{method.upper()} <code>{escape(path)}</code></h2><p>{escape(operation.get('description') or operation['summary'])}</p>",
             _table(("parameter", "in", "meaning"), parameters) if parameters else "",
-            f"<pre>curl -H 'Authorization: Bearer &lt;key&gt;' '&lt;here&gt;{escape(_example(path, operation))}'</pre>",
+            f"<pre>curl -H 'Authorization: Bearer &lt;key&gt;'{_sending(method, operation)} '&lt;here&gt;{escape(_example(path, operation))}'</pre>",
             _table(("status", "when"), answers),
         )
     )
+
+
+def _sending(method: str, operation: Mapping[str, Any]) -> str:
+    """Say how to send a method other than GET, and the body that it takes."""
+    if method == "get":
+        return ""
+    return " --json @body.json" if "requestBody" in operation else " -X POST"
 
 
 def _example(path: str, operation: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Parameters, read strictly: what is unknown, doubled or not as documented is refused, never guessed at."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -10,6 +10,8 @@ from app.errors import InvalidRequest
 from app.portfolio.parts import Sort
 
 MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
+MERCHANT_IDS_PATTERN: Final = "^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$"
+MAX_MERCHANTS: Final = 1000
 ASSETS_PATTERN: Final = "^[^,]{1,64}(,[^,]{1,64}){0,99}$"
 SORT_PATTERN: Final = "^-?[^,-][^,]{0,63}$"
 LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
@@ -43,6 +45,21 @@ def read_merchant_id(text: str) -> Key:
     if not _MERCHANT_ID.fullmatch(text):
         raise InvalidRequest("merchantId wants 1 to 19 digits without sign, space or leading zero.")
     return Key(text)
+
+
+def read_merchant_ids(texts: Iterable[str]) -> tuple[Key, ...]:
+    """Read merchant ids, of which doubled ones count once. Raises `InvalidRequest` for one that is wrong, or too many."""
+    keys = tuple(dict.fromkeys(map(read_merchant_id, texts)))
+    if not 1 <= len(keys) <= MAX_MERCHANTS:
+        raise InvalidRequest(f"One can ask for 1 to {MAX_MERCHANTS} merchants at once.")
+    return keys
+
+
+def read_require(text: str | None) -> bool:
+    """Read `complete`: the caller wants all or nothing. Raises `InvalidRequest`."""
+    if text not in {None, "complete"}:
+        raise InvalidRequest("require wants complete.")
+    return text is not None
 
 
 def read_account_id(text: str) -> Key:

@@ -15,6 +15,7 @@ from app.errors import (
     DeadlinePassed,
     Forbidden,
     HeadersTooLarge,
+    Incomplete,
     InternalError,
     InvalidRequest,
     MalformedAnswer,
@@ -113,6 +114,9 @@ PROBLEMS: Final[dict[type[TallygateError], Kind]] = {
     DeadlinePassed: Kind("deadline-passed", 504, "No answer was there in time", _LATER, _TRY_AGAIN),
     StoreUnavailable: Kind(
         "store-unavailable", 503, "The store is away", "Try again later: balances are served meanwhile.", _TRY_AGAIN
+    ),
+    Incomplete: Kind(
+        "incomplete", 502, "A part of it failed", "Ask again, or without require=complete for what there is.", 502
     ),
     NotCached: Kind(
         "not-cached",

@@ -7,6 +7,8 @@ from litestar.di import NamedDependency, Provide
 from litestar.types import Guard
 
 from app.api.asking import Asking
+from app.api.batch import ask_for_many, read_many
+from app.api.choices import read_choice
 from app.api.documenting import (
     SECURITY,
     AccountIdText,
@@ -17,8 +19,8 @@ from app.api.documenting import (
     document_answers,
 )
 from app.api.guards import check_parameters
-from app.api.parameters import read_account_id, read_assets, read_flag, read_merchant_id
-from app.api.views import AccountView, AssetView, Keep, UpstreamEnvelope
+from app.api.parameters import read_account_id, read_merchant_id
+from app.api.views import AccountView, AssetView, UpstreamEnvelope
 from app.balances.snapshots import AGGREGATE
 from app.desk import Desk
 
@@ -38,7 +40,7 @@ async def read_merchant(
 ) -> Response[bytes]:
     """Give a merchant's balances, all of its assets or some."""
     key = asking.authorise(read_merchant_id(merchantId))
-    keep = _read_filter(assets, nonzero)
+    keep = read_choice(assets, nonzero)
     told = await desk.tell_account(key, asking.question())
     return asking.reply(AccountView.of(told.snapshot, keep), told)
 
@@ -73,7 +75,7 @@ async def read_portfolio(
 ) -> Response[bytes]:
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
     asking.authorise(AGGREGATE)
-    keep = _read_filter(assets, nonzero)
+    keep = read_choice(assets, nonzero)
     told = await desk.tell_portfolio(asking.question())
     return asking.reply(AccountView.of(told.snapshot, keep), told)
 
@@ -93,7 +95,7 @@ async def read_as_upstream(
     return asking.reply(UpstreamEnvelope.of(told.snapshot), told)
 
 
-BALANCES: Final = (read_merchant, read_asset, read_portfolio, read_as_upstream)
+BALANCES: Final = (read_merchant, read_asset, read_portfolio, read_many, ask_for_many, read_as_upstream)
 
 
 def balance_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> Router:
@@ -106,9 +108,3 @@ def balance_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> Route
         security=SECURITY,
         tags=["Balances"],
     )
-
-
-def _read_filter(assets: str | None, nonzero: str | None) -> Keep:
-    wanted = read_assets(assets)
-    hide_zero = read_flag("nonzero", nonzero)
-    return lambda row: (wanted is None or row.asset_id in wanted) and not (hide_zero and row.is_zero)

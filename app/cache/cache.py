@@ -1,7 +1,7 @@
 """Reading through the cache: memory, then the fleet; stale answers where they are allowed, and marked."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Final, assert_never
 
@@ -29,6 +29,8 @@ from app.cache.freshness import (
 from app.cache.memory import MemoryTier
 from app.errors import DeadlinePassed, NotCached, TallygateError, UpstreamRefusal
 from app.telemetry.metrics import Metrics
+
+_PART: Final = 0.8
 
 
 class Source(StrEnum):
@@ -84,34 +86,35 @@ class Cache:
 
         Raises `NotCached`, `DeadlinePassed`, or the `UpstreamError` that kept us from an acceptable answer.
         """
-        try:
-            served = await self._read(key, terms, Errand(priority, caller))
-        except TallygateError:
-            self._metrics.answers.add("failed")
-            raise
-        outcome = served.source if served.instead_of is None else "stale"
-        self._metrics.answer(outcome, age_ms(served.entry, self._now_ms()))
-        return served
+        told = await self._read(key, terms, Errand(priority, caller))
+        self._count(told)
+        if isinstance(told, TallygateError):
+            raise told
+        return told
 
-    async def _read(self, key: Key, terms: Terms, errand: Errand) -> Served:
-        source = Source.MEMORY
-        verdict = self._judge(self._memory.get(key), terms)
-        if isinstance(verdict, Refuse):
-            source = Source.REDIS
-            verdict = self._judge(await self._fleet.look(key), terms)
-        match verdict:
-            case Answer(entry):
-                self._refresh_early(entry)
-                return Served(entry, source)
-            case AnswerAndRefresh(entry):
-                self._refresh(entry)
-                return Served(entry, source)
-            case Fetch():
-                return await self._fetch(key, terms, errand)
-            case Refuse():
-                raise NotCached("Nothing that is stored is as the request's Cache-Control wants it.")
-            case _:
-                assert_never(verdict)
+    async def read_many(
+        self, keys: Collection[Key], terms: Terms, caller: str = ""
+    ) -> dict[Key, Served | TallygateError]:
+        """Give for each key the answer that a request of a caller may have, or why there is none.
+
+        Redis is asked once for all that memory does not answer. A part waits for at most four fifths of what a single
+        read may, so that the parts that are there can still be told in time.
+        """
+        told: dict[Key, Served | TallygateError] = {}
+        for key in keys:
+            if served := self._answer_at_once(self._memory.get(key), terms, Source.MEMORY):
+                told[key] = served
+        if not terms.no_cache and (unknown := [key for key in keys if key not in told]):
+            for key, entry in (await self._fleet.look(unknown)).items():
+                if served := self._answer_at_once(entry, terms, Source.REDIS):
+                    told[key] = served
+        rest = [key for key in keys if key not in told]
+        patience_seconds = _PART * self._patience_seconds
+        fetches = (self._get(key, terms, Errand(Priority.WAITING, caller), patience_seconds) for key in rest)
+        told |= zip(rest, await asyncio.gather(*fetches), strict=True)
+        for each in told.values():
+            self._count(each)
+        return {key: told[key] for key in keys}
 
     async def close(self) -> None:
         """End the loads that are under way."""
@@ -120,34 +123,63 @@ class Cache:
     def _judge(self, entry: Entry | None, terms: Terms) -> Verdict:
         return judge(entry, self._now_ms(), self._policy, terms)
 
-    def _refresh_early(self, entry: Entry) -> None:
-        if is_due_early(entry, self._now_ms(), self._policy, self._fetch_ms, 1 - self._random()):
-            self._refresh(entry)
+    async def _read(self, key: Key, terms: Terms, errand: Errand) -> Served | TallygateError:
+        served = self._answer_at_once(self._memory.get(key), terms, Source.MEMORY)
+        if served is None and terms.only_if_cached:
+            stored = await self._fleet.look([key])
+            served = self._answer_at_once(stored.get(key), terms, Source.REDIS)
+        return served or await self._get(key, terms, errand, self._patience_seconds)
+
+    async def _get(self, key: Key, terms: Terms, errand: Errand, patience_seconds: float) -> Served | TallygateError:
+        """Fetch what is not stored, unless the caller wants no fetch."""
+        if terms.only_if_cached:
+            return NotCached("Nothing that is stored is as the request's Cache-Control wants it.")
+        return await self._fetch(key, terms, errand, patience_seconds)
+
+    def _answer_at_once(self, entry: Entry | None, terms: Terms, source: Source) -> Served | None:
+        """Give an entry if it may be answered; fetch a newer one behind if it is time, or a little earlier."""
+        match self._judge(entry, terms):
+            case Answer(good):
+                if is_due_early(good, self._now_ms(), self._policy, self._fetch_ms, 1 - self._random()):
+                    self._refresh(good)
+                return Served(good, source)
+            case AnswerAndRefresh(good):
+                self._refresh(good)
+                return Served(good, source)
+            case Fetch() | Refuse():
+                return None
+            case verdict:
+                assert_never(verdict)
+
+    def _count(self, told: Served | TallygateError) -> None:
+        if isinstance(told, TallygateError):
+            self._metrics.answers.add("failed")
+        else:
+            outcome = told.source if told.instead_of is None else "stale"
+            self._metrics.answer(outcome, age_ms(told.entry, self._now_ms()))
 
     def _refresh(self, entry: Entry) -> None:
         """See to it that a newer entry is fetched behind, unless somebody does so already, or it failed just now."""
         if self._backoff.failure(entry.key) is None:
             self._board(entry.key, Terms(came_at=entry.as_of + 1, max_age_ms=0), Errand(Priority.REFRESH))
 
-    async def _fetch(self, key: Key, terms: Terms, errand: Errand) -> Served:
+    async def _fetch(self, key: Key, terms: Terms, errand: Errand, patience_seconds: float) -> Served | TallygateError:
         """Wait for an entry that satisfies the terms; when it cannot be had, fall back on a stale one that they allow."""
         known = self._backoff.failure(key)
         if known is not None and (stale := self._stale(key, terms, known)):
             return stale
         try:
-            async with asyncio.timeout(self._patience_seconds):
+            async with asyncio.timeout(patience_seconds):
                 landing, source = await self._await_landing(key, terms, errand)
         except TimeoutError:
-            landing = Failed(DeadlinePassed(f"No answer was there within {self._patience_seconds:g} s."))
+            landing = Failed(DeadlinePassed(f"No answer was there within {patience_seconds:g} s."))
         match landing:
             case Landed(entry):
                 if isinstance(self._judge(entry, terms), AnswerAndRefresh):
                     self._refresh(entry)
                 return Served(entry, source)
             case Failed(error):
-                if stale := self._stale(key, terms, error):
-                    return stale
-                raise error.with_traceback(None)
+                return self._stale(key, terms, error) or error.with_traceback(None)
             case _:
                 assert_never(landing)
 

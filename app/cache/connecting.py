@@ -1,6 +1,6 @@
 """Connections to Redis: one server, Sentinel or Cluster, from one URL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -47,6 +47,17 @@ def connect(url: str, timeout_seconds: float) -> AnyRedis:
             return _connect_cluster(url, options | _credentials(url))
         case _:
             raise ValueError("not a Redis URL")
+
+
+async def get_values(client: AnyRedis, names: Sequence[str]) -> list[bytes | None]:
+    """Get many values at once: one command for one server, and for a cluster one round trip to each of its nodes."""
+    if isinstance(client, Redis):
+        values: list[bytes | None] = await client.mget(names)  # type: ignore[assignment]  # nobody decodes here
+        return values
+    async with client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.get(name)
+        return list(await pipeline.execute())
 
 
 async def count_subscribers(client: AnyRedis, channel: str) -> int:

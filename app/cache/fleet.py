@@ -1,7 +1,7 @@
 """One fetch in the whole fleet: the replica with the lease makes it, the others wait for what the bus tells of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -85,12 +85,15 @@ class Fleet:
                     if failed := await self._await_news(key, lease_ms / 1000):
                         return failed
 
-    async def look(self, key: Key) -> Entry | None:
-        """Give the newest entry that is stored anywhere, without fetching or holding others from it."""
-        found = await self._redis.get_many([key])
-        if not isinstance(found, Outcome) and key in found:
-            return self._memory.put(found[key])
-        return self._memory.peek(key)
+    async def look(self, keys: Sequence[Key]) -> dict[Key, Entry]:
+        """Give the newest entries that are stored anywhere, without fetching or holding others from it.
+
+        One round trip, whatever the number.
+        """
+        found = await self._redis.get_many(keys)
+        stored = {} if isinstance(found, Outcome) else {key: self._memory.put(entry) for key, entry in found.items()}
+        known = ((key, self._memory.peek(key)) for key in keys if key not in stored)
+        return stored | {key: entry for key, entry in known if entry is not None}
 
     def hear_entry(self, entry: Entry) -> None:
         """Take what another replica tells."""

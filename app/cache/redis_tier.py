@@ -10,6 +10,7 @@ import structlog
 from app.balances.snapshots import Entry, Key
 from app.cache import scripts
 from app.cache.bus import Failure, encode_failure
+from app.cache.connecting import get_values
 from app.cache.freshness import Policy, longest_use_ms
 from app.cache.link import Link, Outcome
 from app.telemetry.metrics import Metrics
@@ -63,14 +64,8 @@ class RedisTier:
 
     async def get_many(self, keys: Sequence[Key]) -> dict[Key, Entry] | Outcome:
         """Look keys up in one round trip. What cannot be read, or names another key, is a miss, and logged."""
-
-        async def ask() -> list[bytes | None]:
-            async with self._link.client.pipeline(transaction=False) as pipeline:
-                for key in keys:
-                    pipeline.get(self._name(key))
-                return list(await pipeline.execute())
-
-        found = await self._link.attempt(ask)
+        names = [self._name(key) for key in keys]
+        found = await self._link.attempt(lambda: get_values(self._link.client, names))
         if isinstance(found, Outcome):
             return found
         entries = (self._decode(key, value) for key, value in zip(keys, found, strict=True))

@@ -34,6 +34,7 @@ BALANCES = [
     "/v1/portfolio/assets/{assetId}",
     "/v1/portfolio/reconciliation",
     "/v1/portfolio/reconciliations/{reconciliationId}",
+    "/v1/balances",
     "/v2/assets/account/assets",
 ]
 REQUESTS = [
@@ -84,4 +85,8 @@ async def test_made_up_requests_are_answered_as_the_document_says(
     checks = [*CHECKS, negative_data_rejection] if mode is GenerationMode.NEGATIVE else CHECKS
     for case in make_up(operation, mode):
         response = await send(calm.anonymous, case)
-        case.validate_response(response, checks=checks)
+        # With require=complete, a merchant that does not exist is a 502 that the document names.
+        incomplete = path == "/v1/balances" and response.status_code == 502
+        case.validate_response(
+            response, checks=[each for each in checks if not (incomplete and each is not_a_server_error)]
+        )

@@ -85,10 +85,13 @@ async def test_the_docs_show_every_path_parameter_and_body_of_the_document(calm:
 
 async def test_every_example_of_the_docs_can_be_asked_for(calm: Service) -> None:
     text = Page((await calm.anonymous.get("/docs")).text).text
-    examples = re.findall(r"<here>([^']+)'", text)
-    assert len(examples) >= 6
-    for example in examples:
-        response = await calm.get(example)
+    examples = re.findall(r"'( --json @body.json)? '<here>([^']+)'", text)
+    assert len(examples) >= 10
+    for body, example in examples:
+        if body:
+            response = await calm.client.post(example, json={"merchantIds": [12345]})
+        else:
+            response = await calm.get(example)
         none_yet = '-reconciliation"' in response.text
         assert response.status_code == 200 or none_yet, example
 

@@ -141,5 +141,6 @@ def test_every_kind_of_upstream_problem_is_met_here() -> None:
         "not-cached",
         "deadline-passed",
         "store-unavailable",
+        "incomplete",
     }
     assert upstreams <= met

@@ -59,9 +59,10 @@ async def run_service(
         }
     )
     app = create_app(settings, (*CALLERS, *more))
-    async with Redis.from_url(redis_url) as redis, lifespan(app), _client(app) as anonymous, _client(app) as client:
-        if flush:
+    async with Redis.from_url(redis_url) as redis:
+        if flush:  # before the service begins, which shares its token there at once
             await redis.flushall()
+    async with Redis.from_url(redis_url) as redis, lifespan(app), _client(app) as anonymous, _client(app) as client:
         client.headers["Authorization"] = f"Bearer {KEYS['all']}"
         yield Service(client, anonymous, redis, upstream)
 

@@ -1,0 +1,85 @@
+"""The path that gives many merchants' balances at once."""
+
+from typing import Annotated, Final
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import Body
+from msgspec import Meta, Struct
+
+from app.api.asking import Asking
+from app.api.batches import BatchView
+from app.api.choices import read_choice
+from app.api.documenting import AssetsText, FlagText, MerchantIdsText, RequireText, document_answers
+from app.api.parameters import MAX_MERCHANTS, MERCHANT_ID_PATTERN, read_merchant_ids, read_require
+from app.desk import Desk, Told
+from app.errors import Incomplete
+
+_PATH: Final = "/v1/balances"
+_MAX_BODY_BYTES: Final = 64 * 1024
+_NAMED: Final = 20
+
+_ANSWERS: Final = document_answers(
+    BatchView, described="Each merchant's balances, or what stands in their way.", not_found=False
+)
+
+
+class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The body of a question about many merchants."""
+
+    merchant_ids: Annotated[
+        list[Annotated[str, Meta(pattern=MERCHANT_ID_PATTERN)] | Annotated[int, Meta(ge=1, le=2**63 - 1)]],
+        Meta(min_length=1, max_length=MAX_MERCHANTS, description="Merchant ids, as numbers or as text."),
+    ]
+
+
+@get(
+    _PATH,
+    query=("merchantId", "require", "assets", "nonzero"),
+    summary="Many merchants' balances",
+    responses=_ANSWERS,
+)
+async def read_many(
+    merchant_ids: MerchantIdsText,
+    asking: NamedDependency[Asking],
+    desk: NamedDependency[Desk],
+    require: RequireText = None,
+    assets: AssetsText = None,
+    nonzero: FlagText = None,
+) -> Response[bytes]:
+    """Give many merchants' balances, in the order asked for, each with its own status."""
+    return await _answer(merchant_ids.split(","), asking, desk, require, assets, nonzero)
+
+
+@post(
+    _PATH,
+    query=("require", "assets", "nonzero"),
+    summary="Many merchants' balances, for long lists",
+    status_code=200,
+    responses={status: answer for status, answer in _ANSWERS.items() if status != 304},  # noqa: PLR2004
+    request_max_body_size=_MAX_BODY_BYTES,
+)
+async def ask_for_many(
+    data: Annotated[BatchQuestion, Body(description="Which merchants.")],
+    asking: NamedDependency[Asking],
+    desk: NamedDependency[Desk],
+    require: RequireText = None,
+    assets: AssetsText = None,
+    nonzero: FlagText = None,
+) -> Response[bytes]:
+    """Give many merchants' balances, in the order asked for, each with its own status."""
+    return await _answer([str(merchant) for merchant in data.merchant_ids], asking, desk, require, assets, nonzero)
+
+
+async def _answer(
+    merchants: list[str], asking: Asking, desk: Desk, require: str | None, assets: str | None, nonzero: str | None
+) -> Response[bytes]:
+    keys = asking.authorise_all(read_merchant_ids(merchants))
+    all_or_nothing = read_require(require)
+    keep = read_choice(assets, nonzero)
+    told = await desk.tell_many(keys, asking.question())
+    failed = [key for key, part in told.items() if not isinstance(part, Told)]
+    if failed and all_or_nothing:
+        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        raise Incomplete(f"There are no balances of {', '.join(failed[:_NAMED])}{more}.")
+    return asking.reply_many(told, keep)

@@ -1,0 +1,146 @@
+"""Many merchants at once: in the order asked for, each with its own status, and honest about what is not there."""
+
+from typing import Any
+
+import pytest
+
+from app.cache.embedded import EmbeddedValkey
+from sandbox import Sandbox
+from tests.support.service import Service, run_service
+
+KNOWN = (12345, 10001, 10002)
+
+
+async def ask(service: Service, merchants: str, caller: str = "all", **headers: str) -> Any:
+    return await service.get(f"/v1/balances?merchantId={merchants}", caller, **headers)
+
+
+async def test_each_part_says_what_a_single_read_says(patient: Service) -> None:
+    document = (await ask(patient, ",".join(map(str, KNOWN)))).json()
+    assert [part["merchantId"] for part in document["merchants"]] == list(KNOWN)
+    for part in document["merchants"]:
+        single = (await patient.get(f"/v1/merchants/{part['merchantId']}/balances")).json()
+        assert part["balances"] == single["balances"]
+        assert part["canDeposit"] == single["canDeposit"]
+        assert part["status"] == "fresh"
+    assert document["complete"]
+    assert document["coverage"] == {"expected": 3, "fresh": 3, "stale": 0, "unavailable": 0}
+    times = [part["asOf"] for part in document["merchants"]]
+    assert (document["oldestAsOf"], document["newestAsOf"]) == (min(times), max(times))
+
+
+async def test_doubles_are_answered_once_and_the_order_is_the_callers(patient: Service) -> None:
+    document = (await ask(patient, "10002,12345,10002,10001")).json()
+    assert [part["merchantId"] for part in document["merchants"]] == [10002, 12345, 10001]
+
+
+async def test_a_list_in_a_body_is_answered_like_one_in_the_query(patient: Service) -> None:
+    asked = await ask(patient, "12345,10001")
+    posted = await patient.client.post("/v1/balances", json={"merchantIds": [12345, "10001"]})
+    assert posted.status_code == 200
+    assert posted.content == asked.content
+
+
+async def test_what_is_not_there_is_marked_and_the_rest_is_exact(patient: Service) -> None:
+    response = await ask(patient, "12345,999999")
+    document = response.json()
+    known, unknown = document["merchants"]
+    assert not document["complete"]
+    assert document["coverage"] == {"expected": 2, "fresh": 1, "stale": 0, "unavailable": 1}
+    assert {row["assetId"]: row["total"] for row in known["balances"]} == {"BTC": "0.5", "USDT": "1000"}
+    assert unknown["status"] == "unavailable"
+    assert unknown["problem"]["type"] == "/problems/unknown-merchant"
+    assert "balances" not in unknown
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_who_wants_all_or_nothing_is_told_what_failed(patient: Service) -> None:
+    response = await patient.get("/v1/balances?merchantId=12345,999998,999999&require=complete")
+    assert response.status_code == 502
+    assert response.json()["type"] == "/problems/incomplete"
+    assert "999998, 999999" in response.json()["detail"]
+    assert (await patient.get("/v1/balances?merchantId=12345,10001&require=complete")).status_code == 200
+
+
+async def test_one_that_the_caller_may_not_read_refuses_all_whether_it_exists_or_not(patient: Service) -> None:
+    existing, missing = [await ask(patient, f"12345,{other}", "some", x_request_id="same") for other in (10001, 999999)]
+    assert existing.status_code == missing.status_code == 403
+    assert existing.content == missing.content
+    assert existing.headers == missing.headers
+    posted = await patient.anonymous.post(
+        "/v1/balances", json={"merchantIds": [12345, 10001]}, headers={"Authorization": "Bearer tg_some"}
+    )
+    assert posted.status_code == 403
+
+
+async def test_an_unchanged_batch_is_a_304_and_a_posted_one_is_not(patient: Service) -> None:
+    etag = (await ask(patient, "12345,10001")).headers["etag"]
+    assert (await ask(patient, "12345,10001", if_none_match=etag)).status_code == 304
+    assert (await ask(patient, "10001,12345", if_none_match=etag)).status_code == 200
+    posted = await patient.client.post(
+        "/v1/balances", json={"merchantIds": [12345, 10001]}, headers={"If-None-Match": etag}
+    )
+    assert posted.status_code == 200
+
+
+async def test_rows_are_chosen_as_in_a_single_read(patient: Service) -> None:
+    document = (await patient.get("/v1/balances?merchantId=12345&assets=BTC")).json()
+    assert [row["assetId"] for row in document["merchants"][0]["balances"]] == ["BTC"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "merchantId=",
+        "merchantId=0",
+        "merchantId=1,",
+        "merchantId=1,x",
+        "merchantId=007",
+        "merchantId=1&merchantId=2",
+        "merchantId=1&require=all",
+        "merchantId=1&x=1",
+        "merchantId=" + ",".join(map(str, range(1, 1002))),
+    ],
+)
+async def test_a_wrong_question_is_a_400(patient: Service, query: str) -> None:
+    response = await patient.get(f"/v1/balances?{query}")
+    assert response.status_code == 400
+    assert response.json()["type"] == "/problems/invalid-request"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"x",
+        b"[1]",
+        b'{"merchantIds":[]}',
+        b'{"merchantIds":["007"]}',
+        b'{"merchantIds":[1.5]}',
+        b'{"merchantIds":[true]}',
+        b'{"merchantIds":[0]}',
+        b'{"merchantIds":[1],"more":1}',
+        b'{"merchantIds":[' + b"1," * 1000 + b"1]}",
+        b'{"merchantIds":[' + b"1," * 40_000 + b"1]}",
+    ],
+)
+async def test_a_wrong_body_is_a_400(patient: Service, body: bytes) -> None:
+    response = await patient.client.post("/v1/balances", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert response.json()["type"] == "/problems/invalid-request"
+
+
+async def test_a_stale_part_is_marked_where_it_covers_a_failing_upstream(
+    upstream: Sandbox, valkey: EmbeddedValkey
+) -> None:
+    async with run_service(upstream, valkey.url, fresh_seconds=0, stale_while_revalidate_seconds=0) as service:
+        await ask(service, "12345")
+        with upstream.fault("status", status=500):
+            response = await ask(service, "12345,10001")
+    covered, missing = response.json()["merchants"]
+    assert covered["status"] == "stale"
+    assert {row["assetId"]: row["total"] for row in covered["balances"]} == {"BTC": "0.5", "USDT": "1000"}
+    assert missing["problem"]["type"] in {"/problems/upstream-faulty", "/problems/breaker-open"}
+    assert response.json()["coverage"] == {"expected": 2, "fresh": 0, "stale": 1, "unavailable": 1}
