@@ -1,13 +1,14 @@
 """A rolling restart of two gateways behind nginx, with deploy/nginx/nginx.conf, under steady load: nobody may notice.
 
-    .venv/bin/python -m bench.rolling [--rate 500] [--rounds 3]
+    .venv/bin/python -m bench.rolling [--rate 500] [--rounds 3] [--kill]
 
-Needs nginx. Fails (1) when a request failed or a gateway did not end well.
+Needs nginx. With `--kill` the gateways are killed instead of asked to end. Fails (1) when a request failed or a gateway did not end well.
 """
 
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from asyncio.subprocess import Process
@@ -72,7 +73,7 @@ class Load:
             raise ValueError(head.split(b"\r\n")[0].decode())
 
 
-async def main(per_second: float, rounds: int) -> int:
+async def main(per_second: float, rounds: int, number: signal.Signals) -> int:
     """Restart both gateways so many times under load, and print what was seen."""
     key = make_key()
     async with AsyncExitStack() as stack:
@@ -91,7 +92,7 @@ async def main(per_second: float, rounds: int) -> int:
         statuses = []
         for turn in range(2 * rounds):
             await asyncio.sleep(2)
-            statuses.append(await _end(gateways[turn % 2]))
+            statuses.append(await _end(gateways[turn % 2], number))
             gateways[turn % 2] = await _start_gateway(ports[turn % 2], environment)
         await asyncio.sleep(2)
         load.over = True
@@ -99,20 +100,25 @@ async def main(per_second: float, rounds: int) -> int:
     slowest = max(load.seconds)
     print(f"{2 * rounds} restarts, {len(load.seconds)} requests, {len(load.failures)} failed, slowest {slowest:.3f} s")
     print(*load.failures[:5], f"exit statuses {sorted(set(statuses))}", sep="\n")
-    return 1 if load.failures or any(statuses) else 0
+    wanted = 0 if number is signal.SIGTERM else -number
+    return 1 if load.failures or set(statuses) != {wanted} else 0
 
 
 async def _start_gateway(port: int, settings: dict[str, str]) -> Process:
     environment = {f"TALLYGATE_{name}": value for name, value in {**settings, "PORT": str(port)}.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "serve", env={**os.environ, **environment}, cwd=ROOT
+        sys.executable, "-m", "app", "serve", env={**os.environ, **environment}, cwd=ROOT, start_new_session=True
     )
     await _listening(port)
     return process
 
 
-async def _end(process: Process) -> int:
-    process.terminate()
+async def _end(process: Process, number: signal.Signals = signal.SIGTERM) -> int:
+    """Signal a gateway, or kill it with its workers at once, as the end of a container does."""
+    if number is signal.SIGKILL:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     return await process.wait()
 
 
@@ -161,5 +167,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kill", action="store_true")
     options = parser.parse_args()
-    sys.exit(asyncio.run(main(options.rate, options.rounds)))
+    sys.exit(asyncio.run(main(options.rate, options.rounds, signal.SIGKILL if options.kill else signal.SIGTERM)))
