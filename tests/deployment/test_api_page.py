@@ -11,7 +11,7 @@ import pytest
 from tests.support.manifests import ROOT
 from tests.support.service import KEYS, Service
 
-MASKED = {"asOf", "requestId"}
+MASKED = {"asOf", "oldestAsOf", "newestAsOf", "requestId", "version", "next"}
 """What differs from run to run."""
 
 
@@ -23,9 +23,15 @@ def examples() -> Iterator[tuple[str, str]]:
         yield from zip(lines[::2], lines[1::2], strict=True)
 
 
-def masked(answer: dict[str, Any]) -> dict[str, Any]:
+def masked(answer: Any) -> Any:
     """Give an answer without what differs from run to run, which has to be there all the same."""
-    return {name: "…" if name in MASKED else value for name, value in answer.items()}
+    match answer:
+        case dict():
+            return {name: "…" if name in MASKED else masked(value) for name, value in answer.items()}
+        case list():
+            return [masked(value) for value in answer]
+        case _:
+            return answer
 
 
 @pytest.mark.parametrize(("command", "answer"), list(examples()))
