@@ -11,6 +11,7 @@ from app.access.callers import ALL, Caller, authorise
 from app.api.answers import VARY, matches, render_answer, render_batch, tag_bytes
 from app.api.batches import BatchView
 from app.api.directives import read_terms
+from app.api.merchant_views import MerchantsView
 from app.api.page_headers import page_headers, tag_page
 from app.api.paging import Page
 from app.api.portfolio_views import ReconciliationView
@@ -50,6 +51,10 @@ class Asking:
         cache_control = ",".join(self._request.headers.getall("cache-control", []))
         return Question(self._caller.name, read_terms(cache_control, self._now_ms(), self._policy.fresh_ms))
 
+    def readable(self) -> frozenset[Key] | str:
+        """Give the merchants that the caller may read, or `ALL`."""
+        return self._caller.merchants
+
     def authorise_portfolio(self) -> frozenset[Key] | str:
         """Give the merchants that the caller may see together, or `ALL`. Raises `Forbidden` without the portfolio right."""
         authorise(self._caller, AGGREGATE)
@@ -74,7 +79,7 @@ class Asking:
         headers = page_headers(page, parts, self._policy, self._now_ms())
         return self._reply_unless_known(tag_page(page.view), headers, page.view)
 
-    def reply_result(self, view: ReconciliationView) -> Response[bytes]:
+    def reply_result(self, view: ReconciliationView | MerchantsView) -> Response[bytes]:
         """Send a result that stands until there is another, or a 304."""
         headers = [("Cache-Control", "private, no-cache"), ("Vary", VARY)]
         return self._reply_unless_known(tag_bytes(msgspec.json.encode(view)), headers, view)

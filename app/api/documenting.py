@@ -14,6 +14,7 @@ from app.api.parameters import (
     ASSETS_PATTERN,
     CURSOR_PATTERN,
     LIMIT_PATTERN,
+    MAX_SEARCH,
     MERCHANT_ID_PATTERN,
     MERCHANT_IDS_PATTERN,
     SORT_PATTERN,
@@ -70,6 +71,22 @@ SortText = Annotated[
         name="sort",
         description="`id`, or an asset: its total, the smallest first; with `-` before it, the other way round.",
         schema_extra={"pattern": SORT_PATTERN, "examples": ["-USDT"]},
+    ),
+]
+SearchText = Annotated[
+    str | None,
+    QueryParameter(
+        name="search",
+        description="Only those whose name contains this, or whose id begins with it.",
+        schema_extra={"minLength": 1, "maxLength": MAX_SEARCH, "examples": ["1234"]},
+    ),
+]
+AfterMerchantText = Annotated[
+    str | None,
+    QueryParameter(
+        name="after",
+        description="The `next` of the page before.",
+        schema_extra={"pattern": MERCHANT_ID_PATTERN, "examples": ["1"]},
     ),
 ]
 LimitText = Annotated[

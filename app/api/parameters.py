@@ -12,6 +12,7 @@ from app.portfolio.parts import Sort
 MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
 MERCHANT_IDS_PATTERN: Final = "^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$"
 MAX_MERCHANTS: Final = 1000
+MAX_SEARCH: Final = 64
 ASSETS_PATTERN: Final = "^[^,]{1,64}(,[^,]{1,64}){0,99}$"
 SORT_PATTERN: Final = "^-?[^,-][^,]{0,63}$"
 LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
@@ -95,6 +96,13 @@ def read_sort(text: str | None) -> Sort:
         raise InvalidRequest("sort wants id or an asset id, with - before it for the largest first.")
     by = text.removeprefix("-")
     return Sort(None if by == _BY_MERCHANT else by, descending=text != by)
+
+
+def read_search(text: str | None) -> str:
+    """Read what to look for, in lower case; nothing if there is no such parameter. Raises `InvalidRequest`."""
+    if text is not None and not 1 <= len(text) <= MAX_SEARCH:
+        raise InvalidRequest(f"search wants 1 to {MAX_SEARCH} characters.")
+    return (text or "").casefold()
 
 
 def read_limit(text: str | None) -> int:

@@ -18,6 +18,7 @@ from app.api.documenting import (
     document_answers,
 )
 from app.api.guards import check_parameters
+from app.api.merchants import read_merchants
 from app.api.paging import Pages
 from app.api.parameters import read_limit, read_sort
 from app.api.portfolio_views import BreakdownView, HoldersView, HolderView, PartView, ReconciliationView
@@ -137,6 +138,7 @@ async def read_reconciliation_by_id(
 
 
 PORTFOLIO: Final = (
+    read_merchants,
     read_breakdown,
     read_holders,
     read_reconciliation,

@@ -1,7 +1,7 @@
 """One look at everything: the aggregate, then every merchant, then the aggregate again, all read afresh."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -19,7 +19,7 @@ _LONGEST_PAUSE_SECONDS: Final = 30.0
 Read = Callable[[Key, Terms], Awaitable[Entry]]
 """Reads an entry on terms. Raises a `TallygateError` that says why there is none."""
 
-Directory = Callable[[], Awaitable[Sequence[Key]]]
+Directory = Callable[[], Awaitable[Collection[Key]]]
 """Names the merchants that there are now. Raises a `TallygateError` that says why it cannot."""
 
 

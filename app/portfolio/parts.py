@@ -1,7 +1,7 @@
 """Parts: what is known of each of many merchants at one moment, how much of the whole that is, and in which order."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -60,7 +60,7 @@ class Gathering:
         self._policy: Final = policy
         self._now_ms: Final = now_ms
 
-    async def gather(self, keys: Sequence[Key], question: Question) -> Parts:
+    async def gather(self, keys: Collection[Key], question: Question) -> Parts:
         """Read each merchant on the question's terms, all at once: no part waits longer than a single read may.
 
         A part that fails is told as such; none makes the others fail. The totals are those of the very parts given.

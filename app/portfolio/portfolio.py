@@ -1,11 +1,12 @@
 """The portfolio's questions, for callers whose rights were settled before."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from app.balances.snapshots import Key
 from app.cache.versions import Versions
 from app.desk import Question
-from app.errors import UnknownAsset
+from app.errors import TallygateError, UnknownAsset
 from app.portfolio.holders import Holders, find_holders
 from app.portfolio.parts import Gathering, Parts
 from app.portfolio.reconciler import Reconciler
@@ -20,6 +21,20 @@ class Portfolio:
         self._gathering: Final = gathering
         self.reconciler: Final = reconciler
         self.versions: Final = versions
+
+    async def tell_merchants(self, readable: frozenset[Key] | str) -> Mapping[Key, str]:
+        """Tell which merchants there are of the readable ones, in order, with the names that are known.
+
+        Raises the `UpstreamError` that keeps us from knowing who there is, to those who may read all.
+        """
+        if not isinstance(readable, frozenset):
+            names = await self._roll.name()
+            return {key: names[key] for key in sorted(names, key=int)}
+        try:
+            names = await self._roll.name()
+        except TallygateError:
+            names = {}
+        return {key: names.get(key, "") for key in sorted(readable, key=int)}
 
     async def tell_parts(self, readable: frozenset[Key] | str, question: Question) -> Parts:
         """Tell every readable merchant's balances. Raises the `UpstreamError` that keeps us from knowing who there is."""

@@ -1,7 +1,7 @@
 """The roll: which merchants there are."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 import structlog
@@ -24,18 +24,18 @@ class Roll:
     def __init__(
         self,
         *,
-        merchants: Sequence[Key] | None,
-        fetch: Callable[[], Awaitable[Sequence[Key]]],
+        merchants: Collection[Key] | None,
+        fetch: Callable[[], Awaitable[Collection[Key]]],
         monotonic: Callable[[], float],
     ) -> None:
         self._set: Final = merchants
         self._fetch: Final = fetch
         self._monotonic: Final = monotonic
         self._turn: Final = asyncio.Lock()
-        self._known: Sequence[Key] | None = None
+        self._known: Collection[Key] | None = None
         self._due = float("-inf")
 
-    async def list(self) -> Sequence[Key]:
+    async def list(self) -> Collection[Key]:
         """Give the merchants as known. Raises the `UpstreamError` that kept us from ever knowing."""
         if self._set is not None:
             return self._set
@@ -44,7 +44,12 @@ class Roll:
                 await self._refresh()
             return self._known or ()
 
-    async def list_afresh(self) -> Sequence[Key]:
+    async def name(self) -> Mapping[Key, str]:
+        """Give the merchants as known, with their names; one whose name is not known has an empty one."""
+        known = await self.list()
+        return known if isinstance(known, Mapping) else dict.fromkeys(known, "")
+
+    async def list_afresh(self) -> Collection[Key]:
         """Give the merchants that there are now. Raises the `UpstreamError` that keeps us from knowing."""
         if self._set is not None:
             return self._set

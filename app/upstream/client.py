@@ -71,19 +71,19 @@ class Upstream:
             )
             raise
 
-    async def fetch_directory(self, turn: Turn) -> tuple[Key, ...]:
-        """Ask for all merchants, page by page. Raises the `UpstreamError` that says what stood in the way."""
-        found: dict[Key, None] = {}
+    async def fetch_directory(self, turn: Turn) -> dict[Key, str]:
+        """Ask for all merchants and their names, page by page. Raises the `UpstreamError` that says what stood in the way."""
+        found: dict[Key, str] = {}
         page, total = 1, 1
         while len(found) < total:
             merchants, total = await self._calls.make(partial(self._ask_directory, page), turn)
             if not merchants:
                 break
-            found |= dict.fromkeys(merchants)
+            found |= merchants
             page += 1
-        return tuple(found)
+        return found
 
-    async def _ask_directory(self, page: int) -> tuple[list[Key], int]:
+    async def _ask_directory(self, page: int) -> tuple[dict[Key, str], int]:
         answer = await self._wire.get(directory.PATH, directory.ask_for(page))
         try:
             return directory.read_page(open_envelope(answer, self._now()))

@@ -35,6 +35,7 @@ BALANCES = [
     "/v1/portfolio/reconciliation",
     "/v1/portfolio/reconciliations/{reconciliationId}",
     "/v1/balances",
+    "/v1/merchants",
     "/v2/assets/account/assets",
 ]
 REQUESTS = [

@@ -1,0 +1,30 @@
+"""The path that tells which merchants there are."""
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+
+from app.api.asking import Asking
+from app.api.documenting import AfterMerchantText, LimitText, SearchText, document_answers
+from app.api.merchant_views import MerchantsView
+from app.api.parameters import read_limit, read_merchant_id, read_search
+from app.portfolio.portfolio import Portfolio
+
+
+@get(
+    "/v1/merchants",
+    query=("search", "limit", "after"),
+    summary="The merchants that you may read",
+    responses=document_answers(MerchantsView, described="Those that the caller may read.", not_found=False),
+)
+async def read_merchants(
+    asking: NamedDependency[Asking],
+    portfolio: NamedDependency[Portfolio],
+    search: SearchText = None,
+    limit: LimitText = None,
+    after: AfterMerchantText = None,
+) -> Response[bytes]:
+    """Give the merchants that the caller may read, by id, with their names. No other is in it, nor counted."""
+    seen = 0 if after is None else int(read_merchant_id(after))
+    wanted, sought = read_limit(limit), read_search(search)
+    names = await portfolio.tell_merchants(asking.readable())
+    return asking.reply_result(MerchantsView.of(names, search=sought, after=seen, limit=wanted))
