@@ -13,7 +13,6 @@ UNKNOWN_PATHS = [
     "/",
     "/v1",
     "/v1/",
-    "/v1/merchants",
     "/v1/merchants/12345",
     "/v1/merchants//balances",
     "/v1/merchants/12345/balance",
