@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Final, Literal
 from uuid import uuid4
 
 import structlog
@@ -36,6 +36,7 @@ from app.cache.turns import Turns
 from app.cache.vault import Vault
 from app.cache.versions import Versions
 from app.desk import Desk
+from app.draining import Drain
 from app.errors import StartError
 from app.gauges import watch_cache, watch_reconciliations, watch_token
 from app.portfolio.looking import Looker
@@ -45,10 +46,9 @@ from app.portfolio.reconciler import Reconciler
 from app.portfolio.roll import Roll
 from app.settings import Settings
 from app.tasks import running
-from app.telemetry.exposition import Page, render
+from app.telemetry.exposition import Exposition
 from app.telemetry.metrics import Metrics
 from app.telemetry.pulse import Pulse
-from app.telemetry.readings import read
 from app.upstream.tokens import Tokens, TokenState, probe_refused
 from app.upstream.transport import Transport
 from app.way_out import make_breaker, make_tokens, make_transport, make_upstream
@@ -61,17 +61,25 @@ VERSIONS_BYTES: Final = 64 * 1024 * 1024
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
+def create_app(
+    settings: Settings,
+    callers: Iterable[Caller],
+    *,
+    exposition: Exposition | None = None,
+    drain: Drain | None = None,
+) -> Edge:
     """Build the service. Its connections are opened and closed by its lifespan. Raises `StartError`."""
+    exposition = exposition or Exposition(Metrics(version("tallygate")))
+    drain = drain or Drain()
+    metrics = exposition.metrics
     policy = make_policy(settings)
     transport = make_transport(settings)
-    metrics = Metrics(version("tallygate"))
     heart = make_heart(settings, policy, transport, metrics)
     known = Callers(callers, workers=settings.workers, monotonic=time.monotonic)
 
     async def look() -> Readiness:
         return Readiness(
-            status="not ready" if heart.tokens.state is TokenState.REFUSED else "ready",
+            status=_judge_readiness(heart.tokens, drain),
             callers=len(known),
             token=heart.tokens.state,
             redis="available" if heart.link.available else "unavailable",
@@ -79,12 +87,9 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
             reason=heart.tokens.why.detail if heart.tokens.why else UNSET,
         )
 
-    pulse = Pulse(time.monotonic, lambda: None)
+    pulse = Pulse(time.monotonic, exposition.share)
     metrics.loop_lag.watch(pulse.lag_seconds)
     metrics.callers.watch(lambda: len(known))
-
-    def scrape(accept: str) -> Page:
-        return render(metrics, read(metrics), [os.getpid()], accept)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -104,9 +109,16 @@ def create_app(settings: Settings, callers: Iterable[Caller]) -> Edge:
         version=version("tallygate"),
         now_ms=unix_ms,
         metrics=metrics,
-        scrape=scrape,
+        scrape=exposition.page if settings.metrics_port is None else None,
+        drain=drain,
         lifespan=[lifespan],
     )
+
+
+def _judge_readiness(tokens: Tokens, drain: Drain) -> Literal["ready", "not ready", "draining"]:
+    if drain.is_on:
+        return "draining"
+    return "not ready" if tokens.state is TokenState.REFUSED else "ready"
 
 
 class Heart(Struct, frozen=True):
@@ -160,6 +172,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         on_join=memory.distrust,
         on_entry=fleet.hear_entry,
         on_failure=fleet.hear_failure,
+        on_freed=fleet.hear_freed,
         metrics=metrics,
     )
     cache = _make_cache(settings, policy, memory, fleet, metrics)

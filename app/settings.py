@@ -54,6 +54,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     absent_seconds: Seconds = 10
     merchants: Merchants = "discover"
     reconcile_every_seconds: Seconds = 0
+    metrics_port: Port | None = None
+    drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
 

@@ -12,6 +12,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.api.problems import kind_of, render_problem
 from app.api.replies import Reply
+from app.draining import Drain
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.telemetry.metrics import Metrics
 
@@ -28,11 +29,14 @@ _ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 class Edge:
     """Give each request its id, refuse what is too large, answer HEAD as GET without a body, and count.
 
-    `monotonic` gives seconds.
+    While it drains, each answer ends its connection, so that the next request goes elsewhere. `monotonic` gives seconds.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, monotonic: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, drain: Drain, monotonic: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._app: Final = app
+        self._drain: Final = drain
         self._metrics: Final = metrics
         self._monotonic: Final = monotonic
 
@@ -45,7 +49,8 @@ class Edge:
         request_id = _request_id(scope)
         is_head = scope["method"] == "HEAD"
         state = {**scope.get("state", {}), "request_id": request_id}
-        finish = _finisher(send, request_id, state, bodiless=is_head)
+        ends = self._drain.is_on and scope["http_version"].startswith("1")
+        finish = _finisher(send, request_id, state, bodiless=is_head, ends=ends)
         inner: HTTPScope = {**scope, "state": state, "method": "GET" if is_head else scope["method"]}
         self._metrics.under_way += 1
         try:
@@ -103,12 +108,13 @@ def _announces_body(name: bytes, value: bytes) -> bool:
     return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
 
 
-def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: bool) -> Send:
+def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: bool, ends: bool) -> Send:
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
             state["status"] = message["status"]
             headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
-            message["headers"] = [*headers, (REQUEST_ID.lower().encode(), request_id.encode())]
+            headers.append((REQUEST_ID.lower().encode(), request_id.encode()))
+            message["headers"] = [*headers, (b"connection", b"close")] if ends else headers
         elif message["type"] == "http.response.body" and bodiless:
             message["body"] = b""
         await send(message)

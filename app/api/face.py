@@ -19,6 +19,7 @@ from app.api.routes import balance_routes
 from app.api.service import Look, service_routes
 from app.cache.freshness import Policy
 from app.desk import Desk
+from app.draining import Drain
 from app.errors import InternalError, InvalidRequest, MethodNotAllowed, TallygateError, UnknownPath
 from app.portfolio.portfolio import Portfolio
 from app.telemetry.exposition import Scrape
@@ -38,6 +39,7 @@ def build_face(
     now_ms: Callable[[], int],
     metrics: Metrics | None = None,
     scrape: Scrape | None = None,
+    drain: Drain | None = None,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Edge:
     """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics."""
@@ -65,6 +67,7 @@ def build_face(
             logging_config=None,
         ),
         metrics or Metrics(),
+        drain or Drain(),
     )
 
 

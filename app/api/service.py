@@ -28,7 +28,7 @@ class Alive(Struct, frozen=True):
 class Readiness(Struct, frozen=True, rename="camel"):
     """Whether requests should be sent here, and what it depends on. Redis away is no reason not to."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "not ready", "draining"]
     callers: int
     token: TokenState
     redis: Literal["available", "unavailable"]

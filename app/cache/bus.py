@@ -44,6 +44,7 @@ class _Message(msgspec.Struct, frozen=True):
     sender: str
     entry: Entry | None = None
     failure: Failure | None = None
+    freed: Key | None = None
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
@@ -51,10 +52,15 @@ def encode_failure(sender: str, failure: Failure) -> bytes:
     return msgspec.json.encode(_Message(sender, failure=failure))
 
 
+def encode_freed(sender: str, key: Key) -> bytes:
+    """Write a message that tells that a lease was given back with nothing fetched."""
+    return msgspec.json.encode(_Message(sender, freed=key))
+
+
 class Bus:
     """Listen on `channel`: `on_entry` and `on_failure` get what other replicas tell, `on_join` each (re)connection.
 
-    While `connected` is false, messages are being missed.
+    `on_freed` gets the keys that another replica has let go. While `connected` is false, messages are being missed.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Bus:
         on_join: Callable[[], None],
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
+        on_freed: Callable[[Key], None] = lambda _: None,
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics: Final = metrics or Metrics()
@@ -75,6 +82,7 @@ class Bus:
         self._on_join: Final = on_join
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
+        self._on_freed: Final = on_freed
         self._decoder: Final = msgspec.json.Decoder(_Message)
         self.connected = False
 
@@ -129,6 +137,8 @@ class Bus:
         if message.failure is not None:
             self._metrics.bus_messages.add("failure")
             self._on_failure(message.failure)
+        if message.freed is not None:
+            self._on_freed(message.freed)
 
 
 def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:

@@ -101,6 +101,10 @@ class Fleet:
         self._memory.put(entry)
         self._wake(entry.key, None)
 
+    def hear_freed(self, key: Key) -> None:
+        """Let those who wait for a key try to get its lease."""
+        self._wake(key, None)
+
     def hear_failure(self, failure: bus.Failure) -> None:
         """Pass a failure on to those who wait for it."""
         self._wake(failure.key, Failed(failure.revive()))
@@ -116,6 +120,9 @@ class Fleet:
         keeping = asyncio.create_task(self._redis.keep_lease(key))
         try:
             landing = await self._ask(key, errand)
+        except asyncio.CancelledError:
+            await self._redis.let_go(key)
+            raise
         finally:
             keeping.cancel()
         match landing:

@@ -9,7 +9,7 @@ import structlog
 
 from app.balances.snapshots import Entry, Key
 from app.cache import scripts
-from app.cache.bus import Failure, encode_failure
+from app.cache.bus import Failure, encode_failure, encode_freed
 from app.cache.connecting import get_values
 from app.cache.freshness import Policy, longest_use_ms
 from app.cache.link import Link, Outcome
@@ -96,6 +96,11 @@ class RedisTier:
     async def abandon(self, key: Key, failure: Failure) -> None:
         """Give the lease back, and tell the replicas that wait why there is no entry."""
         arguments = [self._owner, encode_failure(self._owner, failure), self._channel]
+        await self._link.attempt(lambda: self._abandon(keys=self._names(key)[1:], args=arguments))
+
+    async def let_go(self, key: Key) -> None:
+        """Give the lease back without a word about the key: another replica may fetch it."""
+        arguments = [self._owner, encode_freed(self._owner, key), self._channel]
         await self._link.attempt(lambda: self._abandon(keys=self._names(key)[1:], args=arguments))
 
     async def keep_lease(self, key: Key) -> None:

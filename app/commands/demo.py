@@ -44,6 +44,7 @@ def demo(port: int, upstream_port: int) -> None:
             "REDIS_URL": valkey.url,
             "CLIENTS_FILE": str(clients),
             "LOG_FORMAT": "console",
+            "DRAIN_SECONDS": "0",
         }
         for name in [name for name in os.environ if name.startswith(PREFIX)]:
             del os.environ[name]

@@ -3,31 +3,49 @@
 import asyncio
 import errno
 import itertools
+import math
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.mp import MPServer
+from granian.server.mp import MPServer, WorkerProcess
 
 from app.api.edge import Edge
 from app.cache.embedded import EmbeddedValkey
+from app.draining import Drain
 from app.errors import StartError
 from app.main import create_app, make_link
 from app.settings import PREFIX, Settings, read_callers, read_settings, unknown_settings
+from app.telemetry.exposition import Exposition
+from app.telemetry.gathering import Gathering, lives
 from app.telemetry.logs import configure_logs
+from app.telemetry.metrics import Metrics
 
 # The server refuses larger header sections with a bare 431; up to here, the edge does so with a problem.
 _HEADER_BUFFER_BYTES: Final = 2 * 1024 * 1024
 _SETTLE_SECONDS: Final = 0.1
+_FINISH_SECONDS: Final = 5
+"""What a worker may take to end after the longest request of all could have been answered."""
+
+_LAST_SECONDS: Final = 1.0
+"""What a worker may take to end after a second signal."""
+
+_AT_ONCE: Final = signal.SIGUSR2
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _QUIET: Final[dict[str, Any]] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 
@@ -35,28 +53,36 @@ log = structlog.get_logger()
 
 
 def serve() -> None:
-    """Serve until SIGINT or SIGTERM. Raises `StartError`."""
+    """Serve until SIGINT or SIGTERM: then drain first, or with a second one end at once. Raises `StartError`."""
     settings = read_settings(os.environ)
     configure_logs(settings.log_format, settings.log_level)
     for name, meant in unknown_settings(os.environ):
         log.warning("settings.unknown", variable=name, perhaps=meant)
     read_callers(settings.clients_file)
     check_port(settings.host, settings.port)
+    if settings.metrics_port is not None:
+        check_port(settings.host, settings.metrics_port)
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tallygate-", ignore_cleanup_errors=True)))
         if settings.redis_url is None:
             os.environ[PREFIX + "REDIS_URL"] = stack.enter_context(EmbeddedValkey()).url
         else:
             make_link(settings)
-        _run_server(settings)
+        _run_server(settings, folder)
 
 
-def load_app() -> Edge:
-    """Build the service in a worker process, which ends when its parent does."""
-    _follow_parent()
-    _stop_once_in_worker(asyncio.get_event_loop())
+def load_app(folder: Path) -> Edge:
+    """Build the service in a worker process, which ends when its parent does, and takes their folder with it."""
+    _follow_parent(folder)
     settings = read_settings(os.environ)
     configure_logs(settings.log_format, settings.log_level)
-    return create_app(settings, read_callers(settings.clients_file))
+    drain = Drain()
+    _stop_once_in_worker(asyncio.get_event_loop(), drain, settings.drain_seconds)
+    return create_app(settings, read_callers(settings.clients_file), exposition=_expose(folder), drain=drain)
+
+
+def _expose(folder: Path) -> Exposition:
+    return Exposition(Metrics(version("tallygate")), Gathering(folder, lives))
 
 
 def check_port(host: str, port: int) -> None:
@@ -73,8 +99,23 @@ def check_port(host: str, port: int) -> None:
         raise StartError(f"Cannot listen at TALLYGATE_HOST {host}, TALLYGATE_PORT {port}: {reason}.") from None
 
 
-def _run_server(settings: Settings) -> None:
-    server = MPServer(
+class _Server(MPServer):
+    """A server that tells of the workers that died."""
+
+    exposition: Exposition
+
+    def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
+        for number in workers:
+            process = self.wrks[number].inner
+            if not process.is_alive():
+                log.error("worker.died", worker=number + 1, pid=process.pid, status=process.exitcode)
+                self.exposition.metrics.worker_restarts.add()
+        self.exposition.share()
+        super()._respawn_workers(workers, *arguments, **options)
+
+
+def _run_server(settings: Settings, folder: Path) -> None:
+    server = _Server(
         "tallygate",
         address=settings.host,
         port=settings.port,
@@ -82,53 +123,99 @@ def _run_server(settings: Settings) -> None:
         workers=settings.workers,
         websockets=False,
         respawn_failed_workers=True,
+        workers_kill_timeout=math.ceil(settings.drain_seconds + settings.upstream_timeout_seconds) + _FINISH_SECONDS,
         http1_settings=HTTP1Settings(max_buffer_size=_HEADER_BUFFER_BYTES),
         log_level=LogLevels.warning,
         log_dictconfig=_QUIET,
     )
-    server.on_startup(lambda: _stop_once_in_main(server))
-    server.serve(target_loader=load_app, wrap_loader=False)
+    server.exposition = _expose(folder)
+    server.exposition.share()
+    server.on_startup(lambda: _stop_in_main(server))
+    if (port := settings.metrics_port) is not None:  # after the signals are blocked, lest its thread gets them
+        server.on_startup(lambda: server.exposition.serve(settings.host, port))
+    server.serve(target_loader=partial(load_app, folder), wrap_loader=False)
 
 
-def _follow_parent() -> None:
-    """End this process when its parent is gone, killed even."""
+def _follow_parent(folder: Path) -> None:
+    """End this process when its parent is gone, killed even, and remove what that one could not."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
 
     def wait() -> None:
         parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+        shutil.rmtree(folder, ignore_errors=True)
+        for number in (_AT_ONCE, signal.SIGTERM):
+            os.kill(os.getpid(), number)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
-def _stop_once_in_main(server: MPServer) -> None:
-    """Wait for the signals in a thread of their own: the main thread may sleep through one that another thread got."""
+def _stop_in_main(server: MPServer) -> None:
+    """Wait for the signals in a thread of their own: the main thread may sleep through one that another thread got.
+
+    The first one lets the workers drain, a second one ends them.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
 
     def wait() -> None:
         signal.sigwait(_STOP_SIGNALS)
-        for worker in server.wrks:
+        workers = list(server.wrks)
+        for worker in workers:
             worker.interrupt_by_parent = True  # one that ends now was signalled together with us
         server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
+        signal.sigwait(_STOP_SIGNALS)
+        _signal_all(workers, _AT_ONCE)
+        time.sleep(_LAST_SECONDS)
+        _signal_all(workers, signal.SIGKILL)
 
     threading.Thread(target=wait, name="stop-watch", daemon=True).start()
 
 
-def _stop_once_in_worker(loop: asyncio.AbstractEventLoop) -> None:
+def _signal_all(workers: list[WorkerProcess], number: signal.Signals) -> None:
+    for worker in workers:
+        if worker.inner.is_alive():
+            os.kill(worker.inner.pid, number)
+
+
+def _stop_once_in_worker(loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
     """Replace the handlers that the server is about to set for a worker: both signals count as one, and none is lost.
 
     uvloop loses a signal that comes while it does not run, as between the application's start and the first request;
-    Python's own handlers do not. What they pass on waits a moment, so that the server is there to hear it.
+    Python's own handlers do not.
     """
-    stop = _only_first(lambda handler, *arguments: loop.call_later(_SETTLE_SECONDS, handler, *arguments))
+    ending = _Ending(loop, drain, drain_seconds)
+    begin = _only_first(ending.begin)
 
     def add_signal_handler(number: int, handler: Callable[..., object], *arguments: Any) -> None:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop, handler, *arguments))
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(begin, partial(handler, *arguments)))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
+    signal.signal(_AT_ONCE, lambda *_: loop.call_soon_threadsafe(ending.hurry))
     loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign, assignment]
+
+
+class _Ending:
+    """Drain for so long before the server is told to stop, and at least a moment, so that it is there to hear it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
+        self._loop: Final = loop
+        self._drain: Final = drain
+        self._seconds = drain_seconds
+        self._stop: Callable[[], object] | None = None
+
+    def begin(self, stop: Callable[[], object]) -> None:
+        """Begin to drain; `stop` tells the server."""
+        self._stop = _only_first(stop)
+        self._drain.begin()
+        log.info("server.draining", seconds=self._seconds, pid=os.getpid())
+        self._loop.call_later(max(self._seconds, _SETTLE_SECONDS), self._stop)
+
+    def hurry(self) -> None:
+        """Drain no longer, also if that has not begun yet."""
+        self._seconds = 0.0
+        if self._stop is not None:
+            self._loop.call_later(_SETTLE_SECONDS, self._stop)
 
 
 def _only_first(handler: Callable[..., object]) -> Callable[..., None]:

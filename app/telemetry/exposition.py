@@ -1,21 +1,23 @@
 """Metrics as Prometheus reads them: its text format, or OpenMetrics where that is asked for."""
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import accumulate
 from typing import Final
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, start_wsgi_server
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from app.telemetry.families import Counter, Family, Gauge, Histogram
+from app.telemetry.gathering import Gathering
 from app.telemetry.metrics import Metrics
-from app.telemetry.readings import Reading
+from app.telemetry.readings import Reading, merge, read, resume
 
 _TO_ADD_UP: Final = frozenset({"process_virtual_memory_bytes", "process_resident_memory_bytes", "process_open_fds"})
 _COUNTED_BY_US: Final = "process_cpu_seconds"
@@ -32,24 +34,50 @@ Scrape = Callable[[str], Page]
 """Gives the metrics as an `Accept` header wants them."""
 
 
-def render(metrics: Metrics, reading: Reading, pids: Iterable[int], accept: str) -> Page:
-    """Write a reading of these metrics, and what the system tells of some processes, as `accept` wants it."""
-    encode, content_type = choose_encoder(accept)
-    registry = CollectorRegistry()
-    registry.register(_Collected([*_ours(metrics, reading), *_of_processes(pids)]))
-    return Page(content_type, encode(registry))
+class Exposition:
+    """Show the metrics of this process and, through a gathering, of all processes of the service.
+
+    Begins where a process that died left off.
+    """
+
+    def __init__(self, metrics: Metrics, gathering: Gathering | None = None) -> None:
+        self.metrics: Final = metrics
+        self._gathering: Final = gathering
+        if gathering is not None and (reading := gathering.adopt()):
+            resume(metrics, reading)
+
+    def share(self) -> None:
+        """Let the other processes know what this one has measured."""
+        if self._gathering is not None:
+            self._gathering.put(read(self.metrics))
+
+    def page(self, accept: str) -> Page:
+        """Answer a scrape as its `Accept` header wants it."""
+        encode, content_type = choose_encoder(accept)
+        return Page(content_type, encode(self._registry()))
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer scrapes at a port of their own, in a thread that lasts as long as the process."""
+        start_wsgi_server(port, host, self._registry())
+
+    def _registry(self) -> CollectorRegistry:
+        registry = CollectorRegistry()
+        registry.register(_Collector(self._collect))
+        return registry
+
+    def _collect(self) -> list[Metric]:
+        others = {} if self._gathering is None else self._gathering.others()
+        whole = merge([read(self.metrics), *others.values()], self.metrics)
+        alive = [os.getpid(), *(pid for pid, reading in others.items() if reading.levels)]
+        return [*(_convert(family, whole) for family in self.metrics.families()), *_of_processes(alive)]
 
 
-class _Collected(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families: Final = families
+class _Collector(Collector):
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect: Final = collect
 
     def collect(self) -> Iterable[Metric]:
-        return self._families
-
-
-def _ours(metrics: Metrics, reading: Reading) -> Iterator[Metric]:
-    return (_convert(family, reading) for family in metrics.families())
+        return self._collect()
 
 
 def _convert(family: Family, reading: Reading) -> Metric:

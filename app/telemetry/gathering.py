@@ -68,7 +68,7 @@ def lives(pid: int) -> bool:
     """Tell whether a process of ours runs."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # or it is somebody else's by now
         return False
     return True
 

@@ -107,7 +107,7 @@ async def run_gateway(
     `environment` holds further variables. With `own_session` the process leads a group of its own.
     """
     port = free_port()
-    given = {"port": port, "clients_file": folder / f"clients-{port}.toml", **settings}
+    given = {"drain_seconds": 0, "port": port, "clients_file": folder / f"clients-{port}.toml", **settings}
     write_clients(folder / f"clients-{port}.toml")
     variables = {**serving(upstream.url), **as_variables(given), **(environment or {})}
     process = await start(variables, "serve", own_session=own_session)

@@ -103,6 +103,7 @@ class Replica:
             on_join=self.memory.distrust,
             on_entry=self.fleet.hear_entry,
             on_failure=self.fleet.hear_failure,
+            on_freed=self.fleet.hear_freed,
         )
         self.cache = Cache(
             memory=self.memory,

@@ -31,7 +31,9 @@ async def replicas(upstream: Upstream, server: FakeServer) -> AsyncIterator[list
 
 
 async def _die(replica: Replica) -> None:
-    """End what a replica fetches, as others see it when its process dies: the lease is not given back."""
+    """End what a replica fetches, as others see it when its process dies: nothing of it reaches Redis any more."""
+    while replica.link.available:
+        replica.link._breaker.failed()
     await replica.cache.close()
 
 
@@ -62,6 +64,23 @@ async def test_a_hot_key_is_called_once_a_window_and_waits_for_nobody(
             assert unix_ms() - served.entry.as_of <= 5_000 + 150
         await asyncio.sleep(0.02)
     assert 11 <= upstream.calls <= 13
+
+
+async def test_what_a_replica_lets_go_at_its_end_another_fetches_at_once_and_nobody_hears_of_a_failure(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    going, *staying = replicas
+    lost = asyncio.create_task(going.cache.read(KEY, terms()))
+    await asyncio.sleep(0.01)
+    waiting = [asyncio.create_task(replica.cache.read(KEY, terms())) for replica in staying]
+    await asyncio.sleep(0.01)
+    await going.cache.close()
+    served = await asyncio.gather(*waiting)
+    assert monotonic() < 0.2
+    assert len({one.entry for one in served}) == 1
+    assert upstream.calls == 2
+    with pytest.raises(asyncio.CancelledError):
+        await lost
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 0.47])

@@ -21,9 +21,10 @@ cache: cache versions jobs flights fleet vault budget turns redis_tier bus censu
 upstream: client directory minted minting sealing calls retries tokens transport envelope
 balances: normalising reconciling shares totals snapshots amounts
 breaker
+draining
 rate
 tasks
-telemetry: gathering exposition readings metrics families pulse logs
+telemetry: exposition gathering readings metrics families pulse logs
 errors
 secrecy
 """

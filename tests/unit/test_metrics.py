@@ -2,13 +2,15 @@
 
 import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from app.telemetry.exposition import render
+from app.telemetry.exposition import Exposition
 from app.telemetry.families import Counter, Gauge, Histogram
+from app.telemetry.gathering import Gathering
 from app.telemetry.metrics import Metrics
-from app.telemetry.readings import Reading, merge, read, resume
+from app.telemetry.readings import merge, read, resume
 from tests.support.scrapes import Scraped
 
 PATH = "/v1/merchants/{merchantId}/balances"
@@ -19,9 +21,8 @@ def metrics() -> Metrics:
     return Metrics("1.2.3", cpu_seconds=lambda: 4.0)
 
 
-def shown(metrics: Metrics, *readings: Reading) -> Scraped:
-    page = render(metrics, merge(readings or [read(metrics)], metrics), [os.getpid()], "")
-    return Scraped(page.body.decode())
+def shown(metrics: Metrics) -> Scraped:
+    return Scraped(Exposition(metrics).page("").body.decode())
 
 
 def test_a_hot_request_counts_as_a_request_and_an_answer_of_memory_do() -> None:
@@ -68,14 +69,17 @@ def test_a_gauge_that_knows_nothing_shows_nothing(metrics: Metrics) -> None:
     assert shown(metrics).has("tallygate_token_seconds_left")
 
 
-def test_processes_are_added_up_and_their_gauges_merged(metrics: Metrics) -> None:
+def test_processes_are_added_up_and_their_gauges_merged(metrics: Metrics, tmp_path: Path) -> None:
     other = Metrics("1.2.3", cpu_seconds=lambda: 1.0)
     for one, up, lag in ((metrics, 1.0, 0.2), (other, 0.0, 0.1)):
         one.answer("memory", 700)
         one.under_way = 3
         one.redis_available.watch(partial(float, up))
         one.loop_lag.watch(partial(float, lag))
-    both = shown(metrics, read(metrics), read(other))
+    gathering = Gathering(tmp_path, lambda _: True)
+    gathering.put(read(other))
+    (tmp_path / f"{os.getpid()}.reading").rename(tmp_path / "4194303.reading")
+    both = Scraped(Exposition(metrics, gathering).page("").body.decode())
     assert both.value("tallygate_answers_total", outcome="memory") == 2
     assert both.value("tallygate_answer_age_seconds_bucket", le="1.0") == 2
     assert both.value("tallygate_requests_under_way") == 6
@@ -88,8 +92,9 @@ def test_processes_are_added_up_and_their_gauges_merged(metrics: Metrics) -> Non
 def test_merging_changes_nothing_of_what_is_merged(metrics: Metrics) -> None:
     metrics.answer("memory", 700)
     reading = read(metrics)
-    merge([reading, reading], metrics)
-    assert shown(metrics, reading).value("tallygate_answer_age_seconds_count") == 1
+    whole = merge([reading, reading], metrics)
+    assert reading == read(metrics)
+    assert whole.series["tallygate_answer_age_seconds"][()][-1] == pytest.approx(1.4)
 
 
 def test_a_successor_goes_on_counting(metrics: Metrics) -> None:
@@ -121,7 +126,7 @@ def test_both_formats_are_read_by_their_parsers(metrics: Metrics) -> None:
     from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
     metrics.request(PATH, "GET", 200, 0.1)
-    page = render(metrics, read(metrics), [os.getpid()], "application/openmetrics-text; version=1.0.0")
+    page = Exposition(metrics).page("application/openmetrics-text; version=1.0.0")
     assert page.content_type.startswith("application/openmetrics-text; version=1.0.0")
     names = {family.name for family in text_string_to_metric_families(page.body.decode())}  # type: ignore[no-untyped-call]
     assert names == set(shown(metrics).families)

@@ -1,0 +1,82 @@
+"""Several workers: whichever is scraped tells of them all, and what a dead one had counted is not lost."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import httpx
+
+from app.cache.embedded import EmbeddedValkey
+from sandbox import Sandbox
+from tests.support.gateway import PATIENCE_SECONDS, Gateway, free_port, run_gateway
+from tests.support.programs import all_gone, left_in, processes_of
+from tests.support.scrapes import Scraped, scrape
+
+PATH = "/v1/portfolio"
+COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
+
+
+async def ask(gateway: Gateway, times: int) -> None:
+    """Ask over a new connection each time, so that every worker gets some."""
+    for _ in range(times):
+        async with httpx.AsyncClient(base_url=gateway.url, headers=gateway.client.headers) as client:
+            assert (await client.get(PATH)).status_code == 200
+
+
+async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
+    """Wait until a scrape shows that many requests: workers tell each other once a second."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            async with httpx.AsyncClient() as client:
+                seen = await scrape(client, f"{url}/metrics")
+            restarted = seen.value("tallygate_worker_restarts_total")
+            if (seen.value(COUNT[0], **COUNT[1]), restarted) == (requests, restarts):
+                return seen
+
+
+async def test_any_worker_tells_of_all(shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, workers=2) as gateway:
+        await ask(gateway, 40)
+        for _ in range(20):
+            seen = await shows(gateway.url, 40)
+        assert seen.value("tallygate_answers_total") == 40
+        assert seen.value("tallygate_callers") == 1
+
+
+async def test_metrics_have_a_port_of_their_own_and_a_killed_worker_loses_no_count(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    port = free_port()
+    apart = f"http://127.0.0.1:{port}"
+    async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, workers=2, metrics_port=port) as gateway:
+        assert (await gateway.get("/metrics")).status_code == 404
+        await ask(gateway, 20)
+        await shows(apart, 20)
+        pid = gateway.named("server.started")[0]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        died = await gateway.logged("worker.died")
+        assert (died["pid"], died["status"], died["level"]) == (pid, -signal.SIGKILL, "error")
+        await gateway.logged("server.started", 3)
+        await shows(apart, 20, restarts=1)
+        await ask(gateway, 10)
+        seen = await shows(apart, 30, restarts=1)
+        assert seen.value("tallygate_answer_age_seconds_count") == 30
+
+
+async def test_nothing_is_left_of_a_service_whose_parent_is_killed(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path, private_tmp: Path
+) -> None:
+    async with run_gateway(
+        shared_upstream,
+        tmp_path,
+        environment={"TMPDIR": str(private_tmp)},
+        redis_url=valkey.url,
+        drain_seconds=600,
+        workers=2,
+    ) as gateway:
+        processes = processes_of(private_tmp)
+        assert len(processes) >= 3
+        gateway.process.kill()
+        await all_gone(processes)
+        assert left_in(private_tmp) == []
