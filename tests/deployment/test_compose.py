@@ -79,6 +79,17 @@ def test_ports_are_open_to_this_machine_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_prometheus_scrapes_the_port_of_the_metrics() -> None:
+    (job,) = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    aliases = {
+        alias for name in ("gateway", "gateway-real") for alias in SERVICES[name]["networks"]["front"]["aliases"]
+    }
+    assert set(found["names"]) == aliases
+    ports = {SERVICES[name]["environment"]["TALLYGATE_METRICS_PORT"] for name in ("gateway", "gateway-real")}
+    assert ports == {str(found["port"])}
+
+
 def test_images_are_pinned_by_a_version() -> None:
     for service in SERVICES.values():
         assert re.search(r":v?\d", service["image"])

@@ -95,6 +95,14 @@ def test_every_setting_exists_and_every_file_is_where_the_secret_is_mounted(over
     assert {file.rpartition("/")[0] for file in files} == {mount["mountPath"]}
 
 
+@each_overlay
+def test_the_ports_are_those_of_the_settings(overlay: str) -> None:
+    (settings,) = of_kind("ConfigMap", overlay)
+    (container,) = pods(overlay)["tallygate"]["containers"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert ports == {"http": "8080", "metrics": settings["data"]["TALLYGATE_METRICS_PORT"]}
+
+
 def test_the_sandbox_brings_every_file_that_its_settings_name() -> None:
     (settings,) = of_kind("ConfigMap", "sandbox")
     (secret,) = of_kind("Secret", "sandbox")
@@ -111,9 +119,8 @@ def test_a_pod_is_given_the_time_that_it_takes_to_drain(overlay: str) -> None:
     (settings,) = of_kind("ConfigMap", overlay)
     plain = {name: value for name, value in settings["data"].items() if not name.endswith("_FILE")}
     read = read_settings({**plain, "TALLYGATE_UPSTREAM_TOKEN": "x", "TALLYGATE_CLIENTS_FILE": "x"})
-    drain_seconds = getattr(read, "drain_seconds", 0)
     grace_seconds = pods(overlay)["tallygate"]["terminationGracePeriodSeconds"]
-    assert grace_seconds >= drain_seconds + 2 * read.upstream_timeout_seconds + 5
+    assert grace_seconds >= read.drain_seconds + 2 * read.upstream_timeout_seconds + 5
 
 
 @each_overlay

@@ -48,6 +48,16 @@ def test_only_named_namespaces_reach_the_gateway(overlay: str) -> None:
             assert selector.get("matchLabels") or named
 
 
+def test_prometheus_reaches_the_metrics_and_those_who_ask_do_not() -> None:
+    reached = {
+        str(peer["namespaceSelector"]): ports(rule)
+        for rule in rules("production", "ingress", "tallygate")
+        for peer in rule["from"]
+    }
+    assert [found for names, found in reached.items() if "monitoring" in names] == [{"metrics"}]
+    assert [found for names, found in reached.items() if "monitoring" not in names] == [{"http"}]
+
+
 @each_overlay
 def test_the_gateway_leaves_for_names_redis_and_the_upstream_only(overlay: str) -> None:
     leaving = set().union(*(ports(rule) for rule in rules(overlay, "egress", "tallygate")))
