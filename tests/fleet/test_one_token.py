@@ -93,13 +93,13 @@ async def test_a_token_file_is_swapped_under_load_and_no_request_fails(
         upstream, tmp_path, workers=2, redis_url=valkey.url, redis_timeout_seconds=5, **settings
     ) as gateway:
         async with steady_reads(gateway, upstream.world.merchant_ids) as statuses:
-            for number in range(3):
-                await more_than(statuses, (number + 1) * A_SECOND)
+            for number in range(2):
+                await more_than(statuses, (number + 1) * A_SECOND // 2)
                 mounted.swap(f"token-{number}")
                 upstream.tokens.set_static(f"token-{number}")  # voids the one before
                 await gateway.logged("token.changed", 2 * (number + 1))
         assert set(statuses) == {200}
-        assert statuses.total() > 3 * A_SECOND
+        assert statuses.total() > A_SECOND
 
 
 class Mounted:

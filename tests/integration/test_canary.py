@@ -14,7 +14,9 @@ import httpx
 import pytest
 
 from app.cache.embedded import EmbeddedValkey
+from app.settings import Settings
 from sandbox import Fault, Sandbox
+from tests.support.collector import collector
 from tests.support.gateway import KEY, PATIENCE_SECONDS, TOKEN, Gateway, project_folder, run_gateway
 from tests.support.programs import left_in, processes_of
 from tests.support.servers import OwnValkey, own_valkey
@@ -169,10 +171,11 @@ async def test_the_secrets_leave_only_to_the_upstream(source: str, tmp_path: Pat
         upstream, secrets = await stack.enter_async_context(own_upstream())
         server = await stack.enter_async_context(own_valkey(tmp_path))
         commands = await stack.enter_async_context(monitored(server))
+        where, traces = await stack.enter_async_context(collector())
         async with run_gateway(
             upstream,
             tmp_path,
-            environment={"TMPDIR": str(private_tmp)},
+            environment={"TMPDIR": str(private_tmp), "TALLYGATE_OTLP_ENDPOINT": where},
             redis_url=server.url,
             redis_timeout_seconds=5,
             upstream_timeout_seconds=1,
@@ -187,7 +190,8 @@ async def test_the_secrets_leave_only_to_the_upstream(source: str, tmp_path: Pat
             written = left_in(private_tmp)
         _assert_all_was_seen(answers, kept, commands, command_lines, gateway)
         assert (len(secrets) > 3) == (source == "minted")
-        out = [*answers, *kept, *commands, *command_lines, *written, *gateway.lines, gateway.output]
+        assert traces or "otlp_endpoint" not in Settings.__struct_fields__
+        out = [*answers, *traces, *kept, *commands, *command_lines, *written, *gateway.lines, gateway.output]
         assert occurrences(out, secrets) == []
 
 
