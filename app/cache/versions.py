@@ -41,7 +41,7 @@ class _Kept(Struct, frozen=True):
 class Versions:
     """Keep up to `capacity` versions of about `capacity_bytes` (compressed) together, for 300 s, here and in Redis.
 
-    What has to go here goes in Redis too. While Redis is away, a version is known only where it was made.
+    What has to go here goes in Redis too; the newest stays, however large. While Redis is away, a version is known only where it was made.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Versions:
                 return
 
     async def _shrink(self) -> None:
-        while len(self._kept) > self._capacity or self._weight() > self._capacity_bytes:
+        while len(self._kept) > 1 and (len(self._kept) > self._capacity or self._weight() > self._capacity_bytes):
             version, _ = self._kept.popitem(last=False)
             name = self._name(version)
             await self._link.attempt(lambda name=name: self._link.client.delete(name))  # type: ignore[misc]
