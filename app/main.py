@@ -179,7 +179,10 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     roll = Roll(
         merchants=settings.known_merchants,
         fetch=lambda: upstream.fetch_directory(lambda patience: budget.turn(Errand(Priority.WARM_UP), patience)),
-        monotonic=time.monotonic,
+        share=Vault(link, name=f"{prefix}:{{directory}}", owner=owner).obtain,
+        refresh_seconds=settings.directory_refresh_seconds,
+        now_ms=unix_ms,
+        random=random.random,
     )
     portfolio = Portfolio(
         roll=roll,
@@ -194,6 +197,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         "bus": bus.listen,
         "budget": budget.serve,
         "census": census.count,
+        "directory": roll.keep,
         "totals": tally.keep_recounting,
         "reconciliation": portfolio.reconciler.work,
         "token": tokens.tend,

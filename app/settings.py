@@ -53,6 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     stale_if_error_seconds: Seconds = 600
     absent_seconds: Seconds = 10
     merchants: Merchants = "discover"
+    directory_refresh_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300
     reconcile_every_seconds: Seconds = 0
     metrics_port: Port | None = None
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5

@@ -1,6 +1,5 @@
 """Parts: what is known of each of many merchants at one moment, how much of the whole that is, and in which order."""
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 from typing import Final
@@ -61,22 +60,22 @@ class Gathering:
         self._now_ms: Final = now_ms
 
     async def gather(self, keys: Collection[Key], question: Question) -> Parts:
-        """Read each merchant on the question's terms, all at once: no part waits longer than a single read may.
+        """Read each merchant on the question's terms, all at once: no part waits as long as a single read may.
 
         A part that fails is told as such; none makes the others fail. The totals are those of the very parts given.
         """
-        parts = tuple(await asyncio.gather(*(self._read(key, question) for key in keys)))
+        found = await self._cache.read_many(keys, question.terms, question.caller)
+        now = self._now_ms()
+        parts = tuple(self._tell(key, part, now) for key, part in found.items())
         totals = self._tally.add_up({part.snapshot.key: part.snapshot for part in parts if isinstance(part, Known)})
         return Parts(parts, totals.list())
 
-    async def _read(self, key: Key, question: Question) -> Part:
-        try:
-            served = await self._cache.read(key, question.terms, question.caller)
-        except TallygateError as error:
-            return Unavailable(key, error)
-        if not isinstance(served.entry, Snapshot):
+    def _tell(self, key: Key, found: Served | TallygateError, now: int) -> Part:
+        if isinstance(found, TallygateError):
+            return Unavailable(key, found)
+        if not isinstance(found.entry, Snapshot):
             return Unavailable(key, UnknownMerchant("There is no such merchant."))
-        return Known(served.entry, age_ms(served.entry, self._now_ms()) > self._policy.fresh_ms, served)
+        return Known(found.entry, age_ms(found.entry, now) > self._policy.fresh_ms, found)
 
 
 class Sort(Struct, frozen=True):

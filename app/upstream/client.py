@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import structlog
 from msgspec import to_builtins
 
+from app.balances.merchants import Directory, Merchant
 from app.balances.normalising import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
@@ -16,6 +17,8 @@ from app.upstream.calls import Calls, Turn
 from app.upstream.envelope import Answer, open_envelope
 
 BALANCES_PATH: Final = "/v2/assets/account/assets"
+
+_DIRECTORY_LOOKS: Final = 3
 
 log = structlog.get_logger()
 
@@ -71,19 +74,25 @@ class Upstream:
             )
             raise
 
-    async def fetch_directory(self, turn: Turn) -> dict[Key, str]:
-        """Ask for all merchants and their names, page by page. Raises the `UpstreamError` that says what stood in the way."""
-        found: dict[Key, str] = {}
-        page, total = 1, 1
-        while len(found) < total:
-            merchants, total = await self._calls.make(partial(self._ask_directory, page), turn)
-            if not merchants:
-                break
-            found |= merchants
-            page += 1
-        return found
+    async def fetch_directory(self, turn: Turn) -> Directory:
+        """Ask for all merchants, page by page. Raises the `UpstreamError` that says what stood in the way.
 
-    async def _ask_directory(self, page: int) -> tuple[dict[Key, str], int]:
+        Who comes or goes meanwhile can move others over the edge of a page: a list that lacks some is asked for again.
+        """
+        for _ in range(_DIRECTORY_LOOKS):
+            found: dict[int, Merchant] = {}
+            page, total = 1, 1
+            while len(found) < total:
+                merchants, total = await self._calls.make(partial(self._ask_directory, page), turn)
+                if not merchants:
+                    break
+                found |= {merchant.id: merchant for merchant in merchants}
+                page += 1
+            if len(found) >= total:
+                return Directory(round(self._now() * 1000), tuple(found[one] for one in sorted(found)))
+        raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")
+
+    async def _ask_directory(self, page: int) -> tuple[list[Merchant], int]:
         answer = await self._wire.get(directory.PATH, directory.ask_for(page))
         try:
             return directory.read_page(open_envelope(answer, self._now()))

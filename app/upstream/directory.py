@@ -1,11 +1,11 @@
-"""The upstream's directory: who its merchants are. Of each, id and name are taken; the rest is dropped at the door."""
+"""The upstream's directory: who its merchants are. Id, name and status are taken; the rest is dropped at the door."""
 
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from app.balances.snapshots import Key
+from app.balances.merchants import Merchant, MerchantNumber
 
 PATH: Final = "/v2/merchants"
 PAGE_SIZE: Final = 1000
@@ -14,8 +14,9 @@ _ALL_STATUSES: Final = -1
 
 
 class _Entry(Struct, rename="camel"):
-    merchant_id: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-    merchant_name: str = ""
+    merchant_id: MerchantNumber
+    merchant_name: str | None = None
+    status: int | None = None
 
 
 class _Page(Struct):
@@ -28,10 +29,19 @@ def ask_for(page: int) -> dict[str, str]:
     return {"status": str(_ALL_STATUSES), "currentPage": str(page), "pageSize": str(PAGE_SIZE)}
 
 
-def read_page(data: object) -> tuple[dict[Key, str], int]:
-    """Give the merchants of a page with their names, and how many there are on all. Raises `ValueError` where it is not as documented."""
+def read_page(data: object) -> tuple[list[Merchant], int]:
+    """Give the merchants of a page, and how many there are on all. Raises `ValueError` where it is not as documented."""
     try:
         page = msgspec.convert(data, _Page)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-    return {Key(str(entry.merchant_id)): entry.merchant_name for entry in page.data}, page.total
+    return [_read(entry, index) for index, entry in enumerate(page.data)], page.total
+
+
+def _read(entry: _Entry, index: int) -> Merchant:
+    """Take an entry whose name can be written as UTF-8 again."""
+    try:
+        (entry.merchant_name or "").encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"half a surrogate pair in merchant_name - at `$.data[{index}]`") from None
+    return Merchant(entry.merchant_id, entry.merchant_name, entry.status)

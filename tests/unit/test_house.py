@@ -19,7 +19,7 @@ portfolio: portfolio reconciler looking roll holders parts
 desk
 cache: cache versions jobs flights fleet vault budget turns redis_tier bus census link connecting scripts backoff memory tally freshness embedded
 upstream: client directory minted minting sealing calls retries tokens transport envelope
-balances: normalising reconciling shares totals snapshots amounts
+balances: normalising reconciling shares totals merchants snapshots amounts
 breaker
 draining
 rate

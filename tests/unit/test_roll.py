@@ -1,91 +1,147 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
+from fakeredis import FakeServer
 from structlog.testing import capture_logs
 
+from app.balances.merchants import Directory, Merchant
 from app.balances.snapshots import Key
-from app.errors import Unreachable
+from app.cache.vault import Vault
+from app.errors import TallygateError, Unreachable
 from app.portfolio.roll import Roll
+from app.tasks import running
 from app.upstream.directory import read_page
-from tests.support.virtual_time import monotonic
+from tests.support.replica import make_link
+from tests.support.virtual_redis import virtual_redis_time
+from tests.support.virtual_time import unix_ms
 
 
-class Directory:
-    """A directory of two merchants that counts how often it is asked."""
+class Source:
+    """A directory that grows by a merchant with each look, counted."""
 
     def __init__(self) -> None:
-        self.asked = 0
-        self.error: Exception | None = None
+        self.looks = 0
+        self.error: TallygateError | None = None
 
-    async def fetch(self) -> Sequence[Key]:
-        self.asked += 1
+    async def fetch(self) -> Directory:
+        self.looks += 1
         await asyncio.sleep(0.1)
         if self.error is not None:
             raise self.error
-        return [Key("1"), Key("2")]
+        return Directory(unix_ms(), tuple(Merchant(number, f"m{number}") for number in range(1, self.looks + 1)))
 
 
 @pytest.fixture
-def directory() -> Directory:
-    return Directory()
+def source() -> Source:
+    return Source()
 
 
 @pytest.fixture
-def roll(directory: Directory) -> Roll:
-    return Roll(merchants=None, fetch=directory.fetch, monotonic=monotonic)
+def server() -> FakeServer:
+    return FakeServer()
 
 
-async def test_the_directory_is_asked_once_in_five_minutes_however_many_ask(roll: Roll, directory: Directory) -> None:
-    assert {tuple(found) for found in await asyncio.gather(*(roll.list() for _ in range(10)))} == {("1", "2")}
-    await asyncio.sleep(299)
-    await roll.list()
-    assert directory.asked == 1
-    await asyncio.sleep(2)
-    await roll.list()
-    assert directory.asked == 2
+@pytest.fixture(autouse=True)
+async def _virtual() -> Iterator[None]:  # type: ignore[misc]
+    with virtual_redis_time():
+        yield
 
 
-async def test_an_outage_leaves_the_last_one_in_place_and_is_not_asked_each_time(
-    roll: Roll, directory: Directory
-) -> None:
-    await roll.list()
-    directory.error = Unreachable("x")
-    await asyncio.sleep(301)
-    with capture_logs() as logs:
-        for _ in range(5):
-            assert await roll.list() == ["1", "2"]
-    assert (directory.asked, [line["event"] for line in logs]) == (2, ["directory.stale"])
+@asynccontextmanager
+async def rolling(
+    source: Source, server: FakeServer, owner: str = "one", merchants: list[Key] | None = None
+) -> AsyncIterator[Roll]:
+    roll = Roll(
+        merchants=merchants,
+        fetch=source.fetch,
+        share=Vault(make_link(server), name="t:{directory}", owner=owner).obtain,
+        refresh_seconds=300,
+        now_ms=unix_ms,
+        random=lambda: 0.5,
+    )
+    async with running(roll=roll.keep):
+        yield roll
 
 
-async def test_one_that_was_never_had_says_why(roll: Roll, directory: Directory) -> None:
-    directory.error = Unreachable("x")
-    with pytest.raises(Unreachable):
+async def test_many_replicas_look_once(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server, "a") as one, rolling(source, server, "b") as other:
+        lists = await asyncio.gather(one.list(), one.list(), other.list(), other.list())
+    assert all(found == [Key("1")] for found in lists)
+    assert source.looks == 1
+
+
+async def test_a_list_is_refreshed_behind_and_only_while_somebody_asks(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server) as roll:
         await roll.list()
-    directory.error = None
-    assert await roll.list() == ["1", "2"]
+        await roll.list()
+        await asyncio.sleep(290)
+        assert await roll.list() == [Key("1"), Key("2")]
+        await asyncio.sleep(3000)
+        assert source.looks == 3
 
 
-async def test_afresh_is_a_call_that_no_older_answer_covers(roll: Roll, directory: Directory) -> None:
-    await roll.list()
-    await roll.list_afresh()
-    assert directory.asked == 2
-    directory.error = Unreachable("x")
-    with pytest.raises(Unreachable):
-        await roll.list_afresh()
+async def test_a_newcomer_takes_what_the_fleet_keeps(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server, "a") as roll:
+        await roll.list()
+    async with rolling(source, server, "b") as late:
+        assert await late.list() == [Key("1")]
+    assert source.looks == 1
 
 
-async def test_merchants_that_are_set_need_no_directory(directory: Directory) -> None:
-    roll = Roll(merchants=[Key("7")], fetch=directory.fetch, monotonic=monotonic)
-    assert (await roll.list(), await roll.list_afresh(), directory.asked) == ([Key("7")], [Key("7")], 0)
+async def test_an_outage_leaves_the_last_list_in_place(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server) as roll:
+        await roll.list()
+        source.error = Unreachable("x")
+        with capture_logs() as logs:
+            await roll.list()
+            await asyncio.sleep(3000)
+            assert await roll.list() == [Key("1")]
+        assert {line["event"] for line in logs} == {"directory.stale"}
 
 
-def test_of_a_page_the_ids_are_taken_and_nothing_else() -> None:
-    page = {"currentPage": 1, "size": 1000, "total": 9, "data": [{"merchantId": 5, "email": "somebody@example.com"}]}
-    assert read_page(page) == ([Key("5")], 9)
+async def test_one_that_was_never_had_is_the_error_that_says_why(source: Source, server: FakeServer) -> None:
+    source.error = Unreachable("x")
+    async with rolling(source, server) as roll:
+        assert roll.peek() is None
+        with pytest.raises(Unreachable):
+            await roll.list()
+
+
+async def test_a_list_that_was_wanted_afresh_is_one_of_now(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server) as roll:
+        await roll.list()
+        await asyncio.sleep(1)
+        assert await roll.list_afresh() == [Key("1"), Key("2")]
+
+
+async def test_without_redis_each_looks_for_itself(source: Source, server: FakeServer) -> None:
+    server.connected = False
+    async with rolling(source, server, "a") as one, rolling(source, server, "b") as other:
+        await one.list()
+        await other.list()
+    assert source.looks >= 2
+
+
+async def test_merchants_that_are_set_need_no_directory(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server, merchants=[Key("7"), Key("5")]) as roll:
+        assert await roll.list() == await roll.list_afresh() == [Key("5"), Key("7")]
+        await asyncio.sleep(1000)
+    assert source.looks == 0
+
+
+async def test_of_a_page_id_name_and_status_are_taken_and_nothing_else() -> None:
+    page = {
+        "currentPage": 1,
+        "size": 1000,
+        "total": 9,
+        "data": [{"merchantId": 5, "merchantName": "A", "status": 2, "email": "somebody@example.com"}],
+    }
+    assert read_page(page) == ([Merchant(5, "A", 2)], 9)
 
 
 @pytest.mark.parametrize("page", [None, [], {"total": 1}, {"total": 1, "data": [{"merchantId": "5"}]}])
-def test_a_page_that_is_not_as_documented_is_refused(page: object) -> None:
+async def test_a_page_that_is_not_as_documented_is_refused(page: object) -> None:
     with pytest.raises(ValueError, match=r"Expected|missing"):
         read_page(page)
