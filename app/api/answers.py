@@ -5,31 +5,51 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from app.api.batches import BatchView
+from app.api.encodings import Coding
 from app.api.problems import kind_of
 from app.api.replies import Reply
+from app.api.shelf import Sheet
 from app.api.views import UpstreamEnvelope, View
+from app.balances.snapshots import Snapshot
 from app.cache.cache import Served, Source
 from app.cache.freshness import Policy, age_ms, lifetime_seconds
 
 VARY: Final = "Authorization, X-BH-TOKEN"
 
 
-def render_answer(view: View, served: Served, policy: Policy, now: int, if_none_match: str) -> Reply:
-    """Render a view, or, if the caller names its entity tag, a 304 (RFC 9110, 13.1.2). `now` is Unix milliseconds."""
-    etag = tag_content(view)
+class Wish(Struct, frozen=True):
+    """What a request says about the form of its answer; None where it says nothing."""
+
+    if_none_match: str | None = None
+    accept_encoding: str | None = None
+
+
+def render_sheet(snapshot: Snapshot, view: View) -> Sheet:
+    """Render a view of a snapshot."""
+    return Sheet(snapshot, "application/json", tag_content(view), msgspec.json.encode(view))
+
+
+def render_answer(sheet: Sheet, served: Served, policy: Policy, now: int, wish: Wish) -> Reply:
+    """Answer with a sheet, or, if the caller names its entity tag, a 304 (RFC 9110, 13.1.2). `now` is Unix milliseconds.
+
+    Of `now`, only the whole seconds of the entry's age matter.
+    """
     headers = [
-        ("ETag", etag),
+        ("ETag", sheet.etag),
         ("Age", str(age_ms(served.entry, now) // 1000)),
         ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
         ("Cache-Status", _cache_status(served, lifetime_seconds(served.entry, now, policy))),
-        ("Vary", VARY),
+        ("Vary", f"{VARY}, Accept-Encoding"),
     ]
-    if matches(if_none_match, etag):
+    if wish.if_none_match is not None and matches(wish.if_none_match, sheet.etag):
         return Reply(304, headers, b"")
-    return Reply(200, [("Content-Type", "application/json"), *headers], msgspec.json.encode(view))
+    coding, body = sheet.choose(wish.accept_encoding)
+    if coding is not Coding.IDENTITY:
+        headers.append(("Content-Encoding", coding))
+    return Reply(200, [*headers, ("Content-Type", sheet.media_type)], body)
 
 
 def render_batch(view: BatchView, parts: Sequence[Served], policy: Policy, now: int, if_none_match: str) -> Reply:

@@ -8,7 +8,7 @@ from litestar import Request, Response
 from msgspec import Struct
 
 from app.access.callers import ALL, Caller, authorise
-from app.api.answers import VARY, matches, render_answer, render_batch, tag_bytes
+from app.api.answers import VARY, Wish, matches, render_answer, render_batch, render_sheet, tag_bytes
 from app.api.batches import BatchView
 from app.api.directives import read_terms
 from app.api.merchant_views import MerchantsView
@@ -16,8 +16,9 @@ from app.api.page_headers import page_headers, tag_page
 from app.api.paging import Page
 from app.api.portfolio_views import ReconciliationView
 from app.api.replies import Reply
+from app.api.shelf import Shelf
 from app.api.views import Keep, View
-from app.balances.snapshots import AGGREGATE, Key
+from app.balances.snapshots import AGGREGATE, Key, Snapshot
 from app.cache.freshness import Policy
 from app.desk import Question, Told
 from app.errors import Forbidden, TallygateError
@@ -29,8 +30,9 @@ AnyRequest = Request[Any, Any, Any]
 class Asking:
     """Stand between a handler and its request. `now_ms` is Unix time in milliseconds."""
 
-    def __init__(self, request: AnyRequest, policy: Policy, now_ms: Callable[[], int]) -> None:
+    def __init__(self, request: AnyRequest, shelf: Shelf, policy: Policy, now_ms: Callable[[], int]) -> None:
         self._request: Final = request
+        self._shelf: Final = shelf
         self._policy: Final = policy
         self._now_ms: Final = now_ms
         self._caller: Final[Caller] = request.state["caller"]
@@ -98,10 +100,17 @@ class Asking:
             return as_response(Reply(304, headers, b""))
         return as_response(Reply(200, [("Content-Type", "application/json"), *headers], msgspec.json.encode(view)))
 
-    def reply(self, view: View, told: Told) -> Response[bytes]:
-        """Send a view, or a 304 if the caller has it."""
-        if_none_match = ",".join(self._request.headers.getall("if-none-match", []))
-        return as_response(render_answer(view, told.served, self._policy, self._now_ms(), if_none_match))
+    def reply(self, told: Told, query: str, view: Callable[[Snapshot], View]) -> Response[bytes]:
+        """Send a view, which is rendered once for this path, canonical query and snapshot; a 304 if the caller has it."""
+        name = (self._request.scope["path"], query)
+        sheet = self._shelf.render(name, told.snapshot, lambda snapshot: render_sheet(snapshot, view(snapshot)))
+        wish = Wish(self._header("if-none-match"), self._header("accept-encoding"))
+        return as_response(render_answer(sheet, told.served, self._policy, self._now_ms(), wish))
+
+    def _header(self, name: str) -> str | None:
+        """Give a list whole, in however many lines it came; None if it did not come."""
+        lines = self._request.headers.getall(name, [])
+        return ",".join(lines) if lines else None
 
     def reply_many(self, told: Mapping[Key, Told | TallygateError], keep: Keep) -> Response[bytes]:
         """Send many merchants' balances; a 304 only to a GET (RFC 9110, 13.1.2)."""

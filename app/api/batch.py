@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from app.api.asking import Asking
 from app.api.batches import BatchView
-from app.api.choices import read_choice
+from app.api.choices import Choice
 from app.api.documenting import AssetsText, FlagText, MerchantIdsText, RequireText, document_answers
 from app.api.parameters import MAX_MERCHANTS, MERCHANT_ID_PATTERN, read_merchant_ids, read_require
 from app.desk import Desk, Told
@@ -76,7 +76,7 @@ async def _answer(
 ) -> Response[bytes]:
     keys = asking.authorise_all(read_merchant_ids(merchants))
     all_or_nothing = read_require(require)
-    keep = read_choice(assets, nonzero)
+    keep = Choice.read(assets, nonzero).keeps
     told = await desk.tell_many(keys, asking.question())
     failed = [key for key, part in told.items() if not isinstance(part, Told)]
     if failed and all_or_nothing:

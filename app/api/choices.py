@@ -1,11 +1,31 @@
-"""Which rows a caller wants to see: `?assets=` and `?nonzero=`."""
+"""Which rows a caller wants to see: `?assets=` and `?nonzero=`, and the one way to write them."""
+
+from typing import Self
+from urllib.parse import quote
+
+from msgspec import Struct
 
 from app.api.parameters import read_assets, read_flag
-from app.api.views import Keep
+from app.balances.snapshots import Row
 
 
-def read_choice(assets: str | None, nonzero: str | None) -> Keep:
-    """Read the parameters. Raises `InvalidRequest`."""
-    wanted = read_assets(assets)
-    hide_zero = read_flag("nonzero", nonzero)
-    return lambda row: (wanted is None or row.asset_id in wanted) and not (hide_zero and row.is_zero)
+class Choice(Struct, frozen=True):
+    """A choice of rows; without `assets`, all of them."""
+
+    assets: frozenset[str] | None
+    nonzero: bool
+
+    @classmethod
+    def read(cls, assets: str | None, nonzero: str | None) -> Self:
+        """Read the parameters. Raises `InvalidRequest`."""
+        return cls(read_assets(assets), read_flag("nonzero", nonzero))
+
+    @property
+    def query(self) -> str:
+        """The canonical query: equal choices are written alike."""
+        assets = [] if self.assets is None else [f"assets={quote(','.join(sorted(self.assets)), safe=',')}"]
+        return "&".join(assets + ["nonzero=true"] * self.nonzero)
+
+    def keeps(self, row: Row) -> bool:
+        """Tell whether a row is wanted."""
+        return (self.assets is None or row.asset_id in self.assets) and not (self.nonzero and row.is_zero)

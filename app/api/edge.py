@@ -1,29 +1,26 @@
 """The edge: what holds for every request whatever it asks, around the whole application."""
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from uuid import uuid4
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from app.api.front import Front
 from app.api.problems import kind_of, render_problem
-from app.api.replies import Reply
+from app.api.replies import RawReply, Reply
+from app.api.request_ids import REQUEST_ID, RequestIds
 from app.draining import Drain
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.telemetry.metrics import Metrics
 
 MAX_URI_BYTES: Final = 8 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
-REQUEST_ID: Final = "X-Request-Id"
 
 UNMATCHED: Final = "unmatched"
 """Stands in metrics for every path that nothing is served at."""
-
-_ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 
 
 class Edge:
@@ -33,10 +30,19 @@ class Edge:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, drain: Drain, monotonic: Callable[[], float] = time.perf_counter
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        drain: Drain,
+        request_ids: RequestIds,
+        *,
+        front: Front | None = None,
+        monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app: Final = app
         self._drain: Final = drain
+        self._front: Final = front
+        self._request_ids: Final = request_ids
         self._metrics: Final = metrics
         self._monotonic: Final = monotonic
 
@@ -46,7 +52,12 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = self._monotonic()
-        request_id = _request_id(scope)
+        front = None if self._drain.is_on else self._front
+        if front is not None and (reply := front.answer(scope, began)) is not None:
+            await send_raw(reply, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
+        request_id = self._request_ids.name(given).decode()
         is_head = scope["method"] == "HEAD"
         state = {**scope.get("state", {}), "request_id": request_id}
         ends = self._drain.is_on and scope["http_version"].startswith("1")
@@ -80,16 +91,13 @@ def refuse(error: TallygateError, scope: HTTPScope) -> Reply:
 
 async def send_reply(reply: Reply, send: Send) -> None:
     """Send a finished answer."""
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
-    headers.append((b"content-length", str(len(reply.body)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send_raw(RawReply.of(reply), send)
+
+
+async def send_raw(reply: RawReply, send: Send) -> None:
+    """Send an answer that is written already."""
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
-
-
-def _request_id(scope: HTTPScope) -> str:
-    """Take over the caller's request id if it is one that can be logged, else make one."""
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given.decode() if _ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
 
 
 def _refuse(scope: HTTPScope) -> TallygateError | None:
@@ -113,7 +121,7 @@ def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: b
         if message["type"] == "http.response.start":
             state["status"] = message["status"]
             headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
-            headers.append((REQUEST_ID.lower().encode(), request_id.encode()))
+            headers.append((REQUEST_ID, request_id.encode()))
             message["headers"] = [*headers, (b"connection", b"close")] if ends else headers
         elif message["type"] == "http.response.body" and bodiless:
             message["body"] = b""

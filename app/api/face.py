@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from random import SystemRandom
+from typing import Final
 
 import structlog
 from litestar import Litestar, Response
@@ -12,11 +14,14 @@ from app.access.callers import Callers
 from app.api.asking import AnyRequest, Asking, as_response
 from app.api.documenting import openapi_config
 from app.api.edge import Edge, refuse
+from app.api.front import Front
 from app.api.guards import Doorkeeper
 from app.api.paging import Pages
 from app.api.portfolio import portfolio_routes
+from app.api.request_ids import RequestIds
 from app.api.routes import balance_routes
 from app.api.service import Look, service_routes
+from app.api.shelf import Shelf
 from app.cache.freshness import Policy
 from app.desk import Desk
 from app.draining import Drain
@@ -24,6 +29,9 @@ from app.errors import InternalError, InvalidRequest, MethodNotAllowed, Tallygat
 from app.portfolio.portfolio import Portfolio
 from app.telemetry.exposition import Scrape
 from app.telemetry.metrics import Metrics
+
+SHEETS: Final = 50_000
+SHEET_BYTES: Final = 128 * 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -43,9 +51,12 @@ def build_face(
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Edge:
     """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics."""
+    metrics = metrics or Metrics()
+    shelf = Shelf(SHEETS, SHEET_BYTES)
+    request_ids = RequestIds(SystemRandom().getrandbits)
 
     def make_asking(request: AnyRequest) -> Asking:
-        return Asking(request, policy, now_ms)
+        return Asking(request, shelf, policy, now_ms)
 
     dependencies = {
         "asking": Provide(make_asking, sync_to_thread=False),
@@ -66,8 +77,18 @@ def build_face(
             lifespan=list(lifespan),
             logging_config=None,
         ),
-        metrics or Metrics(),
+        metrics,
         drain or Drain(),
+        request_ids,
+        front=Front(
+            callers=callers,
+            desk=desk,
+            shelf=shelf,
+            policy=policy,
+            metrics=metrics,
+            request_ids=request_ids,
+            now_ms=now_ms,
+        ),
     )
 
 

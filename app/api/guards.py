@@ -1,6 +1,7 @@
 """What stands before every handler: who is it, and are the parameters ones that there are."""
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Self
 
 from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod
@@ -33,15 +34,21 @@ class Doorkeeper:
         """Note who is asking. Raises `Unauthenticated` or `TooFast`."""
         if connection.scope.get("method") == HttpMethod.OPTIONS:
             return
-        caller = self._callers.identify(_read_key(connection))
+        headers = connection.headers
+        key = find_key(headers.getall("authorization", []), headers.getall("x-bh-token", []))
+        caller = self._callers.identify(key)
         self._callers.admit(caller)
         connection.state["caller"] = caller
 
+    def __deepcopy__(self, _: object) -> Self:
+        """Stay the one that it is: Litestar copies guards with all that they hold, and the rates would count twice."""
+        return self
 
-def _read_key(connection: Connection) -> str | None:
+
+def find_key(authorization: Iterable[str], tokens: Iterable[str]) -> str | None:
     """Find the one key of a request, as a bearer token (RFC 6750, 2.1) or as programs of the upstream send it."""
-    keys = set(connection.headers.getall("x-bh-token", []))
-    for value in connection.headers.getall("authorization", []):
+    keys = set(tokens)
+    for value in authorization:
         scheme, _, key = value.partition(" ")
         if scheme.lower() == "bearer":
             keys.add(key.strip(" "))

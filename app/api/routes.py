@@ -8,7 +8,7 @@ from litestar.types import Guard
 
 from app.api.asking import Asking
 from app.api.batch import ask_for_many, read_many
-from app.api.choices import read_choice
+from app.api.choices import Choice
 from app.api.documenting import (
     SECURITY,
     AccountIdText,
@@ -40,9 +40,9 @@ async def read_merchant(
 ) -> Response[bytes]:
     """Give a merchant's balances, all of its assets or some."""
     key = asking.authorise(read_merchant_id(merchantId))
-    keep = read_choice(assets, nonzero)
+    choice = Choice.read(assets, nonzero)
     told = await desk.tell_account(key, asking.question())
-    return asking.reply(AccountView.of(told.snapshot, keep), told)
+    return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
 
 
 @get(
@@ -59,7 +59,7 @@ async def read_asset(
     """Give one row of a merchant's balances. An asset that is not listed is a 404, which is not the same as zero."""
     key = asking.authorise(read_merchant_id(merchantId))
     row, told = await desk.tell_asset(key, assetId, asking.question())
-    return asking.reply(AssetView.of(told.snapshot, row), told)
+    return asking.reply(told, "", lambda snapshot: AssetView.of(snapshot, row))
 
 
 @get(
@@ -75,9 +75,9 @@ async def read_portfolio(
 ) -> Response[bytes]:
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
     asking.authorise(AGGREGATE)
-    keep = read_choice(assets, nonzero)
+    choice = Choice.read(assets, nonzero)
     told = await desk.tell_portfolio(asking.question())
-    return asking.reply(AccountView.of(told.snapshot, keep), told)
+    return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
 
 
 @get(
@@ -92,7 +92,7 @@ async def read_as_upstream(
     """Give balances as the upstream does, to programs that were written for it."""
     key = asking.authorise(read_account_id(account_id))
     told = await desk.tell_account(key, asking.question())
-    return asking.reply(UpstreamEnvelope.of(told.snapshot), told)
+    return asking.reply(told, f"merchantId={key}", UpstreamEnvelope.of)
 
 
 BALANCES: Final = (read_merchant, read_asset, read_portfolio, read_many, ask_for_many, read_as_upstream)

@@ -10,7 +10,7 @@ from app.access.callers import Caller, Callers, hash_key
 from app.api.face import build_face
 from app.api.service import Readiness
 from app.balances.snapshots import Key, Row
-from app.cache.freshness import Policy
+from app.cache.freshness import Policy, Terms
 from app.desk import Desk, Question, Told
 from app.portfolio.parts import Parts
 from app.portfolio.portfolio import Portfolio
@@ -22,6 +22,9 @@ class FailingDesk(Desk):
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+
+    def tell_at_once(self, key: Key, terms: Terms) -> None:
+        return None
 
     async def tell_account(self, key: Key, question: Question) -> Told:
         raise self._error

@@ -1,0 +1,108 @@
+"""Rendered sheets: a view of a snapshot is made into bytes once, and kept while the snapshot is the current one."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from app.api.encodings import Coding, encode, read_wanted
+from app.api.replies import RawReply
+from app.balances.snapshots import Snapshot
+
+_WORTH_A_TRY_BYTES: Final = 512
+_READY: Final = 8
+_SHEET_BYTES: Final = 3_000
+"""What CPython takes for a sheet besides its bodies: replies that are kept ready, and the snapshot if it is outdated."""
+
+Name = tuple[str, str]
+"""A path and its canonical query, the format included."""
+
+
+class Sheet:
+    """One view of one snapshot: its bytes in every coding that was asked for, and its weak entity tag.
+
+    The tag is that of the content, so it is the same in every coding: a weak one may be (RFC 9110, 8.8.1).
+    """
+
+    __slots__ = ("_coded", "_ready", "_ready_second", "etag", "media_type", "snapshot")
+
+    def __init__(self, snapshot: Snapshot, media_type: str, etag: str, body: bytes) -> None:
+        self.snapshot: Final = snapshot
+        self.media_type: Final = media_type
+        self.etag: Final = etag
+        self._coded: Final = {Coding.IDENTITY: body}
+        self._ready: Final[dict[Struct, RawReply]] = {}
+        self._ready_second = -1
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes; in other codings the body takes as much again, all together."""
+        return _SHEET_BYTES + 2 * len(self._coded[Coding.IDENTITY])
+
+    def choose(self, accept_encoding: str | None) -> tuple[Coding, bytes]:
+        """Give the body in the coding that the caller likes best of those that make it smaller by a tenth or more.
+
+        Where the caller takes none of ours and not the body as it is either, it gets it as it is (RFC 9110, 12.5.3).
+        """
+        wanted = read_wanted(accept_encoding)
+        body = self._coded[Coding.IDENTITY]
+        must = Coding.IDENTITY not in wanted
+        for coding in wanted:
+            if coding is Coding.IDENTITY:
+                break
+            if must or (len(body) >= _WORTH_A_TRY_BYTES and len(self._code(coding)) * 10 <= len(body) * 9):
+                return coding, self._code(coding)
+        return Coding.IDENTITY, body
+
+    def recall(self, second: int, wish: Struct) -> RawReply | None:
+        """Give the reply that was remembered for a wish in this second of the snapshot's age."""
+        return self._ready.get(wish) if second == self._ready_second else None
+
+    def remember(self, second: int, wish: Struct, reply: RawReply) -> None:
+        """Remember a reply for as long as this second lasts; few at a time, since wishes are many and mostly alike."""
+        if second != self._ready_second or len(self._ready) >= _READY:
+            self._ready.clear()
+        self._ready_second = second
+        self._ready[wish] = reply
+
+    def _code(self, coding: Coding) -> bytes:
+        if coding not in self._coded:
+            self._coded[coding] = encode(self._coded[Coding.IDENTITY], coding)
+        return self._coded[coding]
+
+
+class Shelf:
+    """Keep up to `capacity` sheets of about `capacity_bytes` together, least recently used out first.
+
+    Pages are shared by all callers: whoever takes one has settled before that its caller may read it.
+    """
+
+    def __init__(self, capacity: int, capacity_bytes: int) -> None:
+        self._capacity: Final = capacity
+        self._capacity_bytes: Final = capacity_bytes
+        self._sheets: Final[OrderedDict[Name, Sheet]] = OrderedDict()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._sheets)
+
+    def find(self, name: Name, snapshot: Snapshot) -> Sheet | None:
+        """Give the sheet of a name if it is of this very snapshot."""
+        sheet = self._sheets.get(name)
+        if sheet is None or sheet.snapshot is not snapshot:
+            return None
+        self._sheets.move_to_end(name)
+        return sheet
+
+    def render(self, name: Name, snapshot: Snapshot, render: Callable[[Snapshot], Sheet]) -> Sheet:
+        """Give the sheet of a name and a snapshot, rendered now if it is not here."""
+        return self.find(name, snapshot) or self._put(name, render(snapshot))
+
+    def _put(self, name: Name, sheet: Sheet) -> Sheet:
+        outdated = self._sheets.pop(name, None)
+        self.bytes += sheet.weight - (outdated.weight if outdated else 0)
+        self._sheets[name] = sheet
+        while len(self._sheets) > 1 and (len(self._sheets) > self._capacity or self.bytes > self._capacity_bytes):
+            self.bytes -= self._sheets.popitem(last=False)[1].weight
+        return sheet

@@ -1,0 +1,97 @@
+from random import Random
+
+import pytest
+
+from app.api.answers import Wish
+from app.api.encodings import Coding
+from app.api.replies import RawReply
+from app.api.shelf import Sheet, Shelf
+from app.balances.snapshots import Key, Snapshot
+
+BODY = b'{"assetId":"USDT","total":"1000"}' * 40
+NAME = ("/v1/portfolio", "")
+
+
+def _snapshot(as_of: int = 0) -> Snapshot:
+    return Snapshot(Key("0"), as_of, can_deposit=True, balances=())
+
+
+def _sheet(snapshot: Snapshot, body: bytes = BODY) -> Sheet:
+    return Sheet(snapshot, "application/json", 'W/"x"', body)
+
+
+def test_a_page_is_rendered_once_for_a_snapshot() -> None:
+    shelf, snapshot, rendered = Shelf(10, 10**6), _snapshot(), []
+
+    def render(of: Snapshot) -> Sheet:
+        rendered.append(of)
+        return _sheet(of)
+
+    sheets = {id(shelf.render(NAME, snapshot, render)) for _ in range(3)}
+    assert (len(sheets), rendered) == (1, [snapshot])
+
+
+def test_a_page_holds_for_its_very_snapshot_only() -> None:
+    shelf, snapshot = Shelf(10, 10**6), _snapshot()
+    sheet = shelf.render(NAME, snapshot, _sheet)
+    assert shelf.find(NAME, snapshot) is sheet
+    assert shelf.find(NAME, _snapshot()) is None
+    newer = shelf.render(NAME, _snapshot(1), _sheet)
+    assert (shelf.find(NAME, newer.snapshot), shelf.find(NAME, snapshot)) == (newer, None)
+    assert (len(shelf), shelf.bytes) == (1, newer.weight)
+
+
+def test_the_least_recently_used_page_goes_first() -> None:
+    shelf, snapshot = Shelf(2, 10**6), _snapshot()
+    for path in ("a", "b"):
+        shelf.render((path, ""), snapshot, _sheet)
+    shelf.find(("a", ""), snapshot)
+    shelf.render(("c", ""), snapshot, _sheet)
+    assert [path for path in "abc" if shelf.find((path, ""), snapshot)] == ["a", "c"]
+
+
+def test_pages_are_bounded_in_bytes() -> None:
+    random, snapshot = Random(1), _snapshot()
+    shelf = Shelf(10_000, 100_000)
+    for number in range(500):
+        shelf.render((str(number % 70), ""), _snapshot(number), lambda of: _sheet(of, bytes(random.randrange(9_000))))
+        assert shelf.bytes <= 100_000
+    assert shelf.bytes == sum(sheet.weight for sheet in shelf._sheets.values())
+    huge = shelf.render(NAME, snapshot, lambda of: _sheet(of, bytes(200_000)))
+    assert (len(shelf), shelf.find(NAME, snapshot)) == (1, huge)
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "coding"),
+    [
+        (BODY, "gzip", Coding.GZIP),
+        (BODY, "br, gzip", Coding.BR),
+        (BODY, None, Coding.IDENTITY),
+        (BODY[:33], "br, gzip", Coding.IDENTITY),
+        (Random(2).randbytes(5_000), "br, gzip", Coding.IDENTITY),
+        (BODY[:33], "gzip, identity;q=0", Coding.GZIP),
+        (BODY, "*;q=0", Coding.IDENTITY),
+    ],
+)
+def test_a_body_is_compressed_where_the_caller_takes_it_and_it_pays(
+    body: bytes, header: str | None, coding: Coding
+) -> None:
+    chosen, sent = _sheet(_snapshot(), body).choose(header)
+    assert chosen is coding
+    assert (sent == body) is (coding is Coding.IDENTITY)
+
+
+def test_a_reply_is_remembered_for_its_second_and_its_wish() -> None:
+    sheet, reply = _sheet(_snapshot()), RawReply(200, [], BODY)
+    sheet.remember(3, Wish(), reply)
+    assert sheet.recall(3, Wish()) is reply
+    assert sheet.recall(3, Wish(accept_encoding="br")) is None
+    assert sheet.recall(4, Wish()) is None
+
+
+def test_few_replies_are_remembered_at_a_time() -> None:
+    sheet, reply = _sheet(_snapshot()), RawReply(200, [], BODY)
+    for number in range(1_000):
+        sheet.remember(3, Wish(str(number)), reply)
+        assert sheet.recall(3, Wish(str(number))) is reply
+        assert len(sheet._ready) <= 8

@@ -1,0 +1,200 @@
+"""The fast front and the slow way behind it give the same answers: status, headers, bytes, and what is counted."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import pytest
+from fakeredis import FakeServer
+
+from app.access.callers import Caller, Callers, hash_key
+from app.api.edge import Edge
+from app.api.face import build_face
+from app.api.service import Readiness
+from app.balances.snapshots import Key
+from app.cache.cache import Cache
+from app.desk import Desk
+from app.draining import Drain
+from app.telemetry.metrics import Metrics
+from tests.support.faces import FailingPortfolio
+from tests.support.raw import ask_app
+from tests.support.replica import POLICY, Upstream, run_replicas
+from tests.support.virtual_time import monotonic, unix_ms
+
+Request = tuple[str, str, list[tuple[bytes, bytes]]]
+
+CALLERS = (
+    Caller("all", hash_key("all"), "all", portfolio=True),
+    Caller("some", hash_key("some"), frozenset({Key("1")})),
+    Caller("slow", hash_key("slow"), "all", portfolio=True, rate=3),
+)
+TARGETS = (
+    [f"/v1/merchants/{merchant}/balances" for merchant in (1, 2, 3, "01", "x", "%31", "1%2f")]
+    + [f"/v1/merchants/1/balances{tail}" for tail in ("/USDT", "/BTC", "/US%44T", "/", "?", "?nonzero=true", "?x=1")]
+    + [f"/v1/merchants/1/balances?{query}" for query in ("nonzero=false", "assets=USDT", "assets=BTC,USDT")]
+    + [f"/v1/merchants/1/balances?assets={wish}" for wish in ("USDT,BTC", "USDT%2CBTC", "", "USDT&nonzero=true")]
+    + ["/v1/portfolio", "/v1/portfolio?nonzero=true", "/v1/portfolio/", "//v1/portfolio", "/v1/portfolios", "/"]
+    + [f"/v2/assets/account/assets?merchantId={key}" for key in ("0", "1", "2", "01", "%31", "1&merchantId=1", "")]
+    + ["/v2/assets/account/assets", "/health/live", "/v1/merchants/1/balances?assets=" + "A" * 9000]
+)
+HOT = [*TARGETS[:2], "/v1/merchants/1/balances/USDT", "/v1/portfolio", "/v2/assets/account/assets?merchantId=1"]
+KEYS: list[list[tuple[bytes, bytes]]] = [
+    [(b"authorization", b"Bearer all")],
+    [(b"authorization", b"bearer  all ")],
+    [(b"x-bh-token", b"all")],
+    [(b"x-bh-token", b"all"), (b"authorization", b"Bearer all")],
+    [(b"x-bh-token", b"all"), (b"authorization", b"Bearer some")],
+    [(b"authorization", b"Bearer some")],
+    [(b"authorization", b"Bearer all"), (b"authorization", b"Bearer all")],
+    [(b"authorization", b"Basic all")],
+    [(b"authorization", b"Bearer \xe4")],
+    [],
+]
+SLOW = (b"authorization", b"Bearer slow")
+WISHES: list[tuple[bytes, bytes]] = [
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"accept-encoding", b"gzip;q=0.5, identity;q=0"),
+    (b"accept-encoding", b""),
+    (b"cache-control", b"max-age=60"),
+    (b"cache-control", b"only-if-cached, max-age=0"),
+    (b"cache-control", b"max-stale"),
+    (b"cache-control", b"max-age=x"),
+    (b"if-none-match", b"*"),
+    (b"if-none-match", b'"x"'),
+    (b"if-none-match", b"{etag}"),
+    (b"if-none-match", b'"y", {etag}'),
+    (b"x-request-id", b"mine"),
+    (b"x-request-id", b"not mine\xff"),
+    (b"accept", b"text/csv"),
+    (b"content-length", b"0"),
+    (b"content-length", b"3"),
+    (b"x-filling", b"f" * 5_000),
+    (b"x-filling", b"f" * 20_000),
+    (b"user-agent", b"\xff"),
+]
+
+
+@pytest.fixture
+async def cache() -> AsyncIterator[Cache]:
+    async with run_replicas(Upstream(), FakeServer(), 1) as (replica,):
+        yield replica.cache
+
+
+class Ways:
+    """One face with its front and without it, and what each of the two counted."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.metrics = Metrics(), Metrics()
+        self.drain = Drain()
+        self.fast = _build(cache, self.metrics[0], self.drain)
+        app, request_ids = self.fast._app, self.fast._request_ids
+        self.slow = Edge(app, self.metrics[1], self.drain, request_ids)
+        self.warm_up = Edge(app, Metrics(), self.drain, request_ids)
+
+    async def ask(self, request: Request) -> list[tuple[int, list[tuple[bytes, bytes]], bytes]]:
+        """Send a request down both ways."""
+        target, method, headers = request
+        found = []
+        await ask_app(self.warm_up, target, headers=KEYS[0])  # else the first of the two would fetch for the other
+        for app in (self.slow, self.fast):
+            response = await ask_app(app, target, method, headers)
+            found.append((response.status_code, response.headers.raw, response.content))
+        return found
+
+
+def _build(cache: Cache, metrics: Metrics, drain: Drain) -> Edge:
+    async def look() -> Readiness:
+        raise NotImplementedError
+
+    return build_face(
+        desk=Desk(cache),
+        portfolio=FailingPortfolio(NotImplementedError()),
+        callers=Callers(CALLERS, workers=1, monotonic=monotonic),
+        policy=POLICY,
+        look=look,
+        version="0",
+        now_ms=unix_ms,
+        metrics=metrics,
+        drain=drain,
+    )
+
+
+def _make_request(random: Random, etags: list[bytes]) -> Request:
+    method = random.choice(["GET"] * 6 + ["HEAD"] * 2 + ["POST", "OPTIONS"])
+    headers = list(KEYS[0] if random.random() < 0.6 else random.choice(KEYS))
+    headers += random.sample(WISHES, random.choice([0, 1, 1, 2, 3]))
+    if all(name != b"x-request-id" for name, _ in headers):
+        headers.append((b"x-request-id", b"given"))
+    headers = [(name, value.replace(b"{etag}", random.choice(etags))) for name, value in headers]
+    random.shuffle(headers)
+    return random.choice(HOT if random.random() < 0.6 else TARGETS), method, headers
+
+
+def _comparable(answer: tuple[int, list[tuple[bytes, bytes]], bytes]) -> tuple[Any, ...]:
+    """Leave out what differs between any two runs: the order of Allow, and an id that was made for want of a good one."""
+    status, headers, body = answer
+    made = next(value for name, value in headers if name == b"x-request-id")
+    if made not in {b"given", b"mine"}:
+        headers, body = [(name, value) for name, value in headers if value != made], body.replace(made, b"")
+    return status, [(name, sorted(value.split(b", ")) if name == b"allow" else value) for name, value in headers], body
+
+
+async def test_a_thousand_requests_get_the_same_down_both_ways(cache: Cache) -> None:
+    random, ways = Random(6), Ways(cache)
+    etags = [(await ask_app(ways.warm_up, target, headers=KEYS[0])).headers["etag"].encode() for target in HOT]
+    seen: Counter[int] = Counter()
+    for number in range(1_500):
+        request = _make_request(random, etags)
+        slow, fast = await ways.ask(request)
+        assert _comparable(fast) == _comparable(slow), request
+        seen[fast[0]] += 1
+        if number % 10 == 0:
+            await asyncio.sleep(random.random() * 1.3)
+    assert {200, 204, 304, 400, 401, 403, 404, 405, 414, 431, 504} <= set(seen), seen
+    hot = sum(cell[0] for cell in ways.metrics[0]._hot.values())
+    assert hot > 300
+    counted = []
+    for metrics in ways.metrics:
+        list(metrics.families())
+        counted.append(dict(metrics.requests.counts))
+    assert counted[0] == counted[1]
+
+
+async def test_the_front_asks_for_rights_before_it_looks(cache: Cache) -> None:
+    ways = Ways(cache)
+    await ask_app(ways.fast, HOT[1], headers=KEYS[0])
+    answers = [await ask_app(ways.fast, f"/v1/merchants/{key}/balances", headers=KEYS[5]) for key in (2, 99)]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert not ways.metrics[0]._hot
+
+
+async def test_an_outdated_page_is_not_sent(cache: Cache) -> None:
+    ways = Ways(cache)
+    first = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    hot = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    await ask_app(ways.fast, HOT[0], headers=[*KEYS[0], (b"cache-control", b"no-cache")])
+    # another view of the same merchant, whose page is of the snapshot before
+    newer = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    assert hot.content == first.content
+    assert newer.json()["balances"][0]["total"] == "2"
+
+
+async def test_a_hot_read_is_refreshed_behind_like_any_other(cache: Cache) -> None:
+    ways = Ways(cache)
+    totals = []
+    for _ in range(4):
+        response = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+        totals.append((response.json()["balances"][0]["total"], response.headers["age"]))
+        await asyncio.sleep(6)
+    assert totals == [("1", "0"), ("1", "6"), ("2", "5"), ("3", "5")]
+
+
+async def test_a_caller_above_its_rate_is_refused_by_the_slow_way_and_counted_once(cache: Cache) -> None:
+    ways = Ways(cache)
+    await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    statuses = [(await ask_app(ways.fast, HOT[0], headers=[SLOW])).status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    await asyncio.sleep(1 / 3)
+    assert (await ask_app(ways.fast, HOT[0], headers=[SLOW])).status_code == 200
