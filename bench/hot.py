@@ -1,0 +1,191 @@
+"""The hot path, side by side: Tallygate, a bare application on its server, caches written in C, and afternoon gateways.
+
+Run: make bench, or .venv/bin/python -m bench.hot [--rounds 5] [--seconds 2]
+
+One core serves, the other one loads; contenders take turns within each round, so that what else the machine does falls on
+all of them. Wants wrk, and nginx, varnish, redis-server and Node with `npm ci --prefix bench/peers/fastify` for all rows.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import to_builtins
+
+from bench.contenders import KEY, LOAD_CORE, PATH, TOKEN, UPSTREAM_PATH, Contender, Stage
+from bench.open_loop import run_open_loop
+
+CONNECTIONS: Final = 32
+COLD_READS: Final = 300
+RESULTS: Final = Path(__file__).parent / "results.json"
+
+OURS: Final = "Tallygate"
+BARE: Final = "bare ASGI application"
+UNCHANGED, BARE_UNCHANGED, PORTFOLIO = "Tallygate, 304", "bare ASGI application, 304", "Tallygate, portfolio"
+
+
+def main() -> None:
+    """Measure, print tables in Markdown, and write `results.json`."""
+    options = _read_options()
+    os.sched_setaffinity(0, {int(LOAD_CORE)})
+    load_before = os.getloadavg()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        stage = Stage(stack, Path(folder))
+        upstream = stage.start_upstream()
+        contenders = _start(stage, upstream)
+        rates: dict[str, list[float]] = {each.name: [] for each in contenders}
+        for _ in range(options.rounds):
+            for each in contenders:
+                rates[each.name].append(run_wrk(each, options.seconds))
+        ours = contenders[0]
+        cold = _measure_cold(ours, upstream)
+        peak = statistics.median(rates[OURS])
+        latencies = [
+            asyncio.run(run_open_loop(ours.port, _write(ours), peak / 2, options.seconds, CONNECTIONS))
+            for _ in range(options.rounds)
+        ]
+        cpu = _compare_workers(stage, upstream, ours, options)
+    found = {
+        "load_average": {"before": load_before, "after": os.getloadavg()},
+        "rates": rates,
+        "cold_milliseconds": cold,
+        "latencies": [to_builtins(each) for each in latencies],
+        "cpu_microseconds": cpu,
+        "missing": stage.missing,
+    }
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(_report(found)))
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2)
+    return parser.parse_args()
+
+
+def _start(stage: Stage, upstream: int) -> list[Contender]:
+    """Start everybody; ours is first."""
+    ours = stage.tallygate(upstream)
+    status, headers, body = _ask(ours)
+    if status != 200:
+        raise AssertionError((status, body))
+    etag = dict(headers)["etag"]
+    unchanged = Contender(UNCHANGED, ours.port, PATH, {**ours.headers, "If-None-Match": etag})
+    kept = [(name, value) for name, value in headers if name not in {"date", "server"}]
+    kept_unchanged = [(name, value) for name, value in kept if not name.startswith("content-")]
+    redis = stage.start_redis()
+    others = [
+        stage.bare(BARE, 200, kept, body.decode()),
+        unchanged,
+        stage.bare(BARE_UNCHANGED, 304, kept_unchanged, ""),
+        Contender(PORTFOLIO, ours.port, "/v1/portfolio", ours.headers),
+        stage.nginx(upstream),
+        stage.varnish(upstream),
+        stage.litestar(upstream, redis) if redis else None,
+        stage.fastify(upstream, redis) if redis else None,
+    ]
+    print(f"The body has {len(body)} bytes.")
+    return [ours, *(each for each in others if each is not None)]
+
+
+def run_wrk(contender: Contender, seconds: float) -> float:
+    """Give the answers a second of a closed loop. An answer that is none ends the measurement."""
+    headers = [part for name, value in contender.headers.items() for part in ("-H", f"{name}: {value}")]
+    url = f"http://127.0.0.1:{contender.port}{contender.path}"
+    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", *headers, url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise AssertionError(f"{contender.name}: {said}")
+    rate = re.search(r"Requests/sec:\s+([0-9.]+)", said)
+    if rate is None:
+        raise AssertionError(said)
+    return float(rate[1])
+
+
+def _measure_cold(ours: Contender, upstream: int) -> dict[str, float]:
+    """Give the median milliseconds of a read that must fetch, and of the same call made directly; they alternate."""
+    direct = Contender("upstream", upstream, UPSTREAM_PATH, {"X-BH-TOKEN": TOKEN})
+    through = Contender(OURS, ours.port, PATH, {"Authorization": f"Bearer {KEY}", "Cache-Control": "no-cache"})
+    seen: dict[str, list[float]] = {"direct": [], "through": []}
+    wires = {name: HTTPConnection("127.0.0.1", each.port) for name, each in (("direct", direct), ("through", through))}
+    for _ in range(COLD_READS):
+        for name, each in (("direct", direct), ("through", through)):
+            began = time.perf_counter()
+            wires[name].request("GET", each.path, headers=dict(each.headers))
+            answer = wires[name].getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise AssertionError(name)
+            seen[name].append((time.perf_counter() - began) * 1000)
+    return {name: statistics.median(times) for name, times in seen.items()}
+
+
+def _compare_workers(
+    stage: Stage, upstream: int, one: Contender, options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Give the microseconds of CPU that the service takes for an answer, with one worker and with two."""
+    two = stage.tallygate(upstream, workers=2)
+    _ask(two)
+    found: dict[str, list[float]] = {"1": [], "2": []}
+    for _ in range(options.rounds):
+        for name, each in (("1", one), ("2", two)):
+            before = _cpu_seconds(each.pid)
+            answers = run_wrk(each, options.seconds) * options.seconds
+            found[name].append((_cpu_seconds(each.pid) - before) / answers * 1e6)
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Give the CPU time of a process and all below it."""
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(_cpu_seconds, map(int, below)))
+
+
+def _ask(contender: Contender) -> tuple[int, list[tuple[str, str]], bytes]:
+    wire = HTTPConnection("127.0.0.1", contender.port)
+    wire.request("GET", contender.path, headers=dict(contender.headers))
+    answer = wire.getresponse()
+    return answer.status, [(name.lower(), value) for name, value in answer.getheaders()], answer.read()
+
+
+def _write(contender: Contender) -> bytes:
+    lines = [f"GET {contender.path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines += [f"{name}: {value}" for name, value in contender.headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _report(found: dict[str, Any]) -> Iterable[str]:
+    rates = found["rates"]
+    yield f"\nLoad average before {found['load_average']['before'][0]:.1f}, after {found['load_average']['after'][0]:.1f}."
+    yield "\n| contender | answers/s, median | least to most | Tallygate's rate to it |\n|---|--:|--:|--:|"
+    for name, seen in rates.items():
+        to = UNCHANGED if name in {UNCHANGED, BARE_UNCHANGED} else PORTFOLIO if name == PORTFOLIO else OURS
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(rates[to], seen, strict=True))
+        yield f"| {name} | {statistics.median(seen):,.0f} | {min(seen):,.0f} to {max(seen):,.0f} | {ratio:.2f} |"
+    cold = found["cold_milliseconds"]
+    yield f"\nCold read: {cold['through']:.2f} ms, the same call of the upstream directly {cold['direct']:.2f} ms."
+    yield "\n| at half of the peak, open loop | p50 ms | p99 ms | p99.9 ms | errors |\n|--:|--:|--:|--:|--:|"
+    for each in found["latencies"]:
+        quantiles = " | ".join(f"{each[name]:.2f}" for name in ("p50", "p99", "p999"))
+        yield f"| {each['per_second']:,.0f}/s | {quantiles} | {each['errors']} |"
+    one, two = (statistics.median(found["cpu_microseconds"][name]) for name in ("1", "2"))
+    yield f"\nCPU for an answer: {one:.1f} µs with one worker, {two:.1f} µs with two ({two / one:.2f})."
+    for missing in found["missing"]:
+        yield f"Missing, and so not measured: {missing}."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""A load at a constant rate, whatever the answers do: latency counts from when a request was due, not from when it was sent.
+
+A closed loop waits for a slow answer before it asks again, and so never sees those whom the answer kept waiting
+(coordinated omission).
+"""
+
+import asyncio
+from collections import deque
+from time import perf_counter
+from typing import Final
+
+from msgspec import Struct
+
+TICK_SECONDS: Final = 0.0005
+WARM_UP_SECONDS: Final = 0.5
+
+
+class Latencies(Struct, frozen=True):
+    """What became of the requests: quantiles in milliseconds, and how many failed."""
+
+    per_second: float
+    p50: float
+    p99: float
+    p999: float
+    requests: int
+    errors: int
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: requests one after another; those that are due while it waits queue up."""
+
+    def __init__(self, request: bytes, seen: list[float], errors: list[str]) -> None:
+        self._request: Final = request
+        self._seen: Final = seen
+        self._errors: Final = errors
+        self._due: Final[deque[float]] = deque()
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def ask(self, due: float) -> None:
+        self._due.append(due)
+        if len(self._due) == 1:
+            self._send()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._due)
+
+    def _send(self) -> None:
+        if self._transport is not None:
+            self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, separator, rest = self._buffer.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        _, _, after = head.lower().partition(b"content-length: ")
+        if len(rest) < int(after.split(b"\r\n", 1)[0] or 0):
+            return
+        self._buffer = b""
+        self._seen.append(perf_counter() - self._due.popleft())
+        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 304")):
+            self._errors.append(head.split(b"\r\n", 1)[0].decode())
+        if self._due:
+            self._send()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._errors.extend("lost" for _ in self._due)
+
+
+async def run_open_loop(port: int, request: bytes, per_second: float, seconds: float, connections: int) -> Latencies:
+    """Ask at this rate for so long, and for a while before that is not counted."""
+    loop = asyncio.get_running_loop()
+    seen: list[float] = []
+    errors: list[str] = []
+    wires = [
+        (await loop.create_connection(lambda: _Connection(request, seen, errors), "127.0.0.1", port))[1]
+        for _ in range(connections)
+    ]
+    began, number, warm = perf_counter(), 0, 0
+    while (now := perf_counter() - began) < WARM_UP_SECONDS + seconds:
+        while number / per_second <= now:
+            wires[number % connections].ask(began + number / per_second)
+            number += 1
+        if now <= WARM_UP_SECONDS:
+            warm = len(seen)
+        await asyncio.sleep(TICK_SECONDS)
+    await asyncio.sleep(0.5)
+    counted = sorted(seen[warm:])
+    unanswered = sum(wire.waiting for wire in wires)
+    p50, p99, p999 = (1000 * counted[int(share * (len(counted) - 1))] for share in (0.5, 0.99, 0.999))
+    return Latencies(per_second, p50, p99, p999, len(counted), len(errors) + unanswered)

@@ -1,0 +1,1 @@
+"""What Tallygate is measured against."""
