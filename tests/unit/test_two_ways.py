@@ -198,3 +198,11 @@ async def test_a_caller_above_its_rate_is_refused_by_the_slow_way_and_counted_on
     assert statuses == [200, 200, 200, 429]
     await asyncio.sleep(1 / 3)
     assert (await ask_app(ways.fast, HOT[0], headers=[SLOW])).status_code == 200
+
+
+async def test_while_draining_a_hot_answer_sends_its_caller_elsewhere_too(cache: Cache) -> None:
+    ways = Ways(cache)
+    before = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    ways.drain.begin()
+    after = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    assert ("connection" in before.headers, after.headers["connection"]) == (False, "close")
