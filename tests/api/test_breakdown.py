@@ -190,7 +190,7 @@ async def test_an_asset_that_nobody_lists_is_unknown(many: Service) -> None:
 async def test_what_fails_or_hangs_is_marked_and_the_others_are_exact(valkey: EmbeddedValkey) -> None:
     async with (
         Sandbox(scenario="random", merchants=100, seed=3, token="canary-token-3d1f") as upstream,
-        run_service(upstream, valkey.url, upstream_concurrency=64, upstream_timeout_seconds=1) as service,
+        run_service(upstream, valkey.url, upstream_concurrency=64, upstream_timeout_seconds=4) as service,
     ):
         ids = upstream.world.merchant_ids
         with upstream.fault("status", status=500, merchants=ids[:3]), upstream.fault("hang", merchants=ids[3:4]):
