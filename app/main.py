@@ -1,5 +1,6 @@
 """The wiring: every part built from the settings and put together. Importing this does nothing."""
 
+import asyncio
 import hashlib
 import os
 import random
@@ -49,6 +50,7 @@ from app.tasks import running
 from app.telemetry.exposition import Exposition
 from app.telemetry.metrics import Metrics
 from app.telemetry.pulse import Pulse
+from app.telemetry.traces import Traces
 from app.upstream.tokens import Tokens, TokenState, probe_refused
 from app.upstream.transport import Transport
 from app.way_out import make_breaker, make_tokens, make_transport, make_upstream
@@ -72,9 +74,10 @@ def create_app(
     exposition = exposition or Exposition(Metrics(version("tallygate")))
     drain = drain or Drain()
     metrics = exposition.metrics
+    traces = _make_traces(settings.otlp_endpoint)
     policy = make_policy(settings)
     transport = make_transport(settings)
-    heart = make_heart(settings, policy, transport, metrics)
+    heart = make_heart(settings, policy, transport, metrics, traces)
     known = Callers(callers, workers=settings.workers, monotonic=time.monotonic)
 
     async def look() -> Readiness:
@@ -98,6 +101,7 @@ def create_app(
             yield
             await heart.cache.close()
         await heart.link.close()
+        await asyncio.to_thread(traces.close)
         log.info("server.stopped", pid=os.getpid())
 
     return build_face(
@@ -111,8 +115,17 @@ def create_app(
         metrics=metrics,
         scrape=exposition.page if settings.metrics_port is None else None,
         drain=drain,
+        traces=traces,
         lifespan=[lifespan],
     )
+
+
+def _make_traces(endpoint: str | None) -> Traces:
+    if endpoint is None:
+        return Traces()
+    from app.telemetry.otlp import make_otlp_traces  # noqa: PLC0415  # only who wants traces pays for them
+
+    return make_otlp_traces(endpoint, version("tallygate"))
 
 
 def _judge_readiness(tokens: Tokens, drain: Drain) -> Literal["ready", "not ready", "draining"]:
@@ -131,9 +144,9 @@ class Heart(Struct, frozen=True):
     works: Mapping[str, Callable[[], Awaitable[None]]]
 
 
-def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics: Metrics) -> Heart:
+def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics: Metrics, traces: Traces) -> Heart:
     """Build the cache over Redis and the upstream. Raises `StartError`."""
-    link = make_link(settings, metrics)
+    link = make_link(settings, metrics, traces)
     owner = uuid4().hex
     prefix = f"tallygate:{SCHEMA}:{_fingerprint(settings)}"
     channel = f"{prefix}:bus"
@@ -150,7 +163,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         share=lambda name: Vault(link, name=f"{prefix}:{{token:{name}}}", owner=owner).obtain,
         metrics=metrics,
     )
-    upstream = make_upstream(settings, transport, tokens, turns.quiet, metrics)
+    upstream = make_upstream(settings, transport, tokens, turns.quiet, metrics, traces)
 
     async def probe() -> None:
         await upstream.fetch_balances(AGGREGATE, lambda patience: budget.turn(Errand(Priority.WARM_UP), patience))
@@ -272,7 +285,7 @@ def make_policy(settings: Settings) -> Policy:
     )
 
 
-def make_link(settings: Settings, metrics: Metrics | None = None) -> Link:
+def make_link(settings: Settings, metrics: Metrics | None = None, traces: Traces | None = None) -> Link:
     """Make the link to Redis. Raises `StartError`."""
     if settings.redis_url is None:
         raise StartError(
@@ -289,6 +302,7 @@ def make_link(settings: Settings, metrics: Metrics | None = None) -> Link:
         breaker=make_breaker(threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
         timeout_seconds=settings.redis_timeout_seconds,
         metrics=metrics,
+        traces=traces,
     )
 
 

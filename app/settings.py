@@ -55,6 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     merchants: Merchants = "discover"
     directory_refresh_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300
     reconcile_every_seconds: Seconds = 0
+    otlp_endpoint: Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#@]+/?\Z")] | None = None
     metrics_port: Port | None = None
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5
     log_format: LogFormat = LogFormat.JSON

@@ -9,6 +9,7 @@ from app.breaker import Breaker
 from app.errors import StartError
 from app.settings import Settings, read_token_file
 from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces
 from app.upstream.calls import Calls, Turn
 from app.upstream.client import Upstream
 from app.upstream.minted import MintedToken, Share
@@ -63,16 +64,21 @@ def make_upstream(
     tokens: Tokens,
     quiet: Callable[[float], Awaitable[None]],
     metrics: Metrics | None = None,
+    traces: Traces | None = None,
 ) -> Upstream:
     """Make the client of the upstream; `quiet` is told when the upstream wants to be left alone."""
     metrics = metrics or Metrics()
-    calls = _make_calls(settings, tokens, quiet, metrics)
+    calls = _make_calls(settings, tokens, quiet, metrics, traces)
     metrics.breaker_open.watch(lambda: calls.is_breaker_open)
     return Upstream(TokenWire(transport, tokens), calls, now=time.time, monotonic=time.monotonic, metrics=metrics)
 
 
 def _make_calls(
-    settings: Settings, tokens: Tokens, quiet: Callable[[float], Awaitable[None]], metrics: Metrics
+    settings: Settings,
+    tokens: Tokens,
+    quiet: Callable[[float], Awaitable[None]],
+    metrics: Metrics,
+    traces: Traces | None = None,
 ) -> Calls:
     return Calls(
         tokens=tokens,
@@ -82,6 +88,7 @@ def _make_calls(
         timeout_seconds=settings.upstream_timeout_seconds,
         monotonic=time.monotonic,
         metrics=metrics,
+        traces=traces,
         name_of=lambda error: kind_of(error).name,
     )
 

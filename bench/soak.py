@@ -39,10 +39,10 @@ GROWTH = 1.05
 MERCHANTS = 300
 
 
-async def load(gateway: Gateway, statuses: Counter[int], chance: random.Random) -> None:
+async def load(gateway: Gateway, statuses: Counter[int], merchants: list[int], chance: random.Random) -> None:
     """Ask one thing after another."""
     while True:
-        merchant = min(int(chance.paretovariate(1)), MERCHANTS)
+        merchant = merchants[min(int(chance.paretovariate(1)), len(merchants) - 1)]
         path = chance.choice(
             (f"/v1/merchants/{merchant}/balances", "/v1/portfolio", f"/v2/assets/account/assets?merchantId={merchant}")
         )
@@ -72,7 +72,10 @@ async def soak(seconds: float, callers: int) -> list[str]:
                 upstream, Path(folder), upstream_rate=50, upstream_timeout_seconds=2, fresh_seconds=1
             ) as gateway,
         ):
-            works = [asyncio.create_task(load(gateway, statuses, chance)) for _ in range(callers)]
+            works = [
+                asyncio.create_task(load(gateway, statuses, list(upstream.world.merchant_ids), chance))
+                for _ in range(callers)
+            ]
             works.append(asyncio.create_task(trouble(upstream, seconds / 40, chance)))
             for _ in range(10):
                 await asyncio.sleep(seconds / 10)

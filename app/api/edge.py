@@ -14,7 +14,8 @@ from app.api.replies import RawReply, Reply
 from app.api.request_ids import REQUEST_ID, RequestIds
 from app.draining import Drain
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import METHODS, Metrics
+from app.telemetry.traces import RequestSpan, Traces
 
 MAX_URI_BYTES: Final = 8 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
@@ -37,8 +38,10 @@ class Edge:
         request_ids: RequestIds,
         *,
         front: Front | None = None,
+        traces: Traces | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._traces: Final = traces or Traces()
         self._app: Final = app
         self._drain: Final = drain
         self._front: Final = front
@@ -64,23 +67,30 @@ class Edge:
         finish = _finisher(send, request_id, state, bodiless=is_head, ends=ends)
         inner: HTTPScope = {**scope, "state": state, "method": "GET" if is_head else scope["method"]}
         self._metrics.under_way += 1
-        try:
-            with bound_contextvars(request_id=request_id):
+        with self._traces.request(scope["headers"]) as span, bound_contextvars(**_ids(request_id, span)):
+            try:
                 if refusal := _refuse(scope):
                     await send_reply(refuse(refusal, inner), finish)
                 else:
                     await self._app(inner, receive, finish)
-        finally:
-            self._metrics.under_way -= 1
-            self._count(scope["method"], inner, self._monotonic() - began)
+            finally:
+                self._metrics.under_way -= 1
+                self._note(scope["method"], inner, self._monotonic() - began, span)
 
-    def _count(self, method: str, scope: HTTPScope, seconds: float) -> None:
+    def _note(self, method: str, scope: HTTPScope, seconds: float, span: RequestSpan) -> None:
         """Count a request by what was noted of it on its way; one that went away before its answer has no status."""
         state = scope["state"]
+        path = scope.get("path_template", UNMATCHED)
+        span.tell(method if method in METHODS else "other", path, state.get("status"))
         if "status" in state:
-            self._metrics.request(scope.get("path_template", UNMATCHED), method, state["status"], seconds)
+            self._metrics.request(path, method, state["status"], seconds)
         if "problem" in state:
             self._metrics.refusals.add(state["problem"])
+
+
+def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
+    """Give what each log line about a request says of it."""
+    return {"request_id": request_id} | ({} if span.trace_id is None else {"trace_id": span.trace_id})
 
 
 def refuse(error: TallygateError, scope: HTTPScope) -> Reply:

@@ -29,6 +29,7 @@ from app.errors import InternalError, InvalidRequest, MethodNotAllowed, Tallygat
 from app.portfolio.portfolio import Portfolio
 from app.telemetry.exposition import Scrape
 from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces
 
 SHEETS: Final = 50_000
 SHEET_BYTES: Final = 128 * 1024 * 1024
@@ -48,6 +49,7 @@ def build_face(
     metrics: Metrics | None = None,
     scrape: Scrape | None = None,
     drain: Drain | None = None,
+    traces: Traces | None = None,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Edge:
     """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics."""
@@ -89,6 +91,7 @@ def build_face(
             request_ids=request_ids,
             now_ms=now_ms,
         ),
+        traces=traces,
     )
 
 

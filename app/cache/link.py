@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from app.breaker import Breaker, State
 from app.cache.connecting import AT_ONCE, TROUBLE, AnyRedis
 from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces
 
 T = TypeVar("T")
 
@@ -41,9 +42,16 @@ class Link:
     """
 
     def __init__(
-        self, client: AnyRedis, *, breaker: Breaker, timeout_seconds: float, metrics: Metrics | None = None
+        self,
+        client: AnyRedis,
+        *,
+        breaker: Breaker,
+        timeout_seconds: float,
+        metrics: Metrics | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._metrics: Final = metrics or Metrics()
+        self._traces: Final = traces or Traces()
         self.client: Final[Any] = client
         self._breaker: Final = breaker
         self._timeout_seconds: Final = timeout_seconds
@@ -61,8 +69,9 @@ class Link:
 
         One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some.
         """
-        async with self._places:
-            result = await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
+        with self._traces.span("redis.command"):
+            async with self._places:
+                result = await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
         self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok")
         return result
 

@@ -19,6 +19,7 @@ from app.errors import (
     UpstreamTimeout,
 )
 from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces
 from app.upstream.retries import Retries
 from app.upstream.tokens import Tokens
 
@@ -51,9 +52,11 @@ class Calls:
         timeout_seconds: float,
         monotonic: Callable[[], float],
         metrics: Metrics | None = None,
+        traces: Traces | None = None,
         name_of: Callable[[TallygateError], str] = lambda error: type(error).__name__,
     ) -> None:
         self._metrics: Final = metrics or Metrics()
+        self._traces: Final = traces or Traces()
         self._name_of: Final = name_of
         self._tokens: Final = tokens
         self._breaker: Final = breaker
@@ -142,7 +145,8 @@ class Calls:
         began = self._monotonic()
         outcome = "ok"
         try:
-            return await call
+            with self._traces.span("upstream.call"):
+                return await call
         except TallygateError as error:
             outcome = self._name_of(error)
             raise

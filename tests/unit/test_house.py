@@ -24,7 +24,7 @@ breaker
 draining
 rate
 tasks
-telemetry: exposition gathering readings metrics families pulse logs
+telemetry: otlp traces exposition gathering readings metrics families pulse logs
 errors
 secrecy
 """
@@ -76,6 +76,8 @@ def test_imports_only_go_down(path: Path) -> None:
         ("redis", {"app.cache.connecting", "app.cache.link"}),
         ("granian", {"app.commands.serve"}),
         ("cryptography", {"app.upstream.sealing"}),
+        ("opentelemetry", {"app.telemetry.otlp"}),
+        ("prometheus_client", {"app.telemetry.exposition"}),
         ("tomllib", {"app.settings"}),
         ("sandbox", set()),
     ],

@@ -1,0 +1,100 @@
+"""Traces for a collector that speaks OTLP over HTTP. The only OpenTelemetry of the program, and imported only if wanted."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import requests
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from app.telemetry.traces import RequestSpan, Traces
+
+_EXPORT_SECONDS: Final = 2.0
+_QUEUE: Final = 2048
+_BATCH: Final = 512
+_DELAY_MS: Final = 2000
+_SERVER_FAULT: Final = 500
+
+
+class _OtlpRequestSpan(RequestSpan):
+    def __init__(self, span: Span) -> None:
+        self._span: Final = span
+        self.trace_id = f"{span.get_span_context().trace_id:032x}"
+
+    def tell(self, method: str, path: str, status: int | None) -> None:
+        self._span.update_name(f"{method} {path}")
+        self._span.set_attributes({"http.request.method": method, "http.route": path})
+        if status is not None:
+            self._span.set_attribute("http.response.status_code", status)
+        if status is None or status >= _SERVER_FAULT:
+            self._span.set_status(StatusCode.ERROR)
+
+
+class OtlpTraces(Traces):
+    """Hand spans to a thread that sends them in batches; those that do not fit into its queue are dropped.
+
+    A span holds names, templates and statuses: no header, no id, no text of an error. Nothing is passed on to others.
+    """
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider: Final = provider
+        self._tracer: Final = provider.get_tracer("tallygate")
+        self._propagator: Final = TraceContextTextMapPropagator()
+
+    @contextmanager
+    def request(self, headers: Iterable[tuple[bytes, bytes]], /) -> Iterator[RequestSpan]:
+        """Trace a request."""
+        carrier = {name.decode(): value.decode("latin-1") for name, value in headers if name.startswith(b"trace")}
+        with self._tracer.start_as_current_span(
+            "request",
+            self._propagator.extract(carrier),
+            SpanKind.SERVER,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            yield _OtlpRequestSpan(span)
+
+    @contextmanager
+    def span(self, name: str, /) -> Iterator[None]:
+        """Trace a part of a request."""
+        if not get_current_span().get_span_context().is_valid:
+            yield
+            return
+        with self._tracer.start_as_current_span(
+            name, kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except BaseException as error:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(StatusCode.ERROR)
+                raise
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()
+
+
+def make_otlp_traces(endpoint: str, version: str) -> OtlpTraces:
+    """Make traces for the collector at `endpoint`, an origin like http://collector:4318."""
+    session = requests.Session()
+    session.trust_env = False
+    exporter = OTLPSpanExporter(
+        f"{endpoint.rstrip('/')}/v1/traces", headers={}, timeout=_EXPORT_SECONDS, session=session
+    )
+    provider = TracerProvider(
+        DEFAULT_ON,
+        Resource({"service.name": "tallygate", "service.version": version}),
+        shutdown_on_exit=False,
+        span_limits=SpanLimits(),
+    )
+    provider.add_span_processor(
+        BatchSpanProcessor(exporter, _QUEUE, _DELAY_MS, _BATCH, export_timeout_millis=1000 * _EXPORT_SECONDS)
+    )
+    return OtlpTraces(provider)
