@@ -56,7 +56,9 @@ class Load:
             due += self._pause_seconds
             began = perf_counter()
             try:
-                await self._ask(*wire)
+                if not await self._ask(*wire):  # nginx closes a connection after a thousand requests
+                    wire[1].close()
+                    wire = await asyncio.open_connection("127.0.0.1", self._port)
             except (OSError, ValueError, asyncio.IncompleteReadError) as error:
                 self.failures.append(repr(error))
                 wire[1].close()
@@ -64,13 +66,15 @@ class Load:
             self.seconds.append(perf_counter() - began)
         wire[1].close()
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Ask once, and tell whether the connection stays open. Raises what is no good answer."""
         writer.write(self._request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
         await reader.readexactly(length)
         if not head.startswith(b"http/1.1 200"):
             raise ValueError(head.split(b"\r\n")[0].decode())
+        return b"connection: close" not in head
 
 
 async def main(per_second: float, rounds: int, number: signal.Signals) -> int:
@@ -93,6 +97,7 @@ async def main(per_second: float, rounds: int, number: signal.Signals) -> int:
         for turn in range(2 * rounds):
             await asyncio.sleep(2)
             statuses.append(await _end(gateways[turn % 2], number))
+            await _listening(ports[turn % 2], wanted=False)  # a killed worker takes a moment to be gone
             gateways[turn % 2] = await _start_gateway(ports[turn % 2], environment)
         await asyncio.sleep(2)
         load.over = True
@@ -146,16 +151,22 @@ async def _nginx(folder: Path, gateways: list[int]) -> AsyncIterator[int]:
         await _end(process)
 
 
-async def _listening(port: int) -> None:
+async def _listening(port: int, *, wanted: bool = True) -> None:
+    """Wait until somebody takes connections on a port, or nobody does."""
     async with asyncio.timeout(30):
         while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
+            if await _is_taken(port) is wanted:
                 return
+            await asyncio.sleep(0.02)
+
+
+async def _is_taken(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _free_port() -> int:
