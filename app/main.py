@@ -16,6 +16,8 @@ from litestar import Litestar
 from msgspec import UNSET, Struct
 
 from app.access.callers import Caller, Callers
+from app.access.failures import Failures
+from app.access.watching import Watch
 from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.service import Readiness
@@ -45,7 +47,7 @@ from app.portfolio.parts import Gathering
 from app.portfolio.portfolio import Portfolio
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.roll import Roll
-from app.settings import Settings
+from app.settings import Settings, parse_callers, read_clients_text
 from app.tasks import running
 from app.telemetry.exposition import Exposition
 from app.telemetry.metrics import Metrics
@@ -79,6 +81,7 @@ def create_app(
     transport = make_transport(settings)
     heart = make_heart(settings, policy, transport, metrics, traces)
     known = Callers(callers, workers=settings.workers, monotonic=time.monotonic)
+    failures = Failures(settings.wrong_keys_rate / settings.workers, time.monotonic)
 
     async def look() -> Readiness:
         return Readiness(
@@ -96,7 +99,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with transport, running(pulse=pulse.beat, **heart.works):
+        async with transport, running(pulse=pulse.beat, **_watch_clients(settings, known), **heart.works):
             log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
             yield
             await heart.cache.close()
@@ -108,6 +111,7 @@ def create_app(
         desk=Desk(heart.cache),
         portfolio=heart.portfolio,
         callers=known,
+        failures=failures,
         policy=policy,
         look=look,
         version=version("tallygate"),
@@ -132,6 +136,18 @@ def _judge_readiness(tokens: Tokens, drain: Drain) -> Literal["ready", "not read
     if drain.is_on:
         return "draining"
     return "not ready" if tokens.state is TokenState.REFUSED else "ready"
+
+
+def _watch_clients(settings: Settings, callers: Callers) -> Mapping[str, Callable[[], Awaitable[None]]]:
+    path = settings.clients_file
+    if not path:
+        return {}
+    watch = Watch(
+        read=lambda: asyncio.to_thread(read_clients_text, path),
+        parse=lambda text: parse_callers(text, path),
+        renew=callers.renew,
+    )
+    return {"clients": watch.tend}
 
 
 class Heart(Struct, frozen=True):

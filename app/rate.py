@@ -2,12 +2,14 @@
 
 from typing import Final
 
+_ROUNDING_SECONDS: Final = 1e-9
+
 
 class Rate:
     """Admit `per_second` events a second, and `burst` at once after a rest. Times are seconds of one monotonic clock."""
 
     def __init__(self, per_second: float, burst: float) -> None:
-        self._per_second: Final = per_second
+        self.per_second: Final = per_second
         self._burst: Final = burst
         self._next = float("-inf")
 
@@ -17,14 +19,28 @@ class Rate:
         An answer above `patience_seconds` means that no place was taken. With `share`, only that part of rate and burst
         is ours.
         """
-        interval = 1 / (self._per_second * share)
+        interval = 1 / (self.per_second * share)
         due = max(self._next, now)
         wait = max(0.0, due - (max(self._burst * share, 1) - 1) * interval - now)
+        if wait < _ROUNDING_SECONDS:  # what many additions of an interval leave over
+            wait = 0.0
         if wait <= patience_seconds:
             self._next = due + interval
         return wait
 
     def rest(self, until: float) -> None:
         """Admit nothing before `until`."""
-        tolerance = (max(self._burst, 1) - 1) / self._per_second
+        tolerance = (max(self._burst, 1) - 1) / self.per_second
         self._next = max(self._next, until + tolerance)
+
+    def wait(self, now: float) -> float:
+        """Give the seconds until the next one may go, without taking its place."""
+        return max(0.0, self._next - (max(self._burst, 1) - 1) / self.per_second - now)
+
+    def left(self, now: float) -> float:
+        """Give how many could go at once."""
+        return max(0.0, max(self._burst, 1) - self.rested_in(now) * self.per_second)
+
+    def rested_in(self, now: float) -> float:
+        """Give the seconds until the whole burst could go at once."""
+        return max(0.0, self._next - now)

@@ -25,6 +25,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 SomeSeconds = Annotated[float, Meta(gt=0, le=3_600)]
+KeyHash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 
 Merchants = Annotated[str, Meta(pattern=r"\A(?:discover|[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)\Z")]
@@ -48,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Secret | None = None
     redis_timeout_seconds: SomeSeconds = 0.05
     clients_file: str
+    wrong_keys_rate: PerSecond = 5
     fresh_seconds: Seconds = 5
     stale_while_revalidate_seconds: Seconds = 30
     stale_if_error_seconds: Seconds = 600
@@ -107,7 +109,16 @@ def read_token_file(path: str) -> Secret:
 
 def read_callers(path: str) -> tuple[Caller, ...]:
     """Read and check the clients file. Raises `StartError` that says what is wrong in it, and where."""
-    text = _read_file("TALLYGATE_CLIENTS_FILE", path)
+    return parse_callers(read_clients_text(path), path)
+
+
+def read_clients_text(path: str) -> str:
+    """Read the clients file. Raises `StartError`."""
+    return _read_file("TALLYGATE_CLIENTS_FILE", path)
+
+
+def parse_callers(text: str, path: str) -> tuple[Caller, ...]:
+    """Check the text of a clients file, which `path` names. Raises `StartError` as `read_callers` does."""
     try:
         clients = msgspec.convert(tomllib.loads(text), _ClientsFile).client
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -116,27 +127,35 @@ def read_callers(path: str) -> tuple[Caller, ...]:
         raise StartError(f"{path}: {error}.") from None
     if not clients:
         raise StartError(f"{path} names no client. Make one with: tallygate key new --client NAME --merchants all")
-    for what in ("name", "key_sha256"):
-        if len({getattr(client, what) for client in clients}) < len(clients):
-            raise StartError(f"{path}: two clients have the same {what}.")
-    return tuple(client.as_caller() for client in clients)
+    callers = tuple(client.as_caller() for client in clients)
+    _check_unique(path, "name", [caller.name for caller in callers])
+    _check_unique(path, "key_sha256", [digest for caller in callers for digest in caller.key_hashes])
+    return callers
+
+
+def _check_unique(path: str, what: str, values: list[str]) -> None:
+    if len(set(values)) < len(values):
+        raise StartError(f"{path}: two clients have the same {what}.")
 
 
 class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     """A `[[client]]` of the clients file."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
-    key_sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    key_sha256: KeyHash | Annotated[list[KeyHash], Meta(min_length=1, max_length=2)]
     merchants: list[Annotated[int, Meta(ge=1, le=2**63 - 1)]] | Literal["all"] = msgspec.field(default_factory=list)
     portfolio: bool = False
     rate: Annotated[float, Meta(gt=0)] | None = None
+    concurrency: Count | None = None
 
     def as_caller(self) -> Caller:
         """Say it as the access rules do."""
         merchants: frozenset[Key] | Literal["all"] = ALL
         if self.merchants != ALL:
             merchants = frozenset(Key(str(merchant)) for merchant in self.merchants)
-        return Caller(self.name, self.key_sha256, merchants, self.portfolio, self.rate)
+        first, *others = [self.key_sha256] if isinstance(self.key_sha256, str) else self.key_sha256
+        other = others[0] if others else None
+        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other)
 
 
 class _ClientsFile(Struct, frozen=True, forbid_unknown_fields=True):

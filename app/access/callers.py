@@ -1,16 +1,15 @@
 """Callers: known by the hash of their key, allowed some merchants or all, at a rate of their own."""
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
 
+from app.access.standing import Headers, Standing
 from app.balances.snapshots import AGGREGATE, Key
-from app.errors import Forbidden, TooFast, Unauthenticated
-from app.rate import Rate
+from app.errors import Forbidden, Unauthenticated
 
 KEY_PREFIX: Final = "tg_"
 
@@ -18,13 +17,24 @@ ALL: Final = "all"
 
 
 class Caller(Struct, frozen=True):
-    """A program that may ask: what it may read, and `rate` requests a second, None for as many as it likes."""
+    """A program that may ask: what it may read, and how hard it may press.
+
+    `rate` is requests a second, None for as many as it likes; `concurrency` is requests at once, None for the default.
+    `other_key_sha256` is known too, while one key replaces the other.
+    """
 
     name: str
     key_sha256: str
     merchants: frozenset[Key] | Literal["all"]
     portfolio: bool = False
     rate: float | None = None
+    concurrency: int | None = None
+    other_key_sha256: str | None = None
+
+    @property
+    def key_hashes(self) -> tuple[str, ...]:
+        """The SHA-256 of each key that it may send."""
+        return (self.key_sha256,) if self.other_key_sha256 is None else (self.key_sha256, self.other_key_sha256)
 
     def may_read(self, key: Key) -> bool:
         """Tell whether this caller may read a merchant, or, under `AGGREGATE`, the portfolio."""
@@ -34,19 +44,34 @@ class Caller(Struct, frozen=True):
 
 
 class Callers:
-    """Judge keys, rights and rates. `monotonic` gives seconds; rates are divided between `workers` processes."""
+    """Judge keys, rights and rates. `monotonic` gives seconds; what is allowed is divided between `workers` processes."""
 
     def __init__(self, callers: Iterable[Caller], *, workers: int, monotonic: Callable[[], float]) -> None:
-        self._by_hash: Final = {caller.key_sha256: caller for caller in callers}
+        self._workers: Final = workers
         self._monotonic: Final = monotonic
-        self._rates: Final = {
-            caller.name: Rate(caller.rate / workers, caller.rate / workers)
-            for caller in self._by_hash.values()
-            if caller.rate is not None
-        }
+        self._callers: tuple[Caller, ...] = ()
+        self._by_hash: dict[str, Caller] = {}
+        self._standings: Final[dict[str, Standing]] = {}
+        self.renew(callers)
 
     def __len__(self) -> int:
-        return len(self._by_hash)
+        return len(self._standings)
+
+    def renew(self, callers: Iterable[Caller]) -> bool:
+        """Take other callers, and tell whether they are others.
+
+        Those that stay keep what they have used up of a rate, and their requests under way.
+        """
+        callers = tuple(callers)
+        if callers == self._callers:
+            return False
+        self._callers = callers
+        self._by_hash = {digest: caller for caller in callers for digest in caller.key_hashes}
+        for name in self._standings.keys() - {caller.name for caller in callers}:
+            del self._standings[name]
+        for caller in callers:
+            self.standing_of(caller).adopt(caller.rate, caller.concurrency)
+        return True
 
     def identify(self, presented: str | None) -> Caller:
         """Give the caller that a key belongs to. Raises `Unauthenticated`.
@@ -55,17 +80,30 @@ class Callers:
         """
         if not presented:
             raise Unauthenticated("Send your key as Authorization: Bearer <key>, or as X-BH-TOKEN.")
-        digest = hash_key(presented)
-        caller = self._by_hash.get(digest)
-        if caller is None or not hmac.compare_digest(caller.key_sha256, digest):
+        caller = self._by_hash.get(hash_key(presented))
+        if caller is None:
             raise Unauthenticated("This key is not known.")
         return caller
 
     def admit(self, caller: Caller) -> None:
         """Count a request of a caller. Raises `TooFast` if it is above its rate."""
-        rate = self._rates.get(caller.name)
-        if rate is not None and (wait := rate.take(self._monotonic())) > 0:
-            raise TooFast("You are above your rate.", retry_after_seconds=wait)
+        self.standing_of(caller).count(self._monotonic())
+
+    def enter(self, caller: Caller) -> Callable[[], None]:
+        """Give a request of a caller a place while it is answered, and what gives the place back. Raises `TooFast`."""
+        return self.standing_of(caller).enter()
+
+    def limits(self, caller: Caller) -> Headers:
+        """Give the headers that tell a rated caller what is left of its rate; none to a caller without one."""
+        return self.standing_of(caller).limits(self._monotonic())
+
+    def standing_of(self, caller: Caller) -> Standing:
+        """Give how a caller stands in this process."""
+        standing = self._standings.get(caller.name)
+        if standing is None:
+            standing = self._standings[caller.name] = Standing(self._workers)
+            standing.adopt(caller.rate, caller.concurrency)
+        return standing
 
 
 def authorise(caller: Caller, key: Key) -> None:

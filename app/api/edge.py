@@ -75,6 +75,8 @@ class Edge:
                     await self._app(inner, receive, finish)
             finally:
                 self._metrics.under_way -= 1
+                if leave := state.get("leave"):
+                    leave()
                 self._note(scope["method"], inner, self._monotonic() - began, span)
 
     def _note(self, method: str, scope: HTTPScope, seconds: float, span: RequestSpan) -> None:
@@ -131,6 +133,8 @@ def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: b
         if message["type"] == "http.response.start":
             state["status"] = message["status"]
             headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
+            limits = state["limits"]() if "limits" in state else ()
+            headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, request_id.encode()))
             message["headers"] = [*headers, (b"connection", b"close")] if ends else headers
         elif message["type"] == "http.response.body" and bodiless:

@@ -11,6 +11,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
 
 from app.access.callers import Callers
+from app.access.failures import Failures
 from app.api.asking import AnyRequest, Asking, as_response
 from app.api.documenting import openapi_config
 from app.api.edge import Edge, refuse
@@ -42,6 +43,7 @@ def build_face(
     desk: Desk,
     portfolio: Portfolio,
     callers: Callers,
+    failures: Failures,
     policy: Policy,
     look: Look,
     version: str,
@@ -66,7 +68,7 @@ def build_face(
         "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
         "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),
     }
-    doorkeeper = Doorkeeper(callers)
+    doorkeeper = Doorkeeper(callers, failures)
     return Edge(
         Litestar(
             route_handlers=[

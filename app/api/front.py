@@ -11,6 +11,7 @@ from typing import Final
 from litestar.types import HTTPScope
 
 from app.access.callers import Callers, authorise
+from app.access.standing import Headers
 from app.api.answers import Wish, render_answer
 from app.api.guards import find_key
 from app.api.replies import RawReply
@@ -73,7 +74,8 @@ class Front:
         age = age_ms(told.snapshot, now)
         reply = self._render(sheet, told.served, now, age // 1000, _read_wish(heeded))
         self._metrics.hot(template, scope["method"], reply.status, self._monotonic() - began, age)
-        return self._sign(reply, heeded.get(REQUEST_ID), bodiless=scope["method"] == "HEAD")
+        limits = () if caller.rate is None else self._callers.limits(caller)
+        return self._sign(reply, limits, heeded.get(REQUEST_ID), bodiless=scope["method"] == "HEAD")
 
     def _render(self, sheet: Sheet, served: Served, now: int, second: int, wish: Wish) -> RawReply:
         """Render an answer, or give the one that the same wish was given in this second of the snapshot's age."""
@@ -83,8 +85,9 @@ class Front:
             sheet.remember(second, wish, reply)
         return reply
 
-    def _sign(self, reply: RawReply, given_id: bytes | None, *, bodiless: bool) -> RawReply:
-        headers = [*reply.headers, (REQUEST_ID, self._request_ids.name(given_id))]
+    def _sign(self, reply: RawReply, limits: Headers, given_id: bytes | None, *, bodiless: bool) -> RawReply:
+        told = [(name.lower().encode(), value.encode()) for name, value in limits]
+        headers = [*reply.headers, *told, (REQUEST_ID, self._request_ids.name(given_id))]
         return RawReply(reply.status, headers, b"" if bodiless else reply.body)
 
 

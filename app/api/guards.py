@@ -7,7 +7,8 @@ from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
 
-from app.access.callers import Callers
+from app.access.callers import Caller, Callers
+from app.access.failures import Failures
 from app.api.parameters import check_query
 from app.errors import Unauthenticated
 
@@ -27,22 +28,37 @@ async def check_parameters(connection: Connection, handler: BaseRouteHandler) ->
 class Doorkeeper:
     """Let known callers in, at their rate."""
 
-    def __init__(self, callers: Callers) -> None:
+    def __init__(self, callers: Callers, failures: Failures) -> None:
         self._callers: Final = callers
-
-    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
-        """Note who is asking. Raises `Unauthenticated` or `TooFast`."""
-        if connection.scope.get("method") == HttpMethod.OPTIONS:
-            return
-        headers = connection.headers
-        key = find_key(headers.getall("authorization", []), headers.getall("x-bh-token", []))
-        caller = self._callers.identify(key)
-        self._callers.admit(caller)
-        connection.state["caller"] = caller
+        self._failures: Final = failures
 
     def __deepcopy__(self, _: object) -> Self:
-        """Stay the one that it is: Litestar copies guards with all that they hold, and the rates would count twice."""
+        """Stay one: Litestar copies guards for each handler, and each copy would count, and know, its own callers."""
         return self
+
+    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
+        """Note who is asking, and give it a place, which the edge takes back. Raises `Unauthenticated` or `TooFast`."""
+        if connection.scope.get("method") == HttpMethod.OPTIONS:
+            return
+        caller = self._identify(connection)
+        state = connection.scope["state"]
+        state["caller"] = caller
+        state["limits"] = lambda: self._callers.limits(caller)
+        self._callers.admit(caller)
+        state["leave"] = self._callers.enter(caller)
+
+    def _identify(self, connection: Connection) -> Caller:
+        """Find the caller. An address that has sent too many wrong credentials is refused another one."""
+        address = connection.client.host if connection.client else ""
+        headers = connection.headers
+        key = find_key(headers.getall("authorization", []), headers.getall("x-bh-token", []))
+        try:
+            return self._callers.identify(key)
+        except Unauthenticated:
+            if key:
+                self._failures.check(address)
+                self._failures.count(address)
+            raise
 
 
 def find_key(authorization: Iterable[str], tokens: Iterable[str]) -> str | None:

@@ -5,11 +5,13 @@ import threading
 import httpx
 import pytest
 
+from app.cache.embedded import EmbeddedValkey
 from app.errors import UnknownMerchant
+from sandbox import Sandbox
 from tests.support.errors import assert_envelope, assert_problem
 from tests.support.faces import face
 from tests.support.raw import app_of, ask_app
-from tests.support.service import Service
+from tests.support.service import Service, run_service
 
 PATH = "/v1/merchants/12345/balances"
 V2 = "/v2/assets/account/assets?merchantId=12345"
@@ -147,3 +149,25 @@ async def test_callers_are_judged_in_one_thread_so_that_no_rate_is_counted_twice
     async with face(UnknownMerchant("There is none."), monotonic) as client:
         await client.get(PATH)
     assert threads == {threading.get_ident()}
+
+
+async def test_a_rated_caller_is_told_what_is_left_and_another_one_nothing(service: Service) -> None:
+    told = await service.get(PATH, "slow")
+    assert (told.headers["ratelimit-policy"], told.headers["ratelimit"]) == ('"default";q=2;w=1', '"default";r=1;t=1')
+    refused = [await service.get(PATH, "slow") for _ in range(30)][-1]
+    assert refused.status_code == 429
+    assert refused.headers["ratelimit"] == '"default";r=0;t=1'
+    assert not {"ratelimit", "ratelimit-policy"} & set((await service.get(PATH)).headers)
+
+
+async def test_who_sends_many_wrong_keys_is_slowed_down_and_a_right_key_is_not(
+    upstream: Sandbox, valkey: EmbeddedValkey
+) -> None:
+    async with run_service(upstream, valkey.url, wrong_keys_rate=0.01) as service:
+        wrong = {"Authorization": "Bearer wrong"}
+        first, second = [await service.anonymous.get(PATH, headers=wrong) for _ in range(2)]
+        assert_problem(first, "unauthenticated")
+        assert_problem(second, "too-fast")
+        assert int(second.headers["retry-after"]) > 1
+        assert (await service.get(PATH)).status_code == 200
+        assert_problem(await service.anonymous.get(PATH), "unauthenticated")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.failures import Failures
 from app.api.face import build_face
 from app.api.service import Readiness
 from app.balances.snapshots import Key, Row
@@ -55,6 +56,7 @@ async def face(error: Exception, monotonic: Callable[[], float] = time.monotonic
         desk=FailingDesk(error),
         portfolio=FailingPortfolio(error),
         callers=Callers([caller], workers=1, monotonic=monotonic),
+        failures=Failures(1000, monotonic),
         policy=Policy(5_000, 30_000, 600_000, 10_000),
         look=look,
         version="0",

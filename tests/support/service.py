@@ -55,6 +55,7 @@ async def run_service(
             "redis_url": Secret(redis_url),
             "redis_timeout_seconds": 2,
             "clients_file": "",
+            "wrong_keys_rate": 1000,
             **changed,
         }
     )

@@ -14,7 +14,7 @@ way_out
 gauges
 settings
 api: face service routes batch portfolio merchants asking merchant_views page_headers paging documenting edge front guards pages answers shelf encodings choices batches portfolio_views problems replies request_ids views directives parameters
-access: callers
+access: watching callers standing failures
 portfolio: portfolio reconciler looking roll holders parts
 desk
 cache: cache versions jobs flights fleet vault budget turns redis_tier bus census link connecting scripts backoff memory tally freshness embedded

@@ -130,6 +130,13 @@ def test_callers_are_read(tmp_path: Path) -> None:
     assert (caller.name, caller.portfolio, caller.rate) == ("web", True, 50)
 
 
+def test_a_client_may_have_two_keys_and_a_bound_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "clients.toml"
+    path.write_text(CLIENT.replace(f'"{"a" * 64}"', f'["{"a" * 64}", "{"b" * 64}"]') + "concurrency = 8\n")
+    (caller,) = read_callers(str(path))
+    assert (caller.key_hashes, caller.concurrency) == (("a" * 64, "b" * 64), 8)
+
+
 def test_without_rights_a_caller_may_read_nothing(tmp_path: Path) -> None:
     path = tmp_path / "clients.toml"
     path.write_text(CLIENT)
@@ -148,6 +155,9 @@ def test_without_rights_a_caller_may_read_nothing(tmp_path: Path) -> None:
         (CLIENT + "merchants = [1.5]", "merchants"),
         (CLIENT + 'merchants = "some"', "merchants"),
         (CLIENT + "rate = 0", "rate"),
+        (CLIENT + "concurrency = 0", "concurrency"),
+        (CLIENT.replace(f'"{"a" * 64}"', str(["a" * 64, "b" * 64, "c" * 64])), "key_sha256"),
+        (CLIENT.replace(f'"{"a" * 64}"', str(["a" * 64, "a" * 64])), "same key_sha256"),
         (CLIENT + "portfolo = true", "portfolo"),
         (CLIENT + CLIENT.replace("a" * 64, "b" * 64), "same name"),
         (CLIENT + CLIENT.replace("web", "app"), "same key_sha256"),
