@@ -10,6 +10,7 @@ import pytest
 from fakeredis import FakeServer
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.failures import Failures
 from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.service import Readiness
@@ -112,6 +113,7 @@ def _build(cache: Cache, metrics: Metrics, drain: Drain) -> Edge:
         desk=Desk(cache),
         portfolio=FailingPortfolio(NotImplementedError()),
         callers=Callers(CALLERS, workers=1, monotonic=monotonic),
+        failures=Failures(1000, monotonic),
         policy=POLICY,
         look=look,
         version="0",
