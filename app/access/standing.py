@@ -7,7 +7,7 @@ from typing import Final
 from app.errors import TooFast
 from app.rate import Rate
 
-DEFAULT_CONCURRENCY: Final = 256
+DEFAULT_CONCURRENCY: Final = 1000
 
 Headers = tuple[tuple[str, str], ...]
 

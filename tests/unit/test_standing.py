@@ -24,7 +24,7 @@ def test_so_many_requests_at_once_and_no_more() -> None:
         standing.enter()
 
 
-@pytest.mark.parametrize(("concurrency", "workers", "places"), [(None, 1, 256), (None, 4, 64), (8, 4, 2), (1, 4, 1)])
+@pytest.mark.parametrize(("concurrency", "workers", "places"), [(None, 1, 1000), (None, 4, 250), (8, 4, 2), (1, 4, 1)])
 def test_places_are_shared_between_workers_and_never_none(concurrency: int | None, workers: int, places: int) -> None:
     standing = _standing(concurrency=concurrency, workers=workers)
     for _ in range(places):
