@@ -15,7 +15,7 @@ from socket import create_server
 
 import pytest
 
-from tests.support.gateway import PATIENCE_SECONDS, free_port, start, stop
+from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, start, stop
 from tests.support.preloaded import Preloaded
 from tests.support.programs import Sighting, all_gone, left_in, processes_of
 
@@ -25,7 +25,8 @@ EXPECTED = [{"BTC": "0.5", "USDT": "1000"}, {"BTC": "2", "USDT": "5000"}, {"BTC"
 @asynccontextmanager
 async def run_demo(folder: Path, **environment: str) -> AsyncIterator[tuple[Process, list[str]]]:
     """Run the demo until its last line is out and its server has started; give what it has printed."""
-    ports = ("--port", str(free_port()), "--upstream-port", str(free_port()))
+    port = free_port()
+    ports = ("--port", str(port), "--upstream-port", str(free_port()))
     process = await start({"TMPDIR": str(folder), **environment}, "demo", *ports, own_session=True)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -38,6 +39,7 @@ async def run_demo(folder: Path, **environment: str) -> AsyncIterator[tuple[Proc
                 printed.append(line.decode())
             while b"server.started" not in (line := await process.stderr.readline()):
                 assert line
+        await listening(port)  # the server binds after the application has started
         yield process, printed
     finally:
         await stop(process)
