@@ -38,15 +38,14 @@ def test_one_newcomer_takes_over_what_a_dead_process_counted(tmp_path: Path) -> 
 
 def test_what_was_adopted_while_it_was_looked_for_is_found_under_its_new_name(tmp_path: Path) -> None:
     put_as(tmp_path, 222)
+    put_as(tmp_path, 223)
 
-    def adopted_meanwhile(pid: int) -> bool:
-        if pid == 222 and (tmp_path / "222.reading").exists():
-            (tmp_path / "222.reading").rename(tmp_path / "333.reading")
-        return pid != 222
+    def adopted_meanwhile(_: int) -> bool:
+        for path in tmp_path.glob("22*.reading"):
+            path.rename(tmp_path / f"1{path.name}")
+        return True
 
-    put_as(tmp_path, 111)
-    found = Gathering(tmp_path, adopted_meanwhile).others()
-    assert sum(reading.counts == READING.counts for reading in found.values()) == 2
+    assert Gathering(tmp_path, adopted_meanwhile).others() == {1222: READING, 1223: READING}
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_once(tmp_path: Path) -> None:
