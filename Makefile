@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: demo run test fmt lock rules clean
+.PHONY: demo run test bench fmt lock rules clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -17,6 +17,10 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --maxfail=10
+
+bench: .venv/dev
+	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify
+	$(BIN)/python -m bench.hot
 
 fmt: .venv/dev
 	$(BIN)/ruff check --fix .

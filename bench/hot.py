@@ -71,7 +71,7 @@ def main() -> None:
 def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=int, default=2)
     return parser.parse_args()
 
 
@@ -100,11 +100,11 @@ def _start(stage: Stage, upstream: int) -> list[Contender]:
     return [ours, *(each for each in others if each is not None)]
 
 
-def run_wrk(contender: Contender, seconds: float) -> float:
+def run_wrk(contender: Contender, seconds: int) -> float:
     """Give the answers a second of a closed loop. An answer that is none ends the measurement."""
     headers = [part for name, value in contender.headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://127.0.0.1:{contender.port}{contender.path}"
-    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", *headers, url]
+    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *headers, url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise AssertionError(f"{contender.name}: {said}")
@@ -173,7 +173,7 @@ def _report(found: dict[str, Any]) -> Iterable[str]:
     yield "\n| contender | answers/s, median | least to most | Tallygate's rate to it |\n|---|--:|--:|--:|"
     for name, seen in rates.items():
         to = UNCHANGED if name in {UNCHANGED, BARE_UNCHANGED} else PORTFOLIO if name == PORTFOLIO else OURS
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(rates[to], seen, strict=True))
+        ratio = statistics.median(ours / max(theirs, 1) for ours, theirs in zip(rates[to], seen, strict=True))
         yield f"| {name} | {statistics.median(seen):,.0f} | {min(seen):,.0f} to {max(seen):,.0f} | {ratio:.2f} |"
     cold = found["cold_milliseconds"]
     yield f"\nCold read: {cold['through']:.2f} ms, the same call of the upstream directly {cold['direct']:.2f} ms."

@@ -208,3 +208,11 @@ async def test_while_draining_a_hot_answer_sends_its_caller_elsewhere_too(cache:
     ways.drain.begin()
     after = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
     assert ("connection" in before.headers, after.headers["connection"]) == (False, "close")
+
+
+async def test_a_rated_caller_is_told_of_its_rate_both_ways(cache: Cache) -> None:
+    ways = Ways(cache)
+    await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    slow, fast = await ways.ask((HOT[0], "GET", [SLOW]))
+    assert ways.metrics[0]._hot
+    assert [name for name, _ in fast[1]] == [name for name, _ in slow[1]]
