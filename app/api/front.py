@@ -26,7 +26,7 @@ from app.telemetry.metrics import Metrics
 
 _PLAIN_BYTES: Final = 4 * 1024
 _HEEDED: Final = frozenset({b"authorization", b"x-bh-token", b"if-none-match", b"accept-encoding", REQUEST_ID})
-_UNUSUAL: Final = frozenset({b"cache-control", b"content-length", b"transfer-encoding"})
+_UNUSUAL: Final = frozenset({b"cache-control", b"content-length", b"transfer-encoding", b"traceparent"})
 _METHODS: Final = frozenset({"GET", "HEAD"})
 
 

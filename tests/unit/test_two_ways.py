@@ -216,3 +216,11 @@ async def test_a_rated_caller_is_told_of_its_rate_both_ways(cache: Cache) -> Non
     slow, fast = await ways.ask((HOT[0], "GET", [SLOW]))
     assert ways.metrics[0]._hot
     assert [name for name, _ in fast[1]] == [name for name, _ in slow[1]]
+
+
+async def test_a_request_that_is_part_of_a_trace_goes_where_it_is_traced(cache: Cache) -> None:
+    ways = Ways(cache)
+    await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    trace = (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    assert (await ask_app(ways.fast, HOT[0], headers=[*KEYS[0], trace])).status_code == 200
+    assert not ways.metrics[0]._hot
