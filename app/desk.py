@@ -18,6 +18,17 @@ class Told(Struct, frozen=True):
     served: Served
 
 
+class Missing(Struct, frozen=True):
+    """Why nothing is known about an account."""
+
+    key: Key
+    error: TallygateError
+
+
+Part = Told | Missing
+"""What there is to say about one account of many."""
+
+
 class Question(Struct, frozen=True):
     """On which terms a caller asks."""
 
@@ -33,15 +44,15 @@ class Desk:
 
     async def tell_account(self, key: Key, question: Question) -> Told:
         """Tell the balances of a merchant. Raises `UnknownMerchant` if the upstream knows none of this id."""
-        told = _as_told(await self._cache.read(key, question.terms, question.caller))
-        if isinstance(told, TallygateError):
-            raise told
-        return told
+        part = _as_part(key, await self._cache.read(key, question.terms, question.caller))
+        if isinstance(part, Missing):
+            raise part.error
+        return part
 
-    async def tell_many(self, keys: Collection[Key], question: Question) -> dict[Key, Told | TallygateError]:
-        """Tell the balances of many merchants, or of each why it cannot be told."""
-        parts = await self._cache.read_many(keys, question.terms, question.caller)
-        return {key: _as_told(part) for key, part in parts.items()}
+    async def tell_many(self, keys: Collection[Key], question: Question) -> tuple[Part, ...]:
+        """Tell the balances of many merchants in this order, or of each why it cannot be told."""
+        found = await self._cache.read_many(keys, question.terms, question.caller)
+        return tuple(_as_part(key, one) for key, one in found.items())
 
     def tell_at_once(self, key: Key, terms: Terms) -> Told | None:
         """Tell the balances of an account if memory has an answer that needs no waiting."""
@@ -63,9 +74,9 @@ class Desk:
         return row, told
 
 
-def _as_told(part: Served | TallygateError) -> Told | TallygateError:
-    if isinstance(part, TallygateError):
-        return part
-    if isinstance(part.entry, Absence):
-        return UnknownMerchant("There is no such merchant.")
-    return Told(part.entry, part)
+def _as_part(key: Key, found: Served | TallygateError) -> Part:
+    if isinstance(found, TallygateError):
+        return Missing(key, found)
+    if isinstance(found.entry, Absence):
+        return Missing(key, UnknownMerchant("There is no such merchant."))
+    return Told(found.entry, found)

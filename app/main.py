@@ -43,7 +43,6 @@ from app.draining import Drain
 from app.errors import StartError
 from app.gauges import watch_cache, watch_reconciliations, watch_token
 from app.portfolio.looking import Looker
-from app.portfolio.parts import Gathering
 from app.portfolio.portfolio import Portfolio
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.roll import Roll
@@ -96,10 +95,11 @@ def create_app(
     pulse = Pulse(time.monotonic, exposition.share)
     metrics.loop_lag.watch(pulse.lag_seconds)
     metrics.callers.watch(lambda: len(known))
+    clients = _watch_clients(settings, known, metrics)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with transport, running(pulse=pulse.beat, **_watch_clients(settings, known), **heart.works):
+        async with transport, running(pulse=pulse.beat, **clients, **heart.works):
             log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
             yield
             await heart.cache.close()
@@ -108,7 +108,7 @@ def create_app(
         log.info("server.stopped", pid=os.getpid())
 
     return build_face(
-        desk=Desk(heart.cache),
+        desk=heart.desk,
         portfolio=heart.portfolio,
         callers=known,
         failures=failures,
@@ -138,7 +138,9 @@ def _judge_readiness(tokens: Tokens, drain: Drain) -> Literal["ready", "not read
     return "not ready" if tokens.state is TokenState.REFUSED else "ready"
 
 
-def _watch_clients(settings: Settings, callers: Callers) -> Mapping[str, Callable[[], Awaitable[None]]]:
+def _watch_clients(
+    settings: Settings, callers: Callers, metrics: Metrics
+) -> Mapping[str, Callable[[], Awaitable[None]]]:
     path = settings.clients_file
     if not path:
         return {}
@@ -147,6 +149,7 @@ def _watch_clients(settings: Settings, callers: Callers) -> Mapping[str, Callabl
         parse=lambda text: parse_callers(text, path),
         renew=callers.renew,
     )
+    metrics.clients_file_ok.watch(lambda: watch.is_ok)
     return {"clients": watch.tend}
 
 
@@ -154,6 +157,7 @@ class Heart(Struct, frozen=True):
     """The cache and what it lives on; `works` run as long as the service does."""
 
     cache: Cache
+    desk: Desk
     portfolio: Portfolio
     link: Link
     tokens: Tokens
@@ -213,9 +217,11 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         now_ms=unix_ms,
         random=random.random,
     )
+    desk = Desk(cache)
     portfolio = Portfolio(
         roll=roll,
-        gathering=Gathering(cache=cache, tally=tally, policy=policy, now_ms=unix_ms),
+        desk=desk,
+        tally=tally,
         reconciler=_make_reconciler(settings, link, prefix, cache, roll),
         versions=Versions(
             link, prefix=prefix, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=time.monotonic
@@ -235,7 +241,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     watch_cache(metrics, memory=memory, link=link, bus=bus, budget=budget, turns=turns)
     watch_token(metrics, tokens)
     watch_reconciliations(metrics, portfolio.reconciler)
-    return Heart(cache, portfolio, link, tokens, works)
+    return Heart(cache, desk, portfolio, link, tokens, works)
 
 
 def _make_reconciler(settings: Settings, link: Link, prefix: str, cache: Cache, roll: Roll) -> Reconciler:

@@ -79,7 +79,7 @@ async def main() -> None:
         "is its sheet the current one": lambda: shelf.find((path, ""), snapshot),
         "in which form": lambda: sheet.recall(1, _read_wish(heeded)),
         "count it": lambda: metrics.hot(path, "GET", 200, 0.00001, 1_000),
-        "sign it": lambda: front._sign(reply, None, bodiless=False),  # noqa: SLF001
+        "sign it": lambda: front._sign(reply, (), None, bodiless=False),  # noqa: SLF001
         "all together": lambda: front.answer(cast("Any", scope), 0.0),
     }
     idle = measure(lambda: None)

@@ -18,7 +18,8 @@ class Watch:
     """Look at the clients file each half second, by its content: Kubernetes replaces mounted files behind a link.
 
     `read` gives its text, `parse` what it says, `renew` takes that over and tells whether it is new. Reading and
-    parsing raise `StartError`: then the last good callers stay, and what is wrong is logged, once a change.
+    parsing raise `StartError`: then the last good callers stay, and what is wrong is logged, once a change. `is_ok` tells
+    whether the file was good at the last look.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Watch:
         self._parse: Final = parse
         self._renew: Final = renew
         self._seen: str | None = None
+        self.is_ok = True
 
     async def tend(self) -> None:
         """Watch for ever."""
@@ -56,8 +58,10 @@ class Watch:
         if self._renew(callers):
             log.info("clients.renewed", callers=len(callers))
         self._seen = text
+        self.is_ok = True
 
     def _refuse(self, seen: str, error: StartError) -> None:
         if seen != self._seen:
             log.error("clients.refused", reason=error.detail)
         self._seen = seen
+        self.is_ok = False

@@ -1,13 +1,11 @@
 """Balance answers: the body, how old it is, where it came from, and whether the caller has it already."""
 
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from app.api.batches import BatchView
 from app.api.encodings import Coding
 from app.api.problems import kind_of
 from app.api.replies import Reply
@@ -50,33 +48,6 @@ def render_answer(sheet: Sheet, served: Served, policy: Policy, now: int, wish: 
     if coding is not Coding.IDENTITY:
         headers.append(("Content-Encoding", coding))
     return Reply(200, [*headers, ("Content-Type", sheet.media_type)], body)
-
-
-def render_batch(view: BatchView, parts: Sequence[Served], policy: Policy, now: int, if_none_match: str) -> Reply:
-    """Render many parts at once; `parts` are those that there are. As old as the oldest, as fresh as the stalest."""
-    etag = tag_bytes(msgspec.json.encode(view.timeless()))
-    headers = [
-        ("ETag", etag),
-        *([("Age", str(max(age_ms(part.entry, now) // 1000 for part in parts)))] if parts else []),
-        ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}" if view.complete else "no-store"),
-        ("Cache-Status", _batch_status(view, parts, policy, now)),
-        ("Vary", VARY),
-    ]
-    if matches(if_none_match, etag):
-        return Reply(304, headers, b"")
-    return Reply(200, [("Content-Type", "application/json"), *headers], msgspec.json.encode(view))
-
-
-def _batch_status(view: BatchView, parts: Sequence[Served], policy: Policy, now: int) -> str:
-    """Tell how the cache was used for the part that it knew least about."""
-    if not view.complete:
-        return "tallygate; fwd=miss; detail=incomplete"
-    ttl = min(lifetime_seconds(part.entry, now, policy) for part in parts)
-    if any(part.instead_of is not None for part in parts):
-        return f"tallygate; fwd=stale; ttl={ttl}"
-    if any(part.source in {Source.FETCHED, Source.COLLAPSED} for part in parts):
-        return f"tallygate; fwd=miss; stored; ttl={ttl}"
-    return f"tallygate; hit; ttl={ttl}"
 
 
 def tag_content(view: View) -> str:

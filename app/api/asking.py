@@ -1,27 +1,28 @@
 """One request for balances: who asks, on which terms, and how the answer goes back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
+from litestar.enums import HttpMethod
 from msgspec import Struct
 
 from app.access.callers import ALL, Caller, authorise
-from app.api.answers import VARY, Wish, matches, render_answer, render_batch, render_sheet, tag_bytes
-from app.api.batches import BatchView
+from app.api.answers import VARY, Wish, matches, render_answer, render_sheet, tag_bytes
+from app.api.batch_views import BatchView
 from app.api.directives import read_terms
 from app.api.merchant_views import MerchantsView
-from app.api.page_headers import page_headers, tag_page
-from app.api.paging import Page
+from app.api.page_headers import headers_of_many, tag_many
+from app.api.paging import Page, PagedView
 from app.api.portfolio_views import ReconciliationView
 from app.api.replies import Reply
 from app.api.shelf import Shelf
 from app.api.views import Keep, View
 from app.balances.snapshots import AGGREGATE, Key, Snapshot
 from app.cache.freshness import Policy
-from app.desk import Question, Told
-from app.errors import Forbidden, TallygateError
+from app.desk import Part, Question, Told
+from app.errors import Forbidden
 from app.portfolio.parts import Parts
 
 AnyRequest = Request[Any, Any, Any]
@@ -78,8 +79,18 @@ class Asking:
 
     def reply_page(self, page: Page, parts: Parts | None) -> Response[bytes]:
         """Send a page, or a 304 if the caller has it; `parts` are those that it was made of just now."""
-        headers = page_headers(page, parts, self._policy, self._now_ms())
-        return self._reply_unless_known(tag_page(page.view), headers, page.view)
+        return self._reply_many(page.view, page.as_of, None if parts is None else parts.parts)
+
+    def reply_batch(self, parts: Sequence[Part], keep: Keep) -> Response[bytes]:
+        """Send many merchants' balances, or a 304 if the caller has them."""
+        oldest = min((part.snapshot.as_of for part in parts if isinstance(part, Told)), default=None)
+        return self._reply_many(BatchView.of(parts, keep), oldest, parts)
+
+    def _reply_many(
+        self, view: PagedView | BatchView, as_of: int | None, parts: Sequence[Part] | None
+    ) -> Response[bytes]:
+        headers = headers_of_many(as_of, parts, self._policy, self._now_ms())
+        return self._reply_unless_known(tag_many(view), headers, view)
 
     def reply_result(self, view: ReconciliationView | MerchantsView) -> Response[bytes]:
         """Send a result that stands until there is another, or a 304."""
@@ -95,8 +106,9 @@ class Asking:
         return as_response(Reply(status, headers, msgspec.json.encode(view)))
 
     def _reply_unless_known(self, etag: str, headers: list[tuple[str, str]], view: Struct) -> Response[bytes]:
+        """Send a view, or a 304 to a GET whose caller has it (RFC 9110, 13.1.2)."""
         headers = [("ETag", etag), *headers]
-        if matches(",".join(self._request.headers.getall("if-none-match", [])), etag):
+        if self._request.method == HttpMethod.GET and matches(self._header("if-none-match") or "", etag):
             return as_response(Reply(304, headers, b""))
         return as_response(Reply(200, [("Content-Type", "application/json"), *headers], msgspec.json.encode(view)))
 
@@ -111,14 +123,6 @@ class Asking:
         """Give a list whole, in however many lines it came; None if it did not come."""
         lines = self._request.headers.getall(name, [])
         return ",".join(lines) if lines else None
-
-    def reply_many(self, told: Mapping[Key, Told | TallygateError], keep: Keep) -> Response[bytes]:
-        """Send many merchants' balances; a 304 only to a GET (RFC 9110, 13.1.2)."""
-        now = self._now_ms()
-        parts = [part.served for part in told.values() if isinstance(part, Told)]
-        view = BatchView.of(told, keep, self._policy, now)
-        if_none_match = self._request.headers.getall("if-none-match", []) if self._request.method == "GET" else []
-        return as_response(render_batch(view, parts, self._policy, now, ",".join(if_none_match)))
 
 
 def as_response(reply: Reply) -> Response[bytes]:

@@ -8,11 +8,11 @@ from litestar.params import Body
 from msgspec import Meta, Struct
 
 from app.api.asking import Asking
-from app.api.batches import BatchView
+from app.api.batch_views import BatchView
 from app.api.choices import Choice
 from app.api.documenting import AssetsText, FlagText, MerchantIdsText, RequireText, document_answers
 from app.api.parameters import MAX_MERCHANTS, MERCHANT_ID_PATTERN, read_merchant_ids, read_require
-from app.desk import Desk, Told
+from app.desk import Desk, Missing
 from app.errors import Incomplete
 
 _PATH: Final = "/v1/balances"
@@ -77,9 +77,9 @@ async def _answer(
     keys = asking.authorise_all(read_merchant_ids(merchants))
     all_or_nothing = read_require(require)
     keep = Choice.read(assets, nonzero).keeps
-    told = await desk.tell_many(keys, asking.question())
-    failed = [key for key, part in told.items() if not isinstance(part, Told)]
+    parts = await desk.tell_many(keys, asking.question())
+    failed = [part.key for part in parts if isinstance(part, Missing)]
     if failed and all_or_nothing:
         more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         raise Incomplete(f"There are no balances of {', '.join(failed[:_NAMED])}{more}.")
-    return asking.reply_many(told, keep)
+    return asking.reply_batch(parts, keep)

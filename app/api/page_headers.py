@@ -1,41 +1,54 @@
-"""What a page says about itself: its entity tag, how old it is, where its parts came from."""
+"""What an answer about many merchants says about itself: its entity tag, how old it is, where its parts came from."""
+
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET
 
 from app.api.answers import VARY, tag_bytes
-from app.api.paging import Page, PagedView
-from app.api.portfolio_views import BreakdownView, without_times
+from app.api.batch_views import BatchView
+from app.api.paging import PagedView
+from app.api.part_views import without_times
+from app.api.portfolio_views import HoldersView
 from app.cache.cache import Source
 from app.cache.freshness import Policy
-from app.portfolio.parts import Parts
+from app.desk import Part, Told
 
 
-def page_headers(page: Page, parts: Parts | None, policy: Policy, now: int) -> list[tuple[str, str]]:
-    """Say what the page's view says about its age, that of its oldest part. `now` is Unix milliseconds."""
-    age = max(0, now - page.as_of) // 1000
+def headers_of_many(as_of: int | None, parts: Sequence[Part] | None, policy: Policy, now: int) -> list[tuple[str, str]]:
+    """Say how old the oldest part is, which stands `as_of`, None if there is none; `now` and that are Unix milliseconds.
+
+    `parts` are those that were read for this answer, None for a page of a version that is kept.
+    """
+    age = None if as_of is None else max(0, now - as_of) // 1000
+    used = f"tallygate; {_came_by(parts)}"
     return [
-        ("Age", str(age)),
+        *([] if age is None else [("Age", str(age))]),
         ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
-        ("Cache-Status", f"tallygate; {_came_by(parts)}; ttl={policy.fresh_ms // 1000 - age}"),
+        ("Cache-Status", used if age is None else f"{used}; ttl={policy.fresh_ms // 1000 - age}"),
         ("Vary", VARY),
     ]
 
 
-def tag_page(view: PagedView) -> str:
-    """Make the weak entity tag of what a page says, whenever it was said: unchanged balances keep their tag."""
-    if isinstance(view, BreakdownView):
-        timeless: PagedView = msgspec.structs.replace(view, merchants=tuple(without_times(view.merchants or ())))
+def tag_many(view: PagedView | BatchView) -> str:
+    """Make the weak entity tag of what a view says, whenever it was said: unchanged balances keep their tag."""
+    if isinstance(view, HoldersView):
+        timeless: PagedView | BatchView = msgspec.structs.replace(view, holders=without_times(view.holders or ()))
     else:
-        timeless = msgspec.structs.replace(view, holders=tuple(without_times(view.holders or ())))
-    unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET, oldest_as_of=UNSET, newest_as_of=UNSET)
-    return tag_bytes(msgspec.json.encode((unnamed, view.next is UNSET)))
+        timeless = msgspec.structs.replace(view, merchants=without_times(view.merchants or ()))
+    timeless = msgspec.structs.replace(timeless, oldest_as_of=UNSET, newest_as_of=UNSET)
+    if isinstance(timeless, BatchView):
+        return tag_bytes(msgspec.json.encode(timeless))
+    unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET)
+    return tag_bytes(msgspec.json.encode((unnamed, timeless.next is UNSET)))
 
 
-def _came_by(parts: Parts | None) -> str:
-    """Tell how the cache was used (RFC 9211): a part that was fetched or failed makes it partial."""
+def _came_by(parts: Sequence[Part] | None) -> str:
+    """Tell how the cache was used (RFC 9211): a part that was fetched, failed or covers a failure makes it partial."""
     if parts is None:
         return "hit; detail=version"
-    stored = all(part.served.source in {Source.MEMORY, Source.REDIS} for part in parts.known)
-    covered = any(part.served.instead_of is not None for part in parts.known)
-    return "hit" if stored and not covered and parts.is_complete else "fwd=partial"
+    return "hit" if all(isinstance(part, Told) and _is_hit(part) for part in parts) else "fwd=partial"
+
+
+def _is_hit(part: Told) -> bool:
+    return part.served.source in {Source.MEMORY, Source.REDIS} and part.served.instead_of is None

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app.api.parameters import read_cursor
-from app.api.portfolio_views import BreakdownView, HoldersView, HolderView, PartView
+from app.api.part_views import PartView
+from app.api.portfolio_views import BreakdownView, HoldersView, HolderView
 from app.cache.link import Outcome
 from app.cache.versions import Versions
 from app.errors import StoreUnavailable, ViewGone

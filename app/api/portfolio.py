@@ -21,7 +21,8 @@ from app.api.guards import check_parameters
 from app.api.merchants import read_merchants
 from app.api.paging import Pages
 from app.api.parameters import read_limit, read_sort
-from app.api.portfolio_views import BreakdownView, HoldersView, HolderView, PartView, ReconciliationView
+from app.api.part_views import PartView
+from app.api.portfolio_views import BreakdownView, HoldersView, HolderView, ReconciliationView
 from app.errors import InvalidRequest
 from app.portfolio.parts import order
 from app.portfolio.portfolio import Portfolio

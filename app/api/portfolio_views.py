@@ -1,88 +1,21 @@
 """What callers see of all merchants together: the breakdown, the holders of an asset, reconciliations."""
 
-from collections.abc import Iterable
-from math import ceil
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.problems import kind_of
+from app.api.part_views import Count, Coverage, Merchant, PartView, span
 from app.api.views import Time, format_time
 from app.balances.amounts import CanonicalAmount
 from app.balances.reconciling import Finding, Sums, Verdict
 from app.balances.shares import DECIMALS, NoShares
-from app.balances.snapshots import Anomaly, Row
 from app.balances.totals import Total
-from app.errors import TallygateError
 from app.portfolio.holders import Holder, Holders
-from app.portfolio.parts import Known, Part, Parts
+from app.portfolio.parts import Parts
 from app.portfolio.reconciler import Reconciliation, State
 
-Merchant = Annotated[int, Meta(ge=1, description="The merchant, as the upstream numbers it.")]
-Count = Annotated[int, Meta(ge=0)]
 Cursor = Annotated[str, Meta(description="Send it as `after` for the page that follows, of the same version.")]
 VersionName = Annotated[str, Meta(description="Pages of one version tell of one moment.")]
-
-
-class Coverage(Struct, frozen=True):
-    """How many merchants there are to tell of, and of how many what is known."""
-
-    expected: Count
-    fresh: Count
-    stale: Count
-    unavailable: Count
-
-    @classmethod
-    def of(cls, parts: Parts) -> "Coverage":
-        """Count the parts."""
-        stale = sum(part.is_stale for part in parts.known)
-        known = len(parts.known)
-        return cls(len(parts.parts), known - stale, stale, len(parts.parts) - known)
-
-
-class PartProblem(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Why a part is missing (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    retry_after: Annotated[int, Meta(ge=0, description="Seconds.")] | UnsetType = UNSET
-
-    @classmethod
-    def of(cls, error: TallygateError) -> "PartProblem":
-        """Show an error as a problem."""
-        kind = kind_of(error)
-        retry_after = UNSET if error.retry_after_seconds is None else max(1, ceil(error.retry_after_seconds))
-        return cls(f"/problems/{kind.name}", kind.title, kind.status, error.detail, retry_after)
-
-
-class PartView(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """One merchant: its balances if they are known, or the problem that says why they are not."""
-
-    merchant_id: Merchant
-    status: Literal["fresh", "stale", "unavailable"]
-    as_of: Time | UnsetType = UNSET
-    can_deposit: bool | UnsetType = UNSET
-    balances: tuple[Row, ...] | UnsetType = UNSET
-    anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
-    problem: PartProblem | UnsetType = UNSET
-
-    @classmethod
-    def of(cls, part: Part) -> "PartView":
-        """Show a part."""
-        if not isinstance(part, Known):
-            return cls(int(part.key), "unavailable", problem=PartProblem.of(part.error))
-        snapshot = part.snapshot
-        return cls(
-            merchant_id=int(snapshot.key),
-            status="stale" if part.is_stale else "fresh",
-            as_of=format_time(snapshot.as_of),
-            can_deposit=snapshot.can_deposit,
-            balances=snapshot.balances,
-            anomalies=snapshot.anomalies or UNSET,
-        )
 
 
 class HolderView(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -102,7 +35,7 @@ class HolderView(Struct, frozen=True, rename="camel", omit_defaults=True):
         row, snapshot = holder.row, holder.part.snapshot
         return cls(
             merchant_id=int(snapshot.key),
-            status="stale" if holder.part.is_stale else "fresh",
+            status="stale" if holder.part.served.is_stale else "fresh",
             as_of=format_time(snapshot.as_of),
             total=row.total,
             free=row.free,
@@ -127,10 +60,10 @@ class BreakdownView(Struct, frozen=True, rename="camel", omit_defaults=True):
     @classmethod
     def of(cls, parts: Parts) -> "BreakdownView":
         """Show what holds for all pages."""
-        oldest, newest = _span(parts)
+        oldest, newest = span(parts.parts)
         return cls(
             complete=parts.is_complete,
-            coverage=Coverage.of(parts),
+            coverage=Coverage.of(parts.parts),
             oldest_as_of=oldest,
             newest_as_of=newest,
             **_name_totals(parts, "totals", parts.totals),
@@ -158,11 +91,11 @@ class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
     @classmethod
     def of(cls, asset_id: str, parts: Parts, holders: Holders) -> "HoldersView":
         """Show what holds for all pages."""
-        oldest, newest = _span(parts)
+        oldest, newest = span(parts.parts)
         return cls(
             asset_id=asset_id,
             complete=parts.is_complete,
-            coverage=Coverage.of(parts),
+            coverage=Coverage.of(parts.parts),
             oldest_as_of=oldest,
             newest_as_of=newest,
             no_shares=holders.no_shares or UNSET,
@@ -228,16 +161,6 @@ class FindingView(Struct, frozen=True, rename="camel", omit_defaults=True):
             difference=finding.difference if complete else UNSET,
             merchants=finding.merchants,
         )
-
-
-def without_times(items: Iterable[PartView | HolderView]) -> list[PartView | HolderView]:
-    """Give items without their times, for a tag that an unchanged balance keeps."""
-    return [msgspec.structs.replace(item, as_of=UNSET) for item in items]
-
-
-def _span(parts: Parts) -> tuple[str | UnsetType, str | UnsetType]:
-    times = [part.snapshot.as_of for part in parts.known]
-    return (format_time(min(times)), format_time(max(times))) if times else (UNSET, UNSET)
 
 
 def _name_totals(parts: Parts, name: str, totals: Any) -> dict[str, Any]:

@@ -43,10 +43,11 @@ class Source(StrEnum):
 
 
 class Served(Struct, frozen=True):
-    """An answer: the entry, where it came from, and the failure that a stale one stands in for."""
+    """An answer: the entry, where it came from, whether it is older than fresh, and what failure it stands in for."""
 
     entry: Entry
     source: Source
+    is_stale: bool = False
     instead_of: TallygateError | None = None
 
 
@@ -149,7 +150,7 @@ class Cache:
                 return Served(good, source)
             case AnswerAndRefresh(good):
                 self._refresh(good)
-                return Served(good, source)
+                return Served(good, source, is_stale=True)
             case Fetch() | Refuse():
                 return None
             case verdict:
@@ -179,9 +180,10 @@ class Cache:
             landing = Failed(DeadlinePassed(f"No answer was there within {patience_seconds:g} s."))
         match landing:
             case Landed(entry):
-                if isinstance(self._judge(entry, terms), AnswerAndRefresh):
+                is_stale = isinstance(self._judge(entry, terms), AnswerAndRefresh)
+                if is_stale:
                     self._refresh(entry)
-                return Served(entry, source)
+                return Served(entry, source, is_stale)
             case Failed(error):
                 return self._stale(key, terms, error) or error.with_traceback(None)
             case _:
@@ -196,7 +198,7 @@ class Cache:
             or not covers(entry, self._now_ms(), self._policy, terms)
         ):
             return None
-        return Served(entry, Source.MEMORY, instead_of=error)
+        return Served(entry, Source.MEMORY, is_stale=True, instead_of=error)
 
     async def _await_landing(self, key: Key, terms: Terms, errand: Errand) -> tuple[Landing, Source]:
         """Take flights until one satisfies: one that began before we came, or for laxer terms, may not."""

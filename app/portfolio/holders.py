@@ -6,13 +6,14 @@ from app.balances.amounts import Amount
 from app.balances.shares import NoShares, divide
 from app.balances.snapshots import Row, find_row
 from app.balances.totals import Total
-from app.portfolio.parts import Known, Parts, Sort, order
+from app.desk import Told
+from app.portfolio.parts import Parts, Sort, order
 
 
 class Holder(Struct, frozen=True):
     """A merchant's row of the asset, and its share if there are any."""
 
-    part: Known
+    part: Told
     row: Row
     share: Amount | None
 
@@ -30,7 +31,7 @@ def find_holders(parts: Parts, asset_id: str) -> Holders:
     found = [
         (part, row)
         for part in order(parts.known, Sort(asset_id, descending=True))
-        if isinstance(part, Known) and (row := find_row(part.snapshot.balances, asset_id)) is not None
+        if isinstance(part, Told) and (row := find_row(part.snapshot.balances, asset_id)) is not None
     ]
     shares = divide([row.total for _, row in found]) if parts.is_complete else NoShares.INCOMPLETE
     total = next((total for total in parts.totals if total.asset_id == asset_id), None)

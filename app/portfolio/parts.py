@@ -1,36 +1,13 @@
 """Parts: what is known of each of many merchants at one moment, how much of the whole that is, and in which order."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Final
 
 from msgspec import Struct
 
-from app.balances.snapshots import Key, Snapshot, find_row
+from app.balances.snapshots import Key, find_row
 from app.balances.totals import Total
-from app.cache.cache import Cache, Served
-from app.cache.freshness import Policy, age_ms
-from app.cache.tally import Tally
-from app.desk import Question
-from app.errors import TallygateError, UnknownMerchant
-
-
-class Known(Struct, frozen=True):
-    """A snapshot that the request accepts, and whether it is older than fresh."""
-
-    snapshot: Snapshot
-    is_stale: bool
-    served: Served
-
-
-class Unavailable(Struct, frozen=True):
-    """Why there is none of a merchant."""
-
-    key: Key
-    error: TallygateError
-
-
-Part = Known | Unavailable
+from app.desk import Part, Told
 
 
 class Parts(Struct, frozen=True):
@@ -40,42 +17,14 @@ class Parts(Struct, frozen=True):
     totals: tuple[Total, ...]
 
     @property
-    def known(self) -> list[Known]:
+    def known(self) -> list[Told]:
         """Give the parts that there are."""
-        return [part for part in self.parts if isinstance(part, Known)]
+        return [part for part in self.parts if isinstance(part, Told)]
 
     @property
     def is_complete(self) -> bool:
         """Tell whether no merchant is missing, so that the totals are those of all."""
         return len(self.known) == len(self.parts)
-
-
-class Gathering:
-    """Read many merchants. `now_ms` is Unix time in milliseconds."""
-
-    def __init__(self, *, cache: Cache, tally: Tally, policy: Policy, now_ms: Callable[[], int]) -> None:
-        self._cache: Final = cache
-        self._tally: Final = tally
-        self._policy: Final = policy
-        self._now_ms: Final = now_ms
-
-    async def gather(self, keys: Collection[Key], question: Question) -> Parts:
-        """Read each merchant on the question's terms, all at once: no part waits as long as a single read may.
-
-        A part that fails is told as such; none makes the others fail. The totals are those of the very parts given.
-        """
-        found = await self._cache.read_many(keys, question.terms, question.caller)
-        now = self._now_ms()
-        parts = tuple(self._tell(key, part, now) for key, part in found.items())
-        totals = self._tally.add_up({part.snapshot.key: part.snapshot for part in parts if isinstance(part, Known)})
-        return Parts(parts, totals.list())
-
-    def _tell(self, key: Key, found: Served | TallygateError, now: int) -> Part:
-        if isinstance(found, TallygateError):
-            return Unavailable(key, found)
-        if not isinstance(found.entry, Snapshot):
-            return Unavailable(key, UnknownMerchant("There is no such merchant."))
-        return Known(found.entry, age_ms(found.entry, now) > self._policy.fresh_ms, found)
 
 
 class Sort(Struct, frozen=True):
@@ -87,7 +36,7 @@ class Sort(Struct, frozen=True):
 
 def key_of(part: Part) -> Key:
     """Tell whose part it is."""
-    return part.snapshot.key if isinstance(part, Known) else part.key
+    return part.snapshot.key if isinstance(part, Told) else part.key
 
 
 def order(parts: Iterable[Part], sort: Sort) -> list[Part]:
@@ -103,5 +52,5 @@ def order(parts: Iterable[Part], sort: Sort) -> list[Part]:
 
 
 def _amount(part: Part, asset_id: str) -> Decimal | None:
-    row = find_row(part.snapshot.balances, asset_id) if isinstance(part, Known) else None
+    row = find_row(part.snapshot.balances, asset_id) if isinstance(part, Told) else None
     return None if row is None else Decimal(row.total)

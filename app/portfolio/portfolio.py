@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.balances.snapshots import Key
+from app.cache.tally import Tally
 from app.cache.versions import Versions
-from app.desk import Question
+from app.desk import Desk, Question, Told
 from app.errors import TallygateError, UnknownAsset
 from app.portfolio.holders import Holders, find_holders
-from app.portfolio.parts import Gathering, Parts
+from app.portfolio.parts import Parts
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.roll import Roll
 
@@ -16,9 +17,10 @@ from app.portfolio.roll import Roll
 class Portfolio:
     """Answer questions about all the merchants that a caller may read. The others are in no answer, total or count."""
 
-    def __init__(self, *, roll: Roll, gathering: Gathering, reconciler: Reconciler, versions: Versions) -> None:
+    def __init__(self, *, roll: Roll, desk: Desk, tally: Tally, reconciler: Reconciler, versions: Versions) -> None:
         self._roll: Final = roll
-        self._gathering: Final = gathering
+        self._desk: Final = desk
+        self._tally: Final = tally
         self.reconciler: Final = reconciler
         self.versions: Final = versions
 
@@ -37,9 +39,14 @@ class Portfolio:
         return {key: names.get(key, "") for key in sorted(readable, key=int)}
 
     async def tell_parts(self, readable: frozenset[Key] | str, question: Question) -> Parts:
-        """Tell every readable merchant's balances. Raises the `UpstreamError` that keeps us from knowing who there is."""
+        """Tell every readable merchant's balances, and the totals of the very parts that are there.
+
+        Raises the `UpstreamError` that keeps us from knowing who there is.
+        """
         keys = sorted(readable, key=int) if isinstance(readable, frozenset) else await self._roll.list()
-        return await self._gathering.gather(keys, question)
+        parts = await self._desk.tell_many(keys, question)
+        totals = self._tally.add_up({part.snapshot.key: part.snapshot for part in parts if isinstance(part, Told)})
+        return Parts(parts, totals.list())
 
     async def tell_holders(
         self, readable: frozenset[Key] | str, asset_id: str, question: Question

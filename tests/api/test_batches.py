@@ -51,7 +51,7 @@ async def test_what_is_not_there_is_marked_and_the_rest_is_exact(patient: Servic
     assert unknown["status"] == "unavailable"
     assert unknown["problem"]["type"] == "/problems/unknown-merchant"
     assert "balances" not in unknown
-    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["cache-control"] == "private, max-age=500"
 
 
 async def test_who_wants_all_or_nothing_is_told_what_failed(patient: Service) -> None:

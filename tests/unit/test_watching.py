@@ -61,6 +61,7 @@ async def test_a_broken_file_keeps_the_last_good_one_and_is_told_once_a_change(b
         for file.text in ("new", broken, broken, broken, "new", broken):
             await watch.look()
             assert _known(callers, "new") or file.text == "old"
+            assert watch.is_ok == (file.text == "new")
     events = [line["event"] for line in logs]
     assert events == ["clients.renewed", "clients.refused", "clients.refused"]
 

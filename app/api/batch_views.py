@@ -1,0 +1,27 @@
+"""What callers see of the merchants that they named."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from msgspec import UNSET, Struct, UnsetType
+
+from app.api.part_views import Coverage, PartView, span
+from app.api.views import Keep, Time
+from app.desk import Part
+
+
+class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The balances of many merchants, in the order asked for; only if `complete` is every one of them there."""
+
+    complete: bool
+    coverage: Coverage
+    oldest_as_of: Time | UnsetType = UNSET
+    newest_as_of: Time | UnsetType = UNSET
+    merchants: tuple[PartView, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[Part], keep: Keep) -> Self:
+        """Show parts, and of each the rows to keep."""
+        coverage = Coverage.of(parts)
+        oldest, newest = span(parts)
+        return cls(not coverage.unavailable, coverage, oldest, newest, tuple(PartView.of(part, keep) for part in parts))

@@ -1,0 +1,94 @@
+"""What callers see of one merchant among many, and of how much of the whole there is."""
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import Annotated, Literal, Self, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.api.problems import kind_of
+from app.api.views import Keep, Time, format_time
+from app.balances.snapshots import Anomaly, Row
+from app.desk import Missing, Part, Told
+from app.errors import TallygateError
+
+Merchant = Annotated[int, Meta(ge=1, description="The merchant, as the upstream numbers it.")]
+Count = Annotated[int, Meta(ge=0)]
+T = TypeVar("T", bound=Struct)
+
+
+class Coverage(Struct, frozen=True):
+    """How many merchants there are to tell of, and of how many what is known."""
+
+    expected: Count
+    fresh: Count
+    stale: Count
+    unavailable: Count
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Self:
+        """Count the parts."""
+        missing = sum(isinstance(part, Missing) for part in parts)
+        stale = sum(isinstance(part, Told) and part.served.is_stale for part in parts)
+        return cls(len(parts), len(parts) - missing - stale, stale, missing)
+
+
+class PartProblem(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Why a part is missing (RFC 9457, as a member)."""
+
+    type: Annotated[str, Meta(description="A path of this service that explains this kind of problem.")]
+    title: str
+    status: int
+    detail: str
+    retry_after: Annotated[int, Meta(ge=0, description="Seconds.")] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, error: TallygateError) -> Self:
+        """Say what a single read of the part would have said."""
+        kind = kind_of(error)
+        retry_after = UNSET if error.retry_after_seconds is None else max(1, ceil(error.retry_after_seconds))
+        return cls(f"/problems/{kind.name}", kind.title, kind.status, error.detail, retry_after)
+
+
+class PartView(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One merchant: its balances if they are known, or the problem that says why they are not."""
+
+    merchant_id: Merchant
+    status: Literal["fresh", "stale", "unavailable"]
+    can_deposit: bool | UnsetType = UNSET
+    as_of: Time | UnsetType = UNSET
+    balances: tuple[Row, ...] | UnsetType = UNSET
+    anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
+    problem: PartProblem | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, part: Part, keep: Keep | None = None) -> Self:
+        """Show a part, and of its rows and their anomalies those to keep; all if nothing is said."""
+        if isinstance(part, Missing):
+            return cls(int(part.key), "unavailable", problem=PartProblem.of(part.error))
+        snapshot = part.snapshot
+        rows, anomalies = snapshot.balances, snapshot.anomalies
+        if keep is not None:
+            rows = tuple(filter(keep, rows))
+            shown = {row.asset_id for row in rows}
+            anomalies = tuple(anomaly for anomaly in anomalies if anomaly.asset_id in shown)
+        return cls(
+            int(snapshot.key),
+            "stale" if part.served.is_stale else "fresh",
+            snapshot.can_deposit,
+            format_time(snapshot.as_of),
+            rows,
+            anomalies or UNSET,
+        )
+
+
+def span(parts: Iterable[Part]) -> tuple[Time | UnsetType, Time | UnsetType]:
+    """Tell since when the oldest and the newest part stand, if there are any."""
+    times = [part.snapshot.as_of for part in parts if isinstance(part, Told)]
+    return (format_time(min(times)), format_time(max(times))) if times else (UNSET, UNSET)
+
+
+def without_times(items: Iterable[T]) -> tuple[T, ...]:
+    """Give items without their `as_of`, for a tag that an unchanged balance keeps."""
+    return tuple(msgspec.structs.replace(item, as_of=UNSET) for item in items)

@@ -1,0 +1,16 @@
+"""What a running service shows to Prometheus."""
+
+from tests.support.gateway import Gateway
+from tests.support.scrapes import scrape
+
+UNKNOWN = {
+    "tallygate_token_seconds_left",  # of a token that is given as a value
+    "tallygate_reconciliation_assets",  # before there was one
+    "tallygate_reconciliation_timestamp_seconds",
+}
+
+
+async def test_every_gauge_has_a_value_but_for_what_cannot_be_known(gateway: Gateway) -> None:
+    await gateway.get("/v1/portfolio")
+    families = (await scrape(gateway.client)).families.values()
+    assert {family.name for family in families if family.type == "gauge" and not family.samples} == UNKNOWN
