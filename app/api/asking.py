@@ -15,6 +15,7 @@ from app.api.directives import read_terms
 from app.api.merchant_views import MerchantsView
 from app.api.page_headers import headers_of_many, tag_many
 from app.api.paging import Page, PagedView
+from app.api.part_views import oldest
 from app.api.portfolio_views import ReconciliationView
 from app.api.replies import Reply
 from app.api.shelf import Shelf
@@ -73,9 +74,10 @@ class Asking:
         merchants = self._caller.merchants
         return f"{view} of {ALL if merchants == ALL else ','.join(sorted(merchants))}"
 
-    def oldest(self, parts: Parts) -> int:
-        """Tell since when the oldest part stands; now if there is none."""
-        return min((part.snapshot.as_of for part in parts.known), default=self._now_ms())
+    def as_of(self, parts: Parts) -> int:
+        """Tell since when a view of parts stands: like its oldest part, or as of now if there is none."""
+        stands = oldest(parts.parts)
+        return self._now_ms() if stands is None else stands
 
     def reply_page(self, page: Page, parts: Parts | None) -> Response[bytes]:
         """Send a page, or a 304 if the caller has it; `parts` are those that it was made of just now."""
@@ -83,8 +85,7 @@ class Asking:
 
     def reply_batch(self, parts: Sequence[Part], keep: Keep) -> Response[bytes]:
         """Send many merchants' balances, or a 304 if the caller has them."""
-        oldest = min((part.snapshot.as_of for part in parts if isinstance(part, Told)), default=None)
-        return self._reply_many(BatchView.of(parts, keep), oldest, parts)
+        return self._reply_many(BatchView.of(parts, keep), oldest(parts), parts)
 
     def _reply_many(
         self, view: PagedView | BatchView, as_of: int | None, parts: Sequence[Part] | None

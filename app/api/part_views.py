@@ -83,6 +83,11 @@ class PartView(Struct, frozen=True, rename="camel", omit_defaults=True):
         )
 
 
+def oldest(parts: Iterable[Part]) -> int | None:
+    """Tell since when the oldest part that is there stands (Unix milliseconds)."""
+    return min((part.snapshot.as_of for part in parts if isinstance(part, Told)), default=None)
+
+
 def span(parts: Iterable[Part]) -> tuple[Time | UnsetType, Time | UnsetType]:
     """Tell since when the oldest and the newest part stand, if there are any."""
     times = [part.snapshot.as_of for part in parts if isinstance(part, Told)]

@@ -56,7 +56,7 @@ async def read_breakdown(
         return asking.reply_page(await pages.follow(BreakdownView, after, scope=scope, limit=wanted), None)
     parts = await portfolio.tell_parts(readable, asking.question())
     items = [PartView.of(part) for part in order(parts.parts, order_wanted)]
-    as_of = asking.oldest(parts)
+    as_of = asking.as_of(parts)
     page = await pages.begin(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=wanted)
     return asking.reply_page(page, parts)
 
@@ -84,7 +84,7 @@ async def read_holders(
     parts, holders = await portfolio.tell_holders(readable, assetId, asking.question())
     items = [HolderView.of(holder) for holder in holders.holders]
     head = HoldersView.of(assetId, parts, holders)
-    page = await pages.begin(head, items, scope=scope, as_of=asking.oldest(parts), limit=wanted)
+    page = await pages.begin(head, items, scope=scope, as_of=asking.as_of(parts), limit=wanted)
     return asking.reply_page(page, parts)
 
 

@@ -144,3 +144,29 @@ async def test_a_stale_part_is_marked_where_it_covers_a_failing_upstream(
     assert {row["assetId"]: row["total"] for row in covered["balances"]} == {"BTC": "0.5", "USDT": "1000"}
     assert missing["problem"]["type"] in {"/problems/upstream-faulty", "/problems/breaker-open"}
     assert response.json()["coverage"] == {"expected": 2, "fresh": 0, "stale": 1, "unavailable": 1}
+
+
+async def test_nothing_is_asked_of_anybody_before_all_is_authorised(service: Service) -> None:
+    assert (await ask(service, "12345,10001", "some")).status_code == 403
+    assert service.upstream.counters.balance_calls == 0
+
+
+async def test_the_cache_control_of_a_request_holds_for_its_parts(service: Service) -> None:
+    document = (await ask(service, "12345,10001", cache_control="only-if-cached")).json()
+    assert {part["problem"]["type"] for part in document["merchants"]} == {"/problems/not-cached"}
+    assert service.upstream.counters.balance_calls == 0
+    assert (await ask(service, "12345", cache_control="max-age=x")).status_code == 400
+
+
+async def test_the_headers_are_those_of_every_balance_answer(patient: Service) -> None:
+    await ask(patient, "12345,10001")
+    headers = (await ask(patient, "12345,10001")).headers
+    assert headers["cache-control"] == "private, max-age=500"
+    assert headers["cache-status"].startswith("tallygate; hit; ttl=")
+    assert int(headers["age"]) >= 0
+    assert {"Authorization", "X-BH-TOKEN"} <= {name.strip() for name in headers["vary"].split(",")}
+    partial = (await ask(patient, "12345,999999")).headers
+    assert partial["cache-status"].startswith("tallygate; fwd=partial; ttl=")
+    unknown = (await ask(patient, "999999")).headers
+    assert unknown["cache-status"] == "tallygate; fwd=partial"
+    assert "age" not in unknown

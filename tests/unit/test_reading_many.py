@@ -1,0 +1,105 @@
+"""Many keys at once: what a single read gives for each, with one look into Redis, in time, and fair to others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from fakeredis import FakeServer
+
+from app.api.part_views import Coverage, PartView, oldest
+from app.balances.snapshots import Key
+from app.cache.cache import Served, Source
+from app.desk import Desk, Missing, Question, Told
+from app.errors import NotCached, UpstreamFaulty
+from tests.support.replica import Replica, Upstream, run_replicas, terms
+from tests.support.virtual_time import monotonic
+
+KEYS = [Key(str(number)) for number in range(1, 101)]
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture
+async def replicas(upstream: Upstream) -> AsyncIterator[list[Replica]]:
+    async with run_replicas(upstream, FakeServer(), 2) as running:
+        yield running
+
+
+async def test_what_redis_has_takes_one_command_whatever_the_number(replicas: list[Replica]) -> None:
+    one, other = replicas
+    await one.cache.read_many(KEYS, terms())
+    other.memory.distrust()  # as if the bus had told it nothing
+    sent = []
+    attempt = other.link.attempt
+
+    async def count(command: object, **options: bool) -> object:
+        sent.append(command)
+        return await attempt(command, **options)  # type: ignore[arg-type]
+
+    other.link.attempt = count  # type: ignore[method-assign, assignment]
+    told = await other.cache.read_many(KEYS, terms())
+    assert {part.source for part in told.values() if isinstance(part, Served)} == {Source.REDIS}
+    assert list(told) == KEYS
+    assert len(sent) == 1
+
+
+async def test_a_part_waits_less_than_a_single_read_so_that_the_rest_comes_in_time(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    upstream.seconds = 1000
+    began = monotonic()
+    with pytest.raises(Exception, match="No answer"):
+        await replicas[0].cache.read(KEYS[0], terms())
+    alone = monotonic() - began
+    began = monotonic()
+    await replicas[0].cache.read_many(KEYS[:2], terms())
+    assert monotonic() - began <= 0.8 * alone + 0.01
+
+
+async def test_the_directives_hold_for_each_part(replicas: list[Replica], upstream: Upstream) -> None:
+    cache = replicas[0].cache
+    desk = Desk(cache)
+    await cache.read(KEYS[0], terms())
+    stored, missing = await desk.tell_many(KEYS[:2], Question("web", terms(only_if_cached=True)))
+    assert isinstance(stored, Told)
+    assert isinstance(missing, Missing)
+    assert isinstance(missing.error, NotCached)
+    assert upstream.calls == 1
+    await desk.tell_many(KEYS[:2], Question("web", terms(no_cache=True)))
+    assert upstream.calls == 3
+
+
+async def test_a_part_that_is_refreshed_behind_or_covers_a_failure_is_stale(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    desk = Desk(replicas[0].cache)
+    question = Question("web", terms())
+    await desk.tell_many(KEYS[:1], question)
+    await asyncio.sleep(6)
+    refreshed = await desk.tell_many(KEYS[:1], Question("web", terms()))
+    assert Coverage.of(refreshed) == Coverage(1, 0, 1, 0)
+    await asyncio.sleep(60)
+    upstream.error = UpstreamFaulty("x")
+    covered = await desk.tell_many(KEYS[:2], Question("web", terms()))
+    assert [PartView.of(part).status for part in covered] == ["stale", "unavailable"]
+
+
+async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstream: Upstream) -> None:
+    async with run_replicas(upstream, FakeServer(), 1, per_second=10, burst=1) as (replica,):
+        many = asyncio.create_task(replica.cache.read_many(KEYS[:30], terms(), "many"))
+        await asyncio.sleep(0.5)
+        await replica.cache.read_many(KEYS[99:], terms(), "one")
+        await many
+    assert upstream.asked.index(KEYS[99]) < 10
+
+
+async def test_many_are_as_old_as_the_oldest(replicas: list[Replica]) -> None:
+    desk = Desk(replicas[0].cache)
+    first = await desk.tell_many(KEYS[:1], Question("web", terms()))
+    await asyncio.sleep(2)
+    both = await desk.tell_many(KEYS[:2], Question("web", terms()))
+    assert oldest(both) == oldest(first)
+    assert oldest(()) is None
