@@ -78,6 +78,10 @@ async def test_no_key_or_a_wrong_one_is_kept_out(calm: Service, headers: list[He
     below_v2 = await ask(calm, headers, V2)
     assert_envelope(below_v2, "unauthenticated")
     assert {r.headers["www-authenticate"] for r in (*responses, below_v2)} == {'Bearer realm="tallygate"'}
+    presented = {value.decode("latin-1").split()[-1] for _, value in headers if len(value) > 5} - {"Bearer"}
+    for response in (*responses, below_v2):  # it may be the upstream's token, sent by mistake
+        told = f"{response.headers} {response.text}"
+        assert not [secret for secret in presented if secret in told]
     assert calm.upstream.counters.balance_calls == calls
 
 

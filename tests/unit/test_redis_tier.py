@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import Absence, Key, Snapshot
@@ -52,6 +53,14 @@ async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> Non
     assert await tier.begin(KEY, 5) == Found(_snapshot(5))
     assert await tier.begin(KEY, 6) == Ours(_snapshot(5))
     assert await tier.begin(Key("2"), 0) == Ours(None)
+
+
+async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tier: RedisTier) -> None:
+    forgetful = structs.replace(POLICY, absent_ms=0)
+    absent = RedisTier(make_link(server), prefix="t", owner="two", channel=CHANNEL, policy=forgetful)
+    with capture_logs() as logs:
+        await absent.settle(Absence(KEY, 5))
+    assert logs == []
 
 
 async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyncRedis) -> None:
