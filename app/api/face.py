@@ -18,9 +18,8 @@ from app.api.edge import Edge, refuse
 from app.api.front import Front
 from app.api.guards import Doorkeeper
 from app.api.paging import Pages
-from app.api.portfolio import portfolio_routes
 from app.api.request_ids import RequestIds
-from app.api.routes import balance_routes
+from app.api.routes import answer_routes
 from app.api.service import Look, service_routes
 from app.api.shelf import Shelf
 from app.cache.freshness import Policy
@@ -68,12 +67,10 @@ def build_face(
         "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
         "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),
     }
-    doorkeeper = Doorkeeper(callers, failures)
     return Edge(
         Litestar(
             route_handlers=[
-                balance_routes(doorkeeper, dependencies),
-                portfolio_routes(doorkeeper, dependencies),
+                *answer_routes(Doorkeeper(callers, failures), dependencies),
                 service_routes(look, scrape),
             ],
             exception_handlers={Exception: answer_error},

@@ -2,14 +2,12 @@
 
 from typing import Final
 
-from litestar import Response, Router, get, post
-from litestar.di import NamedDependency, Provide
+from litestar import Response, get, post
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.types import Guard
 
 from app.api.asking import Asking
 from app.api.documenting import (
-    SECURITY,
     AfterText,
     AssetIdText,
     LimitText,
@@ -17,7 +15,6 @@ from app.api.documenting import (
     SortText,
     document_answers,
 )
-from app.api.guards import check_parameters
 from app.api.merchants import read_merchants
 from app.api.paging import Pages
 from app.api.parameters import read_limit, read_sort
@@ -146,15 +143,3 @@ PORTFOLIO: Final = (
     start_reconciliation,
     read_reconciliation_by_id,
 )
-
-
-def portfolio_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> Router:
-    """Put the paths behind the doorkeeper."""
-    return Router(
-        "/",
-        route_handlers=PORTFOLIO,
-        guards=[doorkeeper, check_parameters],
-        dependencies=dependencies,
-        security=SECURITY,
-        tags=["Portfolio"],
-    )

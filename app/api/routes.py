@@ -20,6 +20,7 @@ from app.api.documenting import (
 )
 from app.api.guards import check_parameters
 from app.api.parameters import read_account_id, read_merchant_id
+from app.api.portfolio import PORTFOLIO
 from app.api.views import AccountView, AssetView, UpstreamEnvelope
 from app.balances.snapshots import AGGREGATE
 from app.desk import Desk
@@ -98,13 +99,16 @@ async def read_as_upstream(
 BALANCES: Final = (read_merchant, read_asset, read_portfolio, read_many, ask_for_many, read_as_upstream)
 
 
-def balance_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> Router:
-    """Put the balance paths behind the doorkeeper."""
-    return Router(
-        "/",
-        route_handlers=BALANCES,
-        guards=[doorkeeper, check_parameters],
-        dependencies=dependencies,
-        security=SECURITY,
-        tags=["Balances"],
-    )
+def answer_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> list[Router]:
+    """Put every path that tells of merchants behind the doorkeeper."""
+    return [
+        Router(
+            "/",
+            route_handlers=handlers,
+            guards=[doorkeeper, check_parameters],
+            dependencies=dependencies,
+            security=SECURITY,
+            tags=[tag],
+        )
+        for tag, handlers in (("Balances", BALANCES), ("Portfolio", PORTFOLIO))
+    ]

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.balances.snapshots import AGGREGATE
 from app.errors import StartError, TallygateError, TokenRefused
-from app.main import make_link
+from app.heart import make_link
 from app.settings import Settings, read_callers, read_settings, unknown_settings
 from app.tasks import running
 from app.upstream.minted import Made

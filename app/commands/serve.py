@@ -29,7 +29,8 @@ from app.api.edge import Edge
 from app.cache.embedded import EmbeddedValkey
 from app.draining import Drain
 from app.errors import StartError
-from app.main import create_app, make_link
+from app.heart import make_link
+from app.main import create_app
 from app.settings import PREFIX, Settings, read_callers, read_settings, unknown_settings
 from app.telemetry.exposition import Exposition
 from app.telemetry.gathering import Gathering, lives

@@ -10,6 +10,7 @@ HOUSE = """
 __main__
 commands: demo check serve key
 main
+heart
 way_out
 gauges
 settings
@@ -96,7 +97,7 @@ def test_secrets_are_opened_where_they_leave() -> None:
         "app.secrecy",
         "app.upstream.transport",
         "app.upstream.sealing",
-        "app.main",
+        "app.heart",
     }
 
 
