@@ -1,9 +1,12 @@
 """Every alert fires when its cause is there, and none when all is well: real scrapes, at times that are given."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from app.cache.embedded import EmbeddedValkey
 from app.secrecy import Secret
 from sandbox import Sandbox
 from tests.support.alerts import alerts, dashboard_expressions
-from tests.support.gateway import PATIENCE_SECONDS
+from tests.support.gateway import PATIENCE_SECONDS, run_gateway
 from tests.support.promql import Scrapes, names_in
 from tests.support.servers import own_valkey
 from tests.support.service import Service, run_service
@@ -37,6 +40,22 @@ async def ask_for_old(service: Service) -> None:
     await store(service, 777, age_seconds=200)
     for _ in range(3):
         assert (await service.get("/v1/merchants/777/balances")).status_code == 200
+
+
+async def reconcile(service: Service) -> None:
+    """Reconcile with an aggregate that has more than the merchants."""
+    service.upstream.world.disturb("USDT", Decimal(1))
+    place = (await service.client.post("/v1/portfolio/reconciliation")).headers["location"]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await service.get(place)).json()["state"] == "running":  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def miss_the_clients(service: Service) -> None:
+    """Wait until the service has seen that its clients file is gone."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while "\ntallygate_clients_file_ok 1" in await scrape(service):  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 async def keep_busy(_service: Service) -> None:
@@ -76,8 +95,11 @@ CAUSES = [
     ("TallygateContractDrift", Cause(fault="malformed")),
     ("TallygateOddBalances", Cause(fault="total-mismatch")),
     ("TallygateSaturated", Cause(keep_busy, steps=4)),
+    ("TallygateReconciliationMismatch", Cause(reconcile, steps=2)),
+    ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")
+DEATHS = "TallygateWorkersDie"
 
 
 async def scrape(service: Service) -> str:
@@ -97,7 +119,7 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 
 def test_every_alert_is_fired_here() -> None:
-    assert {name for name, _ in CAUSES} | set(OUTAGES) == alerts().keys()
+    assert {name for name, _ in CAUSES} | {*OUTAGES, DEATHS} == alerts().keys()
 
 
 @pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}-{cause.fault}" for name, cause in CAUSES])
@@ -127,6 +149,17 @@ async def test_an_alert_fires_when_redis_is_gone(name: str, upstream: Sandbox, t
             await ask(service)
             scrapes.add(step * STEP_SECONDS, await scrape(service))
     assert alerts()[name].fires(scrapes)
+
+
+async def test_an_alert_fires_when_a_worker_dies(upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    async with run_gateway(upstream, tmp_path, redis_url=valkey.url) as gateway:
+        scrapes = Scrapes()
+        for step in range(2):
+            scrapes.add(step * STEP_SECONDS, (await gateway.get("/metrics")).text)
+        os.kill(gateway.named("server.started")[0]["pid"], signal.SIGKILL)
+        await gateway.logged("server.started", 2)
+        scrapes.add(2 * STEP_SECONDS, (await gateway.get("/metrics")).text)
+    assert alerts()[DEATHS].fires(scrapes)
 
 
 async def test_no_alert_fires_when_all_is_well(service: Service) -> None:
