@@ -4,6 +4,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
+# The tests start the service a hundred times: it should be compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo run test bench fmt lock rules clean
 
 demo: .venv/run
@@ -16,7 +19,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --maxfail=10
+	$(BIN)/pytest --maxfail=10 --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 
 bench: .venv/dev
 	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify

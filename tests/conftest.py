@@ -1,12 +1,22 @@
 """Fixtures for all: a real Valkey, the real simulated upstream, the service in this process."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.service import Service, run_service
+
+_FLEETS = Path(__file__).parent / "fleet"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and of all fleets, each of which wants the whole machine."""
+    for item in items:
+        group = _FLEETS if _FLEETS in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
 
 
 @pytest.fixture

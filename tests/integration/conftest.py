@@ -1,7 +1,8 @@
 """Fixtures of the integration tests: one loop a module, and a gateway that a module's tests share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -37,8 +38,7 @@ async def tallygate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[P
 
 
 @pytest.fixture
-def private_tmp(tmp_path: Path) -> Path:
+def private_tmp() -> Iterator[Path]:
     """A temporary directory to give to a service as its own, with a path short enough for a Unix socket."""
-    folder = tmp_path / "t"
-    folder.mkdir()
-    return folder
+    with TemporaryDirectory(prefix="t-") as folder:
+        yield Path(folder)

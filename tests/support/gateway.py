@@ -3,11 +3,12 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from socket import create_server
 from typing import Any
@@ -197,6 +198,8 @@ async def listening(port: int) -> None:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Give a port that nobody listens on, none of those that connections of other tests may take meanwhile."""
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with suppress(OSError), create_server(("127.0.0.1", port)):
+            return port

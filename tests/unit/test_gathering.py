@@ -66,6 +66,6 @@ def test_a_real_reading_comes_back_as_it_was(tmp_path: Path) -> None:
     assert Gathering(tmp_path, lambda _: False).adopt() == reading
 
 
-@pytest.mark.parametrize(("pid", "runs"), [(os.getpid(), True), (2**22 - 1, False)])
+@pytest.mark.parametrize(("pid", "runs"), [(os.getpid(), True), (2**22 - 1, False)], ids=["this_one", "no_such"])
 def test_a_process_lives_or_not(pid: int, runs: bool) -> None:
     assert lives(pid) is runs
