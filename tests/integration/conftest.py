@@ -8,7 +8,6 @@ import pytest
 
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN, Gateway, run_gateway
-from tests.support.preloaded import Preloaded, preload
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +26,6 @@ async def shared_upstream() -> AsyncIterator[Sandbox]:
 async def gateway(shared_upstream: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A gateway with an embedded Valkey that all tests of a module share."""
     async with run_gateway(shared_upstream, tmp_path_factory.mktemp("gateway"), log_level="debug") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def tallygate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Preloaded]:
-    """The program, for commands that end by themselves."""
-    async with preload(tmp_path_factory.mktemp("runs")) as running:
         yield running
 
 

@@ -17,7 +17,8 @@ from app.cache.embedded import EmbeddedValkey
 from app.settings import Settings
 from sandbox import Fault, Sandbox
 from tests.support.collector import collector
-from tests.support.gateway import KEY, PATIENCE_SECONDS, TOKEN, Gateway, project_folder, run_gateway
+from tests.support.gateway import KEY, PATIENCE_SECONDS, TOKEN, Gateway, run_gateway
+from tests.support.preloaded import inherited
 from tests.support.programs import left_in, processes_of
 from tests.support.servers import OwnValkey, own_valkey
 from tests.support.wires import connect
@@ -219,7 +220,7 @@ async def test_a_crash_where_the_secret_was_just_sent_tells_no_secret(
         async with run_gateway(
             upstream,
             tmp_path,
-            environment={"PYTHONPATH": f"{tmp_path}:{project_folder()}"},
+            environment={"PYTHONPATH": f"{tmp_path}:{inherited()['PYTHONPATH']}"},
             redis_url=valkey.url,
             log_level="debug",
             upstream_timeout_seconds=1,

@@ -9,8 +9,7 @@ import pytest
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN, as_variables, free_port, run_gateway, serving, write_clients
-from tests.support.preloaded import Preloaded
-from tests.support.programs import Finished
+from tests.support.programs import Finished, run
 
 
 def told(finished: Finished) -> dict[str, tuple[str, str]]:
@@ -19,19 +18,19 @@ def told(finished: Finished) -> dict[str, tuple[str, str]]:
     return {subject: (verdict, sentence) for verdict, subject, sentence in rows}
 
 
-async def check(tallygate: Preloaded, upstream_url: str, folder: Path, **changed: object) -> Finished:
+async def check(upstream_url: str, folder: Path, **changed: object) -> Finished:
     right = {"clients_file": write_clients(folder / "clients.toml")}
-    finished = await tallygate.run({**serving(upstream_url), **as_variables({**right, **changed})}, "check")
+    finished = await run({**serving(upstream_url), **as_variables({**right, **changed})}, "check")
     assert "Traceback" not in finished.errors
     assert TOKEN not in finished.said
     return finished
 
 
 async def test_check_is_content_when_all_is_right(
-    tallygate: Preloaded, shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
     before = shared_upstream.counters.balance_calls
-    finished = await check(tallygate, shared_upstream.url, tmp_path, redis_url=valkey.url, redis_timeout_seconds=5)
+    finished = await check(shared_upstream.url, tmp_path, redis_url=valkey.url, redis_timeout_seconds=5)
     assert finished.status == 0
     findings = told(finished)
     assert set(findings) == {"settings", "callers", "redis", "upstream", "token"}
@@ -39,14 +38,14 @@ async def test_check_is_content_when_all_is_right(
     assert shared_upstream.counters.balance_calls == before + 1
 
 
-async def test_check_needs_no_redis(tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path) -> None:
-    finished = await check(tallygate, shared_upstream.url, tmp_path)
+async def test_check_needs_no_redis(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    finished = await check(shared_upstream.url, tmp_path)
     assert finished.status == 0
     assert told(finished)["redis"][0] == "right"
 
 
-async def test_check_tells_a_refused_token(tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path) -> None:
-    finished = await check(tallygate, shared_upstream.url, tmp_path, upstream_token="secret-old-token")
+async def test_check_tells_a_refused_token(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    finished = await check(shared_upstream.url, tmp_path, upstream_token="secret-old-token")
     assert finished.status == 1
     assert told(finished)["upstream"][0] == "right"
     assert told(finished)["token"][0] == "wrong"
@@ -57,21 +56,15 @@ async def test_check_tells_a_refused_token(tallygate: Preloaded, shared_upstream
 MINTING = {"upstream_token": "", "upstream_api_key": "sandbox-api-key"}
 
 
-async def test_check_mints_a_token_where_the_service_would(
-    tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path
-) -> None:
-    finished = await check(
-        tallygate, shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="sandbox-api-secret"
-    )
+async def test_check_mints_a_token_where_the_service_would(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    finished = await check(shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="sandbox-api-secret")
     assert finished.status == 0
     assert "minted" in told(finished)["token"][1]
     assert "sandbox-api" not in finished.said
 
 
-async def test_check_tells_a_secret_that_mints_nothing(
-    tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path
-) -> None:
-    finished = await check(tallygate, shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="secret-wrong")
+async def test_check_tells_a_secret_that_mints_nothing(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    finished = await check(shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="secret-wrong")
     assert finished.status == 1
     verdict, sentence = told(finished)["token"]
     assert verdict == "wrong"
@@ -79,61 +72,55 @@ async def test_check_tells_a_secret_that_mints_nothing(
     assert "secret-wrong" not in finished.said
 
 
-async def test_check_tells_an_address_that_is_not_listed(
-    tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path
-) -> None:
+async def test_check_tells_an_address_that_is_not_listed(shared_upstream: Sandbox, tmp_path: Path) -> None:
     with shared_upstream.fault("address-not-listed"):
-        finished = await check(tallygate, shared_upstream.url, tmp_path)
+        finished = await check(shared_upstream.url, tmp_path)
     assert finished.status == 1
     assert "address" in told(finished)["upstream"][1]
 
 
-async def test_check_tells_an_upstream_that_cannot_be_reached(tallygate: Preloaded, tmp_path: Path) -> None:
-    finished = await check(tallygate, f"http://127.0.0.1:{free_port()}", tmp_path)
+async def test_check_tells_an_upstream_that_cannot_be_reached(tmp_path: Path) -> None:
+    finished = await check(f"http://127.0.0.1:{free_port()}", tmp_path)
     assert finished.status == 1
     assert "connection refused" in told(finished)["upstream"][1]
 
 
-async def test_check_tells_an_upstream_whose_name_is_not_known(tallygate: Preloaded, tmp_path: Path) -> None:
-    finished = await check(tallygate, "http://no.such.host.invalid", tmp_path)
+async def test_check_tells_an_upstream_whose_name_is_not_known(tmp_path: Path) -> None:
+    finished = await check("http://no.such.host.invalid", tmp_path)
     assert finished.status == 1
     assert "name is not known" in told(finished)["upstream"][1]
 
 
-async def test_check_tells_a_redis_that_is_down(tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path) -> None:
-    finished = await check(
-        tallygate, shared_upstream.url, tmp_path, redis_url=f"redis://:secret-9b@127.0.0.1:{free_port()}"
-    )
+async def test_check_tells_a_redis_that_is_down(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    finished = await check(shared_upstream.url, tmp_path, redis_url=f"redis://:secret-9b@127.0.0.1:{free_port()}")
     assert finished.status == 1
     assert told(finished)["redis"][0] == "wrong"
     assert "TALLYGATE_REDIS_URL" in told(finished)["redis"][1]
     assert "secret-9b" not in finished.said
 
 
-async def test_check_tells_a_broken_clients_file_and_goes_on(
-    tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path
-) -> None:
-    finished = await check(tallygate, shared_upstream.url, tmp_path, clients_file=tmp_path / "missing.toml")
+async def test_check_tells_a_broken_clients_file_and_goes_on(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    finished = await check(shared_upstream.url, tmp_path, clients_file=tmp_path / "missing.toml")
     assert finished.status == 1
     assert told(finished)["callers"][0] == "wrong"
     assert "missing.toml" in told(finished)["callers"][1]
     assert told(finished)["token"][0] == "right"
 
 
-async def test_check_tells_a_missing_setting(tallygate: Preloaded, tmp_path: Path) -> None:
-    finished = await check(tallygate, "", tmp_path)
+async def test_check_tells_a_missing_setting(tmp_path: Path) -> None:
+    finished = await check("", tmp_path)
     assert finished.status == 1
     assert "TALLYGATE_UPSTREAM_URL" in told(finished)["settings"][1]
 
 
-async def test_check_tells_an_unknown_setting(tallygate: Preloaded, shared_upstream: Sandbox, tmp_path: Path) -> None:
-    finished = await check(tallygate, shared_upstream.url, tmp_path, upstrem_rate=5)
+async def test_check_tells_an_unknown_setting(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    finished = await check(shared_upstream.url, tmp_path, upstrem_rate=5)
     assert finished.status == 1
     assert "TALLYGATE_UPSTREAM_RATE" in told(finished)["settings"][1]
 
 
-async def new_key(tallygate: Preloaded, client: str, merchants: str, *more: str) -> tuple[str, str]:
-    finished = await tallygate.run({}, "key", "new", "--client", client, "--merchants", merchants, *more)
+async def new_key(client: str, merchants: str, *more: str) -> tuple[str, str]:
+    finished = await run({}, "key", "new", "--client", client, "--merchants", merchants, *more)
     assert (finished.status, finished.errors) == (0, "")
     (key,) = re.findall(r"tg_[A-Za-z0-9_-]{43}", finished.output)
     assert finished.output.count(key) == 1
@@ -141,10 +128,10 @@ async def new_key(tallygate: Preloaded, client: str, merchants: str, *more: str)
 
 
 async def test_a_new_key_works_with_the_printed_lines(
-    tallygate: Preloaded, shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
-    every, lines = await new_key(tallygate, "every", "all", "--portfolio")
-    one, more = await new_key(tallygate, "one", "12345, 12346")
+    every, lines = await new_key("every", "all", "--portfolio")
+    one, more = await new_key("one", "12345, 12346")
     assert every not in lines
     clients = tmp_path / "printed.toml"
     clients.write_text(lines + more)
@@ -168,14 +155,14 @@ async def test_a_new_key_works_with_the_printed_lines(
 
 
 @pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "Grüße", "two\nlines"])
-async def test_the_printed_lines_are_toml_whatever_the_name(tallygate: Preloaded, name: str) -> None:
-    _, lines = await new_key(tallygate, name, "all")
+async def test_the_printed_lines_are_toml_whatever_the_name(name: str) -> None:
+    _, lines = await new_key(name, "all")
     assert tomllib.loads(lines)["client"][0]["name"] == name
 
 
 @pytest.mark.parametrize("merchants", ["", "0", "007", "1,,2", "1;2", "-1", "everyone", "9999999999999999999999"])
-async def test_merchants_that_are_none_are_refused(tallygate: Preloaded, merchants: str) -> None:
-    finished = await tallygate.run({}, "key", "new", "--client", "a", f"--merchants={merchants}")
+async def test_merchants_that_are_none_are_refused(merchants: str) -> None:
+    finished = await run({}, "key", "new", "--client", "a", f"--merchants={merchants}")
     assert (finished.status, finished.output) == (2, "")
     assert "--merchants" in finished.errors
     assert len(finished.errors.splitlines()) == 1

@@ -16,8 +16,7 @@ from socket import create_server
 import pytest
 
 from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, start, stop
-from tests.support.preloaded import Preloaded
-from tests.support.programs import Sighting, all_gone, left_in, processes_of
+from tests.support.programs import Sighting, all_gone, left_in, processes_of, run
 
 EXPECTED = [{"BTC": "0.5", "USDT": "1000"}, {"BTC": "2", "USDT": "5000"}, {"BTC": "0.5", "USDT": "1000"}]
 
@@ -110,13 +109,11 @@ async def test_it_works_whatever_is_set_for_the_real_service(private_tmp: Path, 
 
 
 @pytest.mark.parametrize("taken", ["--port", "--upstream-port"])
-async def test_a_port_in_use_is_told_in_a_line_and_leaves_nothing(
-    tallygate: Preloaded, private_tmp: Path, taken: str
-) -> None:
+async def test_a_port_in_use_is_told_in_a_line_and_leaves_nothing(private_tmp: Path, taken: str) -> None:
     with create_server(("127.0.0.1", 0)) as other:
         ports = {"--port": free_port(), "--upstream-port": free_port(), taken: other.getsockname()[1]}
         words = [str(word) for pair in ports.items() for word in pair]
-        finished = await tallygate.run({"TMPDIR": str(private_tmp)}, "demo", *words)
+        finished = await run({"TMPDIR": str(private_tmp)}, "demo", *words)
     assert (finished.status, finished.output) == (2, "")
     assert "Traceback" not in finished.errors
     assert finished.errors.splitlines()[-1].startswith("tallygate: ")

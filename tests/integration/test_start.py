@@ -8,7 +8,6 @@ import pytest
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN, Gateway, as_variables, free_port, run_gateway, serving, write_clients
-from tests.support.preloaded import Preloaded
 from tests.support.programs import Finished, left_in, run
 
 SECRET = "secret-9b1c"
@@ -79,11 +78,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def fail(tallygate: Preloaded, folder: Path, upstream: Sandbox, **changed: object) -> str:
+async def fail(folder: Path, upstream: Sandbox, **changed: object) -> str:
     """Start the service wrongly and give the one line that it says."""
     right = {"port": free_port(), "clients_file": folder / "clients.toml"}
     environment = {**serving(upstream.url), **as_variables({**right, **changed})}
-    return assert_told_in_one_line(await tallygate.run(environment, "serve", folder=folder))
+    return assert_told_in_one_line(await run(environment, "serve", folder=folder))
 
 
 def assert_told_in_one_line(failure: Finished) -> str:
@@ -97,47 +96,41 @@ def assert_told_in_one_line(failure: Finished) -> str:
 
 
 @pytest.mark.parametrize("said", SETTINGS)
-async def test_a_wrong_setting_names_itself(
-    tallygate: Preloaded, folder: Path, shared_upstream: Sandbox, said: str
-) -> None:
-    assert f"TALLYGATE_{said}" in await fail(tallygate, folder, shared_upstream, **SETTINGS[said])
+async def test_a_wrong_setting_names_itself(folder: Path, shared_upstream: Sandbox, said: str) -> None:
+    assert f"TALLYGATE_{said}" in await fail(folder, shared_upstream, **SETTINGS[said])
 
 
 @pytest.mark.parametrize("said", CLIENTS)
 async def test_a_broken_clients_file_names_itself_and_what_is_wrong(
-    tallygate: Preloaded, folder: Path, shared_upstream: Sandbox, said: str
+    folder: Path, shared_upstream: Sandbox, said: str
 ) -> None:
     path = folder / "wrong.toml"
     path.write_text(CLIENTS[said], encoding="utf-8", errors="surrogateescape")
-    line = await fail(tallygate, folder, shared_upstream, clients_file=path)
+    line = await fail(folder, shared_upstream, clients_file=path)
     assert str(path) in line
     assert said in line
 
 
-async def test_a_port_in_use_is_named(tallygate: Preloaded, folder: Path, shared_upstream: Sandbox) -> None:
+async def test_a_port_in_use_is_named(folder: Path, shared_upstream: Sandbox) -> None:
     with create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        line = await fail(tallygate, folder, shared_upstream, port=port)
+        line = await fail(folder, shared_upstream, port=port)
     assert str(port) in line
     assert "in use" in line
     assert "TALLYGATE_PORT" in line
 
 
-async def test_a_port_of_a_running_gateway_is_in_use(
-    tallygate: Preloaded, folder: Path, shared_upstream: Sandbox, gateway: Gateway
-) -> None:
-    assert "in use" in await fail(tallygate, folder, shared_upstream, port=gateway.url.rpartition(":")[2])
+async def test_a_port_of_a_running_gateway_is_in_use(folder: Path, shared_upstream: Sandbox, gateway: Gateway) -> None:
+    assert "in use" in await fail(folder, shared_upstream, port=gateway.url.rpartition(":")[2])
     assert (await gateway.get("/health/live")).status_code == 200
 
 
-async def test_a_temporary_directory_that_will_not_do_is_told(
-    tallygate: Preloaded, folder: Path, shared_upstream: Sandbox
-) -> None:
+async def test_a_temporary_directory_that_will_not_do_is_told(folder: Path, shared_upstream: Sandbox) -> None:
     deep = folder / ("d" * 100)  # a Unix socket's path has some 100 bytes at most
     deep.mkdir()
     settings = as_variables({"port": free_port(), "clients_file": folder / "clients.toml"})
     environment = {**serving(shared_upstream.url), **settings, "TMPDIR": str(deep)}
-    assert "TALLYGATE_REDIS_URL" in assert_told_in_one_line(await tallygate.run(environment, "serve"))
+    assert "TALLYGATE_REDIS_URL" in assert_told_in_one_line(await run(environment, "serve"))
     assert left_in(deep) == []
 
 

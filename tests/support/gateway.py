@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import secrets
 import signal
 import sys
@@ -15,10 +14,10 @@ from typing import Any
 
 import httpx
 
-import app
 from app.access.callers import hash_key
 from app.commands.key import format_client
 from sandbox import Sandbox
+from tests.support.preloaded import Fork, fork, inherited
 
 KEY = "tg_gateway"
 TOKEN = "canary-token-3d1f"
@@ -31,7 +30,7 @@ _LONGEST_LINE_BYTES = 1 << 24
 class Gateway:
     """A gateway process: its URL, a client with a key that may read everything, and what it has written."""
 
-    def __init__(self, process: Process, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, process: Process | Fork, url: str, client: httpx.AsyncClient) -> None:
         self.process = process
         self.url = url
         self.client = client
@@ -105,13 +104,15 @@ async def run_gateway(
 ) -> AsyncIterator[Gateway]:
     """Run `tallygate serve` against an upstream; `settings` are further settings, by their names in lower case.
 
-    `environment` holds further variables. With `own_session` the process leads a group of its own.
+    `environment` holds further variables, which can be seen from outside. With `own_session` the process leads a group
+    of its own. Without either it is forked from a process that has imported the program.
     """
     port = free_port()
     given = {"drain_seconds": 0, "port": port, "clients_file": folder / f"clients-{port}.toml", **settings}
     write_clients(folder / f"clients-{port}.toml")
     variables = {**serving(upstream.url), **as_variables(given), **(environment or {})}
-    process = await start(variables, "serve", own_session=own_session)
+    seen = own_session or environment is not None
+    process = await (start(variables, "serve", own_session=own_session) if seen else fork(variables, "serve"))
     url = f"http://127.0.0.1:{given['port']}"
     transport = httpx.AsyncHTTPTransport(retries=5)
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -147,27 +148,22 @@ def write_clients(path: Path) -> Path:
     return path
 
 
-async def start(
-    environment: Mapping[str, str], *command: str, own_session: bool = False, folder: Path | None = None
-) -> Process:
-    """Start `tallygate` in a folder with nothing of ours in its environment but `environment`."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TALLYGATE_")}
-    inherited["PYTHONPATH"] = str(project_folder())
+async def start(environment: Mapping[str, str], *command: str, own_session: bool = False) -> Process:
+    """Start `tallygate` with nothing of ours in its environment but `environment`."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "app",
         *command,
-        env={**inherited, **environment},
+        env={**inherited(), **environment},
         stdout=PIPE,
         stderr=PIPE,
         limit=_LONGEST_LINE_BYTES,
         start_new_session=own_session,
-        cwd=folder,
     )
 
 
-async def stop(process: Process) -> None:
+async def stop(process: Process | Fork) -> None:
     """End a process, killing it if it does not go by itself."""
     if process.returncode is None:
         process.terminate()
@@ -177,11 +173,6 @@ async def stop(process: Process) -> None:
     except TimeoutError:
         process.kill()
         raise
-
-
-def project_folder() -> Path:
-    """Give the folder of the code under test, for processes that start elsewhere."""
-    return Path(app.__file__).parents[1]
 
 
 async def listening(port: int) -> None:

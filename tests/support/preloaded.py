@@ -1,116 +1,169 @@
-"""`tallygate` run many times by a process that has imported it once: each run is a process of its own, forked from there.
+"""`tallygate` started many times from a process that has imported it once: each is a process of its own, forked there.
 
-For commands that end by themselves: what they do takes milliseconds, importing the program takes most of a second.
+Importing the program takes more than a second of processor time, most of what a test of a running gateway would cost.
 """
 
 import asyncio
-import itertools
+import atexit
 import json
 import os
 import runpy
 import signal
+import socket
+import subprocess
 import sys
-import traceback
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from asyncio import StreamReader, StreamReaderProtocol
+from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from tests.support.gateway import PATIENCE_SECONDS, project_folder
-from tests.support.programs import Finished
+import app
 
-
-class Preloaded:
-    """A process that runs `tallygate` when it is told to."""
-
-    def __init__(self, process: Process, folder: Path) -> None:
-        self._process = process
-        self._folder = folder
-        self._numbers = itertools.count()
-        self._turn = asyncio.Lock()
-
-    async def run(self, environment: Mapping[str, str], *command: str, folder: Path | None = None) -> Finished:
-        """Run `tallygate` to its end, in a folder, with nothing of ours in its environment but `environment`."""
-        place = self._folder / str(next(self._numbers))
-        place.mkdir()
-        order = {"environment": dict(environment), "command": command, "folder": str(folder or place), "to": str(place)}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        async with self._turn:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            pid = int(await self._process.stdout.readline())
-            ended = asyncio.create_task(self._process.stdout.readline())
-            await asyncio.wait([ended], timeout=PATIENCE_SECONDS)
-            if not ended.done():
-                os.kill(pid, signal.SIGKILL)  # which the status tells
-            status = int(await ended)
-        return Finished(status, (place / "out").read_text(), (place / "err").read_text())
+_LONGEST_LINE_BYTES = 1 << 24
+_LONGEST_ORDER_BYTES = 1 << 17
 
 
-@asynccontextmanager
-async def preload(folder: Path) -> AsyncIterator[Preloaded]:
-    """Keep a preloaded `tallygate` while the context lasts; `folder` holds what it writes."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TALLYGATE_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.support.preloaded",
-        env={**inherited, "PYTHONPATH": str(project_folder())},
-        cwd=project_folder(),
-        stdin=PIPE,
-        stdout=PIPE,
-    )
+class Fork:
+    """A process that was started so, with the face of an `asyncio.subprocess.Process`."""
+
+    def __init__(self, pid: int, stdout: StreamReader, stderr: StreamReader) -> None:
+        self.pid = pid
+        self.stdout = stdout
+        self.stderr = stderr
+        self.returncode: int | None = None
+        self._over = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._handle = os.pidfd_open(pid)
+        self._loop.add_reader(self._handle, self._end)
+
+    @classmethod
+    async def of(cls, pid: int, outputs: tuple[int, int]) -> Self:
+        """Listen to a process, at the reading ends of what it writes."""
+        return cls(pid, await _read(outputs[0]), await _read(outputs[1]))
+
+    async def wait(self) -> int:
+        """Wait until it has ended and give its exit status."""
+        await self._over.wait()
+        assert self.returncode is not None
+        return self.returncode
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """Read all that it writes, until its end."""
+        output, errors, _ = await asyncio.gather(self.stdout.read(), self.stderr.read(), self.wait())
+        return output, errors
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def _end(self) -> None:
+        self._loop.remove_reader(self._handle)
+        os.close(self._handle)
+        self.returncode = _parent().reap(self.pid)
+        self._over.set()
+
+
+async def fork(environment: Mapping[str, str], *command: str, folder: Path | None = None) -> Fork:
+    """Start `tallygate` in a folder with nothing of ours in its environment but `environment`.
+
+    What others read of it in `/proc`, its arguments and its environment, is of the process that it was forked from.
+    """
+    order = {"environment": {**inherited(), **environment}, "command": command, "folder": str(folder or Path.cwd())}
+    (output, output_end), (errors, errors_end) = os.pipe(), os.pipe()
     try:
-        yield Preloaded(process, folder)
+        pid = _parent().start(order, (output_end, errors_end))
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.wait()
+        os.close(output_end)
+        os.close(errors_end)
+    return await Fork.of(pid, (output, errors))
 
 
-def main() -> None:
-    """Fork once for each line of standard input, and write each one's process id and then its exit status."""
+def inherited() -> dict[str, str]:
+    """Give our environment without settings of the program, for processes that find its code wherever they start."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TALLYGATE_")}
+    return {**kept, "PYTHONPATH": str(Path(app.__file__).parents[1])}
+
+
+async def _read(pipe: int) -> StreamReader:
+    reader = StreamReader(limit=_LONGEST_LINE_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: StreamReaderProtocol(reader), os.fdopen(pipe, "rb"))
+    return reader
+
+
+class _Parent:
+    """The process that has imported the program."""
+
+    def __init__(self) -> None:
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            arguments = [sys.executable, "-m", __name__, str(theirs.fileno())]
+            self._process = subprocess.Popen(arguments, env=inherited(), pass_fds=(theirs.fileno(),))
+
+    def start(self, order: Mapping[str, Any], outputs: tuple[int, int]) -> int:
+        """Have a process started and give its id, which is its own until it is reaped."""
+        socket.send_fds(self._orders, [json.dumps(order).encode()], outputs)
+        return int(self._orders.recv(_LONGEST_ORDER_BYTES))
+
+    def reap(self, pid: int) -> int:
+        """Give the exit status of a process that has ended."""
+        self._orders.send(json.dumps({"reap": pid}).encode())
+        return int(self._orders.recv(_LONGEST_ORDER_BYTES))
+
+    def close(self) -> None:
+        """End it."""
+        self._orders.close()
+        self._process.wait()
+
+
+@cache
+def _parent() -> _Parent:
+    parent = _Parent()
+    atexit.register(parent.close)
+    return parent
+
+
+def main(orders: socket.socket) -> None:
+    """Do what is ordered until nobody is left to order anything; in a forked process, be the program."""
     for name in ("check", "demo", "key", "serve"):
         import_module(f"app.commands.{name}")
-    for line in sys.stdin.buffer:
-        order = json.loads(line)
-        if (child := os.fork()) == 0:
-            _become(order)
-        _tell(child)
-        _tell(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    while True:
+        message, outputs, _, _ = socket.recv_fds(orders, _LONGEST_ORDER_BYTES, 2)
+        if not message:
+            return
+        order = json.loads(message)
+        if (pid := order.get("reap")) is not None:
+            answer = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        elif (answer := os.fork()) == 0:
+            break
+        for output in outputs:
+            os.close(output)
+        orders.send(str(answer).encode())
+    orders.close()
+    _become(order, outputs)
 
 
-def _tell(number: int) -> None:
-    sys.stdout.write(f"{number}\n")
-    sys.stdout.flush()
-
-
-def _become(order: dict[str, Any]) -> None:
+def _become(order: Mapping[str, Any], outputs: list[int]) -> None:
     """Be the program, as the order has it, and end as it does."""
-    status: Any = 1
-    try:
-        for number, name, flags in ((0, os.devnull, os.O_RDONLY), *_outputs(order["to"])):
-            os.dup2(os.open(name, flags, 0o600), number)
-        os.chdir(order["folder"])
-        os.environ.update(order["environment"])
-        sys.argv = ["tallygate", *order["command"]]
-        runpy.run_module("app", run_name="__main__", alter_sys=True)
-    except SystemExit as ended:
-        status = ended.code or 0
-    except BaseException:  # noqa: BLE001  # as Python itself does
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def _outputs(folder: str) -> list[tuple[int, str, int]]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    return [(1, f"{folder}/out", flags), (2, f"{folder}/err", flags)]
+    for number, source in enumerate((os.open(os.devnull, os.O_RDONLY), *outputs)):
+        os.dup2(source, number)
+        os.close(source)
+    os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    sys.argv = ["tallygate", *order["command"]]
+    runpy.run_module("app", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(socket.socket(fileno=int(sys.argv[1])))

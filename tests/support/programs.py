@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.gateway import PATIENCE_SECONDS, start
+from tests.support.gateway import PATIENCE_SECONDS
+from tests.support.preloaded import fork
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Finished:
 
 async def run(environment: Mapping[str, str], *command: str, folder: Path | None = None) -> Finished:
     """Run `tallygate` to its end, in a folder."""
-    process = await start(environment, *command, folder=folder)
+    process = await fork(environment, *command, folder=folder)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             output, errors = await process.communicate()
