@@ -1,22 +1,26 @@
 """Fixtures for all: a real Valkey, the real simulated upstream, the service in this process."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.service import Service, run_service
 
-_FLEETS = Path(__file__).parent / "fleet"
+
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """Keeps the tests of a file in one process, and those of all fleets, each of which wants the whole machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "fleet" if nodeid.startswith("tests/fleet/") else super()._split_scope(nodeid)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and of all fleets, each of which wants the whole machine."""
-    for item in items:
-        group = _FLEETS if _FLEETS in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
+    """Tell how tests are shared out among processes."""
+    return _Scheduling(config, log)
 
 
 @pytest.fixture
