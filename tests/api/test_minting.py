@@ -12,6 +12,7 @@ from app.cache.embedded import EmbeddedValkey
 from app.secrecy import Secret
 from app.upstream.minting import TOKEN_PATH
 from sandbox import Sandbox
+from tests.support.asking import ask_until, is_ok
 from tests.support.errors import assert_problem
 from tests.support.service import Service, run_service
 
@@ -86,9 +87,7 @@ async def test_why_there_is_no_token_is_told_and_the_next_one_is_got(
         answer = await minting.get("/v1/portfolio", **NOW)
     assert_problem(answer, problem)
     assert said in answer.json()["detail"]
-    async with asyncio.timeout(30):
-        while (await minting.get("/v1/portfolio", **NOW)).status_code != 200:
-            pass
+    await ask_until(lambda: minting.get("/v1/portfolio", **NOW), is_ok)
 
 
 async def test_a_token_is_read_whether_success_is_200_or_0(minting: Service) -> None:

@@ -6,11 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from httpx import Response
 
 from app.access.callers import Caller, hash_key
 from app.balances.snapshots import Key
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.asking import ask_until
 from tests.support.errors import assert_problem
 from tests.support.service import KEYS, Service, run_service
 
@@ -34,14 +36,13 @@ async def reconcile(service: Service) -> dict[str, Any]:
     assert started.status_code == 202, started.text
     location = started.headers["location"]
     assert location == f"/v1/portfolio/reconciliations/{started.json()['id']}"
-    async with asyncio.timeout(60):
-        while True:
-            response = await service.get(location)
-            assert response.status_code == 200
-            assert response.headers["cache-control"] == "no-store"
-            if (job := response.json())["state"] != "running":
-                return dict(job)
-            await asyncio.sleep(0.02)
+
+    def is_over(response: Response) -> bool:
+        assert response.status_code == 200
+        assert response.headers["cache-control"] == "no-store"
+        return response.json()["state"] != "running"  # type: ignore[no-any-return]
+
+    return dict((await ask_until(lambda: service.get(location), is_over)).json())
 
 
 async def test_before_the_first_there_is_no_result_and_the_hint_says_how_to_get_one(service: Service) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.asking import ask_until, is_ok
 from tests.support.gateway import free_port, run_gateway
 
 
@@ -70,9 +71,7 @@ async def test_a_dead_upstream_is_left_alone_and_found_again(
             assert all("retryAfter" in answer.json() for answer in answers if "breaker" in answer.json()["type"])
             # five failures open it, three more may be under way, and a probe follows each pause
             assert shared_upstream.counters.balance_calls <= 5 + 3 + 12
-        async with asyncio.timeout(30):
-            while (await gateway.get(paths[0])).status_code != 200:
-                pass
+        await ask_until(lambda: gateway.get(paths[0]), is_ok)
         assert {(await gateway.get(path)).status_code for path in paths[:20]} == {200}
         assert len(gateway.named("upstream.breaker_opened")) == 1
         assert len(gateway.named("upstream.breaker_closed")) == 1

@@ -16,8 +16,9 @@ import pytest
 from app.cache.embedded import EmbeddedValkey
 from app.settings import Settings
 from sandbox import Fault, Sandbox
+from tests.support.asking import ask_until, is_ok
 from tests.support.collector import collector
-from tests.support.gateway import KEY, PATIENCE_SECONDS, TOKEN, Gateway, run_gateway
+from tests.support.gateway import KEY, TOKEN, Gateway, run_gateway
 from tests.support.preloaded import inherited
 from tests.support.programs import left_in, processes_of
 from tests.support.servers import OwnValkey, own_valkey
@@ -131,9 +132,8 @@ async def walk(gateway: Gateway, upstream: Sandbox) -> list[str]:
             with upstream.fault(kind, **FIELDS.get(kind, {})):
                 answers += [whole(await client.get(path, headers=NEWEST)) for path in FETCHED]
                 answers.append(whole(await client.get("/health/ready")))
-            async with asyncio.timeout(PATIENCE_SECONDS):  # so that each fault is met, and not an open breaker
-                while (await client.get("/v1/portfolio", headers=NEWEST)).status_code != 200:
-                    pass
+            # so that each fault is met, and not an open breaker
+            await ask_until(lambda: client.get("/v1/portfolio", headers=NEWEST), is_ok)
         answers.append(whole(await client.post(FETCHED[0], headers=HEADERS[0], content=b"{}")))
     async with connect(gateway.url) as wire:
         wire.send(b"nonsense\r\n\r\n")

@@ -1,6 +1,5 @@
 """Several workers: whichever is scraped tells of them all, and what a dead one had counted is not lost."""
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -9,7 +8,8 @@ import httpx
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import PATIENCE_SECONDS, Gateway, free_port, run_gateway
+from tests.support.asking import ask_until
+from tests.support.gateway import Gateway, free_port, run_gateway
 from tests.support.programs import all_gone, left_in, processes_of
 from tests.support.scrapes import Scraped, scrape
 
@@ -26,13 +26,16 @@ async def ask(gateway: Gateway, times: int) -> None:
 
 async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
     """Wait until a scrape shows that many requests: workers tell each other once a second."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            async with httpx.AsyncClient() as client:
-                seen = await scrape(client, f"{url}/metrics")
-            restarted = seen.value("tallygate_worker_restarts_total")
-            if (seen.value(COUNT[0], **COUNT[1]), restarted) == (requests, restarts):
-                return seen
+
+    async def look() -> Scraped:
+        async with httpx.AsyncClient() as client:
+            return await scrape(client, f"{url}/metrics")
+
+    def shown(seen: Scraped) -> bool:
+        restarted = seen.value("tallygate_worker_restarts_total")
+        return (seen.value(COUNT[0], **COUNT[1]), restarted) == (requests, restarts)
+
+    return await ask_until(look, shown)
 
 
 async def test_any_worker_tells_of_all(shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
