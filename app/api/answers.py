@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app.api.encodings import Coding
+from app.api.formats import MEDIA_TYPES, Format
 from app.api.problems import kind_of
 from app.api.replies import Reply
 from app.api.shelf import Sheet
@@ -15,7 +16,8 @@ from app.balances.snapshots import Snapshot
 from app.cache.cache import Served, Source
 from app.cache.freshness import Policy, age_ms, lifetime_seconds
 
-VARY: Final = "Authorization, X-BH-TOKEN"
+VARY_BY_CALLER: Final = "Authorization, X-BH-TOKEN"
+VARY: Final = f"Accept, {VARY_BY_CALLER}"
 
 
 class Wish(Struct, frozen=True):
@@ -26,8 +28,9 @@ class Wish(Struct, frozen=True):
 
 
 def render_sheet(snapshot: Snapshot, view: View) -> Sheet:
-    """Render a view of a snapshot."""
-    return Sheet(snapshot, "application/json", tag_content(view), msgspec.json.encode(view))
+    """Render a view of a snapshot. Of the upstream's own shape there is only JSON."""
+    vary = VARY_BY_CALLER if isinstance(view, UpstreamEnvelope) else VARY
+    return Sheet(snapshot, MEDIA_TYPES[Format.JSON], vary, tag_content(view), msgspec.json.encode(view))
 
 
 def render_answer(sheet: Sheet, served: Served, policy: Policy, now: int, wish: Wish) -> Reply:
@@ -40,7 +43,7 @@ def render_answer(sheet: Sheet, served: Served, policy: Policy, now: int, wish: 
         ("Age", str(age_ms(served.entry, now) // 1000)),
         ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
         ("Cache-Status", _cache_status(served, lifetime_seconds(served.entry, now, policy))),
-        ("Vary", f"{VARY}, Accept-Encoding"),
+        ("Vary", f"{sheet.vary}, Accept-Encoding"),
     ]
     if wish.if_none_match is not None and matches(wish.if_none_match, sheet.etag):
         return Reply(304, headers, b"")
@@ -54,6 +57,11 @@ def tag_content(view: View) -> str:
     """Make the weak entity tag of what a view says, whenever it was said: an unchanged balance keeps its tag."""
     timeless = view if isinstance(view, UpstreamEnvelope) else msgspec.structs.replace(view, as_of=UNSET)
     return tag_bytes(msgspec.json.encode(timeless))
+
+
+def tag_format(etag: str, form: Format) -> str:
+    """Make the tag of one of the formats of a content: each is a representation of its own (RFC 9110, 8.8.3)."""
+    return etag if form is Format.JSON else f'{etag[:-1]}-{form}"'
 
 
 def tag_bytes(content: bytes) -> str:

@@ -1,24 +1,29 @@
 """One request for balances: who asks, on which terms, and how the answer goes back."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
 from litestar.enums import HttpMethod
-from msgspec import Struct
+from msgspec import UNSET
 
 from app.access.callers import ALL, Caller, authorise
-from app.api.answers import VARY, Wish, matches, render_answer, render_sheet, tag_bytes
+from app.api.answers import VARY, Wish, matches, render_answer, render_sheet, tag_bytes, tag_format
 from app.api.batch_views import BatchView
 from app.api.directives import read_terms
+from app.api.documenting import FormatText
+from app.api.formats import MEDIA_TYPES, Format, choose_format
 from app.api.merchant_views import MerchantsView
-from app.api.page_headers import headers_of_many, tag_many
+from app.api.page_headers import headers_of_many, link_next, tag_many
 from app.api.paging import Page, PagedView
-from app.api.part_views import oldest
-from app.api.portfolio_views import ReconciliationView
+from app.api.parameters import read_format
+from app.api.part_views import PartView, oldest
+from app.api.portfolio_views import BreakdownView, HoldersView, ReconciliationView
 from app.api.replies import Reply
-from app.api.shelf import Shelf
+from app.api.shelf import Sheet, Shelf
+from app.api.tabulating import Tabular, write
 from app.api.views import Keep, View
 from app.balances.snapshots import AGGREGATE, Key, Snapshot
 from app.cache.freshness import Policy
@@ -79,55 +84,86 @@ class Asking:
         stands = oldest(parts.parts)
         return self._now_ms() if stands is None else stands
 
-    def reply_page(self, page: Page, parts: Parts | None) -> Response[bytes]:
-        """Send a page, or a 304 if the caller has it; `parts` are those that it was made of just now."""
-        return self._reply_many(page.view, page.as_of, None if parts is None else parts.parts)
-
-    def reply_batch(self, parts: Sequence[Part], keep: Keep) -> Response[bytes]:
-        """Send many merchants' balances, or a 304 if the caller has them."""
-        return self._reply_many(BatchView.of(parts, keep), oldest(parts), parts)
-
-    def _reply_many(
-        self, view: PagedView | BatchView, as_of: int | None, parts: Sequence[Part] | None
-    ) -> Response[bytes]:
-        headers = headers_of_many(as_of, parts, self._policy, self._now_ms())
-        return self._reply_unless_known(tag_many(view), headers, view)
-
-    def reply_result(self, view: ReconciliationView | MerchantsView) -> Response[bytes]:
-        """Send a result that stands until there is another, or a 304."""
-        headers = [("Cache-Control", "private, no-cache"), ("Vary", VARY)]
-        return self._reply_unless_known(tag_bytes(msgspec.json.encode(view)), headers, view)
-
-    def reply_state(
-        self, view: ReconciliationView, *, status: int = 200, location: str | None = None
-    ) -> Response[bytes]:
-        """Send how a job is now."""
-        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Vary", VARY)]
-        headers += [] if location is None else [("Location", location)]
-        return as_response(Reply(status, headers, msgspec.json.encode(view)))
-
-    def _reply_unless_known(self, etag: str, headers: list[tuple[str, str]], view: Struct) -> Response[bytes]:
-        """Send a view, or a 304 to a GET whose caller has it (RFC 9110, 13.1.2)."""
-        headers = [("ETag", etag), *headers]
-        if self._request.method == HttpMethod.GET and matches(self._header("if-none-match") or "", etag):
-            return as_response(Reply(304, headers, b""))
-        return as_response(Reply(200, [("Content-Type", "application/json"), *headers], msgspec.json.encode(view)))
-
     def reply(self, told: Told, query: str, view: Callable[[Snapshot], View]) -> Response[bytes]:
-        """Send a view, which is rendered once for this path, canonical query and snapshot; a 304 if the caller has it."""
+        """Send a view as JSON, which is rendered once for this path, canonical query and snapshot; or a 304."""
         name = (self._request.scope["path"], query)
         sheet = self._shelf.render(name, told.snapshot, lambda snapshot: render_sheet(snapshot, view(snapshot)))
+        return self._send(sheet, told)
+
+    def reply_table(self, told: Told, keep: Keep, form: Format) -> Response[bytes]:
+        """Send the rows to keep as a table, which is made anew each time; or a 304. It says whether they are stale."""
+        part = PartView.of(told, keep)
+        etag = tag_format(tag_bytes(msgspec.json.encode(msgspec.structs.replace(part, as_of=UNSET))), form)
+        return self._send(Sheet(told.snapshot, MEDIA_TYPES[form], VARY, etag, write(part, form)), told)
+
+    async def reply_page(self, page: Page, parts: Parts | None, form: Format) -> Response[bytes]:
+        """Send a page, or a 304 if the caller has it; `parts` are those that it was made of just now."""
+        return await self._reply_many(page.view, page.as_of, None if parts is None else parts.parts, form)
+
+    async def reply_batch(self, parts: Sequence[Part], keep: Keep, form: Format) -> Response[bytes]:
+        """Send many merchants' balances, or a 304 if the caller has them."""
+        return await self._reply_many(BatchView.of(parts, keep), oldest(parts), parts, form)
+
+    async def reply_result(self, view: ReconciliationView | MerchantsView, form: Format) -> Response[bytes]:
+        """Send a result that stands until there is another, or a 304."""
+        headers = [("Cache-Control", "private, no-cache"), ("Vary", VARY)]
+        return await self._reply_unless_known(tag_bytes(msgspec.json.encode(view)), headers, view, form)
+
+    async def reply_state(
+        self, view: ReconciliationView, form: Format, *, status: int = 200, location: str | None = None
+    ) -> Response[bytes]:
+        """Send how a job is now."""
+        headers = [("Content-Type", MEDIA_TYPES[form]), ("Cache-Control", "no-store"), ("Vary", VARY)]
+        headers += [] if location is None else [("Location", location)]
+        return as_response(Reply(status, headers, await _write(view, form)))
+
+    async def _reply_many(
+        self, view: PagedView | BatchView, as_of: int | None, parts: Sequence[Part] | None, form: Format
+    ) -> Response[bytes]:
+        headers = headers_of_many(as_of, parts, self._policy, self._now_ms())
+        return await self._reply_unless_known(tag_many(view), headers, view, form)
+
+    async def _reply_unless_known(
+        self, etag: str, headers: list[tuple[str, str]], view: Tabular, form: Format
+    ) -> Response[bytes]:
+        """Send a view, or a 304 to a GET whose caller has it (RFC 9110, 13.1.2), and say where it goes on."""
+        etag = tag_format(etag, form)
+        headers = [("ETag", etag), *headers, *self._link(view)]
+        if self._request.method == HttpMethod.GET and matches(self._header("if-none-match") or "", etag):
+            return as_response(Reply(304, headers, b""))
+        return as_response(Reply(200, [("Content-Type", MEDIA_TYPES[form]), *headers], await _write(view, form)))
+
+    def _link(self, view: Tabular) -> list[tuple[str, str]]:
+        match view:
+            case BreakdownView(next=str(after)) | HoldersView(next=str(after)) | MerchantsView(next=str(after)):
+                return [link_next(self._request.scope["path"], self._request.scope["query_string"], after)]
+            case _:
+                return []
+
+    def _send(self, sheet: Sheet, told: Told) -> Response[bytes]:
         wish = Wish(self._header("if-none-match"), self._header("accept-encoding"))
         return as_response(render_answer(sheet, told.served, self._policy, self._now_ms(), wish))
 
     def _header(self, name: str) -> str | None:
-        """Give a list whole, in however many lines it came; None if it did not come."""
-        lines = self._request.headers.getall(name, [])
-        return ",".join(lines) if lines else None
+        return join_lines(self._request, name)
+
+
+def read_form(request: AnyRequest, named: FormatText = None) -> Format:
+    """Settle how a request wants its answer written: as `format` says, else as Accept does. Raises `InvalidRequest`."""
+    return choose_format(join_lines(request, "accept")) if named is None else read_format(named)
+
+
+async def _write(view: Tabular, form: Format) -> bytes:
+    """Write a view; a table in a thread of its own, as one of many thousand rows would hold everybody up."""
+    return write(view, form) if form is Format.JSON else await asyncio.to_thread(write, view, form)
+
+
+def join_lines(request: AnyRequest, name: str) -> str | None:
+    """Give a header that is a list whole, in however many lines it came; None if it did not come."""
+    lines = request.headers.getall(name, [])
+    return ",".join(lines) if lines else None
 
 
 def as_response(reply: Reply) -> Response[bytes]:
     """Hand a finished reply to Litestar."""
-    headers = dict(reply.headers)
-    media_type = headers.pop("Content-Type", None)
-    return Response(reply.body, status_code=reply.status, headers=headers, media_type=media_type)
+    return Response(reply.body, status_code=reply.status, headers=dict(reply.headers))

@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from app.api.asking import Asking
 from app.api.batch_views import BatchView
 from app.api.choices import Choice
-from app.api.documenting import AssetsText, FlagText, MerchantIdsText, RequireText, document_answers
+from app.api.documenting import AssetsText, FlagText, InFormats, MerchantIdsText, RequireText, document_answers
+from app.api.formats import Format
 from app.api.parameters import MAX_MERCHANTS, MERCHANT_ID_PATTERN, read_merchant_ids, read_require
 from app.desk import Desk, Missing
 from app.errors import Incomplete
@@ -35,7 +36,8 @@ class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 @get(
     _PATH,
-    query=("merchantId", "require", "assets", "nonzero"),
+    query=("merchantId", "require", "assets", "nonzero", "format"),
+    operation_class=InFormats,
     summary="Many merchants' balances",
     responses=_ANSWERS,
 )
@@ -43,17 +45,19 @@ async def read_many(
     merchant_ids: MerchantIdsText,
     asking: NamedDependency[Asking],
     desk: NamedDependency[Desk],
+    form: NamedDependency[Format],
     require: RequireText = None,
     assets: AssetsText = None,
     nonzero: FlagText = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
-    return await _answer(merchant_ids.split(","), asking, desk, require, assets, nonzero)
+    return await _answer(merchant_ids.split(","), asking, desk, form, require, assets, nonzero)
 
 
 @post(
     _PATH,
-    query=("require", "assets", "nonzero"),
+    query=("require", "assets", "nonzero", "format"),
+    operation_class=InFormats,
     summary="Many merchants' balances, for long lists",
     status_code=200,
     responses={status: answer for status, answer in _ANSWERS.items() if status != 304},  # noqa: PLR2004
@@ -63,16 +67,24 @@ async def ask_for_many(
     data: Annotated[BatchQuestion, Body(description="Which merchants.")],
     asking: NamedDependency[Asking],
     desk: NamedDependency[Desk],
+    form: NamedDependency[Format],
     require: RequireText = None,
     assets: AssetsText = None,
     nonzero: FlagText = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
-    return await _answer([str(merchant) for merchant in data.merchant_ids], asking, desk, require, assets, nonzero)
+    merchants = [str(merchant) for merchant in data.merchant_ids]
+    return await _answer(merchants, asking, desk, form, require, assets, nonzero)
 
 
 async def _answer(
-    merchants: list[str], asking: Asking, desk: Desk, require: str | None, assets: str | None, nonzero: str | None
+    merchants: list[str],
+    asking: Asking,
+    desk: Desk,
+    form: Format,
+    require: str | None,
+    assets: str | None,
+    nonzero: str | None,
 ) -> Response[bytes]:
     keys = asking.authorise_all(read_merchant_ids(merchants))
     all_or_nothing = read_require(require)
@@ -82,4 +94,4 @@ async def _answer(
     if failed and all_or_nothing:
         more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         raise Incomplete(f"There are no balances of {', '.join(failed[:_NAMED])}{more}.")
-    return asking.reply_batch(parts, keep)
+    return await asking.reply_batch(parts, keep, form)

@@ -1,15 +1,25 @@
 """What the OpenAPI document says about every balance answer: its headers, its errors, how to send a key."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from litestar import Request, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Schema,
+    SecurityScheme,
+)
 from litestar.params import PathParameter, QueryParameter
 
+from app.api.formats import MEDIA_TYPES, Format
 from app.api.parameters import (
     ASSETS_PATTERN,
     CURSOR_PATTERN,
@@ -73,6 +83,14 @@ SortText = Annotated[
         schema_extra={"pattern": SORT_PATTERN, "examples": ["-USDT"]},
     ),
 ]
+FormatText = Annotated[
+    str | None,
+    QueryParameter(
+        name="format",
+        description="Counts more than Accept: JSON, CSV for a spreadsheet, or a table for a terminal.",
+        schema_extra={"enum": ["json", "csv", "text"]},
+    ),
+]
 SearchText = Annotated[
     str | None,
     QueryParameter(
@@ -125,6 +143,17 @@ def document_answers(view: type, *, described: str, not_found: bool, paged: bool
         304: ResponseSpec(None, generate_examples=False, description="What If-None-Match names is still so."),
         **_document_problems(statuses, UpstreamEnvelope if view is UpstreamEnvelope else Problem),
     }
+
+
+@dataclass
+class InFormats(Operation):
+    """An operation whose answer is JSON or a table for people: of an answer, Litestar documents one media type."""
+
+    def __post_init__(self) -> None:
+        answer = (self.responses or {}).get("200")
+        if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+            table = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+            answer.content |= {MEDIA_TYPES[form].partition(";")[0]: table for form in (Format.CSV, Format.TEXT)}
 
 
 def document_service(view: type, *, described: str) -> Mapping[int, ResponseSpec]:

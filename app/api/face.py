@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 
 from app.access.callers import Callers
 from app.access.failures import Failures
-from app.api.asking import AnyRequest, Asking, as_response
+from app.api.asking import AnyRequest, Asking, as_response, read_form
 from app.api.documenting import openapi_config
 from app.api.edge import Edge, refuse
 from app.api.front import Front
@@ -63,6 +63,7 @@ def build_face(
 
     dependencies = {
         "asking": Provide(make_asking, sync_to_thread=False),
+        "form": Provide(read_form, sync_to_thread=False),
         "desk": Provide(lambda: desk, sync_to_thread=False),
         "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
         "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),

@@ -13,6 +13,7 @@ from litestar.types import HTTPScope
 from app.access.callers import Callers, authorise
 from app.access.standing import Headers
 from app.api.answers import Wish, render_answer
+from app.api.formats import Format, choose_format
 from app.api.guards import find_key
 from app.api.replies import RawReply
 from app.api.request_ids import REQUEST_ID, RequestIds
@@ -25,7 +26,9 @@ from app.errors import TallygateError
 from app.telemetry.metrics import Metrics
 
 _PLAIN_BYTES: Final = 4 * 1024
-_HEEDED: Final = frozenset({b"authorization", b"x-bh-token", b"if-none-match", b"accept-encoding", REQUEST_ID})
+_HEEDED: Final = frozenset(
+    {b"authorization", b"x-bh-token", b"if-none-match", b"accept", b"accept-encoding", REQUEST_ID}
+)
 _UNUSUAL: Final = frozenset({b"cache-control", b"content-length", b"transfer-encoding", b"traceparent"})
 _METHODS: Final = frozenset({"GET", "HEAD"})
 
@@ -59,6 +62,8 @@ class Front:
         path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         target = _read_target(path, query)
         if target is None or scope["method"] not in _METHODS or (heeded := _read_plain(scope["headers"])) is None:
+            return None
+        if b"accept" in heeded and choose_format(heeded[b"accept"].decode("latin-1")) is not Format.JSON:
             return None
         template, key = target
         try:

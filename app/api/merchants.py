@@ -4,7 +4,8 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from app.api.asking import Asking
-from app.api.documenting import AfterMerchantText, LimitText, SearchText, document_answers
+from app.api.documenting import AfterMerchantText, InFormats, LimitText, SearchText, document_answers
+from app.api.formats import Format
 from app.api.merchant_views import MerchantsView
 from app.api.parameters import read_limit, read_merchant_id, read_search
 from app.portfolio.portfolio import Portfolio
@@ -12,13 +13,15 @@ from app.portfolio.portfolio import Portfolio
 
 @get(
     "/v1/merchants",
-    query=("search", "limit", "after"),
+    query=("search", "limit", "after", "format"),
+    operation_class=InFormats,
     summary="The merchants that you may read",
     responses=document_answers(MerchantsView, described="Those that the caller may read.", not_found=False),
 )
 async def read_merchants(
     asking: NamedDependency[Asking],
     portfolio: NamedDependency[Portfolio],
+    form: NamedDependency[Format],
     search: SearchText = None,
     limit: LimitText = None,
     after: AfterMerchantText = None,
@@ -27,4 +30,4 @@ async def read_merchants(
     seen = 0 if after is None else int(read_merchant_id(after))
     wanted, sought = read_limit(limit), read_search(search)
     names = await portfolio.tell_merchants(asking.readable())
-    return asking.reply_result(MerchantsView.of(names, search=sought, after=seen, limit=wanted))
+    return await asking.reply_result(MerchantsView.of(names, search=sought, after=seen, limit=wanted), form)

@@ -1,6 +1,8 @@
 """What an answer about many merchants says about itself: its entity tag, how old it is, where its parts came from."""
 
 from collections.abc import Sequence
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 from msgspec import UNSET
@@ -13,6 +15,14 @@ from app.api.portfolio_views import HoldersView
 from app.cache.cache import Source
 from app.cache.freshness import Policy
 from app.desk import Part, Told
+
+_FIRST_PAGE_ONLY: Final = {"after", "sort"}
+
+
+def link_next(path: str, query: bytes, after: str) -> tuple[str, str]:
+    """Name the page that follows (RFC 8288), to a request for a path with this query."""
+    kept = [(name, value) for name, value in parse_qsl(query.decode("latin-1")) if name not in _FIRST_PAGE_ONLY]
+    return "Link", f'<{quote(path)}?{urlencode([*kept, ("after", after)])}>; rel="next"'
 
 
 def headers_of_many(as_of: int | None, parts: Sequence[Part] | None, policy: Policy, now: int) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 from urllib.parse import parse_qsl
 
+from app.api.formats import Format
 from app.balances.snapshots import AGGREGATE, Key
 from app.errors import InvalidRequest
 from app.portfolio.parts import Sort
@@ -86,6 +87,13 @@ def read_flag(name: str, text: str | None) -> bool:
             return False
         case _:
             raise InvalidRequest(f"{name} wants true or false.")
+
+
+def read_format(text: str) -> Format:
+    """Read the name of a format. Raises `InvalidRequest`."""
+    if text not in set(Format):
+        raise InvalidRequest("format wants json, csv or text.")
+    return Format(text)
 
 
 def read_sort(text: str | None) -> Sort:

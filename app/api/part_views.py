@@ -14,6 +14,9 @@ from app.desk import Missing, Part, Told
 from app.errors import TallygateError
 
 Merchant = Annotated[int, Meta(ge=1, description="The merchant, as the upstream numbers it.")]
+MerchantName = Annotated[
+    str, Meta(description="In the breakdown and for holders, where the upstream's directory has one.")
+]
 Count = Annotated[int, Meta(ge=0)]
 T = TypeVar("T", bound=Struct)
 
@@ -51,10 +54,11 @@ class PartProblem(Struct, frozen=True, rename="camel", omit_defaults=True):
         return cls(f"/problems/{kind.name}", kind.title, kind.status, error.detail, retry_after)
 
 
-class PartView(Struct, frozen=True, rename="camel", omit_defaults=True):
+class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One merchant: its balances if they are known, or the problem that says why they are not."""
 
     merchant_id: Merchant
+    merchant_name: MerchantName | UnsetType = UNSET
     status: Literal["fresh", "stale", "unavailable"]
     can_deposit: bool | UnsetType = UNSET
     as_of: Time | UnsetType = UNSET
@@ -63,10 +67,16 @@ class PartView(Struct, frozen=True, rename="camel", omit_defaults=True):
     problem: PartProblem | UnsetType = UNSET
 
     @classmethod
-    def of(cls, part: Part, keep: Keep | None = None) -> Self:
+    def of(cls, part: Part, keep: Keep | None = None, *, name: str | None = None) -> Self:
         """Show a part, and of its rows and their anomalies those to keep; all if nothing is said."""
+        merchant_name = UNSET if name is None else name
         if isinstance(part, Missing):
-            return cls(int(part.key), "unavailable", problem=PartProblem.of(part.error))
+            return cls(
+                merchant_id=int(part.key),
+                merchant_name=merchant_name,
+                status="unavailable",
+                problem=PartProblem.of(part.error),
+            )
         snapshot = part.snapshot
         rows, anomalies = snapshot.balances, snapshot.anomalies
         if keep is not None:
@@ -74,12 +84,13 @@ class PartView(Struct, frozen=True, rename="camel", omit_defaults=True):
             shown = {row.asset_id for row in rows}
             anomalies = tuple(anomaly for anomaly in anomalies if anomaly.asset_id in shown)
         return cls(
-            int(snapshot.key),
-            "stale" if part.served.is_stale else "fresh",
-            snapshot.can_deposit,
-            format_time(snapshot.as_of),
-            rows,
-            anomalies or UNSET,
+            merchant_id=int(snapshot.key),
+            merchant_name=merchant_name,
+            status="stale" if part.served.is_stale else "fresh",
+            can_deposit=snapshot.can_deposit,
+            as_of=format_time(snapshot.as_of),
+            balances=rows,
+            anomalies=anomalies or UNSET,
         )
 
 

@@ -10,11 +10,13 @@ from app.api.asking import Asking
 from app.api.documenting import (
     AfterText,
     AssetIdText,
+    InFormats,
     LimitText,
     ReconciliationIdText,
     SortText,
     document_answers,
 )
+from app.api.formats import Format
 from app.api.merchants import read_merchants
 from app.api.paging import Pages
 from app.api.parameters import read_limit, read_sort
@@ -29,7 +31,8 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
 
 @get(
     "/v1/portfolio/merchants",
-    query=("sort", "limit", "after"),
+    query=("sort", "limit", "after", "format"),
+    operation_class=InFormats,
     summary="Every merchant, and the totals",
     responses=document_answers(
         BreakdownView, described="The merchants that the caller may read.", not_found=False, paged=True
@@ -39,6 +42,7 @@ async def read_breakdown(
     asking: NamedDependency[Asking],
     portfolio: NamedDependency[Portfolio],
     pages: NamedDependency[Pages],
+    form: NamedDependency[Format],
     sort: SortText = None,
     limit: LimitText = None,
     after: AfterText = None,
@@ -50,17 +54,18 @@ async def read_breakdown(
     if after is not None:
         if sort is not None:
             raise InvalidRequest("sort goes with the first page: those after it keep its order.")
-        return asking.reply_page(await pages.follow(BreakdownView, after, scope=scope, limit=wanted), None)
+        return await asking.reply_page(await pages.follow(BreakdownView, after, scope=scope, limit=wanted), None, form)
     parts = await portfolio.tell_parts(readable, asking.question())
-    items = [PartView.of(part) for part in order(parts.parts, order_wanted)]
+    items = [PartView.of(part, name=parts.name_of(part)) for part in order(parts.parts, order_wanted)]
     as_of = asking.as_of(parts)
     page = await pages.begin(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=wanted)
-    return asking.reply_page(page, parts)
+    return await asking.reply_page(page, parts, form)
 
 
 @get(
     "/v1/portfolio/assets/{assetId:str}",
-    query=("limit", "after"),
+    query=("limit", "after", "format"),
+    operation_class=InFormats,
     summary="Who holds an asset",
     responses=document_answers(HoldersView, described="The holders, the largest first.", not_found=True, paged=True),
 )
@@ -69,6 +74,7 @@ async def read_holders(
     asking: NamedDependency[Asking],
     portfolio: NamedDependency[Portfolio],
     pages: NamedDependency[Pages],
+    form: NamedDependency[Format],
     limit: LimitText = None,
     after: AfterText = None,
 ) -> Response[bytes]:
@@ -77,25 +83,27 @@ async def read_holders(
     wanted = read_limit(limit)
     scope = asking.scope(f"asset {assetId}")
     if after is not None:
-        return asking.reply_page(await pages.follow(HoldersView, after, scope=scope, limit=wanted), None)
+        return await asking.reply_page(await pages.follow(HoldersView, after, scope=scope, limit=wanted), None, form)
     parts, holders = await portfolio.tell_holders(readable, assetId, asking.question())
-    items = [HolderView.of(holder) for holder in holders.holders]
+    items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
     head = HoldersView.of(assetId, parts, holders)
     page = await pages.begin(head, items, scope=scope, as_of=asking.as_of(parts), limit=wanted)
-    return asking.reply_page(page, parts)
+    return await asking.reply_page(page, parts, form)
 
 
 @get(
     "/v1/portfolio/reconciliation",
+    query=("format",),
+    operation_class=InFormats,
     summary="Does the aggregate agree with the merchants?",
     responses=document_answers(ReconciliationView, described="The last result.", not_found=True),
 )
 async def read_reconciliation(
-    asking: NamedDependency[Asking], portfolio: NamedDependency[Portfolio]
+    asking: NamedDependency[Asking], portfolio: NamedDependency[Portfolio], form: NamedDependency[Format]
 ) -> Response[bytes]:
     """Give the last result: by asset the aggregate, the sum of the merchants, the difference and a verdict."""
     asking.authorise_everything()
-    return asking.reply_result(ReconciliationView.of(await portfolio.reconciler.tell_last()))
+    return await asking.reply_result(ReconciliationView.of(await portfolio.reconciler.tell_last()), form)
 
 
 @post(
@@ -117,11 +125,14 @@ async def start_reconciliation(
     """Start a reconciliation, or, if one is running, lead to that one. It takes as long as the budget wants."""
     asking.authorise_everything()
     job = await portfolio.reconciler.start()
-    return asking.reply_state(ReconciliationView.of(job), status=202, location=f"{_RECONCILIATIONS}/{job.id}")
+    location = f"{_RECONCILIATIONS}/{job.id}"
+    return await asking.reply_state(ReconciliationView.of(job), Format.JSON, status=202, location=location)
 
 
 @get(
     f"{_RECONCILIATIONS}/{{reconciliationId:str}}",
+    query=("format",),
+    operation_class=InFormats,
     summary="How a reconciliation is",
     responses=document_answers(ReconciliationView, described="Its state, or its result.", not_found=True),
 )
@@ -129,10 +140,11 @@ async def read_reconciliation_by_id(
     reconciliationId: ReconciliationIdText,  # noqa: N803
     asking: NamedDependency[Asking],
     portfolio: NamedDependency[Portfolio],
+    form: NamedDependency[Format],
 ) -> Response[bytes]:
     """Give a reconciliation's progress, or its result. `lost` is one whose replica died."""
     asking.authorise_everything()
-    return asking.reply_state(ReconciliationView.of(await portfolio.reconciler.tell(reconciliationId)))
+    return await asking.reply_state(ReconciliationView.of(await portfolio.reconciler.tell(reconciliationId)), form)
 
 
 PORTFOLIO: Final = (

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.part_views import Count, Coverage, Merchant, PartView, span
+from app.api.part_views import Count, Coverage, Merchant, MerchantName, PartView, span
 from app.api.views import Time, format_time
 from app.balances.amounts import CanonicalAmount
 from app.balances.reconciling import Finding, Sums, Verdict
@@ -18,10 +18,11 @@ Cursor = Annotated[str, Meta(description="Send it as `after` for the page that f
 VersionName = Annotated[str, Meta(description="Pages of one version tell of one moment.")]
 
 
-class HolderView(Struct, frozen=True, rename="camel", omit_defaults=True):
+class HolderView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Who holds the asset, how much of it, and its share of the total."""
 
     merchant_id: Merchant
+    merchant_name: MerchantName | UnsetType = UNSET
     status: Literal["fresh", "stale"]
     as_of: Time | UnsetType
     total: CanonicalAmount
@@ -30,11 +31,12 @@ class HolderView(Struct, frozen=True, rename="camel", omit_defaults=True):
     share: Annotated[CanonicalAmount, Meta(description=f"Of 1, to {DECIMALS} decimals.")] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, holder: Holder) -> "HolderView":
+    def of(cls, holder: Holder, *, name: str | None = None) -> "HolderView":
         """Show a holder."""
         row, snapshot = holder.row, holder.part.snapshot
         return cls(
             merchant_id=int(snapshot.key),
+            merchant_name=UNSET if name is None else name,
             status="stale" if holder.part.served.is_stale else "fresh",
             as_of=format_time(snapshot.as_of),
             total=row.total,

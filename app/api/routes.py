@@ -15,9 +15,11 @@ from app.api.documenting import (
     AssetIdText,
     AssetsText,
     FlagText,
+    InFormats,
     MerchantIdText,
     document_answers,
 )
+from app.api.formats import Format
 from app.api.guards import check_parameters
 from app.api.parameters import read_account_id, read_merchant_id
 from app.api.portfolio import PORTFOLIO
@@ -28,7 +30,8 @@ from app.desk import Desk
 
 @get(
     "/v1/merchants/{merchantId:str}/balances",
-    query=("assets", "nonzero"),
+    query=("assets", "nonzero", "format"),
+    operation_class=InFormats,
     summary="A merchant's balances",
     responses=document_answers(AccountView, described="The balances.", not_found=True),
 )
@@ -36,6 +39,7 @@ async def read_merchant(
     merchantId: MerchantIdText,  # noqa: N803  # the name that callers see
     asking: NamedDependency[Asking],
     desk: NamedDependency[Desk],
+    form: NamedDependency[Format],
     assets: AssetsText = None,
     nonzero: FlagText = None,
 ) -> Response[bytes]:
@@ -43,11 +47,15 @@ async def read_merchant(
     key = asking.authorise(read_merchant_id(merchantId))
     choice = Choice.read(assets, nonzero)
     told = await desk.tell_account(key, asking.question())
+    if form is not Format.JSON:
+        return asking.reply_table(told, choice.keeps, form)
     return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
 
 
 @get(
     "/v1/merchants/{merchantId:str}/balances/{assetId:str}",
+    query=("format",),
+    operation_class=InFormats,
     summary="One asset of a merchant",
     responses=document_answers(AssetView, described="The asset's row.", not_found=True),
 )
@@ -56,28 +64,38 @@ async def read_asset(
     assetId: AssetIdText,  # noqa: N803
     asking: NamedDependency[Asking],
     desk: NamedDependency[Desk],
+    form: NamedDependency[Format],
 ) -> Response[bytes]:
     """Give one row of a merchant's balances. An asset that is not listed is a 404, which is not the same as zero."""
     key = asking.authorise(read_merchant_id(merchantId))
     row, told = await desk.tell_asset(key, assetId, asking.question())
+    if form is not Format.JSON:
+        return asking.reply_table(told, lambda each: each is row, form)
     return asking.reply(told, "", lambda snapshot: AssetView.of(snapshot, row))
 
 
 @get(
     "/v1/portfolio",
-    query=("assets", "nonzero"),
+    query=("assets", "nonzero", "format"),
+    operation_class=InFormats,
     summary="All merchants together",
     responses=document_answers(
         AccountView, described="The balances, as the upstream aggregates them.", not_found=False
     ),
 )
 async def read_portfolio(
-    asking: NamedDependency[Asking], desk: NamedDependency[Desk], assets: AssetsText = None, nonzero: FlagText = None
+    asking: NamedDependency[Asking],
+    desk: NamedDependency[Desk],
+    form: NamedDependency[Format],
+    assets: AssetsText = None,
+    nonzero: FlagText = None,
 ) -> Response[bytes]:
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
     asking.authorise(AGGREGATE)
     choice = Choice.read(assets, nonzero)
     told = await desk.tell_portfolio(asking.question())
+    if form is not Format.JSON:
+        return asking.reply_table(told, choice.keeps, form)
     return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
 
 

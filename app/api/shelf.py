@@ -16,20 +16,23 @@ _SHEET_BYTES: Final = 3_000
 """What CPython takes for a sheet besides its bodies: replies that are kept ready, and the snapshot if it is outdated."""
 
 Name = tuple[str, str]
-"""A path and its canonical query, the format included."""
+"""A path and its canonical query. Only JSON is kept: nothing else is asked for so often."""
 
 
 class Sheet:
     """One view of one snapshot: its bytes in every coding that was asked for, and its weak entity tag.
 
+    `vary` names the request headers, besides `Accept-Encoding`, that another answer may be given to.
+
     The tag is that of the content, so it is the same in every coding: a weak one may be (RFC 9110, 8.8.1).
     """
 
-    __slots__ = ("_coded", "_ready", "_ready_second", "etag", "media_type", "snapshot")
+    __slots__ = ("_coded", "_ready", "_ready_second", "etag", "media_type", "snapshot", "vary")
 
-    def __init__(self, snapshot: Snapshot, media_type: str, etag: str, body: bytes) -> None:
+    def __init__(self, snapshot: Snapshot, media_type: str, vary: str, etag: str, body: bytes) -> None:
         self.snapshot: Final = snapshot
         self.media_type: Final = media_type
+        self.vary: Final = vary
         self.etag: Final = etag
         self._coded: Final = {Coding.IDENTITY: body}
         self._ready: Final[dict[Struct, RawReply]] = {}

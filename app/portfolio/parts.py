@@ -1,6 +1,6 @@
 """Parts: what is known of each of many merchants at one moment, how much of the whole that is, and in which order."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from msgspec import Struct
@@ -11,10 +11,11 @@ from app.desk import Part, Told
 
 
 class Parts(Struct, frozen=True):
-    """Every merchant's part, and the exact sum of those that are there."""
+    """Every merchant's part, the exact sum of those that are there, and the names that are known."""
 
     parts: tuple[Part, ...]
     totals: tuple[Total, ...]
+    names: Mapping[Key, str]
 
     @property
     def known(self) -> list[Told]:
@@ -25,6 +26,10 @@ class Parts(Struct, frozen=True):
     def is_complete(self) -> bool:
         """Tell whether no merchant is missing, so that the totals are those of all."""
         return len(self.known) == len(self.parts)
+
+    def name_of(self, part: Part) -> str | None:
+        """Give the name of a part's merchant, if it is known."""
+        return self.names.get(key_of(part))
 
 
 class Sort(Struct, frozen=True):

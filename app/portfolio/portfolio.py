@@ -39,14 +39,14 @@ class Portfolio:
         return {key: names.get(key, "") for key in sorted(readable, key=int)}
 
     async def tell_parts(self, readable: frozenset[Key] | str, question: Question) -> Parts:
-        """Tell every readable merchant's balances, and the totals of the very parts that are there.
+        """Tell every readable merchant's balances, the totals of the very parts that are there, and the names known here.
 
         Raises the `UpstreamError` that keeps us from knowing who there is.
         """
         keys = sorted(readable, key=int) if isinstance(readable, frozenset) else await self._roll.list()
         parts = await self._desk.tell_many(keys, question)
         totals = self._tally.add_up({part.snapshot.key: part.snapshot for part in parts if isinstance(part, Told)})
-        return Parts(parts, totals.list())
+        return Parts(parts, totals.list(), self._roll.names())
 
     async def tell_holders(
         self, readable: frozenset[Key] | str, asset_id: str, question: Question

@@ -51,6 +51,7 @@ class Roll:
         self._wanted: Final = asyncio.Event()
         self._packed = b""
         self._known: Directory | None = None
+        self._names: Mapping[Key, str] = {}
 
     async def list(self) -> Collection[Key]:
         """Give the merchants as known. Raises the `UpstreamError` that kept us from ever knowing."""
@@ -63,6 +64,11 @@ class Roll:
     async def name(self) -> Mapping[Key, str]:
         """Give the merchants as known, with their names; one whose name is not known has an empty one."""
         return {Key(str(merchant.id)): merchant.name or "" for merchant in (await self.tell()).merchants}
+
+    def names(self) -> Mapping[Key, str]:
+        """Give the names that are known here, without waiting, and see to it that they are asked for."""
+        self.peek()
+        return self._names
 
     async def tell(self) -> Directory:
         """Give the directory as known. Raises the `UpstreamError` that kept us from ever knowing."""
@@ -106,6 +112,7 @@ class Roll:
                 found = _unpack(self._packed)
                 if found is not None and (self._known is None or self._known.as_of < found.as_of):
                     self._known = found
+                    self._names = {Key(str(one.id)): one.name for one in found.merchants if one.name}
             return self._known
 
     async def _make(self) -> Made:

@@ -93,6 +93,17 @@ async def test_pages_are_of_one_moment_while_balances_move(many: Service) -> Non
     assert all(page["totals"] == first["totals"] for page in found)
 
 
+async def test_rows_carry_the_names_that_the_directory_has_on_every_page(many: Service) -> None:
+    names = {
+        one["merchantId"]: one["merchantName"]
+        for one in (await many.get("/v1/merchants?limit=1000")).json()["merchants"]
+    }
+    for path, items in ((PATH, "merchants"), ("/v1/portfolio/assets/USDT", "holders")):
+        found = [one for page in await pages(many, path) for one in page[items]]
+        assert all(one["merchantName"] == names[one["merchantId"]] for one in found)
+        assert list(found[0])[:3] == ["merchantId", "merchantName", "status"]
+
+
 async def test_a_page_is_found_at_a_replica_that_did_not_make_the_view(many: Service, valkey: EmbeddedValkey) -> None:
     whole = [part for page in await pages(many, PATH, limit=1000) for part in page["merchants"]]
     after = (await many.get(f"{PATH}?limit=7")).json()["next"]
@@ -121,6 +132,7 @@ async def test_a_restricted_caller_sees_only_its_merchants_in_every_view_total_a
     body = (await many.get(PATH, "few")).json()
     assert [part["merchantId"] for part in body["merchants"]] == [999, 10001, 10002]
     assert body["coverage"] == {"expected": 3, "fresh": 2, "stale": 0, "unavailable": 1}
+    assert "merchantName" not in body["merchants"][0]
     assert body["merchants"][0]["problem"]["type"] == "/problems/unknown-merchant"
     sums = {total["assetId"]: as_units(total["total"]) for total in body["partialTotals"]}
     shown = [part for part in body["merchants"] if "balances" in part]

@@ -104,6 +104,17 @@ async def test_every_answer_that_a_path_can_give_is_documented(document: Any, pa
             assert set(answer["content"]) == {error}
 
 
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_the_formats_of_a_path_are_documented(document: Any, path: str) -> None:
+    one_format_only = path.startswith(("/v2", "/health"))
+    named = [each for each in document["paths"][path]["get"].get("parameters", ()) if each["name"] == "format"]
+    assert [each["schema"]["enum"] for each in named] == [[], [["json", "csv", "text"]]][not one_format_only]
+    for item in document["paths"][path].values():
+        for status, answer in item["responses"].items():
+            wanted = {"application/json"} | (set() if one_format_only else {"text/csv", "text/plain"})
+            assert status != "200" or set(answer["content"]) == wanted
+
+
 async def test_balance_paths_want_a_key_either_way_and_no_other_path_does(document: Any) -> None:
     for path, item in document["paths"].items():
         either: Any = [{"bearer": []}, {"token": []}]

@@ -3,20 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from httpx import Response
 
 from app.access.callers import Caller, hash_key
 from app.balances.snapshots import Key
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.asking import ask_until
 from tests.support.errors import assert_problem
+from tests.support.reconciling import PATH, reconcile
 from tests.support.service import KEYS, Service, run_service
 
-PATH = "/v1/portfolio/reconciliation"
 UNIT = "0.000000000000000001"
 
 KEYS |= {"few": "tg_few"}
@@ -28,21 +25,6 @@ async def world(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
     upstream = Sandbox(scenario="random", merchants=30, seed=11, token="canary-token-3d1f")
     async with upstream, run_service(upstream, valkey.url, more=MORE) as running:
         yield running
-
-
-async def reconcile(service: Service) -> dict[str, Any]:
-    """Start one and give what it comes to."""
-    started = await service.client.post(PATH)
-    assert started.status_code == 202, started.text
-    location = started.headers["location"]
-    assert location == f"/v1/portfolio/reconciliations/{started.json()['id']}"
-
-    def is_over(response: Response) -> bool:
-        assert response.status_code == 200
-        assert response.headers["cache-control"] == "no-store"
-        return response.json()["state"] != "running"  # type: ignore[no-any-return]
-
-    return dict((await ask_until(lambda: service.get(location), is_over)).json())
 
 
 async def test_before_the_first_there_is_no_result_and_the_hint_says_how_to_get_one(service: Service) -> None:

@@ -15,6 +15,8 @@ PATHS = [
     "/v1/merchants/{id}/balances",
     "/v1/merchants/{id}/balances?assets=BTC&nonzero=true",
     "/v1/merchants/{id}/balances/BTC",
+    "/v1/merchants/{id}/balances?format=csv",
+    "/v1/merchants/{id}/balances/BTC?format=text",
 ]
 PATHS += ["/v1/merchants/{id}/balances?assets=", "/v1/merchants/{id}/balances?nonzero=x"]
 PATHS += ["/v2/assets/account/assets?merchantId={id}"]

@@ -14,7 +14,7 @@ heart
 way_out
 gauges
 settings
-api: face service routes batch portfolio merchants asking merchant_views page_headers paging documenting edge front guards pages answers shelf encodings choices batch_views portfolio_views part_views problems replies request_ids views directives parameters
+api: face service routes batch portfolio merchants asking tabulating tables merchant_views page_headers paging documenting edge front guards pages answers shelf encodings choices batch_views portfolio_views part_views problems replies request_ids views directives parameters formats
 access: watching callers standing failures
 portfolio: portfolio reconciler looking roll holders parts
 desk

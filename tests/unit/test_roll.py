@@ -131,6 +131,18 @@ async def test_merchants_that_are_set_need_no_directory(source: Source, server: 
     assert source.looks == 0
 
 
+async def test_names_are_those_that_are_known_and_are_asked_for_without_waiting(
+    source: Source, server: FakeServer
+) -> None:
+    async with rolling(source, server) as roll:
+        assert roll.names() == {}
+        await asyncio.sleep(1)
+        assert roll.names() == {Key("1"): "m1"}
+        assert source.looks == 1
+        await asyncio.sleep(300)
+        assert roll.names() == {Key("1"): "m1", Key("2"): "m2"}
+
+
 async def test_of_a_page_id_name_and_status_are_taken_and_nothing_else() -> None:
     page = {
         "currentPage": 1,

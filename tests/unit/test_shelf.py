@@ -17,7 +17,7 @@ def _snapshot(as_of: int = 0) -> Snapshot:
 
 
 def _sheet(snapshot: Snapshot, body: bytes = BODY) -> Sheet:
-    return Sheet(snapshot, "application/json", 'W/"x"', body)
+    return Sheet(snapshot, "application/json", "Accept", 'W/"x"', body)
 
 
 def test_a_page_is_rendered_once_for_a_snapshot() -> None:

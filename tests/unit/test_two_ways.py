@@ -38,6 +38,8 @@ TARGETS = (
     + [f"/v1/merchants/1/balances?assets={wish}" for wish in ("USDT,BTC", "USDT%2CBTC", "", "USDT&nonzero=true")]
     + ["/v1/portfolio", "/v1/portfolio?nonzero=true", "/v1/portfolio/", "//v1/portfolio", "/v1/portfolios", "/"]
     + [f"/v2/assets/account/assets?merchantId={key}" for key in ("0", "1", "2", "01", "%31", "1&merchantId=1", "")]
+    + [f"/v1/merchants/1/balances?{query}" for query in ("format=csv", "format=json", "nonzero=true&format=text")]
+    + ["/v1/merchants/1/balances/USDT?format=text", "/v1/portfolio?format=csv", "/v1/portfolio?format=xml"]
     + ["/v2/assets/account/assets", "/health/live", "/v1/merchants/1/balances?assets=" + "A" * 9000]
 )
 HOT = [*TARGETS[:2], "/v1/merchants/1/balances/USDT", "/v1/portfolio", "/v2/assets/account/assets?merchantId=1"]
@@ -69,6 +71,10 @@ WISHES: list[tuple[bytes, bytes]] = [
     (b"x-request-id", b"mine"),
     (b"x-request-id", b"not mine\xff"),
     (b"accept", b"text/csv"),
+    (b"accept", b"*/*"),
+    (b"accept", b"text/plain;q=0.2, application/json;q=0.1"),
+    (b"accept", b"image/png"),
+    (b"accept", b"\xff"),
     (b"content-length", b"0"),
     (b"content-length", b"3"),
     (b"x-filling", b"f" * 5_000),

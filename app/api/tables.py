@@ -1,0 +1,101 @@
+"""Tables for people: columns and rows as CSV for spreadsheets, or aligned for a terminal."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Final
+from unicodedata import combining, east_asian_width
+
+from msgspec import Struct
+
+
+class Kind(Enum):
+    """What a column holds."""
+
+    PLAIN = auto()
+    """What we made ourselves: ids, times, words."""
+    NAME = auto()
+    """What others chose: it must not be taken for a formula, nor move a terminal's cursor."""
+    NUMBER = auto()
+    """Decimal text, which is shown as it is."""
+
+
+class Table(Struct, frozen=True):
+    """Columns by name, rows with a text for each of them, empty where there is nothing to tell, and a word on them all."""
+
+    columns: dict[str, Kind]
+    rows: Sequence[tuple[str, ...]]
+    note: str
+
+
+_FORMULA: Final = re.compile(r"^(?=[\t\r\n])|(?:^|(?<=[;\t]))(?=[=+\-@＝＋－＠])")  # noqa: RUF001  # the wide ones are meant
+"""Where a formula would begin: spreadsheets of some countries take `;` for the end of a cell."""
+
+_GAP: Final = "  "
+
+
+def render_csv(table: Table) -> bytes:
+    """Write a table as CSV (RFC 4180) with a header row. A name that a spreadsheet would take for a formula gets a `'`."""
+    names = [place for place, kind in enumerate(table.columns.values()) if kind is Kind.NAME]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(table.columns)
+    for row in table.rows:
+        cells = list(row)
+        for place in names:
+            cells[place] = _FORMULA.sub("'", cells[place])
+        writer.writerow(cells)
+    return text.getvalue().encode()
+
+
+def render_text(table: Table) -> bytes:
+    """Write a table aligned for a terminal, numbers at their decimal points, and the note below it.
+
+    A column in which nothing is told is left out; what is no printable character is shown as a replacement character.
+    """
+    columns = [
+        _align(name, kind, list(map(_show, cells)))
+        for (name, kind), cells in zip(table.columns.items(), _columns_of(table), strict=True)
+        if any(cells) or not table.rows
+    ]
+    lines = [_GAP.join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    return "\n".join([*lines, "", _show(table.note), ""]).encode()
+
+
+def _columns_of(table: Table) -> Sequence[tuple[str, ...]]:
+    return list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
+
+
+def _show(cell: str) -> str:
+    if cell.isprintable():
+        return cell
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in cell)
+
+
+def _align(name: str, kind: Kind, cells: list[str]) -> list[str]:
+    """Give the cells of a column, below its name, with the same width all."""
+    pad: Callable[[str, int], str] = _pad_right
+    if kind is Kind.NUMBER:
+        after = max((len(_fraction(cell)) for cell in cells), default=0)
+        cells = [cell + " " * (after - len(_fraction(cell))) for cell in cells]
+        pad = str.rjust
+    width = max(map(_width, (name, *cells)))
+    return [pad(cell, width) for cell in (name, *cells)]
+
+
+def _fraction(amount: str) -> str:
+    """Give what stands from the decimal point on."""
+    return amount[amount.index(".") :] if "." in amount else ""
+
+
+def _pad_right(cell: str, width: int) -> str:
+    return cell + " " * (width - _width(cell))
+
+
+def _width(cell: str) -> int:
+    """Count the places that a text takes on a terminal: an East Asian wide character takes two, a combining one none."""
+    if cell.isascii():
+        return len(cell)
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in cell)
