@@ -17,6 +17,7 @@ from app.access.failures import Failures
 from app.access.watching import Watch
 from app.api.edge import Edge
 from app.api.face import build_face
+from app.api.origins import read_origins
 from app.api.service import Readiness
 from app.draining import Drain
 from app.heart import make_heart, make_policy, unix_ms
@@ -88,6 +89,7 @@ def create_app(
         scrape=exposition.page if settings.metrics_port is None else None,
         drain=drain,
         traces=traces,
+        origins=read_origins(settings.cors_origins),
         lifespan=[lifespan],
     )
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.access.callers import ALL, Caller
+from app.api.origins import read_origins
 from app.balances.snapshots import Key
 from app.errors import StartError
 from app.secrecy import Secret
@@ -50,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_timeout_seconds: SomeSeconds = 0.05
     clients_file: str
     wrong_keys_rate: PerSecond = 5
+    cors_origins: str = ""
     fresh_seconds: Seconds = 5
     stale_while_revalidate_seconds: Seconds = 30
     stale_if_error_seconds: Seconds = 600
@@ -86,6 +88,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     except msgspec.ValidationError as error:
         raise StartError(_name_setting(error)) from None
     _check_upstream_url(settings.upstream_url)
+    _check_cors_origins(settings.cors_origins)
     return settings
 
 
@@ -238,3 +241,12 @@ def _check_upstream_url(url: str) -> None:
         whole = False
     if not whole or parts.query or parts.fragment or parts.path.strip("/"):
         raise StartError("TALLYGATE_UPSTREAM_URL wants an origin like https://api.example.com, without path or user.")
+
+
+def _check_cors_origins(text: str) -> None:
+    try:
+        read_origins(text)
+    except ValueError as error:
+        raise StartError(
+            f"TALLYGATE_CORS_ORIGINS wants origins like https://app.example.com, separated by commas: {error}."
+        ) from None

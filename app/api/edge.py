@@ -8,9 +8,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from app.api.browsers import Browsers
 from app.api.front import Front
 from app.api.problems import kind_of, render_problem
-from app.api.replies import RawReply, Reply
+from app.api.replies import SAFE, RawReply, Reply
 from app.api.request_ids import REQUEST_ID, RequestIds
 from app.draining import Drain
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
@@ -28,6 +29,7 @@ class Edge:
     """Give each request its id, refuse what is too large, answer HEAD as GET without a body, and count.
 
     While it drains, each answer ends its connection, so that the next request goes elsewhere. `monotonic` gives seconds.
+    Without `browsers` no page of a web app can read an answer.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Edge:
         request_ids: RequestIds,
         *,
         front: Front | None = None,
+        browsers: Browsers | None = None,
         traces: Traces | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -45,6 +48,7 @@ class Edge:
         self._app: Final = app
         self._drain: Final = drain
         self._front: Final = front
+        self._browsers: Final = browsers
         self._request_ids: Final = request_ids
         self._metrics: Final = metrics
         self._monotonic: Final = monotonic
@@ -54,6 +58,8 @@ class Edge:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        if self._browsers is not None:
+            send = self._browsers.open(scope, send)
         began = self._monotonic()
         front = None if self._drain.is_on else self._front
         if front is not None and (reply := front.answer(scope, began)) is not None:
@@ -133,6 +139,7 @@ def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: b
         if message["type"] == "http.response.start":
             state["status"] = message["status"]
             headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
+            headers += SAFE
             limits = state["limits"]() if "limits" in state else ()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, request_id.encode()))

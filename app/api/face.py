@@ -1,6 +1,6 @@
 """The face, put together: Litestar with our routes and errors, behind the edge."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Final
@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from app.access.callers import Callers
 from app.access.failures import Failures
 from app.api.asking import AnyRequest, Asking, as_response, read_form
+from app.api.browsers import Browsers
 from app.api.documenting import openapi_config
 from app.api.edge import Edge, refuse
 from app.api.front import Front
@@ -51,9 +52,13 @@ def build_face(
     scrape: Scrape | None = None,
     drain: Drain | None = None,
     traces: Traces | None = None,
+    origins: Collection[str] = (),
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Edge:
-    """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics."""
+    """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics.
+
+    Pages of `origins` may read answers.
+    """
     metrics = metrics or Metrics()
     shelf = Shelf(SHEETS, SHEET_BYTES)
     request_ids = RequestIds(SystemRandom().getrandbits)
@@ -91,6 +96,7 @@ def build_face(
             request_ids=request_ids,
             now_ms=now_ms,
         ),
+        browsers=Browsers(origins) if origins else None,
         traces=traces,
     )
 

@@ -15,7 +15,7 @@ from app.access.standing import Headers
 from app.api.answers import Wish, render_answer
 from app.api.formats import Format, choose_format
 from app.api.guards import find_key
-from app.api.replies import RawReply
+from app.api.replies import SAFE, RawReply
 from app.api.request_ids import REQUEST_ID, RequestIds
 from app.api.shelf import Sheet, Shelf
 from app.balances.snapshots import AGGREGATE, Key
@@ -87,6 +87,7 @@ class Front:
         reply = sheet.recall(second, wish)
         if reply is None:
             reply = RawReply.of(render_answer(sheet, served, self._policy, now, wish))
+            reply.headers.extend(SAFE)
             sheet.remember(second, wish, reply)
         return reply
 

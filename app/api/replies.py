@@ -1,10 +1,20 @@
 """What goes back over the wire, whichever way it came about."""
 
-from typing import Self
+from typing import Final, Self
 
 from msgspec import Struct
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+SAFE: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""What every answer tells a browser: take it for what it says it is, name no page to others, embed it nowhere else.
+
+The last one does not concern pages that read answers by CORS (Fetch, 3.7): those are `Browsers`' business.
+"""
 
 
 class Reply(Struct, frozen=True):

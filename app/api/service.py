@@ -117,9 +117,5 @@ def service_routes(look: Look, scrape: Scrape | None) -> Router:
 
 
 def _html(page: str) -> Response[str]:
-    headers = {
-        "Content-Security-Policy": pages.CONTENT_SECURITY_POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
+    headers = {"Content-Security-Policy": pages.CONTENT_SECURITY_POLICY}
     return Response(page, media_type=MediaType.HTML, headers=headers)

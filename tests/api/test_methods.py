@@ -86,6 +86,13 @@ async def test_an_unknown_path_is_unknown_to_every_method(calm: Service, method:
     assert "allow" not in response.headers
 
 
+@pytest.mark.parametrize("path", ["/v1/balances?merchantId=12345", "/v1/portfolio/reconciliation"])
+async def test_options_names_post_where_it_is_one_of_them(calm: Service, path: str) -> None:
+    response = await ask_raw(calm, path, "OPTIONS")
+    assert (response.status_code, response.content) == (204, b"")
+    assert allowed(response.headers["allow"]) == {"GET", "HEAD", "POST", "OPTIONS"}
+
+
 @pytest.mark.parametrize("path", [*BALANCE_PATHS, *SERVICE_PATHS])
 async def test_options_names_the_methods_that_there_are(calm: Service, path: str) -> None:
     response = await ask_raw(calm, path, "OPTIONS")

@@ -14,7 +14,7 @@ heart
 way_out
 gauges
 settings
-api: face service routes batch portfolio merchants asking tabulating tables merchant_views page_headers paging documenting edge front guards pages answers shelf encodings choices batch_views portfolio_views part_views problems replies request_ids views directives parameters formats
+api: face service routes batch portfolio merchants asking tabulating tables merchant_views page_headers paging documenting edge browsers front guards pages answers shelf encodings choices batch_views portfolio_views part_views problems replies request_ids views directives parameters formats origins
 access: watching callers standing failures
 portfolio: portfolio reconciler looking roll holders parts
 desk

@@ -54,6 +54,8 @@ def test_a_missing_setting_names_itself(missing: str) -> None:
         ("UPSTREAM_URL", "https://api.example.com/v2"),
         ("UPSTREAM_URL", "https://api.example.com:port"),
         ("UPSTREAM_URL", "https://"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://app.example.com, https://user:pass@app.example.com"),
     ],
 )
 def test_a_wrong_setting_names_itself_in_one_line_without_its_value(name: str, value: str) -> None:

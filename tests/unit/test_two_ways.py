@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from random import Random
 from typing import Any
 
@@ -90,14 +90,14 @@ async def cache() -> AsyncIterator[Cache]:
 
 
 class Ways:
-    """One face with its front and without it, and what each of the two counted."""
+    """One face with its front and without it, and what each of the two counted. Pages of `origins` may read it."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, origins: Collection[str] = ()) -> None:
         self.metrics = Metrics(), Metrics()
         self.drain = Drain()
-        self.fast = _build(cache, self.metrics[0], self.drain)
+        self.fast = _build(cache, self.metrics[0], self.drain, origins)
         app, request_ids = self.fast._app, self.fast._request_ids
-        self.slow = Edge(app, self.metrics[1], self.drain, request_ids)
+        self.slow = Edge(app, self.metrics[1], self.drain, request_ids, browsers=self.fast._browsers)
         self.warm_up = Edge(app, Metrics(), self.drain, request_ids)
 
     async def ask(self, request: Request) -> list[tuple[int, list[tuple[bytes, bytes]], bytes]]:
@@ -111,7 +111,7 @@ class Ways:
         return found
 
 
-def _build(cache: Cache, metrics: Metrics, drain: Drain) -> Edge:
+def _build(cache: Cache, metrics: Metrics, drain: Drain, origins: Collection[str]) -> Edge:
     async def look() -> Readiness:
         raise NotImplementedError
 
@@ -126,6 +126,7 @@ def _build(cache: Cache, metrics: Metrics, drain: Drain) -> Edge:
         now_ms=unix_ms,
         metrics=metrics,
         drain=drain,
+        origins=origins,
     )
 
 
@@ -222,6 +223,27 @@ async def test_a_rated_caller_is_told_of_its_rate_both_ways(cache: Cache) -> Non
     slow, fast = await ways.ask((HOT[0], "GET", [SLOW]))
     assert ways.metrics[0]._hot
     assert [name for name, _ in fast[1]] == [name for name, _ in slow[1]]
+
+
+@pytest.mark.parametrize("origin", [b"https://app.example.com", b"https://evil.example"])
+async def test_a_page_is_let_or_kept_out_both_ways(cache: Cache, origin: bytes) -> None:
+    ways = Ways(cache, ["https://app.example.com"])
+    await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    for headers in ([], [(b"origin", origin)], [(b"origin", origin), (b"if-none-match", b"*")]):
+        slow, fast = await ways.ask((HOT[0], "GET", [*KEYS[0], *headers, (b"x-request-id", b"given")]))
+        assert fast == slow
+        lets = any(name == b"access-control-allow-origin" for name, _ in fast[1])
+        assert lets == (b"app" in origin and bool(headers))
+    assert ways.metrics[0]._hot
+
+
+async def test_what_is_told_to_a_page_is_not_told_to_the_next_who_asks(cache: Cache) -> None:
+    ways = Ways(cache, ["https://app.example.com"])
+    page = (b"origin", b"https://app.example.com")
+    await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+    answers = [await ask_app(ways.fast, HOT[0], headers=[*KEYS[0], *more]) for more in ([], [page], [page], [])]
+    assert ["access-control-allow-origin" in answer.headers for answer in answers] == [False, True, True, False]
+    assert {answer.headers["vary"].count("Origin") for answer in answers} == {1}
 
 
 async def test_a_request_that_is_part_of_a_trace_goes_where_it_is_traced(cache: Cache) -> None:
