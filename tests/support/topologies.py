@@ -3,12 +3,18 @@
 import asyncio
 import ssl
 from asyncio import StreamReader, StreamWriter
-from asyncio.subprocess import DEVNULL, create_subprocess_exec
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from tests.support.gateway import free_port
@@ -109,7 +115,7 @@ async def _knows_all(sentinel: Valkey) -> bool:
 async def run_tls(*ports: int) -> AsyncIterator[tuple[list[int], Path]]:
     """Let TLS end in front of servers; give the ports to use, and the authority that vouches for 127.0.0.1."""
     with TemporaryDirectory(prefix="tls-") as folder:
-        authority = await _make_certificate(Path(folder))
+        authority = _make_certificate(Path(folder))
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(authority, Path(folder, "key.pem"))
         async with AsyncExitStack() as stack:
@@ -146,14 +152,20 @@ async def _pump(reader: StreamReader, writer: StreamWriter) -> None:
         writer.close()
 
 
-async def _make_certificate(folder: Path) -> Path:
-    """Make a certificate that is its own authority. Wants the `openssl` command: Python itself can make none."""
-    certificate = folder / "certificate.pem"
-    process = await create_subprocess_exec(
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"),
-        *("-subj", "/CN=tallygate-test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"),
-        *("-keyout", str(folder / "key.pem"), "-out", str(certificate)),
-        stderr=DEVNULL,
+def _make_certificate(folder: Path) -> Path:
+    """Make a certificate that is its own authority, with its key beside it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tallygate-test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
     )
-    assert await process.wait() == 0
+    certificate = folder / "certificate.pem"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return certificate
