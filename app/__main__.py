@@ -1,11 +1,13 @@
 """The command line."""
 
 import argparse
+import os
 import sys
 from importlib.metadata import version
 
 from app.commands import check, demo, key, serve
 from app.errors import StartError
+from app.settings import read_clients, read_clients_path
 
 
 def main() -> int:
@@ -29,8 +31,14 @@ def _run(arguments: argparse.Namespace) -> int:
         case "check":
             return 0 if check.check() else 1
         case "key":
-            print(key.make_client(arguments.client, arguments.merchants, portfolio=arguments.portfolio))  # noqa: T201
+            print(_run_key(arguments))  # noqa: T201
     return 0
+
+
+def _run_key(arguments: argparse.Namespace) -> str:
+    if arguments.action == "list":
+        return key.list_clients(read_clients(read_clients_path(os.environ)))
+    return key.make_client(arguments.client, arguments.merchants, portfolio=arguments.portfolio)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,11 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=8080)
     demo.add_argument("--upstream-port", type=int, default=8090)
     commands.add_parser("check", help="check settings, callers, Redis, upstream and token")
-    new = (
-        commands.add_parser("key", help="keys of clients")
-        .add_subparsers(dest="action", required=True)
-        .add_parser("new")
-    )
+    keys = commands.add_parser("key", help="keys of clients").add_subparsers(dest="action", required=True)
+    keys.add_parser("list", help="list who is in the clients file")
+    new = keys.add_parser("new", help="make a key, and the lines for the clients file")
     new.add_argument("--client", required=True, help="the name of the program that gets the key")
     new.add_argument("--merchants", required=True, help="`all`, or the ids that it may read, separated by commas")
     new.add_argument("--portfolio", action="store_true", help="it may read all merchants together")

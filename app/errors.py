@@ -29,6 +29,7 @@ TallygateError
 │   ├── BreakerOpen
 │   ├── BudgetSpent
 │   └── UpstreamTimeout
+├── IssuerUnavailable             what is wanted of an issuer of callers' tokens cannot be had
 ├── StoreUnavailable              what is kept in Redis cannot be had while it is away
 ├── Incomplete                    a part of what was asked for failed, and the caller wanted all or nothing
 ├── NotCached                     `only-if-cached`, and nothing acceptable is
@@ -165,6 +166,10 @@ class BudgetSpent(UpstreamError):
 
 class UpstreamTimeout(UpstreamError):
     """Say that the upstream did not answer in time."""
+
+
+class IssuerUnavailable(TallygateError):
+    """Say why the keys of an issuer cannot be had, so that its tokens are neither good nor bad."""
 
 
 class StoreUnavailable(TallygateError):

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Literal
@@ -12,16 +12,20 @@ import structlog
 from litestar import Litestar
 from msgspec import UNSET
 
-from app.access.callers import Caller, Callers
+from app.access.callers import Callers
+from app.access.clients import Clients
 from app.access.failures import Failures
+from app.access.judge import Judge
 from app.access.watching import Watch
 from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.origins import read_origins
 from app.api.service import Readiness
+from app.clients_file import parse_clients
 from app.draining import Drain
 from app.heart import make_heart, make_policy, unix_ms
-from app.settings import Settings, parse_callers, read_clients_text
+from app.issuer_keys import make_ring
+from app.settings import Settings, read_clients_text
 from app.tasks import running
 from app.telemetry.exposition import Exposition
 from app.telemetry.metrics import Metrics
@@ -35,7 +39,7 @@ log = structlog.get_logger()
 
 def create_app(
     settings: Settings,
-    callers: Iterable[Caller],
+    clients: Clients,
     *,
     exposition: Exposition | None = None,
     drain: Drain | None = None,
@@ -48,7 +52,9 @@ def create_app(
     policy = make_policy(settings)
     transport = make_transport(settings)
     heart = make_heart(settings, policy, transport, metrics, traces)
-    known = Callers(callers, workers=settings.workers, monotonic=time.monotonic)
+    judge = Judge(make_ring, time.time)
+    judge.renew(clients.issuers)
+    known = Callers(clients.callers, workers=settings.workers, monotonic=time.monotonic, judge=judge)
     failures = Failures(settings.wrong_keys_rate / settings.workers, time.monotonic)
 
     async def look() -> Readiness:
@@ -64,11 +70,11 @@ def create_app(
     pulse = Pulse(time.monotonic, exposition.share)
     metrics.loop_lag.watch(pulse.lag_seconds)
     metrics.callers.watch(lambda: len(known))
-    clients = _watch_clients(settings, known, metrics)
+    watched = _watch_clients(settings, known, judge, metrics)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with transport, running(pulse=pulse.beat, **clients, **heart.works):
+        async with transport, running(pulse=pulse.beat, issuers=judge.tend, **watched, **heart.works):
             log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
             yield
             await heart.cache.close()
@@ -109,15 +115,19 @@ def _judge_readiness(tokens: Tokens, drain: Drain) -> Literal["ready", "not read
 
 
 def _watch_clients(
-    settings: Settings, callers: Callers, metrics: Metrics
+    settings: Settings, callers: Callers, judge: Judge, metrics: Metrics
 ) -> Mapping[str, Callable[[], Awaitable[None]]]:
     path = settings.clients_file
     if not path:
         return {}
+
+    def renew(clients: Clients) -> bool:
+        return callers.renew(clients.callers) | judge.renew(clients.issuers)
+
     watch = Watch(
         read=lambda: asyncio.to_thread(read_clients_text, path),
-        parse=lambda text: parse_callers(text, path),
-        renew=callers.renew,
+        parse=lambda text: parse_clients(text, path),
+        renew=renew,
     )
     metrics.clients_file_ok.watch(lambda: watch.is_ok)
     return {"clients": watch.tend}

@@ -2,18 +2,18 @@
 
 import difflib
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
-from app.access.callers import ALL, Caller
+from app.access.clients import Clients
 from app.api.origins import read_origins
 from app.balances.snapshots import Key
+from app.clients_file import parse_clients
 from app.errors import StartError
 from app.secrecy import Secret
 from app.telemetry.logs import LogFormat, LogLevel
@@ -26,7 +26,6 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 SomeSeconds = Annotated[float, Meta(gt=0, le=3_600)]
-KeyHash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 
 Merchants = Annotated[str, Meta(pattern=r"\A(?:discover|[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)\Z")]
@@ -110,59 +109,22 @@ def read_token_file(path: str) -> Secret:
     return Secret(text)
 
 
-def read_callers(path: str) -> tuple[Caller, ...]:
+def read_clients(path: str) -> Clients:
     """Read and check the clients file. Raises `StartError` that says what is wrong in it, and where."""
-    return parse_callers(read_clients_text(path), path)
+    return parse_clients(read_clients_text(path), path)
+
+
+def read_clients_path(environment: Mapping[str, str]) -> str:
+    """Tell where the clients file is, for those who need no other setting. Raises `StartError`."""
+    path = environment.get(_variable("clients_file"))
+    if not path:
+        raise StartError(f"{_variable('clients_file')} is not set.")
+    return path
 
 
 def read_clients_text(path: str) -> str:
     """Read the clients file. Raises `StartError`."""
     return _read_file("TALLYGATE_CLIENTS_FILE", path)
-
-
-def parse_callers(text: str, path: str) -> tuple[Caller, ...]:
-    """Check the text of a clients file, which `path` names. Raises `StartError` as `read_callers` does."""
-    try:
-        clients = msgspec.convert(tomllib.loads(text), _ClientsFile).client
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise StartError(f"{path} is not TOML: {error}.") from None
-    except msgspec.ValidationError as error:
-        raise StartError(f"{path}: {error}.") from None
-    if not clients:
-        raise StartError(f"{path} names no client. Make one with: tallygate key new --client NAME --merchants all")
-    callers = tuple(client.as_caller() for client in clients)
-    _check_unique(path, "name", [caller.name for caller in callers])
-    _check_unique(path, "key_sha256", [digest for caller in callers for digest in caller.key_hashes])
-    return callers
-
-
-def _check_unique(path: str, what: str, values: list[str]) -> None:
-    if len(set(values)) < len(values):
-        raise StartError(f"{path}: two clients have the same {what}.")
-
-
-class _Client(Struct, frozen=True, forbid_unknown_fields=True):
-    """A `[[client]]` of the clients file."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
-    key_sha256: KeyHash | Annotated[list[KeyHash], Meta(min_length=1, max_length=2)]
-    merchants: list[Annotated[int, Meta(ge=1, le=2**63 - 1)]] | Literal["all"] = msgspec.field(default_factory=list)
-    portfolio: bool = False
-    rate: Annotated[float, Meta(gt=0)] | None = None
-    concurrency: Count | None = None
-
-    def as_caller(self) -> Caller:
-        """Say it as the access rules do."""
-        merchants: frozenset[Key] | Literal["all"] = ALL
-        if self.merchants != ALL:
-            merchants = frozenset(Key(str(merchant)) for merchant in self.merchants)
-        first, *others = [self.key_sha256] if isinstance(self.key_sha256, str) else self.key_sha256
-        other = others[0] if others else None
-        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other)
-
-
-class _ClientsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    client: list[_Client] = msgspec.field(default_factory=list)
 
 
 def _variable(name: str) -> str:

@@ -65,14 +65,14 @@ async def main() -> None:
     headers = [(b"host", b"127.0.0.1:8080"), (b"authorization", b"Bearer key")]
     scope = {"method": "GET", "raw_path": path.encode(), "query_string": b"", "headers": headers}
     heeded = cast("dict[bytes, bytes]", _read_plain(headers))
-    caller = callers.identify("key")
+    caller = await callers.identify("key")
     told = cast("Told", desk.tell_at_once(snapshot.key, Terms(now)))
     reply = RawReply.of(render_answer(sheet, told.served, POLICY, now, Wish()))
     sheet.remember(1, Wish(), reply)
     steps: dict[str, Callable[[], object]] = {
         "which account": lambda: _read_target(path, ""),
         "which headers": lambda: _read_plain(headers),
-        "who is it": lambda: callers.identify(_read_key(heeded)),
+        "who is it": lambda: callers.recall(_read_key(heeded)),
         "may they": lambda: authorise(caller, snapshot.key),
         "how fast": lambda: callers.admit(caller),
         "is there an answer, how old": lambda: desk.tell_at_once(snapshot.key, Terms(now)),

@@ -1,9 +1,10 @@
-"""Callers: known by the hash of their key, allowed some merchants or all, at a rate of their own."""
+"""Callers: known by the hash of their key or by a token, allowed some merchants or all, at a rate of their own."""
 
 import hashlib
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -15,12 +16,18 @@ KEY_PREFIX: Final = "tg_"
 
 ALL: Final = "all"
 
+MAX_CREDENTIAL_CHARACTERS: Final = 8 * 1024
+MAX_GUESTS: Final = 10_000
+
+_JSON_BEGINS: Final = "eyJ"
+"""How an object of JSON begins in base64, and a JWT with it."""
+
 
 class Caller(Struct, frozen=True):
     """A program that may ask: what it may read, and how hard it may press.
 
     `rate` is requests a second, None for as many as it likes; `concurrency` is requests at once, None for the default.
-    `other_key_sha256` is known too, while one key replaces the other.
+    `other_key_sha256` is known too, while one key replaces the other. A guest comes with a token and has no key.
     """
 
     name: str
@@ -30,6 +37,11 @@ class Caller(Struct, frozen=True):
     rate: float | None = None
     concurrency: int | None = None
     other_key_sha256: str | None = None
+
+    @property
+    def is_guest(self) -> bool:
+        """Tell whether this caller came with a token."""
+        return not self.key_sha256
 
     @property
     def key_hashes(self) -> tuple[str, ...]:
@@ -43,19 +55,41 @@ class Caller(Struct, frozen=True):
         return self.merchants == ALL or key in self.merchants
 
 
-class Callers:
-    """Judge keys, rights and rates. `monotonic` gives seconds; what is allowed is divided between `workers` processes."""
+class TokenJudge(Protocol):
+    """Who knows whose token is whose, by its digest; see `Judge`."""
 
-    def __init__(self, callers: Iterable[Caller], *, workers: int, monotonic: Callable[[], float]) -> None:
+    def recall(self, digest: bytes) -> Caller | None:
+        """Give the caller of a token that was taken and is still good."""
+
+    async def judge(self, text: str, digest: bytes) -> Caller:
+        """Give the caller that a token is of. Raises `Unauthenticated` or `IssuerUnavailable`."""
+
+
+class Callers:
+    """Judge keys, rights and rates, and have tokens judged, if there is a `judge`.
+
+    `monotonic` gives seconds; what is allowed is divided between `workers` processes.
+    """
+
+    def __init__(
+        self,
+        callers: Iterable[Caller],
+        *,
+        workers: int,
+        monotonic: Callable[[], float],
+        judge: TokenJudge | None = None,
+    ) -> None:
         self._workers: Final = workers
         self._monotonic: Final = monotonic
+        self._judge: Final = judge
         self._callers: tuple[Caller, ...] = ()
-        self._by_hash: dict[str, Caller] = {}
+        self._by_digest: dict[bytes, Caller] = {}
         self._standings: Final[dict[str, Standing]] = {}
+        self._guests: Final[OrderedDict[tuple[object, ...], Standing]] = OrderedDict()
         self.renew(callers)
 
     def __len__(self) -> int:
-        return len(self._standings)
+        return len(self._callers)
 
     def renew(self, callers: Iterable[Caller]) -> bool:
         """Take other callers, and tell whether they are others.
@@ -66,24 +100,36 @@ class Callers:
         if callers == self._callers:
             return False
         self._callers = callers
-        self._by_hash = {digest: caller for caller in callers for digest in caller.key_hashes}
+        self._by_digest = {bytes.fromhex(digest): caller for caller in callers for digest in caller.key_hashes}
         for name in self._standings.keys() - {caller.name for caller in callers}:
             del self._standings[name]
         for caller in callers:
             self.standing_of(caller).adopt(caller.rate, caller.concurrency)
         return True
 
-    def identify(self, presented: str | None) -> Caller:
-        """Give the caller that a key belongs to. Raises `Unauthenticated`.
+    def recall(self, presented: str | None) -> Caller | None:
+        """Give the caller of a key, or of a token that was taken before; None of anything else.
 
-        A digest is looked up, never the key, so that the time taken tells nothing about any key.
+        A digest is looked up, never the credential, so that the time taken tells nothing about any.
         """
+        if not presented or len(presented) > MAX_CREDENTIAL_CHARACTERS:
+            return None
+        digest = _digest(presented)
+        caller = self._by_digest.get(digest)
+        return self._judge.recall(digest) if caller is None and self._judge is not None else caller
+
+    async def identify(self, presented: str | None) -> Caller:
+        """Give the caller of any credential. Raises `Unauthenticated`, or `IssuerUnavailable` if that cannot be told."""
         if not presented:
             raise Unauthenticated("Send your key as Authorization: Bearer <key>, or as X-BH-TOKEN.")
-        caller = self._by_hash.get(hash_key(presented))
-        if caller is None:
+        if len(presented) > MAX_CREDENTIAL_CHARACTERS:
+            raise Unauthenticated(f"A key or token may have {MAX_CREDENTIAL_CHARACTERS} characters.")
+        caller = self.recall(presented)
+        if caller is not None:
+            return caller
+        if self._judge is None or not presented.startswith(_JSON_BEGINS):
             raise Unauthenticated("This key is not known.")
-        return caller
+        return await self._judge.judge(presented, _digest(presented))
 
     def admit(self, caller: Caller) -> None:
         """Count a request of a caller. Raises `TooFast` if it is above its rate."""
@@ -99,10 +145,27 @@ class Callers:
 
     def standing_of(self, caller: Caller) -> Standing:
         """Give how a caller stands in this process."""
+        if caller.is_guest:
+            return self._standing_of_guest(caller)
         standing = self._standings.get(caller.name)
         if standing is None:
             standing = self._standings[caller.name] = Standing(self._workers)
             standing.adopt(caller.rate, caller.concurrency)
+        return standing
+
+    def _standing_of_guest(self, caller: Caller) -> Standing:
+        """Give how the subject of tokens stands, of which there may be any number: those that came last are kept.
+
+        One whose tokens allow it different rates stands under each, lest one token give it back what another used up.
+        """
+        name = (caller.name, caller.rate, caller.concurrency)
+        standing = self._guests.get(name)
+        if standing is None:
+            standing = self._guests[name] = Standing(self._workers)
+            standing.adopt(caller.rate, caller.concurrency)
+            if len(self._guests) > MAX_GUESTS:
+                self._guests.popitem(last=False)
+        self._guests.move_to_end(name)
         return standing
 
 
@@ -114,7 +177,11 @@ def authorise(caller: Caller, key: Key) -> None:
 
 def hash_key(key: str) -> str:
     """Give the SHA-256 of a key in hex, as the clients file holds it. Keys are random, so no salt is needed."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(key).hex()
+
+
+def _digest(credential: str) -> bytes:
+    return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
 
 
 def make_key() -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from app.access.callers import Caller
+from app.access.clients import Clients
 from app.errors import StartError
 
 EVERY_SECONDS: Final = 0.5
@@ -26,8 +26,8 @@ class Watch:
         self,
         *,
         read: Callable[[], Awaitable[str]],
-        parse: Callable[[str], tuple[Caller, ...]],
-        renew: Callable[[tuple[Caller, ...]], bool],
+        parse: Callable[[str], Clients],
+        renew: Callable[[Clients], bool],
     ) -> None:
         self._read: Final = read
         self._parse: Final = parse
@@ -51,12 +51,12 @@ class Watch:
         if text == self._seen:
             return
         try:
-            callers = self._parse(text)
+            clients = self._parse(text)
         except StartError as error:
             self._refuse(text, error)
             return
-        if self._renew(callers):
-            log.info("clients.renewed", callers=len(callers))
+        if self._renew(clients):
+            log.info("clients.renewed", callers=len(clients.callers), issuers=len(clients.issuers))
         self._seen = text
         self.is_ok = True
 

@@ -67,7 +67,9 @@ class Front:
             return None
         template, key = target
         try:
-            caller = self._callers.identify(_read_key(heeded))
+            caller = self._callers.recall(_read_key(heeded))
+            if caller is None:
+                return None
             authorise(caller, key)
             now = self._now_ms()
             told = self._desk.tell_at_once(key, Terms(now))

@@ -40,23 +40,27 @@ class Doorkeeper:
         """Note who is asking, and give it a place, which the edge takes back. Raises `Unauthenticated` or `TooFast`."""
         if connection.scope.get("method") == HttpMethod.OPTIONS:
             return
-        caller = self._identify(connection)
+        caller = await self._identify(connection)
         state = connection.scope["state"]
         state["caller"] = caller
         state["limits"] = lambda: self._callers.limits(caller)
         self._callers.admit(caller)
         state["leave"] = self._callers.enter(caller)
 
-    def _identify(self, connection: Connection) -> Caller:
-        """Find the caller. An address that has sent too many wrong credentials is refused another one."""
-        address = connection.client.host if connection.client else ""
+    async def _identify(self, connection: Connection) -> Caller:
+        """Find the caller. An address that has sent too many wrong credentials may not send one that is to be judged."""
         headers = connection.headers
         key = find_key(headers.getall("authorization", []), headers.getall("x-bh-token", []))
+        caller = self._callers.recall(key)
+        if caller is not None:
+            return caller
+        address = connection.client.host if connection.client else ""
+        if key:
+            self._failures.check(address)
         try:
-            return self._callers.identify(key)
+            return await self._callers.identify(key)
         except Unauthenticated:
             if key:
-                self._failures.check(address)
                 self._failures.count(address)
             raise
 

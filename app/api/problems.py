@@ -18,6 +18,7 @@ from app.errors import (
     Incomplete,
     InternalError,
     InvalidRequest,
+    IssuerUnavailable,
     MalformedAnswer,
     MerchantInactive,
     MethodNotAllowed,
@@ -112,6 +113,13 @@ PROBLEMS: Final[dict[type[TallygateError], Kind]] = {
     BudgetSpent: Kind("budget-spent", 503, "The upstream's budget is spent", _LATER, _TRY_AGAIN),
     UpstreamTimeout: Kind("upstream-timeout", 504, "The upstream did not answer in time", _LATER, _TRY_AGAIN),
     DeadlinePassed: Kind("deadline-passed", 504, "No answer was there in time", _LATER, _TRY_AGAIN),
+    IssuerUnavailable: Kind(
+        "issuer-unavailable",
+        503,
+        "Your token cannot be checked now",
+        "Try again later: the keys of its issuer cannot be had.",
+        _TRY_AGAIN,
+    ),
     StoreUnavailable: Kind(
         "store-unavailable", 503, "The store is away", "Try again later: balances are served meanwhile.", _TRY_AGAIN
     ),

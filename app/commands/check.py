@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from app.access.issuers import Issuer
 from app.balances.snapshots import AGGREGATE
-from app.errors import StartError, TallygateError, TokenRefused
+from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
 from app.heart import make_link
-from app.settings import Settings, read_callers, read_settings, unknown_settings
+from app.issuer_keys import fetch_keys
+from app.settings import Settings, read_clients, read_settings, unknown_settings
 from app.tasks import running
 from app.upstream.minted import Made
 from app.way_out import make_tokens, make_transport, make_upstream
@@ -51,7 +53,8 @@ async def _gather() -> list[Finding]:
 
 async def _look(settings: Settings) -> AsyncIterator[Finding]:
     yield _check_names()
-    yield _check_callers(settings)
+    for finding in await _check_callers(settings):
+        yield finding
     yield await _check_redis(settings)
     for finding in await _check_upstream(settings):
         yield finding
@@ -64,12 +67,24 @@ def _check_names() -> Finding:
     return Right("settings", "All are known and well-formed.")
 
 
-def _check_callers(settings: Settings) -> Finding:
+async def _check_callers(settings: Settings) -> list[Finding]:
     try:
-        callers = read_callers(settings.clients_file)
+        clients = read_clients(settings.clients_file)
     except StartError as error:
-        return Wrong("callers", error.detail)
-    return Right("callers", f"{len(callers)} in {settings.clients_file}.")
+        return [Wrong("callers", error.detail)]
+    found = Right("callers", f"{len(clients.callers)} in {settings.clients_file}.")
+    return [found, *await asyncio.gather(*map(_check_issuer, clients.issuers))]
+
+
+async def _check_issuer(issuer: Issuer) -> Finding:
+    """Fetch the keys of an issuer of tokens."""
+    try:
+        keys = await fetch_keys(issuer.source)
+    except IssuerUnavailable as error:
+        return Wrong("issuer", f"{issuer.name}: {error.detail}")
+    if not keys.serves(issuer.algorithms):
+        return Wrong("issuer", f"{issuer.name}: none of its keys is for {', '.join(issuer.algorithms)}.")
+    return Right("issuer", f"{issuer.name}: {len(keys)} keys.")
 
 
 async def _check_redis(settings: Settings) -> Finding:

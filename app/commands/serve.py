@@ -31,7 +31,7 @@ from app.draining import Drain
 from app.errors import StartError
 from app.heart import make_link
 from app.main import create_app
-from app.settings import PREFIX, Settings, read_callers, read_settings, unknown_settings
+from app.settings import PREFIX, Settings, read_clients, read_settings, unknown_settings
 from app.telemetry.exposition import Exposition
 from app.telemetry.gathering import Gathering, lives
 from app.telemetry.logs import configure_logs
@@ -59,7 +59,7 @@ def serve() -> None:
     configure_logs(settings.log_format, settings.log_level)
     for name, meant in unknown_settings(os.environ):
         log.warning("settings.unknown", variable=name, perhaps=meant)
-    read_callers(settings.clients_file)
+    read_clients(settings.clients_file)
     check_port(settings.host, settings.port)
     if settings.metrics_port is not None:
         check_port(settings.host, settings.metrics_port)
@@ -79,7 +79,7 @@ def load_app(folder: Path) -> Edge:
     configure_logs(settings.log_format, settings.log_level)
     drain = Drain()
     _stop_once_in_worker(asyncio.get_event_loop(), drain, settings.drain_seconds)
-    return create_app(settings, read_callers(settings.clients_file), exposition=_expose(folder), drain=drain)
+    return create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
 
 
 def _expose(folder: Path) -> Exposition:

@@ -1,5 +1,6 @@
-"""The wire to the upstream: the only httpx of the program, and the only place that opens the token to send it."""
+"""The wire: the only httpx of the program, and the only place that opens the upstream's token to send it."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
@@ -11,11 +12,12 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from msgspec import Struct
 
-from app.errors import InternalError, MalformedAnswer, Unreachable
+from app.errors import InternalError, IssuerUnavailable, MalformedAnswer, Unreachable
 from app.secrecy import Secret
 from app.upstream.envelope import Answer
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
 TOKEN_HEADER: Final = "X-BH-TOKEN"  # noqa: S105  # the header's name, not a token
 
 
@@ -39,7 +41,8 @@ class Transport:
         self._client: httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
-        wire = AiohttpTransport(trust_env=False, client=_open_session(self._connections))
+        trust = httpx.create_ssl_context(trust_env=False)
+        wire = AiohttpTransport(trust_env=False, client=_open_session(self._connections, trust))
         self._client = httpx.AsyncClient(
             base_url=self._url,
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tallygate"},
@@ -63,9 +66,46 @@ class Transport:
             async with self._client.stream(
                 "GET", path, params=params, headers={shown.header: shown.secret.reveal()}
             ) as response:
-                return Answer(response.status_code, dict(response.headers), await _read(response))
+                body = await _read(response, MAX_BODY_BYTES)
+                return Answer(response.status_code, dict(response.headers), body)
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise Unreachable(f"The upstream cannot be reached: {_reason(error)}.") from error
+
+
+async def fetch_document(url: str, *, ca_file: str | None = None, bearer: Secret | None = None) -> bytes:
+    """Read a small document of an issuer, over a connection of its own, showing nothing of us but `bearer`.
+
+    `ca_file` is trusted instead of the usual authorities. No redirect is followed, and no deadline set. May be cancelled
+    and repeated. Raises `IssuerUnavailable`.
+    """
+    shown = {} if bearer is None else {"Authorization": f"Bearer {bearer.reveal()}"}
+    try:
+        where = httpx.URL(url)
+        trust = await asyncio.to_thread(_trust, ca_file)
+        wire = AiohttpTransport(trust_env=False, client=_open_session(1, trust))
+        async with (
+            httpx.AsyncClient(transport=wire, timeout=None, trust_env=False) as client,  # noqa: S113
+            client.stream(
+                "GET", where, headers={"Accept-Encoding": "identity", "User-Agent": "tallygate", **shown}
+            ) as got,
+        ):
+            if got.status_code != httpx.codes.OK:
+                raise IssuerUnavailable(f"It answered with status {got.status_code}.")
+            return await _read(got, MAX_DOCUMENT_BYTES)
+    except MalformedAnswer:
+        raise IssuerUnavailable(f"Its answer is larger than {MAX_DOCUMENT_BYTES} bytes.") from None
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, aiohttp.ClientError) as error:
+        raise IssuerUnavailable(f"It cannot be reached: {_reason(error)}.") from error
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """Read whom to trust. Raises `IssuerUnavailable` if the file is gone or no good."""
+    if ca_file is None:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise IssuerUnavailable(f"{ca_file} cannot be used as authorities ({error.strerror}).") from None
 
 
 class OneOrigin(httpx.AsyncBaseTransport):
@@ -91,19 +131,17 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _open_session(connections: int) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        limit=connections, keepalive_timeout=30, ssl=httpx.create_ssl_context(trust_env=False)
-    )
+def _open_session(connections: int, trust: ssl.SSLContext) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=30, ssl=trust)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response, most_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise MalformedAnswer(f"The upstream's answer is larger than {MAX_BODY_BYTES} bytes.")
+        if len(body) > most_bytes:
+            raise MalformedAnswer(f"The upstream's answer is larger than {most_bytes} bytes.")
     return bytes(body)
 
 

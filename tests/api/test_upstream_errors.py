@@ -142,5 +142,6 @@ def test_every_kind_of_upstream_problem_is_met_here() -> None:
         "deadline-passed",
         "store-unavailable",
         "incomplete",
+        "issuer-unavailable",
     }
     assert upstreams <= met

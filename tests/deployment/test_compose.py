@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from app.access.callers import hash_key
-from app.settings import read_callers, unknown_settings
+from app.settings import read_clients, unknown_settings
 from tests.support.manifests import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -97,7 +97,7 @@ def test_images_are_pinned_by_a_version() -> None:
 
 def test_the_key_of_the_demo_is_the_one_in_the_readme() -> None:
     path = ROOT / "k8s/overlays/sandbox/clients.toml"
-    (caller,) = read_callers(str(path))
+    (caller,) = read_clients(str(path)).callers
     assert caller.key_sha256 == hash_key(DEMO_KEY)
     assert DEMO_KEY in (ROOT / "README.md").read_text()
     assert "demonstrations only" in path.read_text()

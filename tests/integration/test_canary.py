@@ -72,7 +72,7 @@ KINDS = [kind.__struct_config__.tag for kind in get_args(Fault)]
 CRASH = """
 import app.upstream.transport
 
-async def crash(response):
+async def crash(response, most_bytes):
     raise RuntimeError("forced, where the secret has just been sent")
 
 app.upstream.transport._read = crash

@@ -9,6 +9,8 @@ import httpx
 from redis.asyncio import Redis
 
 from app.access.callers import Caller, hash_key
+from app.access.clients import Clients
+from app.access.issuers import Issuer
 from app.api.edge import Edge
 from app.balances.snapshots import Key
 from app.main import create_app
@@ -44,9 +46,16 @@ class Service:
 
 @asynccontextmanager
 async def run_service(
-    upstream: Sandbox, redis_url: str, /, *, more: Iterable[Caller] = (), flush: bool = True, **changed: Any
+    upstream: Sandbox,
+    redis_url: str,
+    /,
+    *,
+    more: Iterable[Caller] = (),
+    issuers: Iterable[Issuer] = (),
+    flush: bool = True,
+    **changed: Any,
 ) -> AsyncIterator[Service]:
-    """Run the service against an upstream and an emptied Redis. `changed` are settings, `more` further callers."""
+    """Run the service against an upstream and an emptied Redis. `changed` are settings, `more` further callers, `issuers` those of tokens."""
     settings = Settings(
         **{
             "upstream_url": upstream.url,
@@ -59,7 +68,7 @@ async def run_service(
             **changed,
         }
     )
-    app = create_app(settings, (*CALLERS, *more))
+    app = create_app(settings, Clients((*CALLERS, *more), tuple(issuers)))
     async with Redis.from_url(redis_url) as redis:
         if flush:  # before the service begins, which shares its token there at once
             await redis.flushall()

@@ -19,15 +19,17 @@ def _callers(clock: _Clock | None = None, workers: int = 1) -> Callers:
     return Callers([WEB, BOOKS], workers=workers, monotonic=clock or _Clock())
 
 
-def test_a_key_finds_its_caller() -> None:
-    assert _callers().identify("tg_web") is WEB
-    assert _callers().identify("tg_books") is BOOKS
+async def test_a_key_finds_its_caller() -> None:
+    for key, caller in (("tg_web", WEB), ("tg_books", BOOKS)):
+        assert _callers().recall(key) is caller
+        assert await _callers().identify(key) is caller
 
 
 @pytest.mark.parametrize("key", [None, "", "tg_we", "tg_webb", hash_key("tg_web"), "\udcff", "x" * 100_000])
-def test_any_other_key_finds_none(key: str | None) -> None:
+async def test_any_other_key_finds_none(key: str | None) -> None:
+    assert _callers().recall(key) is None
     with pytest.raises(Unauthenticated):
-        _callers().identify(key)
+        await _callers().identify(key)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ commands: demo check serve key
 main
 heart
 way_out
+issuer_keys
 gauges
 settings
+clients_file
 api: face service routes batch portfolio merchants asking tabulating tables merchant_views page_headers paging documenting edge browsers front guards pages answers shelf encodings choices batch_views portfolio_views part_views problems replies request_ids views directives parameters formats origins
-access: watching callers standing failures
+access: watching clients judge keyring jwts verifying issuers callers standing failures
 portfolio: portfolio reconciler looking roll holders parts
 desk
 cache: cache versions jobs flights fleet vault budget turns redis_tier bus census link connecting scripts backoff memory tally freshness embedded
@@ -79,7 +81,8 @@ def test_imports_only_go_down(path: Path) -> None:
         ("cryptography", {"app.upstream.sealing"}),
         ("opentelemetry", {"app.telemetry.otlp"}),
         ("prometheus_client", {"app.telemetry.exposition"}),
-        ("tomllib", {"app.settings"}),
+        ("tomllib", {"app.clients_file"}),
+        ("jwt", {"app.access.verifying"}),
         ("sandbox", set()),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from app.balances.snapshots import Key
 from app.errors import StartError
-from app.settings import read_callers, read_settings, unknown_settings
+from app.settings import read_clients, read_settings, unknown_settings
 
 NEEDED = {
     "TALLYGATE_UPSTREAM_URL": "https://api.example.com",
@@ -127,7 +127,7 @@ def test_unknown_settings_are_told_with_what_may_be_meant() -> None:
 def test_callers_are_read(tmp_path: Path) -> None:
     path = tmp_path / "clients.toml"
     path.write_text(CLIENT + "merchants = [12345, 7]\nportfolio = true\nrate = 50\n")
-    (caller,) = read_callers(str(path))
+    (caller,) = read_clients(str(path)).callers
     assert caller.merchants == frozenset({Key("12345"), Key("7")})
     assert (caller.name, caller.portfolio, caller.rate) == ("web", True, 50)
 
@@ -135,14 +135,14 @@ def test_callers_are_read(tmp_path: Path) -> None:
 def test_a_client_may_have_two_keys_and_a_bound_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "clients.toml"
     path.write_text(CLIENT.replace(f'"{"a" * 64}"', f'["{"a" * 64}", "{"b" * 64}"]') + "concurrency = 8\n")
-    (caller,) = read_callers(str(path))
+    (caller,) = read_clients(str(path)).callers
     assert (caller.key_hashes, caller.concurrency) == (("a" * 64, "b" * 64), 8)
 
 
 def test_without_rights_a_caller_may_read_nothing(tmp_path: Path) -> None:
     path = tmp_path / "clients.toml"
     path.write_text(CLIENT)
-    (caller,) = read_callers(str(path))
+    (caller,) = read_clients(str(path)).callers
     assert (caller.merchants, caller.portfolio, caller.rate) == (frozenset(), False, None)
 
 
@@ -169,6 +169,6 @@ def test_a_wrong_clients_file_says_what_is_wrong_and_where(tmp_path: Path, text:
     path = tmp_path / "clients.toml"
     path.write_text(text)
     with pytest.raises(StartError, match=said) as caught:
-        read_callers(str(path))
+        read_clients(str(path))
     assert str(path) in caught.value.detail
     assert "\n" not in caught.value.detail

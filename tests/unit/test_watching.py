@@ -2,8 +2,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.clients import Clients
 from app.access.watching import Watch
-from app.errors import StartError, TooFast, Unauthenticated
+from app.errors import StartError, TooFast
 
 OLD = Caller("web", hash_key("old"), "all", rate=2)
 BOTH = Caller("web", hash_key("old"), "all", rate=2, other_key_sha256=hash_key("new"))
@@ -19,23 +20,19 @@ class _File:
             raise StartError("it cannot be read")
         return self.text
 
-    def parse(self, text: str) -> tuple[Caller, ...]:
+    def parse(self, text: str) -> Clients:
         if text not in READINGS:
             raise StartError(f"line 3 of {text}")
-        return READINGS[text]
+        return Clients(READINGS[text])
 
 
 def _watch() -> tuple[_File, Callers, Watch]:
     file, callers = _File(), Callers([OLD], workers=1, monotonic=lambda: 0.0)
-    return file, callers, Watch(read=file.read, parse=file.parse, renew=callers.renew)
+    return file, callers, Watch(read=file.read, parse=file.parse, renew=lambda clients: callers.renew(clients.callers))
 
 
 def _known(callers: Callers, key: str) -> bool:
-    try:
-        callers.identify(key)
-    except Unauthenticated:
-        return False
-    return True
+    return callers.recall(key) is not None
 
 
 async def test_a_key_is_replaced_without_a_moment_in_which_neither_is_known() -> None:
@@ -70,8 +67,8 @@ async def test_what_a_caller_has_used_up_stays_used_up() -> None:
     file, callers, watch = _watch()
     for file.text in ("old", "both"):
         await watch.look()
-        callers.admit(callers.identify("old"))
+        callers.admit(await callers.identify("old"))
     file.text = "new"
     await watch.look()
     with pytest.raises(TooFast):
-        callers.admit(callers.identify("new"))
+        callers.admit(await callers.identify("new"))

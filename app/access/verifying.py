@@ -1,0 +1,117 @@
+"""Public keys of issuers (JWK, RFC 7517), and whether a signature was made with one: the only PyJWT of the program."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final, Literal, get_args
+
+import jwt
+import msgspec
+from msgspec import Struct
+
+from app.errors import IssuerUnavailable
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""How tokens may be signed (RFC 7518, 3.1; RFC 8037): with a private key that we do not have, never with a shared one."""
+
+MAX_KEYS: Final = 100
+
+_CURVES: Final[Mapping[str, set[str]]] = {
+    "ES256": {"P-256"},
+    "ES384": {"P-384"},
+    "ES512": {"P-521"},
+    "EdDSA": {"Ed25519", "Ed448"},
+}
+_LEAST_RSA_BITS: Final = 2048
+
+_Named = tuple[str | None, str]
+"""The id of a key, and an algorithm that it is for."""
+
+
+class PublicKey(Struct, frozen=True):
+    """A key for one algorithm, so that a token cannot choose another for it (RFC 8725, 2.1)."""
+
+    algorithm: Algorithm
+    material: Any
+
+    def verifies(self, signed: bytes, signature: bytes) -> bool:
+        """Tell whether a signature over this text was made with the private half of this key."""
+        try:
+            return jwt.get_algorithm_by_name(self.algorithm).verify(signed, self.material, signature)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return False
+
+
+class KeySet:
+    """The keys of an issuer. Two sets are equal if the issuer publishes the same, in whatever order."""
+
+    def __init__(self, published: list[dict[str, Any]]) -> None:
+        self._published: Final = frozenset(msgspec.json.encode(jwk, order="sorted") for jwk in published)
+        self._keys: Final = _sort(published)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeySet) and self._published == other._published
+
+    def __hash__(self) -> int:
+        return hash(self._published)
+
+    def __len__(self) -> int:
+        return len(self._published)
+
+    def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
+        """Give the key of an id for an algorithm; without an id, the only one that there is for it."""
+        return self._keys.get((key_id, algorithm))
+
+    def serves(self, algorithms: tuple[str, ...]) -> bool:
+        """Tell whether there is any key for one of some algorithms."""
+        return any(algorithm in algorithms for _, algorithm in self._keys)
+
+
+class _Published(Struct, frozen=True):
+    """A JSON Web Key Set (RFC 7517, 5)."""
+
+    keys: list[dict[str, Any]]
+
+
+def read_key_set(document: bytes) -> KeySet:
+    """Read what an issuer publishes. Raises `IssuerUnavailable`. Keys that are not for us are passed over."""
+    try:
+        published = msgspec.json.decode(document, type=_Published).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise IssuerUnavailable("What it publishes is no JSON Web Key Set.") from None
+    if len(published) > MAX_KEYS:
+        raise IssuerUnavailable(f"It publishes more than {MAX_KEYS} keys.")
+    return KeySet(published)
+
+
+def _sort(published: list[dict[str, Any]]) -> Mapping[_Named, PublicKey]:
+    """Make keys and name them. What two keys would fit is left out: which of them is meant cannot be told."""
+    found: defaultdict[_Named, list[PublicKey]] = defaultdict(list)
+    for jwk in published:
+        for algorithm in get_args(Algorithm):
+            if (key := _make_key(jwk, algorithm)) is not None:
+                for key_id in {None, _id_of(jwk)}:
+                    found[key_id, algorithm].append(key)
+    return {named: keys[0] for named, keys in found.items() if len(keys) == 1}
+
+
+def _id_of(jwk: dict[str, Any]) -> str | None:
+    key_id = jwk.get("kid")
+    return key_id if isinstance(key_id, str) else None
+
+
+def _make_key(jwk: dict[str, Any], algorithm: Algorithm) -> PublicKey | None:
+    """Make a key of a JWK; None if it is not for this algorithm, not for signatures, too weak, or no public one."""
+    if "d" in jwk or jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
+        return None
+    curves = _CURVES.get(algorithm)
+    if curves is None and jwk.get("kty") != "RSA":
+        return None
+    if curves is not None and jwk.get("crv") not in curves:
+        return None
+    try:
+        material = jwt.get_algorithm_by_name(algorithm).from_jwk(jwk)
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError):
+        return None
+    if curves is None and material.key_size < _LEAST_RSA_BITS:
+        return None
+    return PublicKey(algorithm, material)
