@@ -1,10 +1,11 @@
 """The budget: how often the whole fleet may ask the upstream, and who goes first."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from msgspec import Struct
@@ -111,27 +112,45 @@ class Budget:
         granted, wait_seconds = await self._turns.take(
             min(wanted, self._places), spare=most_urgent is not Priority.WAITING
         )
-        for _ in range(granted):
-            if not self._waiting():
-                break
-            self._serve_next()
+        self._serve_next(granted)
         return 0 if granted else wait_seconds
 
     def _waiting(self) -> list[_Waiter]:
         """Give those who wait, without those who have been cancelled and have not noticed yet."""
         return [waiter for waiter in self._waiters if not waiter.turn.done()]
 
-    def _serve_next(self) -> None:
-        waiter = min(
-            self._waiting(),
-            key=lambda one: (one.errand.priority, self._last_served.get(one.errand.caller, -1), one.number),
-        )
-        self._last_served[waiter.errand.caller] = self._count = self._count + 1
-        self._waiters.remove(waiter)
+    def _serve_next(self, count: int) -> None:
+        """Serve so many, the most urgent first, in one pass: thousands may wait."""
+        served = self._choose(count)
+        self._waiters[:] = [waiter for waiter in self._waiters if waiter not in served]
         if not self._waiters:
             self._last_served.clear()
-        self._places -= 1
-        waiter.turn.set_result(None)
+        for waiter in served:
+            self._places -= 1
+            waiter.turn.set_result(None)
+
+    def _choose(self, count: int) -> set[_Waiter]:
+        """Choose who is next: by urgency, then callers in turn, then who came first."""
+        lines: dict[tuple[Priority, str], deque[_Waiter]] = {}
+        for waiter in self._waiting():
+            lines.setdefault((waiter.errand.priority, waiter.errand.caller), deque()).append(waiter)
+        heads = [self._head(*place, line) for place, line in lines.items()]
+        heapify(heads)
+        chosen: set[_Waiter] = set()
+        while heads and len(chosen) < count:
+            head = heappop(heads)
+            priority, _, _, caller = head
+            line = lines[priority, caller]
+            if head == self._head(priority, caller, line):
+                chosen.add(line.popleft())
+                self._last_served[caller] = self._count = self._count + 1
+            if line:
+                heappush(heads, self._head(priority, caller, line))
+        return chosen
+
+    def _head(self, priority: Priority, caller: str, line: deque[_Waiter]) -> tuple[Priority, int, int, str]:
+        """Tell when a line's first one is to be served, in an order of such tuples."""
+        return priority, self._last_served.get(caller, -1), line[0].number, caller
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until somebody more urgent may have come."""
@@ -160,6 +179,8 @@ class Budget:
 
     def _wait_for(self, errand: Errand) -> float:
         """Estimate the seconds until a turn: those who go before, at the rate that is ours, after what must be waited."""
+        if len(self._waiters) <= self._turns.at_once():
+            return self._turns.wait_seconds()
         before = Counter(one.errand.caller for one in self._waiters if one.errand.priority <= errand.priority)
         mine = before.pop(errand.caller, 0)
         ahead = mine + sum(min(count, mine + 1) for count in before.values())
