@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +14,9 @@ from app.cache import scripts
 from app.cache.bus import Failure
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
+Run = tuple[str, Sequence[str], Sequence[Any]]
+"""A script's text, and the keys and arguments that it is to be run with."""
+
 Delay = Callable[[], float]
 """Draws the seconds that the network takes for one way."""
 
@@ -172,6 +175,43 @@ class Server:
         return self._now_us() // 1000
 
 
+class Script:
+    """A script of `app/cache/scripts.py`, which a client runs by its text or, the model says, by the same as its name."""
+
+    def __init__(self, client: "Client", text: str) -> None:
+        self._client: Final = client
+        self.script: Final = text
+        self.sha: Final = text
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run it, there and back."""
+        (result,) = await self._client.send([(self.script, keys, args)])
+        return result
+
+
+class Pipeline:
+    """Commands that travel together."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client: Final = client
+        self._runs: Final[list[Run]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def execute_command(self, _: str, text: str, count: int, *words: Any) -> None:
+        """Take a script's command along."""
+        self._runs.append((text, words[:count], words[count:]))
+
+    async def execute(self, *, raise_on_error: bool) -> Sequence[Any]:
+        """Send all, there and back. Nothing is refused here, so nothing is ever raised."""
+        del raise_on_error
+        return await self._client.send(self._runs)
+
+
 class Client:
     """As much of a Redis client as `RedisTier.begin` to `keep_lease`, and `Turns`, ask for; `delay` is its way there."""
 
@@ -179,24 +219,31 @@ class Client:
         self._server: Final = server
         self._delay: Final = delay
 
-    def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
-        """Give what runs a script of `app/cache/scripts.py`, there and back."""
+    def register_script(self, text: str) -> Script:
+        """Give what runs a script."""
+        return Script(self, text)
+
+    def pipeline(self, *, transaction: bool) -> Pipeline:
+        """Give what takes commands along."""
+        del transaction
+        return Pipeline(self)
+
+    def send(self, runs: Sequence[Run]) -> Awaitable[list[Any]]:
+        """Send scripts there and their results back."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Any]] = loop.create_future()
+
+        def run() -> None:
+            loop.call_later(self._delay(), reply, [self._run(*one) for one in runs])
+
+        def reply(results: list[Any]) -> None:
+            if not answer.done():
+                answer.set_result(results)
+
+        loop.call_later(self._delay(), run)
+        return answer
+
+    def _run(self, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         command = self._server.commands[text]
-        name = command.__name__
-
-        def send(keys: Sequence[str], args: Sequence[Any]) -> Awaitable[Any]:
-            loop = asyncio.get_running_loop()
-            answer = loop.create_future()
-
-            def run() -> None:
-                self._server.operations[name] += 1
-                loop.call_later(self._delay(), reply, command(keys, args))
-
-            def reply(result: Any) -> None:
-                if not answer.done():
-                    answer.set_result(result)
-
-            loop.call_later(self._delay(), run)
-            return answer
-
-        return send
+        self._server.operations[command.__name__] += 1
+        return command(keys, args)

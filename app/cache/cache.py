@@ -124,6 +124,7 @@ class Cache:
     async def close(self) -> None:
         """End the loads that are under way."""
         await self._flights.close()
+        await self._fleet.close()
 
     def _judge(self, entry: Entry | None, terms: Terms) -> Verdict:
         return judge(entry, self._now_ms(), self._policy, terms)

@@ -109,6 +109,10 @@ class Fleet:
         """Pass a failure on to those who wait for it."""
         self._wake(failure.key, Failed(failure.revive()))
 
+    async def close(self) -> None:
+        """Wait until what was sent is answered."""
+        await self._redis.close()
+
     def _find_known(self, key: Key, terms: Terms) -> Entry | None:
         """Give what is known if it will do. Memory's own counts again, now that Redis has been asked."""
         known = self._memory.peek(key)

@@ -64,16 +64,30 @@ class Link:
         """Tell whether Redis answered when it was last asked."""
         return self._breaker.state is State.CLOSED
 
-    async def attempt(self, command: Callable[[], Awaitable[T]], *, writes: bool = False) -> T | Outcome:
-        """Send a command. Never raises what Redis or the network may raise.
+    async def attempt(
+        self, command: Callable[[], Awaitable[T]], *, writes: bool = False, commands: int = 1
+    ) -> T | Outcome:
+        """Send a command, or so many that travel together: those fail as one. Never raises what Redis or the network may raise.
 
         One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some.
         """
         with self._traces.span("redis.command"):
             async with self._places:
                 result = await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
-        self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok")
+        self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok", amount=commands)
         return result
+
+    def judge(self, result: T | Exception) -> T | Outcome:
+        """Give what one of many commands gave that travelled together, or why it gave nothing."""
+        match result:
+            case ResponseError():
+                self._note_refusal(result)
+                return Outcome.REFUSED
+            case Exception():  # a node of a cluster that could not be reached, while others could
+                self._note_trouble(result)
+                return Outcome.UNAVAILABLE
+            case _:
+                return result
 
     async def ping(self) -> bool:
         """Ask Redis whether it is there."""
@@ -99,9 +113,7 @@ class Link:
             self._note_refusal(error)
             return Outcome.REFUSED
         except TROUBLE as error:
-            if self._breaker.failed():
-                log.warning("redis.lost", error=type(error).__name__)
-                self._lost.set()
+            self._note_trouble(error)
             return Outcome.UNAVAILABLE
         self._breaker.succeeded()
         if writes and self._refused:
@@ -120,6 +132,11 @@ class Link:
         self._lost.clear()
         self._breaker.succeeded()
         log.warning("redis.found")
+
+    def _note_trouble(self, error: Exception) -> None:
+        if self._breaker.failed():
+            log.warning("redis.lost", error=type(error).__name__)
+            self._lost.set()
 
     def _note_refusal(self, error: ResponseError) -> None:
         if not self._refused:

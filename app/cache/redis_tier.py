@@ -11,6 +11,7 @@ from app.balances.snapshots import Entry, Key
 from app.cache import scripts
 from app.cache.bus import Failure, encode_failure, encode_freed
 from app.cache.connecting import get_values
+from app.cache.convoys import Convoys
 from app.cache.freshness import Policy, longest_use_ms
 from app.cache.link import Link, Outcome
 from app.telemetry.metrics import Metrics
@@ -52,6 +53,7 @@ class RedisTier:
     ) -> None:
         self._metrics: Final = metrics or Metrics()
         self._link: Final = link
+        self._convoys: Final = Convoys(link)
         self._prefix: Final = prefix
         self._owner: Final = owner
         self._channel: Final = channel
@@ -74,7 +76,7 @@ class RedisTier:
     async def begin(self, key: Key, oldest_as_of: int) -> Begun | Outcome:
         """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease."""
         arguments = [self._owner, LEASE_MS, oldest_as_of]
-        found = await self._link.attempt(lambda: self._begin(keys=self._names(key), args=arguments))
+        found = await self._convoys.run(self._begin, self._names(key), arguments)
         if isinstance(found, Outcome):
             return found
         value, lease_ms = found
@@ -91,23 +93,27 @@ class RedisTier:
         """Store and publish an entry, unless a newer one is there, and give the lease back."""
         ttl_ms = longest_use_ms(entry, self._policy)
         arguments = [self._owner, msgspec.json.encode(entry), entry.as_of, max(ttl_ms, 1), self._channel]
-        await self._link.attempt(lambda: self._settle(keys=self._names(entry.key), args=arguments))
+        await self._convoys.run(self._settle, self._names(entry.key), arguments)
 
     async def abandon(self, key: Key, failure: Failure) -> None:
         """Give the lease back, and tell the replicas that wait why there is no entry."""
         arguments = [self._owner, encode_failure(self._owner, failure), self._channel]
-        await self._link.attempt(lambda: self._abandon(keys=self._names(key)[1:], args=arguments))
+        await self._convoys.run(self._abandon, self._names(key)[1:], arguments)
 
     async def let_go(self, key: Key) -> None:
         """Give the lease back without a word about the key: another replica may fetch it."""
         arguments = [self._owner, encode_freed(self._owner, key), self._channel]
-        await self._link.attempt(lambda: self._abandon(keys=self._names(key)[1:], args=arguments))
+        await self._convoys.run(self._abandon, self._names(key)[1:], arguments)
 
     async def keep_lease(self, key: Key) -> None:
         """Renew the lease until cancelled: should we die, it ends by itself within `LEASE_MS`."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            await self._link.attempt(lambda: self._renew(keys=self._names(key)[1:], args=[self._owner, LEASE_MS]))
+            await self._convoys.run(self._renew, self._names(key)[1:], [self._owner, LEASE_MS])
+
+    async def close(self) -> None:
+        """Wait until what was sent is answered, which takes no longer than a command may."""
+        await self._convoys.close()
 
     async def _begin_anew(self, key: Key) -> Begun | Outcome:
         """Remove what looked new enough but cannot be read."""

@@ -20,7 +20,7 @@ api: face service routes batch portfolio merchants asking tabulating tables merc
 access: watching clients judge keyring jwts verifying issuers callers standing failures
 portfolio: portfolio reconciler looking roll holders parts
 desk
-cache: cache versions jobs flights fleet vault budget turns redis_tier bus census link connecting scripts backoff memory tally freshness embedded
+cache: cache versions jobs flights fleet vault budget turns redis_tier convoys bus census link connecting scripts backoff memory tally freshness embedded
 upstream: client directory minted minting sealing calls retries tokens transport envelope
 balances: normalising reconciling shares totals merchants snapshots amounts
 breaker
