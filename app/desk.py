@@ -61,6 +61,10 @@ class Desk:
             return None
         return Told(served.entry, served)
 
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Tell whether what is known of an account is still this very snapshot, and note that it was used."""
+        return self._cache.holds(snapshot)
+
     async def tell_portfolio(self, question: Question) -> Told:
         """Tell the upstream's own aggregate over all merchants."""
         return await self.tell_account(AGGREGATE, question)

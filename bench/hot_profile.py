@@ -1,31 +1,45 @@
-"""Where the CPU time of a hot read goes, in microseconds by step: the real front over the real cache, without a server.
+"""Where the CPU time of a hot read goes, in microseconds by step: the real edge over the real cache, without a server.
 
 Run: .venv/bin/python -m bench.hot_profile
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Final, cast
 
-from app.access.callers import Caller, Callers, authorise, hash_key
-from app.api.answers import Wish, render_answer, render_sheet
-from app.api.front import Front, _read_key, _read_plain, _read_target, _read_wish
-from app.api.replies import RawReply
-from app.api.request_ids import RequestIds
-from app.api.shelf import Shelf
-from app.api.views import AccountView
+from app.access.callers import Caller, Callers, hash_key
+from app.access.failures import Failures
+from app.api.edge import Edge
+from app.api.face import build_face
+from app.api.front import Front, _read_plain
 from app.cache.cache import Cache
-from app.cache.freshness import Policy, Terms
+from app.cache.freshness import Policy
 from app.cache.memory import MemoryTier
-from app.desk import Desk, Told
+from app.desk import Desk
 from app.telemetry.metrics import Metrics
 from bench.memory import ASSETS, make_snapshots
 
 CALLS: Final = 20_000
 ROUNDS: Final = 7
 POLICY: Final = Policy(5_000, 30_000, 600_000, 10_000)
+HEADERS: Final = [(b"host", b"127.0.0.1:8080"), (b"authorization", b"Bearer key")]
+MORE: Final = [(b"accept", b"*/*"), (b"user-agent", b"wrk"), (b"accept-encoding", b"br"), (b"x-request-id", b"a1")]
+NOBODY: Final = cast("Any", None)
+
+
+class _Sent:
+    """What awaits a message that is sent at once."""
+
+    def __await__(self) -> "_Sent":
+        return self
+
+    def __iter__(self) -> "_Sent":
+        return self
+
+    def __next__(self) -> None:
+        raise StopIteration
 
 
 def measure(step: Callable[[], object]) -> float:
@@ -39,53 +53,100 @@ def measure(step: Callable[[], object]) -> float:
     return min(found)
 
 
-async def main() -> None:
-    """Print a table."""
+def build(callers: Callers) -> tuple[Edge, str]:
+    """Build an edge whose memory has a merchant of eight assets, 1.5 s old for ever; give that with its path."""
     (snapshot,) = make_snapshots(1, len(ASSETS), Random(1))
-    now = snapshot.as_of + 1_000
+    now = snapshot.as_of + 1_500
     memory = MemoryTier(10, 10**9)
     memory.put(snapshot)
-    nobody = cast("Any", None)
+
+    def now_ms() -> int:
+        return now + 0 * time.time_ns()
+
     cache = Cache(
         memory=memory,
-        fleet=nobody,
-        backoff=nobody,
+        fleet=NOBODY,
+        backoff=NOBODY,
         policy=POLICY,
         patience_seconds=5,
-        now_ms=lambda: now,
+        now_ms=now_ms,
         random=Random(1).random,
     )
-    desk, shelf, metrics, ids = Desk(cache), Shelf(10, 10**9), Metrics(), RequestIds(Random(1).getrandbits)
-    callers = Callers([Caller("one", hash_key("key"), "all")], workers=1, monotonic=time.monotonic)
-    front = Front(
-        callers=callers, desk=desk, shelf=shelf, policy=POLICY, metrics=metrics, request_ids=ids, now_ms=lambda: now
+    edge = build_face(
+        desk=Desk(cache),
+        portfolio=NOBODY,
+        callers=callers,
+        failures=Failures(1_000, time.monotonic),
+        policy=POLICY,
+        look=NOBODY,
+        version="0",
+        now_ms=now_ms,
+        metrics=Metrics(),
     )
-    path = f"/v1/merchants/{snapshot.key}/balances"
-    sheet = shelf.render((path, ""), snapshot, lambda one: render_sheet(one, AccountView.of(one, lambda _: True)))
-    headers = [(b"host", b"127.0.0.1:8080"), (b"authorization", b"Bearer key")]
-    scope = {"method": "GET", "raw_path": path.encode(), "query_string": b"", "headers": headers}
-    heeded = cast("dict[bytes, bytes]", _read_plain(headers))
-    caller = await callers.identify("key")
-    told = cast("Told", desk.tell_at_once(snapshot.key, Terms(now)))
-    reply = RawReply.of(render_answer(sheet, told.served, POLICY, now, Wish()))
-    sheet.remember(1, Wish(), reply)
+    return edge, f"/v1/merchants/{snapshot.key}/balances"
+
+
+def run(request: Coroutine[Any, Any, None]) -> None:
+    """Run a request that waits for nothing."""
+    try:
+        request.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("this request is not hot")
+
+
+async def main() -> None:
+    """Print a table."""
+    caller = Caller("one", hash_key("key"), "all")
+    callers = Callers([caller], workers=1, monotonic=time.monotonic)
+    edge, path = build(callers)
+    front = cast("Front", edge._front)  # noqa: SLF001
+    sent: list[Any] = []
+
+    def scope(*headers: tuple[bytes, bytes]) -> Any:
+        raw = path.encode()
+        base = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "root_path": ""}
+        return base | {"path": path, "raw_path": raw, "query_string": b"", "headers": [*HEADERS, *headers], "state": {}}
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    for _ in range(2):
+        await edge(scope(), NOBODY, keep)
+    start, body = sent[-2:]
+    plain, known, rich = scope(), scope((b"if-none-match", dict(start["headers"])[b"etag"])), scope(*MORE)
+    asked: Any = ("GET", path.encode(), b"", *cast("list[bytes | None]", _read_plain(HEADERS))[:-1])
+    memo = cast("Any", front._memos.recall(asked))  # noqa: SLF001
+    now = front._now_ms()  # noqa: SLF001
+
+    def send(_: object) -> Any:
+        return _Sent()
+
+    async def bare(_: object, __: object, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": start["headers"]})
+        await send({"type": "http.response.body", "body": body["body"], "more_body": False})
+
+    def ask(request: Any) -> Callable[[], object]:
+        return lambda: run(edge(request, NOBODY, send))
+
     steps: dict[str, Callable[[], object]] = {
-        "which account": lambda: _read_target(path, ""),
-        "which headers": lambda: _read_plain(headers),
-        "who is it": lambda: callers.recall(_read_key(heeded)),
-        "may they": lambda: authorise(caller, snapshot.key),
-        "how fast": lambda: callers.admit(caller),
-        "is there an answer, how old": lambda: desk.tell_at_once(snapshot.key, Terms(now)),
-        "is its sheet the current one": lambda: shelf.find((path, ""), snapshot),
-        "in which form": lambda: sheet.recall(1, _read_wish(heeded)),
-        "count it": lambda: metrics.hot(path, "GET", 200, 0.00001, 1_000),
-        "sign it": lambda: front._sign(reply, (), None, bodiless=False),  # noqa: SLF001
-        "all together": lambda: front.answer(cast("Any", scope), 0.0),
+        "a bare application that sends the same": lambda: run(bare(plain, NOBODY, send)),
+        "read the headers": lambda: _read_plain(HEADERS),
+        "find the memo": lambda: front._memos.recall(asked),  # noqa: SLF001
+        "see that it holds": lambda: front._holds(memo, now),  # noqa: SLF001
+        "count it": lambda: memo.series.count(0.00001, 1_000),
+        "name it": lambda: front._request_ids.name(None),  # noqa: SLF001
+        "judge anew, once a second": lambda: front._judge(asked, now),  # noqa: SLF001
+        "**a hot read through the edge**": ask(plain),
+        "**the same, 304**": ask(known),
+        "**the same with four more headers**": ask(rich),
     }
     idle = measure(lambda: None)
     print("| step | µs |\n|---|--:|")
     for name, step in steps.items():
         print(f"| {name} | {measure(step) - idle:.2f} |")
+    callers.renew([Caller("one", hash_key("key"), "all", rate=1e9)])
+    print(f"| **the same for a caller with a rate** | {measure(ask(plain)) - idle:.2f} |")
 
 
 if __name__ == "__main__":

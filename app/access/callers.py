@@ -68,7 +68,8 @@ class TokenJudge(Protocol):
 class Callers:
     """Judge keys, rights and rates, and have tokens judged, if there is a `judge`.
 
-    `monotonic` gives seconds; what is allowed is divided between `workers` processes.
+    `monotonic` gives seconds; what is allowed is divided between `workers` processes. What is said of a key, and of the rights
+    of a caller who is no guest, stays so within one `generation`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Callers:
         self._by_digest: dict[bytes, Caller] = {}
         self._standings: Final[dict[str, Standing]] = {}
         self._guests: Final[OrderedDict[tuple[object, ...], Standing]] = OrderedDict()
+        self.generation = 0
         self.renew(callers)
 
     def __len__(self) -> int:
@@ -99,6 +101,7 @@ class Callers:
         callers = tuple(callers)
         if callers == self._callers:
             return False
+        self.generation += 1
         self._callers = callers
         self._by_digest = {bytes.fromhex(digest): caller for caller in callers for digest in caller.key_hashes}
         for name in self._standings.keys() - {caller.name for caller in callers}:

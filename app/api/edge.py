@@ -11,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 from app.api.browsers import Browsers
 from app.api.front import Front
 from app.api.problems import kind_of, render_problem
-from app.api.replies import SAFE, RawReply, Reply
+from app.api.replies import SAFE, RawReply, Reply, as_body, as_start
 from app.api.request_ids import REQUEST_ID, RequestIds
 from app.draining import Drain
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
@@ -62,8 +62,10 @@ class Edge:
             send = self._browsers.open(scope, send)
         began = self._monotonic()
         front = None if self._drain.is_on else self._front
-        if front is not None and (reply := front.answer(scope, began)) is not None:
-            await send_raw(reply, send)
+        if front is not None and (messages := front.answer(scope, began)) is not None:
+            start, body = messages
+            await send(start)
+            await send(body)
             return
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
         request_id = self._request_ids.name(given).decode()
@@ -109,13 +111,9 @@ def refuse(error: TallygateError, scope: HTTPScope) -> Reply:
 
 async def send_reply(reply: Reply, send: Send) -> None:
     """Send a finished answer."""
-    await send_raw(RawReply.of(reply), send)
-
-
-async def send_raw(reply: RawReply, send: Send) -> None:
-    """Send an answer that is written already."""
-    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+    written = RawReply.of(reply)
+    await send(as_start(written.status, written.headers))
+    await send(as_body(written.body))
 
 
 def _refuse(scope: HTTPScope) -> TallygateError | None:

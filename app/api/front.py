@@ -1,7 +1,8 @@
 """The fast front: hot reads of the plainest kind, answered from their rendered sheets. It decides nothing by itself.
 
-It asks the same functions as the slow way behind it: who is it, may they, how fast, how old, in what form. What is not
-plain, not hot or not allowed it hands on, untouched and uncounted; so all that it ever says is 200 and 304.
+It asks the same functions as the slow way behind it: who is it, may they, how fast, how old, in what form. What they said
+is remembered for a request of the same bytes, as long as nothing changes that they looked at. What is not plain, not hot or
+not allowed is handed on, untouched and uncounted; so all that the front ever says is 200 and 304.
 """
 
 import time
@@ -10,27 +11,26 @@ from typing import Final
 
 from litestar.types import HTTPScope
 
-from app.access.callers import Callers, authorise
-from app.access.standing import Headers
+from app.access.callers import Caller, Callers, authorise
 from app.api.answers import Wish, render_answer
 from app.api.formats import Format, choose_format
 from app.api.guards import find_key
-from app.api.replies import SAFE, RawReply
+from app.api.memos import Asked, Memo, Memos
+from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw, as_start
 from app.api.request_ids import REQUEST_ID, RequestIds
-from app.api.shelf import Sheet, Shelf
+from app.api.shelf import Shelf
 from app.balances.snapshots import AGGREGATE, Key
-from app.cache.cache import Served
-from app.cache.freshness import Policy, Terms, age_ms
+from app.cache.freshness import Policy, Terms, age_ms, calm_span
 from app.desk import Desk
-from app.errors import TallygateError
+from app.errors import TallygateError, TooFast
 from app.telemetry.metrics import Metrics
 
 _PLAIN_BYTES: Final = 4 * 1024
-_HEEDED: Final = frozenset(
-    {b"authorization", b"x-bh-token", b"if-none-match", b"accept", b"accept-encoding", REQUEST_ID}
-)
-_UNUSUAL: Final = frozenset({b"cache-control", b"content-length", b"transfer-encoding", b"traceparent"})
+_MEMOS_BYTES: Final = 32 * 1024 * 1024
 _METHODS: Final = frozenset({"GET", "HEAD"})
+_HEEDED: Final = (b"authorization", b"x-bh-token", b"accept", b"if-none-match", b"accept-encoding", REQUEST_ID)
+_UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent")
+_PLACES: Final = {name: place for place, name in enumerate(_HEEDED)} | dict.fromkeys(_UNUSUAL, -1)
 
 
 class Front:
@@ -56,47 +56,79 @@ class Front:
         self._request_ids: Final = request_ids
         self._now_ms: Final = now_ms
         self._monotonic: Final = monotonic
+        self._memos: Final = Memos(_MEMOS_BYTES)
 
-    def answer(self, scope: HTTPScope, began: float) -> RawReply | None:
+    def answer(self, scope: HTTPScope, began: float) -> Messages | None:
         """Give the answer to a request that began at `began` (seconds), or None if it is to be handed on."""
-        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
-        target = _read_target(path, query)
-        if target is None or scope["method"] not in _METHODS or (heeded := _read_plain(scope["headers"])) is None:
+        heeded = _read_plain(scope["headers"])
+        if heeded is None:
             return None
-        if b"accept" in heeded and choose_format(heeded[b"accept"].decode("latin-1")) is not Format.JSON:
+        given_id = heeded.pop()
+        asked: Asked = (scope["method"], scope["raw_path"], scope["query_string"], *heeded)
+        now = self._now_ms()
+        memo = self._memos.recall(asked)
+        if memo is None or not self._holds(memo, now):
+            memo = self._judge(asked, now)
+            if memo is None:
+                return None
+        limits = () if memo.rated is None else self._admit(memo.rated)
+        if limits is None:
+            return None
+        memo.series.count(self._monotonic() - began, age_ms(memo.snapshot, now))
+        headers = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
+        return as_start(memo.status, headers), memo.body
+
+    def _holds(self, memo: Memo, now: int) -> bool:
+        """Tell whether all that a memo rests on is as it was."""
+        return (
+            memo.since <= now < memo.until
+            and memo.generation == self._callers.generation
+            and self._desk.holds(memo.snapshot)
+        )
+
+    def _judge(self, asked: Asked, now: int) -> Memo | None:
+        """Find out what a request gets, and remember it if it will get the same a moment later."""
+        method, raw_path, query_string, *heeded = asked
+        authorization, token, accept, *wish = heeded
+        name = raw_path.decode("latin-1"), query_string.decode("latin-1")
+        target = _read_target(*name)
+        if target is None or method not in _METHODS or choose_format(_as_text(accept)) is not Format.JSON:
             return None
         template, key = target
         try:
-            caller = self._callers.recall(_read_key(heeded))
+            caller = self._callers.recall(find_key(_as_lines(authorization), _as_lines(token)))
             if caller is None:
                 return None
             authorise(caller, key)
-            now = self._now_ms()
             told = self._desk.tell_at_once(key, Terms(now))
-            if told is None or (sheet := self._shelf.find((path, query), told.snapshot)) is None:
-                return None
-            self._callers.admit(caller)
         except TallygateError:
             return None
-        age = age_ms(told.snapshot, now)
-        reply = self._render(sheet, told.served, now, age // 1000, _read_wish(heeded))
-        self._metrics.hot(template, scope["method"], reply.status, self._monotonic() - began, age)
-        limits = () if caller.rate is None else self._callers.limits(caller)
-        return self._sign(reply, limits, heeded.get(REQUEST_ID), bodiless=scope["method"] == "HEAD")
+        if told is None or (sheet := self._shelf.find(name, told.snapshot)) is None:
+            return None
+        reply = RawReply.of(render_answer(sheet, told.served, self._policy, now, Wish(*map(_as_text, wish))))
+        since, until = calm_span(told.snapshot, now, self._policy)
+        memo = Memo(
+            generation=self._callers.generation,
+            snapshot=told.snapshot,
+            since=since,
+            until=until,
+            rated=None if caller.rate is None else caller,
+            status=reply.status,
+            headers=[*reply.headers, *SAFE],
+            body=as_body(b"" if method == "HEAD" else reply.body),
+            series=self._metrics.hot(template, method, reply.status),
+        )
+        if since <= now < until and not caller.is_guest:  # a token ends at any moment
+            self._memos.remember(asked, memo)
+        return memo
 
-    def _render(self, sheet: Sheet, served: Served, now: int, second: int, wish: Wish) -> RawReply:
-        """Render an answer, or give the one that the same wish was given in this second of the snapshot's age."""
-        reply = sheet.recall(second, wish)
-        if reply is None:
-            reply = RawReply.of(render_answer(sheet, served, self._policy, now, wish))
-            reply.headers.extend(SAFE)
-            sheet.remember(second, wish, reply)
-        return reply
-
-    def _sign(self, reply: RawReply, limits: Headers, given_id: bytes | None, *, bodiless: bool) -> RawReply:
-        told = [(name.lower().encode(), value.encode()) for name, value in limits]
-        headers = [*reply.headers, *told, (REQUEST_ID, self._request_ids.name(given_id))]
-        return RawReply(reply.status, headers, b"" if bodiless else reply.body)
+    def _admit(self, caller: Caller) -> RawHeaders | None:
+        """Count a request against a caller's rate and give the headers that say what is left; None if there is nothing."""
+        try:
+            self._callers.admit(caller)
+        except TooFast:
+            return None
+        return as_raw(self._callers.limits(caller))
 
 
 def _read_target(path: str, query: str) -> tuple[str, Key] | None:
@@ -114,32 +146,26 @@ def _read_target(path: str, query: str) -> tuple[str, Key] | None:
             return None
 
 
-def _read_plain(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
-    """Give the headers that matter; None if one makes the request a special one, or comes twice, or they are many."""
-    heeded: dict[bytes, bytes] = {}
+def _read_plain(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | None:
+    """Give the headers that matter, in the order of `_HEEDED`; None if the request is a special one.
+
+    That is if one makes it so, or comes twice, or they are many.
+    """
+    heeded: list[bytes | None] = [None] * len(_HEEDED)
     size = 0
     for name, value in headers:
         size += len(name) + len(value)
-        if name in _HEEDED:
-            if name in heeded:
+        place = _PLACES.get(name)
+        if place is not None:
+            if place < 0 or heeded[place] is not None:
                 return None
-            heeded[name] = value
-        elif name in _UNUSUAL:
-            return None
+            heeded[place] = value
     return heeded if size <= _PLAIN_BYTES else None
 
 
-def _read_key(heeded: dict[bytes, bytes]) -> str | None:
-    authorization, token = heeded.get(b"authorization"), heeded.get(b"x-bh-token")
-    return find_key(
-        () if authorization is None else (authorization.decode("latin-1"),),
-        () if token is None else (token.decode("latin-1"),),
-    )
+def _as_text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
-def _read_wish(heeded: dict[bytes, bytes]) -> Wish:
-    if_none_match, accept_encoding = heeded.get(b"if-none-match"), heeded.get(b"accept-encoding")
-    return Wish(
-        None if if_none_match is None else if_none_match.decode("latin-1"),
-        None if accept_encoding is None else accept_encoding.decode("latin-1"),
-    )
+def _as_lines(value: bytes | None) -> tuple[str, ...]:
+    return () if value is None else (value.decode("latin-1"),)

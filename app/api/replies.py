@@ -1,10 +1,13 @@
 """What goes back over the wire, whichever way it came about."""
 
+from collections.abc import Iterable
 from typing import Final, Self
 
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent
 from msgspec import Struct
 
 RawHeaders = list[tuple[bytes, bytes]]
+Messages = tuple[HTTPResponseStartEvent, HTTPResponseBodyEvent]
 
 SAFE: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -35,7 +38,22 @@ class RawReply(Struct, frozen=True):
     @classmethod
     def of(cls, reply: Reply) -> Self:
         """Write a reply, and its length unless that says nothing (RFC 9110, 8.6)."""
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
+        headers = as_raw(reply.headers)
         if reply.status != 304:  # noqa: PLR2004
             headers.append((b"content-length", b"%d" % len(reply.body)))
         return cls(reply.status, headers, reply.body)
+
+
+def as_raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
+    """Write headers as they go over the wire."""
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+
+
+def as_start(status: int, headers: RawHeaders) -> HTTPResponseStartEvent:
+    """Give the message of ASGI that begins an answer."""
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def as_body(body: bytes) -> HTTPResponseBodyEvent:
+    """Give the message of ASGI that ends an answer."""
+    return {"type": "http.response.body", "body": body, "more_body": False}

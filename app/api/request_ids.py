@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 REQUEST_ID: Final = b"x-request-id"
@@ -17,11 +17,17 @@ class RequestIds:
     """
 
     def __init__(self, randbits: Callable[[int], int]) -> None:
-        self._process: Final = b"%016x" % randbits(64)
-        self._numbers: Final = itertools.count()
+        self._made: Final = _count_on(b"%016x" % randbits(64))
 
     def name(self, given: bytes | None) -> bytes:
         """Take over the caller's id if it is one that can be logged, else make one."""
         if given is not None and _ACCEPTABLE.fullmatch(given):
             return given
-        return b"%s%016x" % (self._process, next(self._numbers))
+        return next(self._made)
+
+
+def _count_on(process: bytes) -> Iterator[bytes]:
+    """Make ids a thousand at a time, each by one addition of bytes: formatting costs three times as much."""
+    last = [b"%03x" % number for number in range(16**3)]
+    rounds = (process + b"%013x" % number for number in itertools.count())
+    return itertools.chain.from_iterable(map(before.__add__, last) for before in rounds)

@@ -4,16 +4,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
-
 from app.api.encodings import Coding, encode, read_wanted
-from app.api.replies import RawReply
 from app.balances.snapshots import Snapshot
 
 _WORTH_A_TRY_BYTES: Final = 512
-_READY: Final = 8
 _SHEET_BYTES: Final = 3_000
-"""What CPython takes for a sheet besides its bodies: replies that are kept ready, and the snapshot if it is outdated."""
+"""What CPython takes for a sheet besides its bodies, with the snapshot if it is outdated."""
 
 Name = tuple[str, str]
 """A path and its canonical query. Only JSON is kept: nothing else is asked for so often."""
@@ -27,7 +23,7 @@ class Sheet:
     The tag is that of the content, so it is the same in every coding: a weak one may be (RFC 9110, 8.8.1).
     """
 
-    __slots__ = ("_coded", "_ready", "_ready_second", "etag", "media_type", "snapshot", "vary")
+    __slots__ = ("_coded", "etag", "media_type", "snapshot", "vary")
 
     def __init__(self, snapshot: Snapshot, media_type: str, vary: str, etag: str, body: bytes) -> None:
         self.snapshot: Final = snapshot
@@ -35,8 +31,6 @@ class Sheet:
         self.vary: Final = vary
         self.etag: Final = etag
         self._coded: Final = {Coding.IDENTITY: body}
-        self._ready: Final[dict[Struct, RawReply]] = {}
-        self._ready_second = -1
 
     @property
     def weight(self) -> int:
@@ -57,17 +51,6 @@ class Sheet:
             if must or (len(body) >= _WORTH_A_TRY_BYTES and len(self._code(coding)) * 10 <= len(body) * 9):
                 return coding, self._code(coding)
         return Coding.IDENTITY, body
-
-    def recall(self, second: int, wish: Struct) -> RawReply | None:
-        """Give the reply that was remembered for a wish in this second of the snapshot's age."""
-        return self._ready.get(wish) if second == self._ready_second else None
-
-    def remember(self, second: int, wish: Struct, reply: RawReply) -> None:
-        """Remember a reply for as long as this second lasts; few at a time, since wishes are many and mostly alike."""
-        if second != self._ready_second or len(self._ready) >= _READY:
-            self._ready.clear()
-        self._ready_second = second
-        self._ready[wish] = reply
 
     def _code(self, coding: Coding) -> bytes:
         if coding not in self._coded:

@@ -121,6 +121,10 @@ class Cache:
         """Give the answer that memory has, if no waiting is needed for it. Whoever sends it counts it (`Metrics.hot`)."""
         return self._answer_at_once(self._memory.get(key), terms, Source.MEMORY)
 
+    def holds(self, entry: Entry) -> bool:
+        """Tell whether memory would still answer with this very entry, and note that it was used."""
+        return self._memory.get(entry.key) is entry
+
     async def close(self) -> None:
         """End the loads that are under way."""
         await self._flights.close()

@@ -9,6 +9,9 @@ from app.balances.snapshots import Absence, Entry
 ANY_STALENESS_MS = 2**50
 """The `max-stale` without a value: as stale as you like (RFC 9111, 5.2.1.2)."""
 
+_EARLY = 20
+"""At most this part of a lifetime is given away by refreshing early."""
+
 
 class Policy(Struct, frozen=True):
     """How the service treats age by itself; all in milliseconds (RFC 9111, 4.2, and RFC 5861)."""
@@ -97,7 +100,18 @@ def is_due_early(entry: Entry, now: int, policy: Policy, fetch_ms: float, luck: 
     """
     lifetime = _lifetime(entry, policy)
     left = lifetime - age_ms(entry, now)
-    return left * 20 <= lifetime and left <= -fetch_ms * log(luck)
+    return left * _EARLY <= lifetime and left <= -fetch_ms * log(luck)
+
+
+def calm_span(entry: Entry, now: int, policy: Policy) -> tuple[int, int]:
+    """Give the span around `now` in which nothing about an entry changes: its whole seconds of age, and what is to be done.
+
+    From the first moment until before the second one (Unix milliseconds), `judge` says `Answer` to terms that ask for
+    nothing, and `is_due_early` says no, whatever the luck. `now` is outside where that is not so at `now`.
+    """
+    lifetime = _lifetime(entry, policy)
+    since = entry.as_of + age_ms(entry, now) // 1000 * 1000
+    return since, min(since + 1000, entry.as_of + lifetime - lifetime // _EARLY)
 
 
 def oldest_that_needs_no_fetch(now: int, policy: Policy, terms: Terms) -> int:

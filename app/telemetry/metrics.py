@@ -15,24 +15,39 @@ AGES: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 60.0, 120.0, 300.0, 600.0, 
 LAGS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 _AGES_MS: Final = tuple(round(1000 * age) for age in AGES)
-_HotKey = tuple[str, str, int, int, int]
 
 METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _ASSETS: Final = 200
 
 
+class HotSeries:
+    """Count requests of one kind that memory answered, by how long they took and how old the answer was."""
+
+    __slots__ = ("cells",)
+
+    def __init__(self) -> None:
+        self.cells: Final[defaultdict[tuple[int, int], list[float]]] = defaultdict([0, 0.0, 0.0].copy)
+
+    def count(self, seconds: float, age_ms: int) -> None:
+        """Count a request: what `Metrics.request` and `Metrics.answer` do in one, cheaper."""
+        cell = self.cells[bisect_left(FAST, seconds), bisect_left(_AGES_MS, age_ms)]
+        cell[0] += 1
+        cell[1] += seconds
+        cell[2] += age_ms
+
+
 class Metrics:
     """All that one process measures. Those who count take it as an argument and call what their own metric offers.
 
-    What is kept in memory and answered from there is counted with `hot`, in about a third of a microsecond; all else
-    with `request` and `answer`. `cpu_seconds` gives what this process has used.
+    What is kept in memory and answered from there is counted in a series of `hot`, in about a third of a microsecond;
+    all else with `request` and `answer`. `cpu_seconds` gives what this process has used.
     """
 
     def __init__(self, version: str = "", cpu_seconds: Callable[[], float] = time.process_time) -> None:
         self._cpu_seconds: Final = cpu_seconds
         self._cpu_seen = 0.0
         self.under_way = 0
-        self._hot: Final[defaultdict[_HotKey, list[float]]] = defaultdict([0, 0.0, 0.0].copy)
+        self._hot: Final[dict[tuple[str, str, int], HotSeries]] = {}
         self._make_http()
         self._make_answers()
         self._make_upstream()
@@ -40,12 +55,9 @@ class Metrics:
         self._make_balances()
         self._make_process(version)
 
-    def hot(self, path: str, method: str, status: int, seconds: float, age_ms: int) -> None:
-        """Count a request that memory answered: `request` and `answer` in one, cheaper."""
-        cell = self._hot[path, method, status, bisect_left(FAST, seconds), bisect_left(_AGES_MS, age_ms)]
-        cell[0] += 1
-        cell[1] += seconds
-        cell[2] += age_ms
+    def hot(self, path: str, method: str, status: int) -> HotSeries:
+        """Give where requests of a kind are counted that memory answers: `path` is their template. It may be kept."""
+        return self._hot.setdefault((path, method, status), HotSeries())
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """Count an HTTP request: `path` is its template, never with an id in it."""
@@ -66,12 +78,13 @@ class Metrics:
         """Add what was noted in passing to the metrics that it belongs to."""
         self._cpu_seen, cpu_seen = self._cpu_seconds(), self._cpu_seen
         self.cpu.add(amount=self._cpu_seen - cpu_seen)
-        for (path, method, status, seconds_bucket, age_bucket), (count, seconds, ages_ms) in self._hot.items():
-            self.requests.add(path, method, status, amount=count)
-            self.request_seconds.add(seconds_bucket, count, seconds, path)
-            self.answers.add("memory", amount=count)
-            self.answer_age.add(age_bucket, count, ages_ms / 1000)
-        self._hot.clear()
+        for (path, method, status), series in self._hot.items():
+            for (seconds_bucket, age_bucket), (count, seconds, ages_ms) in series.cells.items():
+                self.requests.add(path, method, status, amount=count)
+                self.request_seconds.add(seconds_bucket, count, seconds, path)
+                self.answers.add("memory", amount=count)
+                self.answer_age.add(age_bucket, count, ages_ms / 1000)
+            series.cells.clear()
 
     def _make_http(self) -> None:
         self.requests = Counter(

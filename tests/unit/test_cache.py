@@ -57,6 +57,15 @@ async def test_the_first_read_fetches_and_the_next_ones_do_not(cache: Cache, ups
     assert upstream.calls == 1
 
 
+async def test_memory_holds_an_entry_until_there_is_a_newer_one_or_it_is_in_doubt(cache: Cache) -> None:
+    first = (await cache.read(KEY, terms())).entry
+    assert cache.holds(first)
+    second = (await cache.read(KEY, terms(no_cache=True))).entry
+    assert (cache.holds(first), cache.holds(second)) == (False, True)
+    cache._memory.distrust()
+    assert not cache.holds(second)
+
+
 async def test_many_cold_reads_make_one_call(cache: Cache, upstream: Upstream) -> None:
     served = await asyncio.gather(*(cache.read(KEY, terms()) for _ in range(100)))
     assert upstream.calls == 1

@@ -12,6 +12,8 @@ from app.cache.freshness import (
     Policy,
     Refuse,
     Terms,
+    age_ms,
+    calm_span,
     covers,
     is_due_early,
     judge,
@@ -170,6 +172,32 @@ def test_a_fresh_entry_is_refreshed_early_the_longer_a_fetch_takes_and_within_a_
     age: float, fetch_ms: float, luck: float, due: bool
 ) -> None:
     assert is_due_early(_snapshot(age), NOW, POLICY, fetch_ms, luck) is due
+
+
+@given(st.integers(-3_000, 40_000), st.integers(0, 12_000), st.booleans())
+def test_a_span_is_calm_from_end_to_end_and_no_longer(age: int, fresh_ms: int, is_there: bool) -> None:
+    policy = Policy(fresh_ms, 30_000, 600_000, fresh_ms)
+    entry: Entry = Snapshot(Key("1"), NOW - age, True, ()) if is_there else Absence(Key("1"), NOW - age)
+
+    def look(now: int) -> tuple[type, bool, int, bool]:
+        verdict = judge(entry, now, policy, Terms(now))
+        return (
+            type(verdict),
+            is_due_early(entry, now, policy, 1e9, 1e-9),
+            age_ms(entry, now) // 1000,
+            now >= entry.as_of,
+        )
+
+    def is_calm(now: int) -> bool:
+        return look(now) == (Answer, False, age_ms(entry, NOW) // 1000, True)
+
+    since, until = calm_span(entry, NOW, policy)
+    if since <= NOW < until:
+        assert all(map(is_calm, (since, NOW, until - 1)))
+        assert not is_calm(since - 1)
+        assert not is_calm(until)
+    else:
+        assert not is_calm(NOW)
 
 
 @given(st.integers(0, 100_000), limits, limits, st.none() | st.integers(0, 5_000), st.booleans())

@@ -28,13 +28,23 @@ def shown(metrics: Metrics) -> Scraped:
 def test_a_hot_request_counts_as_a_request_and_an_answer_of_memory_do() -> None:
     hot, cold = Metrics(cpu_seconds=lambda: 0.0), Metrics(cpu_seconds=lambda: 0.0)
     for seconds, age_ms in ((0.00005, 0), (0.0001, 500), (0.00011, 501), (7.0, 4_000_000), (99.0, 1)):
-        hot.hot(PATH, "GET", 200, seconds, age_ms)
+        hot.hot(PATH, "GET", 200).count(seconds, age_ms)
         cold.request(PATH, "GET", 200, seconds)
         cold.answer("memory", age_ms)
     assert shown(hot).value("tallygate_http_requests_total", path=PATH, method="GET", status="200") == 5
     assert {(s.name, str(s.labels)): round(s.value, 9) for s in shown(hot).samples if s.name.startswith("tally")} == {
         (s.name, str(s.labels)): round(s.value, 9) for s in shown(cold).samples if s.name.startswith("tally")
     }
+
+
+def test_where_hot_requests_are_counted_may_be_kept_over_many_scrapes() -> None:
+    metrics = Metrics(cpu_seconds=lambda: 0.0)
+    series = metrics.hot(PATH, "GET", 200)
+    for scrape in range(1, 4):
+        series.count(0.001, 1)
+        metrics.hot(PATH, "GET", 200).count(0.002, 1)
+        found = shown(metrics)
+        assert found.value("tallygate_http_requests_total", path=PATH, method="GET", status="200") == 2 * scrape
 
 
 def test_a_value_on_a_bound_lies_within_it(metrics: Metrics) -> None:

@@ -2,9 +2,7 @@ from random import Random
 
 import pytest
 
-from app.api.answers import Wish
 from app.api.encodings import Coding
-from app.api.replies import RawReply
 from app.api.shelf import Sheet, Shelf
 from app.balances.snapshots import Key, Snapshot
 
@@ -79,19 +77,3 @@ def test_a_body_is_compressed_where_the_caller_takes_it_and_it_pays(
     chosen, sent = _sheet(_snapshot(), body).choose(header)
     assert chosen is coding
     assert (sent == body) is (coding is Coding.IDENTITY)
-
-
-def test_a_reply_is_remembered_for_its_second_and_its_wish() -> None:
-    sheet, reply = _sheet(_snapshot()), RawReply(200, [], BODY)
-    sheet.remember(3, Wish(), reply)
-    assert sheet.recall(3, Wish()) is reply
-    assert sheet.recall(3, Wish(accept_encoding="br")) is None
-    assert sheet.recall(4, Wish()) is None
-
-
-def test_few_replies_are_remembered_at_a_time() -> None:
-    sheet, reply = _sheet(_snapshot()), RawReply(200, [], BODY)
-    for number in range(1_000):
-        sheet.remember(3, Wish(str(number)), reply)
-        assert sheet.recall(3, Wish(str(number))) is reply
-        assert len(sheet._ready) <= 8

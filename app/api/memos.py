@@ -1,0 +1,64 @@
+"""What the front remembers of its own answers: to the same request it gives the same one, as long as all that it rests on stays."""
+
+from typing import Final
+
+from litestar.types import HTTPResponseBodyEvent
+from msgspec import Struct
+
+from app.access.callers import Caller
+from app.api.replies import RawHeaders
+from app.balances.snapshots import Snapshot
+from app.telemetry.metrics import HotSeries
+
+Asked = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
+"""All of a request that its answer depends on: method, path, query, and every header that matters, None if it did not come."""
+
+_MEMO_BYTES: Final = 2_000
+"""What CPython takes for a memo besides its body: the request, headers, and a snapshot if it is outdated."""
+
+
+class Memo(Struct, frozen=True, gc=False):
+    """An answer, and what it rests on: this generation of callers, this very snapshot, and a span of time (Unix milliseconds).
+
+    `rated` is the caller if its requests are counted against a rate, `series` where they are counted for us.
+    """
+
+    generation: int
+    snapshot: Snapshot
+    since: int
+    until: int
+    rated: Caller | None
+    status: int
+    headers: RawHeaders
+    body: HTTPResponseBodyEvent
+    series: HotSeries
+
+
+class Memos:
+    """Keep memos of about `capacity_bytes` together, and forget all of them where there are more.
+
+    None is good for longer than a second, so there is little to lose. What was asked lies here as it came, the caller's
+    credential included.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity_bytes: Final = capacity_bytes
+        self._memos: Final[dict[Asked, Memo]] = {}
+        self._bytes = 0
+        self.recall: Final = self._memos.get
+
+    def __len__(self) -> int:
+        return len(self._memos)
+
+    def remember(self, asked: Asked, memo: Memo) -> None:
+        """Keep a memo instead of any other of the same request."""
+        outdated = self._memos.get(asked)
+        self._bytes += _weigh(memo) - (0 if outdated is None else _weigh(outdated))
+        if self._bytes > self._capacity_bytes:
+            self._memos.clear()
+            self._bytes = _weigh(memo)
+        self._memos[asked] = memo
+
+
+def _weigh(memo: Memo) -> int:
+    return _MEMO_BYTES + len(memo.body["body"])
