@@ -12,6 +12,7 @@ from msgspec import UNSET
 from app.access.callers import ALL, Caller, authorise
 from app.api.answers import VARY, Wish, matches, render_answer, render_sheet, tag_bytes, tag_format
 from app.api.batch_views import BatchView
+from app.api.choices import Choice
 from app.api.directives import read_terms
 from app.api.documenting import FormatText
 from app.api.formats import MEDIA_TYPES, Format, choose_format
@@ -23,6 +24,7 @@ from app.api.part_views import PartView, oldest
 from app.api.portfolio_views import BreakdownView, HoldersView, ReconciliationView
 from app.api.replies import Reply
 from app.api.shelf import Sheet, Shelf
+from app.api.strips import Strips
 from app.api.tabulating import Tabular, write
 from app.api.views import Keep, View
 from app.balances.snapshots import AGGREGATE, Key, Snapshot
@@ -37,9 +39,12 @@ AnyRequest = Request[Any, Any, Any]
 class Asking:
     """Stand between a handler and its request. `now_ms` is Unix time in milliseconds."""
 
-    def __init__(self, request: AnyRequest, shelf: Shelf, policy: Policy, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, request: AnyRequest, *, shelf: Shelf, strips: Strips, policy: Policy, now_ms: Callable[[], int]
+    ) -> None:
         self._request: Final = request
         self._shelf: Final = shelf
+        self._strips: Final = strips
         self._policy: Final = policy
         self._now_ms: Final = now_ms
         self._caller: Final[Caller] = request.state["caller"]
@@ -100,9 +105,13 @@ class Asking:
         """Send a page, or a 304 if the caller has it; `parts` are those that it was made of just now."""
         return await self._reply_many(page.view, page.as_of, None if parts is None else parts.parts, form)
 
-    async def reply_batch(self, parts: Sequence[Part], keep: Keep, form: Format) -> Response[bytes]:
+    async def reply_batch(self, parts: Sequence[Part], choice: Choice, form: Format) -> Response[bytes]:
         """Send many merchants' balances, or a 304 if the caller has them."""
-        return await self._reply_many(BatchView.of(parts, keep), oldest(parts), parts, form)
+        if choice.is_all and form is Format.JSON:
+            written = self._strips.write(parts)
+            headers = headers_of_many(oldest(parts), parts, self._policy, self._now_ms())
+            return await self._reply_unless_known(written.etag, headers, written.body, form)
+        return await self._reply_many(BatchView.of(parts, choice.keeps), oldest(parts), parts, form)
 
     async def reply_result(self, view: ReconciliationView | MerchantsView, form: Format) -> Response[bytes]:
         """Send a result that stands until there is another, or a 304."""
@@ -124,16 +133,16 @@ class Asking:
         return await self._reply_unless_known(tag_many(view), headers, view, form)
 
     async def _reply_unless_known(
-        self, etag: str, headers: list[tuple[str, str]], view: Tabular, form: Format
+        self, etag: str, headers: list[tuple[str, str]], view: Tabular | bytes, form: Format
     ) -> Response[bytes]:
-        """Send a view, or a 304 to a GET whose caller has it (RFC 9110, 13.1.2), and say where it goes on."""
+        """Send a view, which may be written already, or a 304 to a GET whose caller has it (RFC 9110, 13.1.2), and say where it goes on."""
         etag = tag_format(etag, form)
         headers = [("ETag", etag), *headers, *self._link(view)]
         if self._request.method == HttpMethod.GET and matches(self._header("if-none-match") or "", etag):
             return as_response(Reply(304, headers, b""))
         return as_response(Reply(200, [("Content-Type", MEDIA_TYPES[form]), *headers], await _write(view, form)))
 
-    def _link(self, view: Tabular) -> list[tuple[str, str]]:
+    def _link(self, view: Tabular | bytes) -> list[tuple[str, str]]:
         match view:
             case BreakdownView(next=str(after)) | HoldersView(next=str(after)) | MerchantsView(next=str(after)):
                 return [link_next(self._request.scope["path"], self._request.scope["query_string"], after)]
@@ -153,8 +162,10 @@ def read_form(request: AnyRequest, named: FormatText = None) -> Format:
     return choose_format(join_lines(request, "accept")) if named is None else read_format(named)
 
 
-async def _write(view: Tabular, form: Format) -> bytes:
+async def _write(view: Tabular | bytes, form: Format) -> bytes:
     """Write a view; a table in a thread of its own, as one of many thousand rows would hold everybody up."""
+    if isinstance(view, bytes):
+        return view
     return write(view, form) if form is Format.JSON else await asyncio.to_thread(write, view, form)
 
 

@@ -88,10 +88,10 @@ async def _answer(
 ) -> Response[bytes]:
     keys = asking.authorise_all(read_merchant_ids(merchants))
     all_or_nothing = read_require(require)
-    keep = Choice.read(assets, nonzero).keeps
+    choice = Choice.read(assets, nonzero)
     parts = await desk.tell_many(keys, asking.question())
     failed = [part.key for part in parts if isinstance(part, Missing)]
     if failed and all_or_nothing:
         more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         raise Incomplete(f"There are no balances of {', '.join(failed[:_NAMED])}{more}.")
-    return await asking.reply_batch(parts, keep, form)
+    return await asking.reply_batch(parts, choice, form)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from app.api.part_views import Coverage, PartView, span
@@ -22,6 +23,11 @@ class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
     @classmethod
     def of(cls, parts: Sequence[Part], keep: Keep) -> Self:
         """Show parts, and of each the rows to keep."""
+        return msgspec.structs.replace(cls.head(parts), merchants=tuple(PartView.of(part, keep) for part in parts))
+
+    @classmethod
+    def head(cls, parts: Sequence[Part]) -> Self:
+        """Show what holds for all parts, and none of them."""
         coverage = Coverage.of(parts)
         oldest, newest = span(parts)
-        return cls(not coverage.unavailable, coverage, oldest, newest, tuple(PartView.of(part, keep) for part in parts))
+        return cls(not coverage.unavailable, coverage, oldest, newest)

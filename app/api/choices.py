@@ -26,6 +26,11 @@ class Choice(Struct, frozen=True):
         assets = [] if self.assets is None else [f"assets={quote(','.join(sorted(self.assets)), safe=',')}"]
         return "&".join(assets + ["nonzero=true"] * self.nonzero)
 
+    @property
+    def is_all(self) -> bool:
+        """Tell whether every row is wanted."""
+        return self.assets is None and not self.nonzero
+
     def keeps(self, row: Row) -> bool:
         """Tell whether a row is wanted."""
         return (self.assets is None or row.asset_id in self.assets) and not (self.nonzero and row.is_zero)

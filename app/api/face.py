@@ -23,6 +23,7 @@ from app.api.request_ids import RequestIds
 from app.api.routes import answer_routes
 from app.api.service import Look, service_routes
 from app.api.shelf import Shelf
+from app.api.strips import Strips
 from app.cache.freshness import Policy
 from app.desk import Desk
 from app.draining import Drain
@@ -34,6 +35,7 @@ from app.telemetry.traces import Traces
 
 SHEETS: Final = 50_000
 SHEET_BYTES: Final = 128 * 1024 * 1024
+STRIP_BYTES: Final = 64 * 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -61,10 +63,11 @@ def build_face(
     """
     metrics = metrics or Metrics()
     shelf = Shelf(SHEETS, SHEET_BYTES)
+    strips = Strips(STRIP_BYTES)
     request_ids = RequestIds(SystemRandom().getrandbits)
 
     def make_asking(request: AnyRequest) -> Asking:
-        return Asking(request, shelf, policy, now_ms)
+        return Asking(request, shelf=shelf, strips=strips, policy=policy, now_ms=now_ms)
 
     dependencies = {
         "asking": Provide(make_asking, sync_to_thread=False),

@@ -108,4 +108,4 @@ View = AccountView | AssetView | UpstreamEnvelope
 def format_time(unix_ms: int) -> str:
     """Write Unix milliseconds as RFC 3339 in UTC."""
     seconds, milliseconds = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}.{milliseconds:03d}Z"

@@ -19,7 +19,6 @@ from app.cache.freshness import (
     Policy,
     Refuse,
     Terms,
-    Verdict,
     age_ms,
     covers,
     is_due_early,
@@ -88,7 +87,7 @@ class Cache:
         Raises `NotCached`, `DeadlinePassed`, or the `UpstreamError` that kept us from an acceptable answer.
         """
         told = await self._read(key, terms, Errand(priority, caller))
-        self._count(told)
+        self._count([told])
         if isinstance(told, TallygateError):
             raise told
         return told
@@ -102,24 +101,24 @@ class Cache:
         read may, so that the parts that are there can still be told in time.
         """
         told: dict[Key, Served | TallygateError] = {}
+        now = self._now_ms()
         for key in keys:
-            if served := self.read_at_once(key, terms):
+            if served := self._answer_at_once(self._memory.get(key), terms, Source.MEMORY, now):
                 told[key] = served
         if not terms.no_cache and (unknown := [key for key in keys if key not in told]):
             for key, entry in (await self._fleet.look(unknown)).items():
-                if served := self._answer_at_once(entry, terms, Source.REDIS):
+                if served := self._answer_at_once(entry, terms, Source.REDIS, now):
                     told[key] = served
         rest = [key for key in keys if key not in told]
         patience_seconds = _PART * self._patience_seconds
         fetches = (self._get(key, terms, Errand(Priority.WAITING, caller), patience_seconds) for key in rest)
         told |= zip(rest, await asyncio.gather(*fetches), strict=True)
-        for each in told.values():
-            self._count(each)
+        self._count(told.values())
         return {key: told[key] for key in keys}
 
     def read_at_once(self, key: Key, terms: Terms) -> Served | None:
         """Give the answer that memory has, if no waiting is needed for it. Whoever sends it counts it (`Metrics.hot`)."""
-        return self._answer_at_once(self._memory.get(key), terms, Source.MEMORY)
+        return self._answer_at_once(self._memory.get(key), terms, Source.MEMORY, self._now_ms())
 
     def holds(self, entry: Entry) -> bool:
         """Tell whether memory would still answer with this very entry, and note that it was used."""
@@ -130,14 +129,11 @@ class Cache:
         await self._flights.close()
         await self._fleet.close()
 
-    def _judge(self, entry: Entry | None, terms: Terms) -> Verdict:
-        return judge(entry, self._now_ms(), self._policy, terms)
-
     async def _read(self, key: Key, terms: Terms, errand: Errand) -> Served | TallygateError:
         served = self.read_at_once(key, terms)
         if served is None and terms.only_if_cached:
             stored = await self._fleet.look([key])
-            served = self._answer_at_once(stored.get(key), terms, Source.REDIS)
+            served = self._answer_at_once(stored.get(key), terms, Source.REDIS, self._now_ms())
         return served or await self._get(key, terms, errand, self._patience_seconds)
 
     async def _get(self, key: Key, terms: Terms, errand: Errand, patience_seconds: float) -> Served | TallygateError:
@@ -146,11 +142,11 @@ class Cache:
             return NotCached("Nothing that is stored is as the request's Cache-Control wants it.")
         return await self._fetch(key, terms, errand, patience_seconds)
 
-    def _answer_at_once(self, entry: Entry | None, terms: Terms, source: Source) -> Served | None:
+    def _answer_at_once(self, entry: Entry | None, terms: Terms, source: Source, now: int) -> Served | None:
         """Give an entry if it may be answered; fetch a newer one behind if it is time, or a little earlier."""
-        match self._judge(entry, terms):
+        match judge(entry, now, self._policy, terms):
             case Answer(good):
-                if is_due_early(good, self._now_ms(), self._policy, self._fetch_ms, 1 - self._random()):
+                if is_due_early(good, now, self._policy, self._fetch_ms, 1 - self._random()):
                     self._refresh(good)
                 return Served(good, source)
             case AnswerAndRefresh(good):
@@ -161,12 +157,14 @@ class Cache:
             case verdict:
                 assert_never(verdict)
 
-    def _count(self, told: Served | TallygateError) -> None:
-        if isinstance(told, TallygateError):
-            self._metrics.answers.add("failed")
-        else:
-            outcome = told.source if told.instead_of is None else "stale"
-            self._metrics.answer(outcome, age_ms(told.entry, self._now_ms()))
+    def _count(self, told: Collection[Served | TallygateError]) -> None:
+        now = self._now_ms()
+        for one in told:
+            if isinstance(one, TallygateError):
+                self._metrics.answers.add("failed")
+            else:
+                outcome = one.source if one.instead_of is None else "stale"
+                self._metrics.answer(outcome, age_ms(one.entry, now))
 
     def _refresh(self, entry: Entry) -> None:
         """See to it that a newer entry is fetched behind, unless somebody does so already, or it failed just now."""
@@ -185,7 +183,7 @@ class Cache:
             landing = Failed(DeadlinePassed(f"No answer was there within {patience_seconds:g} s."))
         match landing:
             case Landed(entry):
-                is_stale = isinstance(self._judge(entry, terms), AnswerAndRefresh)
+                is_stale = isinstance(judge(entry, self._now_ms(), self._policy, terms), AnswerAndRefresh)
                 if is_stale:
                     self._refresh(entry)
                 return Served(entry, source, is_stale)

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from operator import is_
 from typing import Final
 
 import structlog
 
 from app.balances.snapshots import AGGREGATE, Entry, Key, Snapshot
-from app.balances.totals import Totals
+from app.balances.totals import Total, Totals
 
 _RECOUNT_SECONDS: Final = 300.0
 _AT_ONCE: Final = 500
@@ -16,42 +17,59 @@ log = structlog.get_logger()
 
 
 class Tally:
-    """Hear what memory takes and drops, and know the sum of what it holds. The aggregate is no part of it."""
+    """Hear what memory takes and drops, and know the sum of what it holds. The aggregate is no part of it.
+
+    What is heard is noted, and counted when somebody wants totals: nobody who reads balances waits for it, and what
+    changes twice meanwhile is counted once.
+    """
 
     def __init__(self) -> None:
         self._counted: Final[dict[Key, Snapshot]] = {}
+        self._changed: Final[dict[Key, Snapshot | None]] = {}
         self._totals = Totals()
         self._recounted = Totals()
 
     def take(self, entry: Entry) -> None:
-        """Count an entry in instead of the one before. Costs their rows, however many others there are."""
-        if entry.key == AGGREGATE:
-            return
-        self.drop(entry.key)
-        if isinstance(entry, Snapshot):
-            self._counted[entry.key] = entry
-            self._totals.add(entry)
-            self._recounted.add(entry)
+        """Note an entry that comes instead of the one before."""
+        if entry.key != AGGREGATE:
+            self._changed[entry.key] = entry if isinstance(entry, Snapshot) else None
 
     def drop(self, key: Key) -> None:
-        """Count out what was counted of a key."""
-        before = self._counted.pop(key, None)
-        if before is not None:
-            self._totals.remove(before)
-            self._recounted.remove(before)
+        """Note that a key has nothing to count any more."""
+        self._changed[key] = None
 
-    def add_up(self, parts: Mapping[Key, Snapshot]) -> Totals:
-        """Give the exact totals of any snapshots of merchants. Costs the rows of those that memory holds otherwise."""
-        gone = [counted for key, counted in self._counted.items() if parts.get(key) is not counted]
-        come = [part for key, part in parts.items() if self._counted.get(key) is not part]
-        if len(gone) + len(come) >= len(parts):
-            return Totals(parts.values())
+    def add_up(self, parts: Mapping[Key, Snapshot]) -> tuple[Total, ...]:
+        """Give the exact totals of any snapshots of merchants, sorted by asset.
+
+        Costs the rows of what changed since the last time, and of those that memory holds otherwise.
+        """
+        self._catch_up()
+        same = sum(map(is_, parts.values(), map(self._counted.get, parts)))
+        if same == len(parts) == len(self._counted):
+            return self._totals.list()
+        if len(parts) + len(self._counted) - 2 * same >= len(parts):
+            return Totals(parts.values()).list()
         totals = self._totals.copy()
-        for snapshot in gone:
-            totals.remove(snapshot)
-        for snapshot in come:
-            totals.add(snapshot)
-        return totals
+        for key, counted in self._counted.items():
+            if parts.get(key) is not counted:
+                totals.remove(counted)
+        for key, part in parts.items():
+            if self._counted.get(key) is not part:
+                totals.add(part)
+        return totals.list()
+
+    def _catch_up(self) -> None:
+        """Count what changed: out what it was, in what it is."""
+        for key, snapshot in self._changed.items():
+            before = self._counted.pop(key, None)
+            if before is not None:
+                self._totals.remove(before)
+                self._recounted.remove(before)
+            if snapshot is not None:
+                self._counted[key] = snapshot
+                self._totals.add(snapshot)
+                self._recounted.add(snapshot)
+        self._changed.clear()
 
     async def keep_recounting(self) -> None:
         """Recount now and then, until cancelled."""
@@ -64,12 +82,14 @@ class Tally:
 
         What changes meanwhile is counted in both sums: as adding and taking out commute, it does not matter when.
         """
+        self._catch_up()
         snapshots = list(self._counted.values())
         self._recounted = Totals()
         for place, snapshot in enumerate(snapshots, 1):
             self._recounted.add(snapshot)
             if place % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+        self._catch_up()
         if self._recounted != self._totals:
             log.error("totals.drifted", merchants=len(snapshots))
             self._totals = self._recounted.copy()

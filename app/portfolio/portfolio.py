@@ -46,7 +46,7 @@ class Portfolio:
         keys = sorted(readable, key=int) if isinstance(readable, frozenset) else await self._roll.list()
         parts = await self._desk.tell_many(keys, question)
         totals = self._tally.add_up({part.snapshot.key: part.snapshot for part in parts if isinstance(part, Told)})
-        return Parts(parts, totals.list(), self._roll.names())
+        return Parts(parts, totals, self._roll.names())
 
     async def tell_holders(
         self, readable: frozenset[Key] | str, asset_id: str, question: Question

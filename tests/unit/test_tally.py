@@ -24,6 +24,7 @@ def by_key(snapshots: Iterable[Snapshot]) -> dict[Key, Snapshot]:
 
 def in_memory(tally: Tally) -> Totals:
     """What the tally keeps, without the help of a second sum."""
+    tally._catch_up()
     return tally._totals
 
 
@@ -53,7 +54,7 @@ def test_any_parts_are_added_up_exactly_whether_memory_holds_them_or_others(seed
     for _ in range(random.randrange(10)):
         number = str(random.randrange(60))
         parts[Key(number)] = draw_snapshot(random, number)
-    assert tally.add_up(parts) == Totals(parts.values())
+    assert tally.add_up(parts) == Totals(parts.values()).list()
 
 
 def test_adding_up_what_memory_holds_adds_nothing_up() -> None:
@@ -68,11 +69,32 @@ def test_adding_up_what_memory_holds_adds_nothing_up() -> None:
             added.append(snapshot)
             super().add(snapshot)
 
+    in_memory(tally)
     tally._totals = Counting(held)
     added.clear()
+    assert tally.add_up(by_key(held))[0].total == "1000"
+    assert added == []
     moved = one("7", "2.5")
-    assert tally.add_up(by_key([*held, moved])).list()[0].total == "1001.5"
+    assert tally.add_up(by_key([*held, moved]))[0].total == "1001.5"
     assert added == [moved]
+
+
+def test_what_changed_twice_before_somebody_asks_is_counted_once() -> None:
+    tally = Tally()
+    counted: list[Snapshot] = []
+
+    class Counting(Totals):
+        def add(self, snapshot: Snapshot) -> None:
+            counted.append(snapshot)
+            super().add(snapshot)
+
+    tally._totals = Counting()
+    first, second = one("7", "1"), one("7", "2", as_of=2)
+    tally.take(first)
+    tally.take(second)
+    assert counted == []
+    assert tally.add_up({second.key: second})[0].total == "2"
+    assert counted == [second]
 
 
 def test_the_aggregate_is_no_part_of_the_sum() -> None:
