@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from socket import create_server
 
+import httpx
 import pytest
 
 from app.errors import InternalError, MalformedAnswer, TallygateError, Unreachable
@@ -131,13 +132,13 @@ async def test_no_request_leaves_for_another_origin_even_if_the_code_asks_for_it
 
 
 async def test_no_redirect_leads_to_another_origin_even_if_it_were_followed(wire: Transport, upstream: Sandbox) -> None:
-    wire._client.follow_redirects = True
+    client = httpx.AsyncClient(transport=wire._wire, follow_redirects=True)
     async with Sandbox(token=TOKEN) as elsewhere:
         with (
             upstream.fault("redirect", location=f"{elsewhere.url}{BALANCES_PATH}?merchantId=0"),
             pytest.raises(InternalError),
         ):
-            await wire.get(BALANCES_PATH, PARAMS, SHOWN)
+            await client.get(f"{upstream.url}{BALANCES_PATH}", headers={SHOWN.header: SHOWN.secret.reveal()})
         assert (elsewhere.counters.total, upstream.counters.total) == (0, 1)
 
 
