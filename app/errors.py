@@ -12,6 +12,8 @@ TallygateError
 │   ├── ViewGone
 │   ├── UnknownPath
 │   ├── MethodNotAllowed
+│   ├── BodyTooSlow
+│   ├── BodyTooLarge
 │   ├── UriTooLong
 │   ├── HeadersTooLarge
 │   └── TooFast
@@ -98,6 +100,14 @@ class MethodNotAllowed(RequestError):
     def __init__(self, detail: str, *, allow: str) -> None:
         super().__init__(detail)
         self.allow = allow
+
+
+class BodyTooSlow(RequestError):
+    """Say that the request's body did not come in time."""
+
+
+class BodyTooLarge(RequestError):
+    """Say that the request's body is larger than the service reads."""
 
 
 class UriTooLong(RequestError):

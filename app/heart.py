@@ -182,13 +182,18 @@ def _make_budget(settings: Settings, turns: Turns, metrics: Metrics) -> Budget:
     )
 
 
+def make_patience(settings: Settings) -> float:
+    """Tell how long a caller waits for balances: for a whole call of the upstream, and for Redis around it."""
+    return settings.upstream_timeout_seconds + 4 * settings.redis_timeout_seconds + 0.25
+
+
 def _make_cache(settings: Settings, policy: Policy, memory: MemoryTier, fleet: Fleet, metrics: Metrics) -> Cache:
     return Cache(
         memory=memory,
         fleet=fleet,
         backoff=Backoff(MEMORY_ENTRIES, time.monotonic, random.random),
         policy=policy,
-        patience_seconds=settings.upstream_timeout_seconds + 4 * settings.redis_timeout_seconds + 0.25,
+        patience_seconds=make_patience(settings),
         now_ms=unix_ms,
         random=random.random,
         metrics=metrics,

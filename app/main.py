@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 from litestar import Litestar
@@ -17,13 +17,14 @@ from app.access.clients import Clients
 from app.access.failures import Failures
 from app.access.judge import Judge
 from app.access.watching import Watch
+from app.api.audit import Audit
 from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.origins import read_origins
 from app.api.service import Readiness
 from app.clients_file import parse_clients
 from app.draining import Drain
-from app.heart import make_heart, make_policy, unix_ms
+from app.heart import make_heart, make_patience, make_policy, unix_ms
 from app.issuer_keys import make_ring
 from app.settings import Settings, read_clients_text
 from app.tasks import running
@@ -33,6 +34,9 @@ from app.telemetry.pulse import Pulse
 from app.telemetry.traces import Traces
 from app.upstream.tokens import Tokens, TokenState
 from app.way_out import make_transport
+
+_SPARE_SECONDS: Final = 1.5
+"""What a request may take besides waiting for balances: its token may wait a second for the keys of its issuer."""
 
 log = structlog.get_logger()
 
@@ -96,6 +100,8 @@ def create_app(
         drain=drain,
         traces=traces,
         origins=read_origins(settings.cors_origins),
+        audit=Audit(settings.audit, time.monotonic),
+        deadline_seconds=make_deadline(settings),
         lifespan=[lifespan],
     )
 
@@ -106,6 +112,11 @@ def _make_traces(endpoint: str | None) -> Traces:
     from app.telemetry.otlp import make_otlp_traces  # noqa: PLC0415  # only who wants traces pays for them
 
     return make_otlp_traces(endpoint, version("tallygate"))
+
+
+def make_deadline(settings: Settings) -> float:
+    """Tell how many seconds a request may take in all: what is set, but never less than waiting for balances may take."""
+    return max(settings.request_timeout_seconds, make_patience(settings) + _SPARE_SECONDS)
 
 
 def _judge_readiness(tokens: Tokens, drain: Drain) -> Literal["ready", "not ready", "draining"]:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.access.clients import Clients
+from app.api.audit import Audited
 from app.api.origins import read_origins
 from app.balances.snapshots import Key
 from app.clients_file import parse_clients
@@ -51,6 +52,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     clients_file: str
     wrong_keys_rate: PerSecond = 5
     cors_origins: str = ""
+    audit: Audited = Audited.REFUSED
+    request_timeout_seconds: SomeSeconds = 30
+    connections: Count = 1000
     fresh_seconds: Seconds = 5
     stale_while_revalidate_seconds: Seconds = 30
     stale_if_error_seconds: Seconds = 600

@@ -51,11 +51,13 @@ class Asking:
 
     def authorise(self, key: Key) -> Key:
         """Give the key back if the caller may read it. Raises `Forbidden`."""
+        self._request.scope["state"]["merchant"] = key
         authorise(self._caller, key)
         return key
 
     def authorise_all(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Give the keys back if the caller may read every one of them. Raises `Forbidden`."""
+        self._request.scope["state"]["merchants"] = len(keys)
         for key in keys:
             authorise(self._caller, key)
         return keys

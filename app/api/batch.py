@@ -20,9 +20,7 @@ _PATH: Final = "/v1/balances"
 _MAX_BODY_BYTES: Final = 64 * 1024
 _NAMED: Final = 20
 
-_ANSWERS: Final = document_answers(
-    BatchView, described="Each merchant's balances, or what stands in their way.", not_found=False
-)
+_DESCRIBED: Final = "Each merchant's balances, or what stands in their way."
 
 
 class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -34,12 +32,19 @@ class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     ]
 
 
+_POSTED: Final = {
+    status: answer
+    for status, answer in document_answers(BatchView, described=_DESCRIBED, not_found=False, takes_body=True).items()
+    if status != 304  # noqa: PLR2004
+}
+
+
 @get(
     _PATH,
     query=("merchantId", "require", "assets", "nonzero", "format"),
     operation_class=InFormats,
     summary="Many merchants' balances",
-    responses=_ANSWERS,
+    responses=document_answers(BatchView, described=_DESCRIBED, not_found=False),
 )
 async def read_many(
     merchant_ids: MerchantIdsText,
@@ -60,7 +65,7 @@ async def read_many(
     operation_class=InFormats,
     summary="Many merchants' balances, for long lists",
     status_code=200,
-    responses={status: answer for status, answer in _ANSWERS.items() if status != 304},  # noqa: PLR2004
+    responses=_POSTED,
     request_max_body_size=_MAX_BODY_BYTES,
 )
 async def ask_for_many(

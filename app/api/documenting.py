@@ -134,9 +134,12 @@ how old an answer may be: max-age, max-stale, min-fresh, no-cache, only-if-cache
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 
 
-def document_answers(view: type, *, described: str, not_found: bool, paged: bool = False) -> Mapping[int, ResponseSpec]:
+def document_answers(
+    view: type, *, described: str, not_found: bool, paged: bool = False, takes_body: bool = False
+) -> Mapping[int, ResponseSpec]:
     """List the answers of a balance path: the view, a 304, and every problem that it can give, by status."""
     never = {405} | (set() if not_found else {404}) | (set() if paged else {410})
+    never |= set() if takes_body else {408, 413}
     statuses = {kind.status for kind in PROBLEMS.values()} - never
     return {
         200: ResponseSpec(view, generate_examples=False, description=described),
@@ -195,11 +198,9 @@ def openapi_config(version: str) -> OpenAPIConfig:
         description=_ABOUT,
         components=Components(
             security_schemes={
-                "bearer": SecurityScheme(
-                    type="http", scheme="bearer", description="Your Tallygate key, or your token."
-                ),
+                "bearer": SecurityScheme(type="http", scheme="bearer", description="Your Tallygate key."),
                 "token": SecurityScheme(
-                    type="apiKey", name="X-BH-TOKEN", security_scheme_in="header", description="The same."
+                    type="apiKey", name="X-BH-TOKEN", security_scheme_in="header", description="The same key."
                 ),
             }
         ),

@@ -8,6 +8,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from app.api.audit import Audit, Audited
 from app.api.browsers import Browsers
 from app.api.front import Front
 from app.api.problems import kind_of, render_problem
@@ -29,7 +30,7 @@ class Edge:
     """Give each request its id, refuse what is too large, answer HEAD as GET without a body, and count.
 
     While it drains, each answer ends its connection, so that the next request goes elsewhere. `monotonic` gives seconds.
-    Without `browsers` no page of a web app can read an answer.
+    Without `browsers` no page of a web app can read an answer. Where all is audited, nothing is answered by `front`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Edge:
         request_ids: RequestIds,
         *,
         front: Front | None = None,
+        audit: Audit | None = None,
         browsers: Browsers | None = None,
         traces: Traces | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
@@ -47,7 +49,8 @@ class Edge:
         self._traces: Final = traces or Traces()
         self._app: Final = app
         self._drain: Final = drain
-        self._front: Final = front
+        self._audit: Final = audit or Audit(Audited.NONE, monotonic)
+        self._front: Final = None if self._audit.hears_all else front
         self._browsers: Final = browsers
         self._request_ids: Final = request_ids
         self._metrics: Final = metrics
@@ -94,8 +97,20 @@ class Edge:
         span.tell(method if method in METHODS else "other", path, state.get("status"))
         if "status" in state:
             self._metrics.request(path, method, state["status"], seconds)
+            self._audit.note(
+                state["caller"].name if "caller" in state else None, state["status"], _about(method, path, scope)
+            )
         if "problem" in state:
             self._metrics.refusals.add(state["problem"])
+
+
+def _about(method: str, path: str, scope: HTTPScope) -> dict[str, Any]:
+    """Give what the audit says of a request besides who and how it ended: nothing of its path but the template."""
+    state = scope["state"]
+    address = scope["client"][0] if scope["client"] and "caller" not in state else None
+    told = {name: state.get(name) for name in ("merchant", "merchants", "age", "problem")} | {"address": address}
+    kept = {name: value for name, value in told.items() if value is not None}
+    return {"method": method if method in METHODS else "other", "path": path, **kept}
 
 
 def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
@@ -136,6 +151,7 @@ def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: b
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
             state["status"] = message["status"]
+            state["age"] = next((int(value) for name, value in message["headers"] if name == b"age"), None)
             headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
             headers += SAFE
             limits = state["limits"]() if "limits" in state else ()

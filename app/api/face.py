@@ -13,7 +13,9 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from app.access.callers import Callers
 from app.access.failures import Failures
 from app.api.asking import AnyRequest, Asking, as_response, read_form
+from app.api.audit import Audit
 from app.api.browsers import Browsers
+from app.api.deadline import Deadline
 from app.api.documenting import openapi_config
 from app.api.edge import Edge, refuse
 from app.api.front import Front
@@ -27,7 +29,7 @@ from app.api.strips import Strips
 from app.cache.freshness import Policy
 from app.desk import Desk
 from app.draining import Drain
-from app.errors import InternalError, InvalidRequest, MethodNotAllowed, TallygateError, UnknownPath
+from app.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, TallygateError, UnknownPath
 from app.portfolio.portfolio import Portfolio
 from app.telemetry.exposition import Scrape
 from app.telemetry.metrics import Metrics
@@ -54,12 +56,14 @@ def build_face(
     scrape: Scrape | None = None,
     drain: Drain | None = None,
     traces: Traces | None = None,
+    audit: Audit | None = None,
+    deadline_seconds: float = 30,
     origins: Collection[str] = (),
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Edge:
     """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics.
 
-    Pages of `origins` may read answers.
+    Pages of `origins` may read answers. What takes longer than `deadline_seconds` ends with a problem.
     """
     metrics = metrics or Metrics()
     shelf = Shelf(SHEETS, SHEET_BYTES)
@@ -76,17 +80,18 @@ def build_face(
         "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
         "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),
     }
+    app = Litestar(
+        route_handlers=[
+            *answer_routes(Doorkeeper(callers, failures), dependencies),
+            service_routes(look, scrape),
+        ],
+        exception_handlers={Exception: answer_error},
+        openapi_config=openapi_config(version),
+        lifespan=list(lifespan),
+        logging_config=None,
+    )
     return Edge(
-        Litestar(
-            route_handlers=[
-                *answer_routes(Doorkeeper(callers, failures), dependencies),
-                service_routes(look, scrape),
-            ],
-            exception_handlers={Exception: answer_error},
-            openapi_config=openapi_config(version),
-            lifespan=list(lifespan),
-            logging_config=None,
-        ),
+        Deadline(app, deadline_seconds),
         metrics,
         drain or Drain(),
         request_ids,
@@ -99,6 +104,7 @@ def build_face(
             request_ids=request_ids,
             now_ms=now_ms,
         ),
+        audit=audit,
         browsers=Browsers(origins) if origins else None,
         traces=traces,
     )
@@ -121,7 +127,10 @@ def _classify(error: Exception) -> TallygateError:
         case ValidationException(extra=list(faults)):
             return InvalidRequest("; ".join(map(_describe, faults)))
         case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
-            return InvalidRequest(f"The request cannot be read{' whole: it is too large' if status == 413 else ''}.")  # noqa: PLR2004
+            is_large = status == 413  # noqa: PLR2004
+            return (
+                BodyTooLarge("This body is too large.") if is_large else InvalidRequest("The request cannot be read.")
+            )
         case _:
             log.error("request.crashed", exc_info=error)
             return InternalError("Something went wrong here.")

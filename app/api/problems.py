@@ -10,6 +10,8 @@ from app.api.replies import Reply
 from app.api.views import UpstreamEnvelope
 from app.errors import (
     AccessRefused,
+    BodyTooLarge,
+    BodyTooSlow,
     BreakerOpen,
     BudgetSpent,
     DeadlinePassed,
@@ -92,6 +94,8 @@ PROBLEMS: Final[dict[type[TallygateError], Kind]] = {
     MethodNotAllowed: Kind(
         "method-not-allowed", 405, "Not with this method", "Use a method that the Allow header names.", 405
     ),
+    BodyTooSlow: Kind("body-too-slow", 408, "The body did not come in time", "Send it again, at once and whole.", 408),
+    BodyTooLarge: Kind("body-too-large", 413, "The body is too large", "Ask for less at once.", 413),
     UriTooLong: Kind("uri-too-long", 414, "The URI is too long", "Ask for less at once.", 414),
     TooFast: Kind("too-fast", 429, "You are too fast", "Wait for Retry-After, and keep to your rate.", 429),
     HeadersTooLarge: Kind("headers-too-large", 431, "The headers are too large", "Send fewer or shorter headers.", 431),

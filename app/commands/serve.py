@@ -30,7 +30,7 @@ from app.cache.embedded import EmbeddedValkey
 from app.draining import Drain
 from app.errors import StartError
 from app.heart import make_link
-from app.main import create_app
+from app.main import create_app, make_deadline
 from app.settings import PREFIX, Settings, read_clients, read_settings, unknown_settings
 from app.telemetry.exposition import Exposition
 from app.telemetry.gathering import Gathering, lives
@@ -125,7 +125,10 @@ def _run_server(settings: Settings, folder: Path) -> None:
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=math.ceil(settings.drain_seconds + settings.upstream_timeout_seconds) + _FINISH_SECONDS,
-        http1_settings=HTTP1Settings(max_buffer_size=_HEADER_BUFFER_BYTES),
+        backpressure=settings.connections,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(1000 * make_deadline(settings)), max_buffer_size=_HEADER_BUFFER_BYTES
+        ),
         log_level=LogLevels.warning,
         log_dictconfig=_QUIET,
     )

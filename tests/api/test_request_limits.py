@@ -82,3 +82,8 @@ async def test_headers_that_mean_nothing_here_change_nothing(calm: Service, head
     response = await ask_raw(calm, MERCHANT, headers=headers)
     assert response.status_code == 200
     assert "content-encoding" not in response.headers
+
+
+async def test_a_body_may_have_so_many_bytes_and_no_more(calm: Service) -> None:
+    for size, problem in ((64 * 1024, "invalid-request"), (64 * 1024 + 1, "body-too-large"), (10**7, "body-too-large")):
+        assert_problem(await calm.client.post("/v1/balances", content=b" " * size), problem)

@@ -182,6 +182,7 @@ async def test_the_secrets_leave_only_to_the_upstream(source: str, tmp_path: Pat
             upstream_timeout_seconds=1,
             stale_while_revalidate_seconds=1,
             log_level="debug",
+            audit="all",
             **SOURCES[source],  # type: ignore[arg-type]
         ) as gateway:
             answers = await walk(gateway, upstream)

@@ -1,10 +1,15 @@
 """What the service does with requests that no well-behaved client sends."""
 
+import asyncio
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.gateway import KEY, Gateway
+from app.cache.embedded import EmbeddedValkey
+from sandbox import Sandbox
+from tests.support.gateway import KEY, Gateway, run_gateway
 from tests.support.wires import connect
 
 PATH = "/v1/merchants/12345/balances"
@@ -40,6 +45,59 @@ async def test_headers_beyond_any_measure_do_not_harm_the_service(gateway: Gatew
         answer = await wire.answer()
     assert answer is None or 400 <= answer[0] < 500
     await assert_it_goes_on(gateway)
+
+
+async def test_a_body_that_does_not_come_ends_with_a_problem(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    impatient: dict[str, Any] = {
+        "redis_url": valkey.url,
+        "upstream_timeout_seconds": 0.1,
+        "request_timeout_seconds": 0.1,
+    }
+    async with run_gateway(shared_upstream, tmp_path, **impatient) as gateway, connect(gateway.url) as wire:
+        wire.send(
+            request("/v1/balances", "Content-Length: 100", "Content-Type: application/json", method="POST") + b"{"
+        )
+        answer = await wire.answer("POST")
+        assert answer is not None
+        assert (answer[0], json.loads(answer[2])["type"]) == (408, "/problems/body-too-slow")
+        await assert_it_goes_on(gateway)
+
+
+async def test_headers_that_do_not_come_end_the_connection(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    impatient: dict[str, Any] = {"redis_url": valkey.url, "upstream_timeout_seconds": 0.1}
+    async with (
+        run_gateway(shared_upstream, tmp_path, request_timeout_seconds=0.1, **impatient) as gateway,
+        connect(gateway.url) as wire,
+    ):
+        wire.send(request()[:-10])
+        answer = await wire.answer()
+        assert answer is None or answer[0] == 408
+        await assert_it_goes_on(gateway)
+
+
+async def test_connections_beyond_the_bound_wait_until_another_one_ends(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    async with (
+        run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, connections=1) as gateway,
+        connect(gateway.url) as first,
+        connect(gateway.url) as second,
+    ):
+        first.send(request())
+        answer = await first.answer()
+        assert answer is not None
+        second.send(request())
+        waiting = asyncio.create_task(second.answer())
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+        first.close()
+        answer = await waiting
+        assert answer is not None
+        assert answer[0] == 200
 
 
 async def test_a_long_target_gets_a_problem(gateway: Gateway) -> None:
