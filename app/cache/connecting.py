@@ -21,6 +21,8 @@ TROUBLE: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 AT_ONCE: Final = 24
 """How many commands may be under way at once. One more than there are connections would look as if Redis were lost."""
 
+_LATE: Final = 4
+
 _CONNECTIONS: Final = AT_ONCE + 8  # those for the bus, for a probe, and for what redis-py asks for itself
 _DEFAULT_PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 
@@ -43,10 +45,10 @@ def connect(url: str, timeout_seconds: float) -> AnyRedis:
     `redis://`, `rediss://` and `unix://` are as redis-py has them. `redis+sentinel://user:password@host1,host2/name`
     asks Sentinels for the primary called `name`, and `redis+cluster://user:password@host1,host2` finds a cluster from
     some of its nodes; with `rediss+…` over TLS, `?ca=<file>` names the authority. Nothing retries, or waits longer than
-    `timeout_seconds` for any one step.
+    `timeout_seconds` to connect. An answer may be read late where we were busy: the link bounds the wait for it.
     """
     options: dict[str, Any] = {
-        "socket_timeout": timeout_seconds,
+        "socket_timeout": timeout_seconds * _LATE,
         "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
     }

@@ -7,7 +7,7 @@ from typing import Any, Final
 from app.cache.connecting import Call, run_scripts
 from app.cache.link import Link, Outcome
 
-_MOST: Final = 250
+_MOST: Final = 100
 """How many travel together at most: more of them could take as long as a command may."""
 
 _Passenger = tuple[Call, asyncio.Future[Any]]

@@ -1,7 +1,8 @@
 """The link to Redis: every command bounded in time, an outage noticed by few requests, its end by a probe behind."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,8 @@ from app.telemetry.traces import Traces
 
 T = TypeVar("T")
 
+_STEPS: Final = 4
+
 log = structlog.get_logger()
 
 
@@ -26,6 +29,34 @@ async def heeding(command: Awaitable[T]) -> T:
     if task and task.cancelling() > before:
         raise asyncio.CancelledError
     return result
+
+
+@asynccontextmanager
+async def _bounded(seconds: float) -> AsyncIterator[None]:
+    """Bound what is awaited to so many seconds, of which however long this process was busy with other things counts little.
+
+    They pass in steps, and a loop that was held up takes one step late: else a burst of our own work, while the answer
+    waited to be read, would look as if Redis were lost. Raises `TimeoutError`.
+    """
+    loop = asyncio.get_running_loop()
+    next_step: asyncio.TimerHandle
+    async with asyncio.timeout(None) as scope:
+
+        def step(left: int) -> asyncio.TimerHandle:
+            return loop.call_later(seconds / _STEPS, pass_on, left)
+
+        def pass_on(left: int) -> None:
+            nonlocal next_step
+            if left == 0:
+                scope.reschedule(loop.time())
+            else:
+                next_step = step(left - 1)
+
+        next_step = step(_STEPS - 1)
+        try:
+            yield
+        finally:
+            next_step.cancel()
 
 
 class Outcome(Enum):
@@ -106,7 +137,7 @@ class Link:
 
     async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with _bounded(self._timeout_seconds):
                 result = await heeding(command())
         except ResponseError as error:
             self._breaker.succeeded()

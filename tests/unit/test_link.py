@@ -34,6 +34,17 @@ async def test_a_command_takes_no_longer_than_its_time(link: Link) -> None:
     assert monotonic() == 0.05
 
 
+async def test_what_comes_while_we_are_busy_is_heard_all_the_same(link: Link) -> None:
+    async def answer_while_busy() -> str:
+        asyncio.get_running_loop()._virtual.now += 10  # type: ignore[attr-defined]  # other work, in this very turn
+        for _ in range(3):  # what it takes to read an answer and to tell who waits for it
+            await asyncio.sleep(0)
+        return "answer"
+
+    assert await link.attempt(answer_while_busy) == "answer"
+    assert link.available
+
+
 async def test_after_a_few_that_failed_none_is_sent(link: Link) -> None:
     for _ in range(100):
         assert await link.attempt(_hang) is Outcome.UNAVAILABLE
