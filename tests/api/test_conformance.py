@@ -39,9 +39,10 @@ BALANCES = [
     "/v2/assets/account/assets",
 ]
 REQUESTS = [
-    *((path, mode) for path in BALANCES for mode in GenerationMode),
+    *(("GET", path, mode) for path in BALANCES for mode in GenerationMode),
+    *(("POST", "/v1/balances", mode) for mode in GenerationMode),
     # there is nothing to get wrong where there is no parameter
-    *((path, GenerationMode.POSITIVE) for path in ("/health/live", "/health/ready")),
+    *(("GET", path, GenerationMode.POSITIVE) for path in ("/health/live", "/health/ready")),
 ]
 
 
@@ -73,16 +74,18 @@ async def send(client: httpx.AsyncClient, case: Case[Any]) -> httpx.Response:
         sent["method"],
         sent["url"],
         params=sent.get("params"),
+        json=sent.get("json"),
+        content=sent.get("data"),
         headers={**headers, "Authorization": f"Bearer {KEYS['all']}"},
     )
 
 
-@pytest.mark.parametrize(("path", "mode"), REQUESTS)
+@pytest.mark.parametrize(("method", "path", "mode"), REQUESTS)
 async def test_made_up_requests_are_answered_as_the_document_says(
-    calm: Service, path: str, mode: GenerationMode
+    calm: Service, method: str, path: str, mode: GenerationMode
 ) -> None:
     document = (await calm.anonymous.get("/openapi.json")).json()
-    operation = schemathesis.openapi.from_dict(document)[path]["GET"]
+    operation = schemathesis.openapi.from_dict(document)[path][method]
     checks = [*CHECKS, negative_data_rejection] if mode is GenerationMode.NEGATIVE else CHECKS
     for case in make_up(operation, mode):
         response = await send(calm.anonymous, case)

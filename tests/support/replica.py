@@ -26,6 +26,7 @@ from tests.support.virtual_time import monotonic, unix_ms
 POLICY = Policy(fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000)
 KEY = Key("12345")
 CHANNEL = "t:bus"
+PATIENCE_SECONDS = 6
 
 
 class Upstream:
@@ -110,7 +111,7 @@ class Replica:
             fleet=self.fleet,
             backoff=Backoff(1000, monotonic, lambda: 0.0),
             policy=POLICY,
-            patience_seconds=6,
+            patience_seconds=PATIENCE_SECONDS,
             now_ms=unix_ms,
             random=lambda: 0.5,
         )

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 from fakeredis import FakeServer
 
 from app.api.part_views import Coverage, PartView, oldest
-from app.balances.snapshots import Key
+from app.balances.snapshots import Entry, Key
 from app.cache.cache import Served, Source
 from app.desk import Desk, Missing, Question, Told
-from app.errors import NotCached, UpstreamFaulty
-from tests.support.replica import Replica, Upstream, run_replicas, terms
+from app.errors import DeadlinePassed, NotCached, UpstreamFaulty
+from tests.support.replica import PATIENCE_SECONDS, Replica, Upstream, run_replicas, terms
 from tests.support.virtual_time import monotonic
 
 KEYS = [Key(str(number)) for number in range(1, 101)]
@@ -94,6 +95,45 @@ async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstr
         await replica.cache.read_many(KEYS[99:], terms(), "one")
         await many
     assert upstream.asked.index(KEYS[99]) < 10
+
+
+class Troubled(Upstream):
+    """An upstream that fails for 3 % of the merchants, hangs for 1 %, and remembers what it said of the others."""
+
+    FAILING: Final = frozenset(Key(str(number)) for number in range(1, 1000, 34))
+    HANGING: Final = frozenset(Key(str(number)) for number in range(100, 1001, 100))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: dict[Key, Entry] = {}
+
+    async def load(self, key: Key) -> Entry:
+        if key in self.HANGING:
+            await asyncio.sleep(1000)
+        if key in self.FAILING:
+            raise UpstreamFaulty("It fails.")
+        self.said[key] = await super().load(key)
+        return self.said[key]
+
+
+async def test_of_a_thousand_those_that_fail_or_hang_are_marked_in_time_and_the_others_exact_everywhere() -> None:
+    keys = [Key(str(number)) for number in range(1, 1001)]
+    upstream = Troubled()
+    async with run_replicas(upstream, FakeServer(), 2) as (one, other):
+        began = monotonic()
+        told = await one.cache.read_many(keys, terms())
+        assert monotonic() - began <= 0.8 * PATIENCE_SECONDS
+        assert list(told) == keys
+        assert {key for key, part in told.items() if isinstance(part, UpstreamFaulty)} == Troubled.FAILING
+        assert {key for key, part in told.items() if isinstance(part, DeadlinePassed)} == Troubled.HANGING
+        assert {key: part.entry for key, part in told.items() if isinstance(part, Served)} == upstream.said
+        assert upstream.calls == len(upstream.said) == 960
+        stored = await one.tier.get_many(keys)
+        assert stored == upstream.said
+        for replica in (one, other):
+            found = await replica.cache.read_many(keys, terms(only_if_cached=True))
+            assert {key: part.entry for key, part in found.items() if isinstance(part, Served)} == upstream.said
+    assert upstream.calls == 960
 
 
 async def test_many_are_as_old_as_the_oldest(replicas: list[Replica]) -> None:
