@@ -24,6 +24,7 @@ test: .venv/dev
 bench: .venv/dev
 	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify
 	$(BIN)/python -m bench.hot
+	$(BIN)/python -m bench.many
 
 fmt: .venv/dev
 	$(BIN)/ruff check --fix .

@@ -8,7 +8,6 @@ all of them. Wants wrk, and nginx, varnish, redis-server and Node with `npm ci -
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import statistics
@@ -25,10 +24,10 @@ from msgspec import to_builtins
 
 from bench.contenders import KEY, LOAD_CORE, PATH, TOKEN, UPSTREAM_PATH, Contender, Stage
 from bench.open_loop import run_open_loop
+from bench.results import record
 
 CONNECTIONS: Final = 32
 COLD_READS: Final = 300
-RESULTS: Final = Path(__file__).parent / "results.json"
 
 OURS: Final = "Tallygate"
 BARE: Final = "bare ASGI application"
@@ -64,7 +63,7 @@ def main() -> None:
         "cpu_microseconds": cpu,
         "missing": stage.missing,
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    record(found)
     print("\n".join(_report(found)))
 
 

@@ -1,0 +1,14 @@
+"""What the benches of `make bench` found, in one file: each writes its own and leaves the others'."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+RESULTS: Final = Path(__file__).parent / "results.json"
+
+
+def record(found: Mapping[str, Any]) -> None:
+    """Write results under their names, instead of what had those names before."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps({**known, **found}, indent=1) + "\n", encoding="utf-8")
