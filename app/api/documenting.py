@@ -198,9 +198,11 @@ def openapi_config(version: str) -> OpenAPIConfig:
         description=_ABOUT,
         components=Components(
             security_schemes={
-                "bearer": SecurityScheme(type="http", scheme="bearer", description="Your Tallygate key."),
+                "bearer": SecurityScheme(
+                    type="http", scheme="bearer", description="Your Tallygate key, or your token."
+                ),
                 "token": SecurityScheme(
-                    type="apiKey", name="X-BH-TOKEN", security_scheme_in="header", description="The same key."
+                    type="apiKey", name="X-BH-TOKEN", security_scheme_in="header", description="The same."
                 ),
             }
         ),

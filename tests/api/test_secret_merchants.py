@@ -1,5 +1,8 @@
 """Promise 7: a caller learns nothing about a merchant that it may not read, not even that it exists."""
 
+import json
+import re
+
 import pytest
 
 from tests.support.errors import assert_envelope, assert_problem
@@ -20,9 +23,12 @@ PATHS = [
 ]
 PATHS += ["/v1/merchants/{id}/balances?assets=", "/v1/merchants/{id}/balances?nonzero=x"]
 PATHS += ["/v2/assets/account/assets?merchantId={id}"]
+PATHS += [f"/v1/balances?merchantId={ids}" for ids in ("{id}", "12345,{id}", "{id},12345", "12345,{id},{id}")]
+PATHS += ["/v1/balances?merchantId={id}&require=complete", "/v1/balances?merchantId={id}&format=csv"]
+BODY = ["/v1/balances", "/v1/balances?require=complete", "/v1/balances?assets=BTC&format=text"]
 
 REQUESTS: list[tuple[str, list[tuple[bytes, bytes]]]] = [
-    *((path, []) for path in PATHS),
+    *((path, []) for path in (*PATHS, *BODY)),
     (PATHS[0], [(b"if-none-match", b"*")]),
     (PATHS[0], [(b"cache-control", b"only-if-cached")]),
     (PATHS[0], [(b"cache-control", b"no-cache")]),
@@ -33,7 +39,11 @@ REQUESTS: list[tuple[str, list[tuple[bytes, bytes]]]] = [
 async def forbidden(service: Service, path: str, merchant: str, method: str, extra: list[tuple[bytes, bytes]]) -> str:
     """Give everything that a caller sees, with the id that it sent itself taken out."""
     headers = [SOME, (b"x-request-id", b"same"), *extra]
-    response = await ask_app(app_of(service), path.format(id=merchant), method, headers)
+    body = b""
+    if path in BODY:
+        method, body = "POST", f'{{"merchantIds":[12345,{merchant}]}}'.encode()
+        headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    response = await ask_app(app_of(service), path.format(id=merchant), method, headers, body)
     assert response.status_code == 403
     return f"{response.status_code} {list(response.headers.multi_items())} {response.text}".replace(merchant, "?")
 
@@ -61,6 +71,14 @@ async def test_what_may_not_be_read_looks_the_same_whether_it_exists_or_not_cach
 async def test_head_tells_no_more_than_get(calm: Service, path: str) -> None:
     seen = {await forbidden(calm, path, merchant, "HEAD", []) for merchant in (EXISTS, EXISTS_NOT)}
     assert len(seen) == 1
+
+
+async def test_every_path_that_names_a_merchant_is_among_these(calm: Service) -> None:
+    document = (await calm.anonymous.get("/openapi.json")).text.lower()
+    paths = json.loads(document)["paths"]
+    naming = {path for path, operations in paths.items() if "merchantid" in path + json.dumps(operations)}
+    tried = {re.sub(r"\?.*", "", path).lower().format(id="{merchantid}") for path in (*PATHS, *BODY)}
+    assert naming == {path.replace("/btc", "/{assetid}") for path in tried}
 
 
 async def test_the_refusal_is_a_problem_that_names_no_merchant(calm: Service) -> None:

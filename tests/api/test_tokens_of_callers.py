@@ -99,6 +99,7 @@ async def test_many_wrong_tokens_are_slowed_down_before_a_signature_is_checked(
         assert (await ask(service, good)).status_code == 200
         statuses = [(await ask(service, make(jti=str(number))[:-8] + "AAAAAAAA")).status_code for number in range(4)]
         assert statuses == [401, 429, 429, 429]
+        assert (await ask(service, make(jti="new"))).status_code == 429  # though its signature is right
         assert (await ask(service, good)).status_code == 200  # it was judged before, and is slowed by nothing
 
 

@@ -3,8 +3,9 @@
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
+from app.clients_file import parse_clients
 from app.settings import read_settings, unknown_settings
-from tests.support.manifests import OVERLAYS, containers, of_kind, pods, render
+from tests.support.manifests import OVERLAYS, ROOT, containers, of_kind, pods, render, render_with
 
 VERSIONS = ("1.31", "1.34", "1.37")
 OURS = {"ServiceMonitor", "PrometheusRule"}
@@ -101,6 +102,27 @@ def test_the_ports_are_those_of_the_settings(overlay: str) -> None:
     (container,) = pods(overlay)["tallygate"]["containers"]
     ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
     assert ports == {"http": "8080", "metrics": settings["data"]["TALLYGATE_METRICS_PORT"]}
+
+
+def test_keys_of_service_accounts_are_fetched_with_what_the_component_mounts_and_nothing_else_changes() -> None:
+    readme = (ROOT / "README.md").read_text()
+    (text,) = (block.partition("```")[0] for block in readme.split("```toml\n") if block.startswith("[[issuer]]"))
+    source = next(issuer.source for issuer in parse_clients(text, "x").issuers if issuer.name == "k8s")
+    before, after = render("production"), render_with("service-accounts", "production")
+    assert len(after) == len(before) + 1
+    changed = [document for document in after if document not in before]
+    for document in changed:
+        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+    gateway, policy = sorted(changed, key=lambda document: str(document["kind"]))
+    pod = gateway["spec"]["template"]["spec"]
+    volume, mount = pod["volumes"][-1], pod["containers"][0]["volumeMounts"][-1]
+    assert (volume["name"], mount["readOnly"]) == (mount["name"], True)
+    assert volume["projected"]["defaultMode"] == 0o440
+    token, authority = volume["projected"]["sources"]
+    assert f"{mount['mountPath']}/{token['serviceAccountToken']['path']}" == source.bearer_file
+    assert [f"{mount['mountPath']}/{item['path']}" for item in authority["configMap"]["items"]] == [source.ca_file]
+    assert "audience" not in token["serviceAccountToken"]  # it is for the cluster itself
+    assert [peer["ipBlock"]["cidr"] for peer in policy["spec"]["egress"][0]["to"]] == ["192.0.2.1/32"]
 
 
 def test_the_sandbox_brings_every_file_that_its_settings_name() -> None:

@@ -25,7 +25,9 @@ def app_of(service: Service) -> Any:
     return transport.app
 
 
-async def ask_app(app: Any, target: str | bytes, method: str = "GET", headers: Headers = ()) -> httpx.Response:
+async def ask_app(
+    app: Any, target: str | bytes, method: str = "GET", headers: Headers = (), body: bytes = b""
+) -> httpx.Response:
     """Ask an ASGI application as a server does that decodes the path and nothing else."""
     raw_path, _, query = (target.encode("latin-1") if isinstance(target, str) else target).partition(b"?")
     scope = {
@@ -45,7 +47,7 @@ async def ask_app(app: Any, target: str | bytes, method: str = "GET", headers: H
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)

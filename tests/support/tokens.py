@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
@@ -41,11 +42,11 @@ ISSUER = Issuer(
 )
 
 
-def jwks(algorithms: tuple[str, ...] = ALGORITHMS) -> bytes:
+def jwks(algorithms: tuple[str, ...] = ALGORITHMS, *, pairs: Mapping[str, Any] = KEYS) -> bytes:
     """Publish the public keys; the id of each is its algorithm."""
     keys = []
     for algorithm in algorithms:
-        public = jwt.get_algorithm_by_name(algorithm).to_jwk(KEYS[algorithm].public_key(), as_dict=True)
+        public = jwt.get_algorithm_by_name(algorithm).to_jwk(pairs[algorithm].public_key(), as_dict=True)
         keys.append({**public, "kid": algorithm, "use": "sig"})
     return json.dumps({"keys": keys}).encode()
 

@@ -1,6 +1,14 @@
 import pytest
 
-from app.access.callers import Caller, Callers, authorise, hash_key, make_key
+from app.access.callers import (
+    MAX_CREDENTIAL_CHARACTERS,
+    MAX_GUESTS,
+    Caller,
+    Callers,
+    authorise,
+    hash_key,
+    make_key,
+)
 from app.balances.snapshots import AGGREGATE, Key
 from app.errors import Forbidden, TooFast, Unauthenticated
 
@@ -30,6 +38,50 @@ async def test_any_other_key_finds_none(key: str | None) -> None:
     assert _callers().recall(key) is None
     with pytest.raises(Unauthenticated):
         await _callers().identify(key)
+
+
+class _Judge:
+    """Takes any token."""
+
+    def recall(self, digest: bytes) -> Caller | None:
+        return _guest(digest.hex())
+
+    async def judge(self, text: str, digest: bytes) -> Caller:
+        return _guest(text + digest.hex())
+
+
+def _guest(subject: str, rate: float = 1) -> Caller:
+    return Caller(f"kc/{subject}", "", frozenset(), rate=rate)
+
+
+async def test_what_is_longer_than_any_credential_is_shown_to_nobody() -> None:
+    callers = Callers([], workers=1, monotonic=_Clock(), judge=_Judge())
+    longest = "x" * MAX_CREDENTIAL_CHARACTERS
+    assert callers.recall(longest) is not None
+    assert callers.recall(longest + "x") is None
+    with pytest.raises(Unauthenticated):
+        await callers.identify(longest + "x")
+
+
+def test_a_subject_stands_under_each_rate_that_its_tokens_give_it() -> None:
+    callers, slow, fast = _callers(), _guest("both", 1), _guest("both", 5)
+    callers.admit(slow)
+    for _ in range(5):
+        callers.admit(fast)
+    for caller in (slow, fast):
+        with pytest.raises(TooFast):
+            callers.admit(caller)
+
+
+def test_of_any_number_of_subjects_those_that_came_last_are_kept() -> None:
+    callers = _callers()
+    guests = [_guest(str(number)) for number in range(MAX_GUESTS + 1)]
+    for guest in guests:
+        callers.admit(guest)
+    for guest in guests[1:]:
+        with pytest.raises(TooFast):
+            callers.admit(guest)
+    callers.admit(guests[0])
 
 
 @pytest.mark.parametrize(
