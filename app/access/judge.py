@@ -62,14 +62,17 @@ class Judge:
         return True
 
     async def tend(self) -> None:
-        """Keep the keys of all issuers, whichever they are."""
-        while True:
-            self._renewed.clear()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(ring.tend()) for ring in self._rings.values()]
+        """Keep the keys of all issuers, whichever they are. A fetch for one that stays is not broken off."""
+        tended: dict[KeyRing, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._renewed.clear()
+                rings = set(self._rings.values())
+                for ring in tended.keys() - rings:
+                    tended.pop(ring).cancel()
+                for ring in rings - tended.keys():
+                    tended[ring] = group.create_task(ring.tend())
                 await self._renewed.wait()
-                for task in tasks:
-                    task.cancel()
 
     def recall(self, digest: bytes) -> Caller | None:
         """Give the caller of a token that was taken and is still good."""

@@ -108,6 +108,8 @@ async def test_while_the_keys_of_an_issuer_were_never_had_its_tokens_can_not_be_
 ) -> None:
     issuer = msgspec.structs.replace(ISSUER, source=Source(URL, jwks_file=str(tmp_path / "not there")))
     async with run_service(upstream, valkey.url, issuers=[issuer]) as service:
-        assert_problem(await ask(service, make()), "issuer-unavailable")
+        refused = await ask(service, make())
+        assert_problem(refused, "issuer-unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
         assert (await service.get(OWN)).status_code == 200
         assert (await service.anonymous.get("/health/ready")).status_code == 200

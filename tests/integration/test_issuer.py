@@ -167,6 +167,7 @@ async def test_tokens_are_taken_in_every_worker_while_keys_of_clients_are_too(
         f'[[issuer]]\nname = "file"\nissuer = "{URL}"\naudience = "tallygate"\njwks_file = "{tmp_path}/keys"\n{RULE}'
         f'[[issuer]]\nname = "found"\nissuer = "{publisher.url}"\naudience = "tallygate"\n{RULE}'
     )
+    publisher.says["/keys"] = lambda: jwks(("ES256",))
     settings: dict[str, Any] = {"redis_url": valkey.url, "clients_file": clients, "workers": 2}
     async with run_gateway(shared_upstream, tmp_path, **settings) as gateway:
         now = time.time()
@@ -174,6 +175,9 @@ async def test_tokens_are_taken_in_every_worker_while_keys_of_clients_are_too(
             token = f"Bearer {sign(iss=issuer, now=now)}"
             statuses = [(await gateway.get(path, Authorization=token)).status_code for path in (OWN, FOREIGN) * 3]
             assert statuses == [200, 403] * 3
+        publisher.says["/keys"] = lambda: jwks(("EdDSA", "RS256"))
+        new = f"Bearer {sign('RS256', iss=publisher.url, now=now)}"
+        assert [(await gateway.get(OWN, Authorization=new)).status_code for _ in range(6)] == [200] * 6
         expired = f"Bearer {sign(now=now - 660)}"
         assert (await gateway.get(OWN, Authorization=expired)).status_code == 401
     assert not any("x-bh-token" in request or "authorization" in request for request in publisher.asked)

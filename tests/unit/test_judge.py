@@ -152,6 +152,16 @@ async def test_the_first_tokens_after_the_start_wait_for_the_keys() -> None:
         assert not await world.refuses(sign())
 
 
+async def test_a_token_that_waits_for_its_key_is_judged_by_the_issuers_of_then() -> None:
+    world = _World()
+    world.seconds = PATIENCE_SECONDS / 2
+    async with world.running(), asyncio.TaskGroup() as group:
+        waiting = group.create_task(world.refuses(sign()))
+        await asyncio.sleep(PATIENCE_SECONDS / 4)
+        world.judge.renew([msgspec.structs.replace(ISSUER, audience=frozenset({"another"}))])
+    assert waiting.result()
+
+
 async def test_where_keys_were_never_had_a_token_is_neither_good_nor_bad() -> None:
     world = _World()
     world.down = True
@@ -200,6 +210,18 @@ async def test_a_refusal_is_forgotten_when_the_keys_are_others() -> None:
         world.published = jwks()
         assert await world.refuses(sign(header={"kid": "unknown"}))  # which has the keys fetched
         assert not await world.refuses(token)
+
+
+async def test_keys_of_issuers_that_come_and_go_are_fetched_as_long_as_they_are_there() -> None:
+    async with _World().running() as world:
+        assert not await world.refuses(sign())
+        world.judge.renew([])
+        before = len(world.fetches)
+        await asyncio.sleep(3600)
+        assert len(world.fetches) == before
+        world.judge.renew([ISSUER])
+        await asyncio.sleep(3600)
+        assert len(world.fetches) == before + 12
 
 
 async def test_no_token_is_kept_as_it_is() -> None:
