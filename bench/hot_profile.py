@@ -105,7 +105,7 @@ async def main() -> None:
 
     def scope(*headers: tuple[bytes, bytes]) -> Any:
         raw = path.encode()
-        base = {"type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "root_path": ""}
+        base = {"type": "http", "http_version": "1.1", "method": "GET", "client": None}
         return base | {"path": path, "raw_path": raw, "query_string": b"", "headers": [*HEADERS, *headers], "state": {}}
 
     async def keep(message: Any) -> None:
