@@ -40,20 +40,22 @@ TYPES = {
     "text": "text/plain; charset=utf-8",
 }
 
-KEYS |= {"pair": "tg_pair"}
+KEYS |= {"pair": "tg_pair", "other": "tg_other"}
 PAIR = Caller("pair", hash_key("tg_pair"), frozenset({Key("12345"), Key("999999")}), portfolio=True)
+OTHER = Caller("other", hash_key("tg_other"), frozenset({Key("777")}))
 
 
 @pytest.fixture(scope="module")
 async def shown() -> AsyncIterator[Service]:
-    """A service whose balances stay fresh, with a reconciliation done, and a caller who may read two merchants.
+    """A service whose balances stay fresh, with a reconciliation done.
 
-    It has a Valkey of its own: others empty theirs, and the result would be gone.
+    One caller may read two merchants, another one only a third. It has a Valkey of its own: others empty theirs, and the
+    result would be gone.
     """
     times: dict[str, Any] = {"fresh_seconds": 500, "stale_while_revalidate_seconds": 3000}
     upstream = Sandbox(scenario="document", token="canary-token-3d1f")
     with EmbeddedValkey() as own:
-        async with upstream, run_service(upstream, own.url, more=[PAIR], **times) as running:
+        async with upstream, run_service(upstream, own.url, more=[PAIR, OTHER], **times) as running:
             await reconcile(running)
             yield running
 
@@ -178,8 +180,10 @@ async def test_a_stale_table_says_so_and_has_another_tag_than_the_fresh_one(calm
         stale = await calm.get(named(path, "csv"))
         lines = lines_of(await calm.get(named(path, "text")))
         batch = rows_of(await calm.get(named(f"/v1/balances?merchantId={newcomer}", "csv")))
+        many = lines_of(await calm.get(named(f"/v1/balances?merchantId={newcomer}", "text")))
     assert {one["status"] for one in rows_of(stale)} == {one["status"] for one in batch} == {"stale"}
     assert lines[-1].endswith("; stale")
+    assert many[-1].endswith(f"0 fresh, 1 stale, 0 unavailable of 1; stale here: {newcomer}")
     calm.upstream.world.set(newcomer, [row(OLD_TOTAL, "40", "1.5")])
     fresh = await calm.get(named(path, "csv"), if_none_match=stale.headers["etag"], cache_control="no-cache")
     assert fresh.status_code == 200
@@ -210,6 +214,12 @@ async def test_a_batch_has_a_row_for_what_is_missing_get_and_post_alike(shown: S
     assert posted.content == got.content
     lines = lines_of(await shown.get(named("/v1/balances?merchantId=12345,999999", "text")))
     assert lines[-1].endswith("1 fresh, 0 stale, 1 unavailable of 2; unavailable here: 999999")
+
+
+async def test_of_many_that_are_missing_the_last_line_names_some_and_counts_the_rest(shown: Service) -> None:
+    ids = [str(999_900 + number) for number in range(23)]
+    lines = lines_of(await shown.get(named(f"/v1/balances?merchantId={','.join(ids)}", "text")))
+    assert lines[-1].endswith(f"; unavailable here: {', '.join(ids[:20])}, and 3 more")
 
 
 async def test_the_directory_is_a_table_and_links_to_what_follows(shown: Service) -> None:
@@ -251,6 +261,13 @@ async def test_holders_have_their_shares_and_the_total_comes_last(shown: Service
     assert (total["row"], total["total"], total["unavailable"]) == ("total", body["total"]["total"], "0")
     first = await shown.get(f"{HOLDERS}?limit=1&format=text")
     assert lines_of(first)[-1].endswith(f"; more with after={first.links['next']['url'].partition('after=')[2]}")
+
+
+@pytest.mark.parametrize("path", sorted({*PATHS} - {"/v1/merchants"}))
+@pytest.mark.parametrize("form", TYPES)
+async def test_what_a_caller_may_not_read_it_may_read_in_no_format(shown: Service, path: str, form: str) -> None:
+    for response in (await shown.get(named(path, form), "other"), await shown.get(path, "other", accept=TYPES[form])):
+        assert_problem(response, "forbidden")
 
 
 @pytest.mark.parametrize("path", [BREAKDOWN, HOLDERS])
