@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import itertools
 import math
 import multiprocessing
@@ -79,7 +80,15 @@ def load_app(folder: Path) -> Edge:
     configure_logs(settings.log_format, settings.log_level)
     drain = Drain()
     _stop_once_in_worker(asyncio.get_event_loop(), drain, settings.drain_seconds)
-    return create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
+    app = create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
+    _spare_collections()
+    return app
+
+
+def _spare_collections() -> None:
+    """Keep the garbage collector from all that was imported, which stays: a full collection took 57 ms of CPU with it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _expose(folder: Path) -> Exposition:
