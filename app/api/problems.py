@@ -184,5 +184,7 @@ def _extra_headers(error: TallygateError, retry_after: int | None) -> list[tuple
             return [*headers, ("WWW-Authenticate", 'Bearer realm="tallygate"')]
         case MethodNotAllowed(allow=allow):
             return [*headers, ("Allow", allow)]
+        case BodyTooSlow():  # whose rest may still come (RFC 9110, 15.5.9)
+            return [*headers, ("Connection", "close")]
         case _:
             return headers

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer, WorkerProcess
@@ -130,6 +130,7 @@ def _run_server(settings: Settings, folder: Path) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,  # connections over HTTP/2 have no deadline, nor those that may still turn out to be
         workers=settings.workers,
         websockets=False,
         respawn_failed_workers=True,

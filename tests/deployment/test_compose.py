@@ -4,11 +4,12 @@ import re
 import tomllib
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from app.access.callers import hash_key
-from app.settings import read_clients, unknown_settings
+from app.settings import Settings, read_clients, unknown_settings
 from tests.support.manifests import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -88,6 +89,13 @@ def test_prometheus_scrapes_the_port_of_the_metrics() -> None:
     assert set(found["names"]) == aliases
     ports = {SERVICES[name]["environment"]["TALLYGATE_METRICS_PORT"] for name in ("gateway", "gateway-real")}
     assert ports == {str(found["port"])}
+
+
+def test_nginx_waits_longer_than_a_gateway_may_take_and_lets_connections_rest_less_long() -> None:
+    configured = "".join((ROOT / "deploy/nginx" / name).read_text() for name in ("nginx.conf", "gateways.conf"))
+    seconds = {name: float(value) for name, value in re.findall(r"^ *(\w+_timeout) (\d+)s;", configured, re.MULTILINE)}
+    limit = {field.name: field.default for field in msgspec.structs.fields(Settings)}["request_timeout_seconds"]
+    assert seconds["keepalive_timeout"] < limit < seconds["proxy_read_timeout"]
 
 
 def test_images_are_pinned_by_a_version() -> None:

@@ -14,6 +14,9 @@ from tests.support.wires import connect
 
 PATH = "/v1/merchants/12345/balances"
 
+_HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""How a client begins that speaks HTTP/2 unasked: the preface, and settings that are none."""
+
 
 def request(target: str = PATH, *headers: str, method: str = "GET", key: str = KEY) -> bytes:
     lines = [f"{method} {target} HTTP/1.1", "Host: tallygate", f"Authorization: Bearer {key}", *headers, "", ""]
@@ -62,6 +65,8 @@ async def test_a_body_that_does_not_come_ends_with_a_problem(
         answer = await wire.answer("POST")
         assert answer is not None
         assert (answer[0], json.loads(answer[2])["type"]) == (408, "/problems/body-too-slow")
+        assert answer[1]["connection"] == "close"
+        assert await wire.answer() is None
         await assert_it_goes_on(gateway)
 
 
@@ -69,14 +74,33 @@ async def test_headers_that_do_not_come_end_the_connection(
     shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
     impatient: dict[str, Any] = {"redis_url": valkey.url, "upstream_timeout_seconds": 0.1}
+
+    async def assert_it_ends(url: str, beginning: bytes) -> None:
+        async with connect(url) as wire:
+            wire.send(beginning)
+            answer = await wire.answer()
+            assert answer is None or answer[0] == 408
+
+    async with run_gateway(shared_upstream, tmp_path, request_timeout_seconds=0.1, **impatient) as gateway:
+        async with asyncio.TaskGroup() as group:
+            for beginning in (b"", b"G", request()[:-10], b"PRI", _HTTP_2):
+                group.create_task(assert_it_ends(gateway.url, beginning))
+        await assert_it_goes_on(gateway)
+
+
+async def test_a_connection_that_rests_is_closed(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    impatient: dict[str, Any] = {"redis_url": valkey.url, "upstream_timeout_seconds": 0.1}
     async with (
         run_gateway(shared_upstream, tmp_path, request_timeout_seconds=0.1, **impatient) as gateway,
         connect(gateway.url) as wire,
     ):
-        wire.send(request()[:-10])
+        wire.send(request())
         answer = await wire.answer()
-        assert answer is None or answer[0] == 408
-        await assert_it_goes_on(gateway)
+        assert answer is not None
+        assert answer[0] == 200
+        assert await wire.answer() is None
 
 
 async def test_connections_beyond_the_bound_wait_until_another_one_ends(
