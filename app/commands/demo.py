@@ -41,6 +41,7 @@ def demo(port: int, upstream_port: int) -> None:
             "PORT": str(port),
             "UPSTREAM_URL": upstream,
             "UPSTREAM_TOKEN": token,
+            "UPSTREAM_RATE": "200",  # which it can take: all that it shows is there at once
             "REDIS_URL": valkey.url,
             "CLIENTS_FILE": str(clients),
             "LOG_FORMAT": "console",
