@@ -89,11 +89,12 @@ class Link:
         self._places: Final = asyncio.Semaphore(AT_ONCE)
         self._lost: Final = asyncio.Event()
         self._refused = False
+        self._closed = False
 
     @property
     def available(self) -> bool:
         """Tell whether Redis answered when it was last asked."""
-        return self._breaker.state is State.CLOSED
+        return self._breaker.state is State.CLOSED and not self._closed
 
     async def attempt(
         self, command: Callable[[], Awaitable[T]], *, writes: bool = False, commands: int = 1
@@ -103,8 +104,7 @@ class Link:
         One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some.
         """
         with self._traces.span("redis.command"):
-            async with self._places:
-                result = await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
+            result = await self._send_in_turn(command, writes=writes) if self.available else Outcome.UNAVAILABLE
         self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok", amount=commands)
         return result
 
@@ -132,8 +132,18 @@ class Link:
             await self._probe()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Send nothing more, wait until what was sent is answered or given up, and close all connections.
+
+        One that was still being opened would stay open else.
+        """
+        self._closed = True
+        for _ in range(AT_ONCE):
+            await self._places.acquire()
         await self.client.aclose()
+
+    async def _send_in_turn(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
+        async with self._places:
+            return await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
 
     async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
         try:

@@ -45,6 +45,24 @@ async def test_what_comes_while_we_are_busy_is_heard_all_the_same(link: Link) ->
     assert link.available
 
 
+async def test_closing_waits_for_what_was_sent_and_nothing_more_is(link: Link) -> None:
+    sent: list[str] = []
+
+    async def answer_later() -> str:
+        sent.append("began")
+        await asyncio.sleep(0.01)
+        sent.append("ended")
+        return "answer"
+
+    under_way = asyncio.create_task(link.attempt(answer_later))
+    await asyncio.sleep(0)
+    await link.close()
+    assert sent == ["began", "ended"]
+    assert await under_way == "answer"
+    assert await link.attempt(answer_later) is Outcome.UNAVAILABLE
+    assert len(sent) == 2
+
+
 async def test_after_a_few_that_failed_none_is_sent(link: Link) -> None:
     for _ in range(100):
         assert await link.attempt(_hang) is Outcome.UNAVAILABLE
