@@ -146,6 +146,7 @@ class Link:
             return await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
 
     async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
+        had_refused = self._refused  # what was sent before tells nothing of now
         try:
             async with _bounded(self._timeout_seconds):
                 result = await heeding(command())
@@ -157,7 +158,7 @@ class Link:
             self._note_trouble(error)
             return Outcome.UNAVAILABLE
         self._breaker.succeeded()
-        if writes and self._refused:
+        if writes and had_refused and self._refused:
             self._refused = False
             log.warning("redis.accepts")
         return result

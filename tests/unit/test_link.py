@@ -63,6 +63,21 @@ async def test_closing_waits_for_what_was_sent_and_nothing_more_is(link: Link) -
     assert len(sent) == 2
 
 
+async def test_a_write_that_was_sent_before_the_refusal_does_not_show_that_writes_are_taken_again(link: Link) -> None:
+    async def answer_later() -> str:
+        await asyncio.sleep(0.01)
+        return "answer"
+
+    with capture_logs() as logs:
+        early = asyncio.create_task(link.attempt(answer_later, writes=True))
+        await asyncio.sleep(0)
+        assert await link.attempt(_refuse, writes=True) is Outcome.REFUSED
+        await early
+        assert [line["event"] for line in logs] == ["redis.refuses"]
+        await link.attempt(_answer, writes=True)
+    assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
+
+
 async def test_after_a_few_that_failed_none_is_sent(link: Link) -> None:
     for _ in range(100):
         assert await link.attempt(_hang) is Outcome.UNAVAILABLE
