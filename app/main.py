@@ -78,10 +78,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with transport, running(pulse=pulse.beat, issuers=judge.tend, **watched, **heart.works):
-            log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
-            yield
-            await heart.cache.close()
+        async with transport:
+            async with running(pulse=pulse.beat, issuers=judge.tend, **watched, **heart.works):
+                log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
+                yield
+            await heart.cache.close()  # after the works: they would fetch anew what this breaks off
         await heart.link.close()
         await asyncio.to_thread(traces.close)
         log.info("server.stopped", pid=os.getpid())

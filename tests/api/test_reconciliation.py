@@ -10,6 +10,7 @@ from app.access.callers import Caller, hash_key
 from app.balances.snapshots import Key
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.asking import ask_until
 from tests.support.errors import assert_problem
 from tests.support.reconciling import PATH, reconcile
 from tests.support.service import KEYS, Service, run_service
@@ -89,3 +90,30 @@ async def test_it_tells_of_every_merchant_and_so_is_for_who_may_read_all(world: 
 
 async def test_an_id_that_there_is_not_is_unknown(world: Service) -> None:
     assert_problem(await world.get("/v1/portfolio/reconciliations/x"), "unknown-reconciliation")
+
+
+async def test_what_the_end_breaks_off_is_not_begun_anew(valkey: EmbeddedValkey) -> None:
+    """The end breaks off a reconciliation's wait for another replica's fetch while Redis still keeps it from being over."""
+    upstream = Sandbox(scenario="random", merchants=2, seed=11, token="canary-token-3d1f")
+    async with upstream, run_service(upstream, valkey.url) as other:
+        with upstream.fault("hang", merchants=upstream.world.merchant_ids):
+            theirs = asyncio.create_task(other.get("/v1/merchants/10001/balances"))
+            await upstream.calls(1)
+            async with run_service(
+                upstream, valkey.url, flush=False, upstream_concurrency=4, redis_timeout_seconds=0.2
+            ) as service:
+                ours = asyncio.create_task(service.get("/v1/merchants/10002/balances"))
+                await upstream.calls(2)
+                assert (await service.client.post(PATH)).status_code == 202
+                await upstream.calls(3)
+                await ask_until(name_flights, lambda flights: flights.count("flight:10001") == 2)
+                await other.redis.client_pause(10_000, all=False)
+            await other.redis.client_unpause()
+            assert await name_flights() == ["flight:10001"]
+            assert upstream.counters.balance_calls == 3
+    await asyncio.wait([theirs, ours])
+
+
+async def name_flights() -> list[str]:
+    """Name the fetches that are under way in this process."""
+    return [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("flight:")]
