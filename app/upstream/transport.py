@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import aclosing
+from functools import cache
 from types import TracebackType
 from typing import Final, Self
 
@@ -45,9 +46,7 @@ class Transport:
         self._wire: httpx.AsyncBaseTransport
 
     async def __aenter__(self) -> Self:
-        trust = httpx.create_ssl_context(trust_env=False)
-        wire = AiohttpTransport(trust_env=False, client=_open_session(self._connections, trust))
-        self._wire = OneOrigin(self._url, wire)
+        self._wire = OneOrigin(self._url, _open_wire(self._connections, trust_authorities()))
         return self
 
     async def __aexit__(
@@ -81,9 +80,8 @@ async def fetch_document(url: str, *, ca_file: str | None = None, bearer: Secret
     try:
         where = httpx.URL(url)
         trust = await asyncio.to_thread(_trust, ca_file)
-        wire = AiohttpTransport(trust_env=False, client=_open_session(1, trust))
         async with (
-            httpx.AsyncClient(transport=wire, timeout=None, trust_env=False) as client,  # noqa: S113
+            httpx.AsyncClient(transport=_open_wire(1, trust), timeout=None, trust_env=False) as client,  # noqa: S113
             client.stream(
                 "GET", where, headers={"Accept-Encoding": "identity", "User-Agent": "tallygate", **shown}
             ) as got,
@@ -97,10 +95,16 @@ async def fetch_document(url: str, *, ca_file: str | None = None, bearer: Secret
         raise IssuerUnavailable(f"It cannot be reached: {_reason(error)}.") from error
 
 
+@cache
+def trust_authorities() -> ssl.SSLContext:
+    """Trust the usual authorities, which are read once in a process: that takes some hundredths of a second."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def _trust(ca_file: str | None) -> ssl.SSLContext:
     """Read whom to trust. Raises `IssuerUnavailable` if the file is gone or no good."""
     if ca_file is None:
-        return httpx.create_ssl_context(trust_env=False)
+        return trust_authorities()
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
@@ -130,9 +134,10 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _open_session(connections: int, trust: ssl.SSLContext) -> aiohttp.ClientSession:
+def _open_wire(connections: int, trust: ssl.SSLContext) -> AiohttpTransport:
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=30, ssl=trust)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    return AiohttpTransport(verify=trust, trust_env=False, client=session)
 
 
 async def _read(response: httpx.Response, most_bytes: int) -> bytes:

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,20 +14,19 @@ from socket import create_server
 import httpx
 import pytest
 
-from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, start, stop
+from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, stop
+from tests.support.preloaded import Fork, fork
 from tests.support.programs import Sighting, all_gone, left_in, processes_of, run
 
 EXPECTED = [{"BTC": "0.5", "USDT": "1000"}, {"BTC": "2", "USDT": "5000"}, {"BTC": "0.5", "USDT": "1000"}]
 
 
 @asynccontextmanager
-async def run_demo(folder: Path, **environment: str) -> AsyncIterator[tuple[Process, list[str]]]:
+async def run_demo(folder: Path, **environment: str) -> AsyncIterator[tuple[Fork, list[str]]]:
     """Run the demo until its last line is out and its server has started; give what it has printed."""
     port = free_port()
     ports = ("--port", str(port), "--upstream-port", str(free_port()))
-    process = await start({"TMPDIR": str(folder), **environment}, "demo", *ports, own_session=True)
-    assert process.stdout is not None
-    assert process.stderr is not None
+    process = await fork({"TMPDIR": str(folder), **environment}, "demo", *ports, folder=folder, own_session=True)
     printed: list[str] = []
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -76,7 +74,7 @@ async def test_a_termination_of_the_process_alone_leaves_nothing_either(private_
         await assert_it_ends_well(process, processes, private_tmp)
 
 
-async def assert_it_ends_well(process: Process, processes: list[Sighting], folder: Path) -> None:
+async def assert_it_ends_well(process: Fork, processes: list[Sighting], folder: Path) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await process.wait() == 0
     await all_gone(processes)

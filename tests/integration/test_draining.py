@@ -72,7 +72,7 @@ async def test_a_second_signal_cuts_off_what_still_runs(
     async with run_gateway(
         shared_upstream,
         tmp_path,
-        environment={"TMPDIR": str(private_tmp)},
+        place=private_tmp,
         redis_url=valkey.url,
         drain_seconds=LONG,
         upstream_timeout_seconds=LONG,

@@ -30,7 +30,7 @@ def valkey_among(sightings: list[Sighting]) -> Sighting:
 async def test_it_holds_what_was_fetched_and_nobody_else_may_touch_it(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
 ) -> None:
-    async with run_gateway(shared_upstream, tmp_path, environment={"TMPDIR": str(private_tmp)}) as gateway:
+    async with run_gateway(shared_upstream, tmp_path, place=private_tmp) as gateway:
         await gateway.get(PATH)
         socket = socket_in(private_tmp)
         async with Redis.from_url(f"unix://{socket}") as redis:
@@ -50,8 +50,7 @@ def port() -> int:
 async def test_nothing_is_left_however_the_service_ends_and_its_port_is_free(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path, port: int, number: signal.Signals
 ) -> None:
-    environment = {"TMPDIR": str(private_tmp)}
-    async with run_gateway(shared_upstream, tmp_path, environment=environment, port=port, workers=2) as gateway:
+    async with run_gateway(shared_upstream, tmp_path, place=private_tmp, port=port, workers=2) as gateway:
         assert (await gateway.get(PATH)).status_code == 200
         processes = processes_of(private_tmp)
         assert len(processes) >= 6  # the service, its two workers, the keeper's two shells, Valkey
@@ -67,7 +66,7 @@ async def test_nothing_is_left_however_the_service_ends_and_its_port_is_free(
 async def test_it_is_started_again_when_it_dies_alone(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
 ) -> None:
-    async with run_gateway(shared_upstream, tmp_path, environment={"TMPDIR": str(private_tmp)}) as gateway:
+    async with run_gateway(shared_upstream, tmp_path, place=private_tmp) as gateway:
         assert (await gateway.get(PATH)).status_code == 200
         server = valkey_among(processes_of(private_tmp))
         os.kill(server.pid, signal.SIGKILL)

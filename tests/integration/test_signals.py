@@ -23,10 +23,7 @@ PATH = "/v1/merchants/12345/balances"
 async def test_a_signal_to_the_whole_group_ends_it_well(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path, number: signal.Signals, workers: int
 ) -> None:
-    environment = {"TMPDIR": str(private_tmp)}
-    async with run_gateway(
-        shared_upstream, tmp_path, environment=environment, own_session=True, workers=workers
-    ) as gateway:
+    async with run_gateway(shared_upstream, tmp_path, place=private_tmp, own_session=True, workers=workers) as gateway:
         assert (await gateway.get(PATH)).status_code == 200
         processes = processes_of(private_tmp)
         os.killpg(gateway.process.pid, number)
@@ -41,8 +38,7 @@ async def test_a_signal_to_the_whole_group_ends_it_well(
 async def test_two_signals_at_once_end_it_as_one_does(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path, send: Callable[[int, int], None]
 ) -> None:
-    environment = {"TMPDIR": str(private_tmp)}
-    async with run_gateway(shared_upstream, tmp_path, environment=environment, own_session=True) as gateway:
+    async with run_gateway(shared_upstream, tmp_path, place=private_tmp, own_session=True) as gateway:
         processes = processes_of(private_tmp)
         for number in (signal.SIGINT, signal.SIGTERM):
             send(gateway.process.pid, number)

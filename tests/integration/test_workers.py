@@ -73,7 +73,7 @@ async def test_nothing_is_left_of_a_service_whose_parent_is_killed(
     async with run_gateway(
         shared_upstream,
         tmp_path,
-        environment={"TMPDIR": str(private_tmp)},
+        place=private_tmp,
         redis_url=valkey.url,
         drain_seconds=600,
         workers=2,

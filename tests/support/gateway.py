@@ -99,22 +99,26 @@ async def run_gateway(
     folder: Path,
     *,
     environment: Mapping[str, str] | None = None,
+    place: Path | None = None,
     own_session: bool = False,
     **settings: object,
 ) -> AsyncIterator[Gateway]:
     """Run `tallygate serve` against an upstream; `settings` are further settings, by their names in lower case.
 
-    `environment` holds further variables, which can be seen from outside. With `own_session` the process leads a group
-    of its own. Without either it is forked from a process that has imported the program.
+    Forked from a process that has imported the program, with `place` for its temporary and its working directory, by
+    which its processes are found; with `own_session` it leads a group of its own. With an `environment` of further
+    variables it is started afresh, as its users do: its arguments and variables can be seen from outside.
     """
     port = free_port()
     given = {"drain_seconds": 0, "port": port, "clients_file": folder / f"clients-{port}.toml", **settings}
     write_clients(folder / f"clients-{port}.toml")
-    variables = {**serving(upstream.url), **as_variables(given), **(environment or {})}
-    seen = own_session or environment is not None
-    process = await (start(variables, "serve", own_session=own_session) if seen else fork(variables, "serve"))
+    further = environment or ({"TMPDIR": str(place)} if place else {})
+    variables = {**serving(upstream.url), **as_variables(given), **further}
+    process = await (
+        start(variables, "serve") if environment else fork(variables, "serve", folder=place, own_session=own_session)
+    )
     url = f"http://127.0.0.1:{given['port']}"
-    transport = httpx.AsyncHTTPTransport(retries=5)
+    transport = httpx.AsyncHTTPTransport(verify=False, retries=5)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(
         base_url=url, headers=headers, transport=transport, timeout=PATIENCE_SECONDS
@@ -148,7 +152,7 @@ def write_clients(path: Path) -> Path:
     return path
 
 
-async def start(environment: Mapping[str, str], *command: str, own_session: bool = False) -> Process:
+async def start(environment: Mapping[str, str], *command: str) -> Process:
     """Start `tallygate` with nothing of ours in its environment but `environment`."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -159,7 +163,6 @@ async def start(environment: Mapping[str, str], *command: str, own_session: bool
         stdout=PIPE,
         stderr=PIPE,
         limit=_LONGEST_LINE_BYTES,
-        start_new_session=own_session,
     )
 
 

@@ -5,6 +5,7 @@ Importing the program takes more than a second of processor time, most of what a
 
 import asyncio
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -20,6 +21,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import app
+from app.access.clients import Clients
+from app.main import create_app
+from app.secrecy import Secret
+from app.settings import Settings
+from app.upstream.transport import trust_authorities
 
 _LONGEST_LINE_BYTES = 1 << 24
 _LONGEST_ORDER_BYTES = 1 << 17
@@ -74,12 +80,20 @@ class Fork:
         self._over.set()
 
 
-async def fork(environment: Mapping[str, str], *command: str, folder: Path | None = None) -> Fork:
+async def fork(
+    environment: Mapping[str, str], *command: str, folder: Path | None = None, own_session: bool = False
+) -> Fork:
     """Start `tallygate` in a folder with nothing of ours in its environment but `environment`.
 
-    What others read of it in `/proc`, its arguments and its environment, is of the process that it was forked from.
+    With `own_session` it leads a group of its own. What others read of it in `/proc`, its arguments and its environment,
+    is of the process that it was forked from.
     """
-    order = {"environment": {**inherited(), **environment}, "command": command, "folder": str(folder or Path.cwd())}
+    order = {
+        "environment": {**inherited(), **environment},
+        "command": command,
+        "folder": str(folder or Path.cwd()),
+        "own_session": own_session,
+    }
     (output, output_end), (errors, errors_end) = os.pipe(), os.pipe()
     try:
         pid = _parent().start(order, (output_end, errors_end))
@@ -135,8 +149,7 @@ def _parent() -> _Parent:
 
 def main(orders: socket.socket) -> None:
     """Do what is ordered until nobody is left to order anything; in a forked process, be the program."""
-    for name in ("check", "demo", "key", "serve"):
-        import_module(f"app.commands.{name}")
+    _prepare()
     while True:
         message, outputs, _, _ = socket.recv_fds(orders, _LONGEST_ORDER_BYTES, 2)
         if not message:
@@ -153,12 +166,27 @@ def main(orders: socket.socket) -> None:
     _become(order, outputs)
 
 
+def _prepare() -> None:
+    """Do once what every process would do: import all of the program, which the first service built is what completes."""
+    for name in ("check", "demo", "key", "serve"):
+        import_module(f"app.commands.{name}")
+    trust_authorities()
+    url, redis_url = "http://upstream.invalid", Secret("redis://redis.invalid")
+    create_app(
+        Settings(upstream_url=url, upstream_token=Secret("none"), redis_url=redis_url, clients_file=""), Clients()
+    )
+    gc.collect()
+    gc.freeze()  # what they do not use again, their collectors need not walk through
+
+
 def _become(order: Mapping[str, Any], outputs: list[int]) -> None:
     """Be the program, as the order has it, and end as it does."""
     for number, source in enumerate((os.open(os.devnull, os.O_RDONLY), *outputs)):
         os.dup2(source, number)
         os.close(source)
     os.chdir(order["folder"])
+    if order["own_session"]:
+        os.setsid()
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.argv = ["tallygate", *order["command"]]

@@ -66,7 +66,7 @@ class Sighting:
 
 
 def processes_of(folder: Path) -> list[Sighting]:
-    """Find the processes whose environment or command line names a folder: those that had it as TMPDIR, say."""
+    """Find the processes that a folder has to do with: it is named by their environment or command line, or they are in it."""
     return [Sighting.of(pid) for pid in _pids() if str(folder).encode() in _words_of(pid)]
 
 
@@ -93,6 +93,7 @@ def _pids() -> list[int]:
 
 def _words_of(pid: int) -> bytes:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+        named = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+        return named + str(Path(f"/proc/{pid}/cwd").readlink()).encode()
     except OSError:
         return b""
