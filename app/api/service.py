@@ -1,9 +1,10 @@
 """The paths about the service itself: health, the OpenAPI document, pages for people. They need no key."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Annotated, Final, Literal
 
-from litestar import MediaType, Response, Router, get
+from litestar import Litestar, MediaType, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
@@ -39,6 +40,9 @@ class Readiness(Struct, frozen=True, rename="camel"):
 Look = Callable[[], Awaitable[Readiness]]
 """Looks at how the service is."""
 
+Write = Callable[[Litestar], bytes]
+"""Writes what is to be read of an application, each time the same."""
+
 
 @get(
     "/health/live",
@@ -73,29 +77,29 @@ def show_metrics(request: AnyRequest, scrape: NamedDependency[Scrape]) -> Respon
 
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
-def show_document(request: AnyRequest) -> Response[bytes]:
+def show_document(request: AnyRequest, write_document: NamedDependency[Write]) -> Response[bytes]:
     """Give the OpenAPI document."""
-    return Response(json.encode(request.app.openapi_schema.to_schema()), media_type=MediaType.JSON)
+    return Response(write_document(request.app), media_type=MediaType.JSON)
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
-def show_docs(request: AnyRequest) -> Response[str]:
+def show_docs(request: AnyRequest, write_docs: NamedDependency[Write]) -> Response[bytes]:
     """Give the OpenAPI document as a page."""
-    return _html(pages.render_docs(request.app.openapi_schema.to_schema()))
+    return _html(write_docs(request.app))
 
 
 @get("/problems", include_in_schema=False, sync_to_thread=False)
-def list_problems() -> Response[str]:
+def list_problems() -> Response[bytes]:
     """Give a page that lists the kinds of problems."""
-    return _html(pages.render_problem_index(PROBLEMS.values()))
+    return _html(pages.render_problem_index(PROBLEMS.values()).encode())
 
 
 @get("/problems/{name:str}", include_in_schema=False, sync_to_thread=False)
-def explain_problem(name: FromPath[str]) -> Response[str]:
+def explain_problem(name: FromPath[str]) -> Response[bytes]:
     """Give the page of a kind of problem."""
     for kind in PROBLEMS.values():
         if kind.name == name:
-            return _html(pages.render_problem_kind(kind))
+            return _html(pages.render_problem_kind(kind).encode())
     raise UnknownPath("There is no such kind of problem.")
 
 
@@ -104,6 +108,8 @@ SERVICE: Final = (tell_life, tell_readiness, show_document, show_docs, list_prob
 
 def service_routes(look: Look, scrape: Scrape | None) -> Router:
     """Put the service's own paths together, `/metrics` among them if there is something to scrape."""
+    # once: it takes up to a tenth of a second, and anybody may ask
+    write_document, write_docs = cache(_write_document), cache(_write_docs)
     return Router(
         "/",
         route_handlers=SERVICE if scrape is None else (*SERVICE, show_metrics),
@@ -111,11 +117,21 @@ def service_routes(look: Look, scrape: Scrape | None) -> Router:
         dependencies={
             "look": Provide(lambda: look, sync_to_thread=False),
             "scrape": Provide(lambda: scrape, sync_to_thread=False),
+            "write_document": Provide(lambda: write_document, sync_to_thread=False),
+            "write_docs": Provide(lambda: write_docs, sync_to_thread=False),
         },
         tags=["Service"],
     )
 
 
-def _html(page: str) -> Response[str]:
+def _write_document(app: Litestar) -> bytes:
+    return json.encode(app.openapi_schema.to_schema())
+
+
+def _write_docs(app: Litestar) -> bytes:
+    return pages.render_docs(app.openapi_schema.to_schema()).encode()
+
+
+def _html(page: bytes) -> Response[bytes]:
     headers = {"Content-Security-Policy": pages.CONTENT_SECURITY_POLICY}
     return Response(page, media_type=MediaType.HTML, headers=headers)
