@@ -23,6 +23,7 @@ def units_of(totals: Totals) -> dict[str, tuple[int, int, int, int]]:
     }
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(snapshots, max_size=8), st.lists(snapshots, max_size=8), st.randoms())
 def test_what_stays_in_is_what_counts_in_whatever_order_it_came_and_went(
     staying: list[Snapshot], leaving: list[Snapshot], random: Random
@@ -38,10 +39,8 @@ def test_what_stays_in_is_what_counts_in_whatever_order_it_came_and_went(
     assert totals == Totals(staying)
 
 
-@settings(max_examples=2, deadline=None)
-@given(st.integers(0, 2**32))
-def test_totals_of_ten_thousand_merchants_are_exact_over_ten_thousand_updates(seed: int) -> None:
-    random = Random(seed)
+def test_totals_of_ten_thousand_merchants_are_exact_over_ten_thousand_updates() -> None:
+    random = Random(7)
     held = {number: draw_snapshot(random, str(number)) for number in range(10_000)}
     totals = Totals(held.values())
     for update in range(10_000):
