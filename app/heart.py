@@ -82,9 +82,10 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     async def probe() -> None:
         await upstream.fetch_balances(AGGREGATE, lambda patience: budget.turn(Errand(Priority.WARM_UP), patience))
 
+    tier = RedisTier(link, prefix=prefix, owner=owner, channel=channel, policy=policy, metrics=metrics)
     fleet = Fleet(
         memory=memory,
-        redis=RedisTier(link, prefix=prefix, owner=owner, channel=channel, policy=policy, metrics=metrics),
+        redis=tier,
         load=lambda key, errand: upstream.fetch_balances(key, lambda patience: budget.turn(errand, patience)),
         hears=lambda: bus.connected,
         policy=policy,
@@ -117,6 +118,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     works = {
         "link": link.tend,
         "bus": bus.listen,
+        "leases": tier.keep_leases,
         "budget": budget.serve,
         "census": census.count,
         "directory": roll.keep,

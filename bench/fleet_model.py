@@ -80,9 +80,10 @@ class Replica:
             return entry
 
         self.memory: Final = MemoryTier(200_000, 512 * 1024 * 1024)
+        self.tier: Final = RedisTier(link, prefix="t", owner=name, channel="t:bus", policy=POLICY)
         self.fleet: Final = Fleet(
             memory=self.memory,
-            redis=RedisTier(link, prefix="t", owner=name, channel="t:bus", policy=POLICY),
+            redis=self.tier,
             load=load,
             hears=lambda: True,
             policy=POLICY,
@@ -159,7 +160,7 @@ async def _live(conditions: Conditions) -> Figures:
     figures = Figures(calls=upstream.calls, warm_up_seconds=conditions.warm_up_seconds)
     async with AsyncExitStack() as stack:
         for replica in replicas:
-            await stack.enter_async_context(running(budget=replica.budget.serve))
+            await stack.enter_async_context(running(budget=replica.budget.serve, leases=replica.tier.keep_leases))
         reading = asyncio.create_task(Readers(conditions, replicas, figures, random).read())
         await asyncio.sleep(conditions.warm_up_seconds)
         before, messages = server.operations.copy(), server.messages

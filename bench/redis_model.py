@@ -12,10 +12,11 @@ from msgspec import Struct
 from app.balances.snapshots import Entry
 from app.cache import scripts
 from app.cache.bus import Failure
+from app.cache.strokes import make_script
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
 Run = tuple[str, Sequence[str], Sequence[Any]]
-"""A script's text, and the keys and arguments that it is to be run with."""
+"""A script's name, and the keys and arguments that it is to be run with."""
 
 Delay = Callable[[], float]
 """Draws the seconds that the network takes for one way."""
@@ -66,10 +67,10 @@ class Server:
         self.operations: Final[Counter[str]] = Counter()
         self.messages = 0
         self.commands: Final[dict[str, Command]] = {
-            scripts.BEGIN: self.begin,
-            scripts.SETTLE: self.settle,
-            scripts.ABANDON: self.abandon,
-            scripts.RENEW: self.renew,
+            make_script(scripts.BEGIN).sha: self.begin,
+            make_script(scripts.SETTLE).sha: self.settle,
+            make_script(scripts.ABANDON).sha: self.abandon,
+            make_script(scripts.RENEW).sha: self.renew,
             scripts.TAKE_TURNS: self.take_turns,
             scripts.QUIET: self.quiet,
         }
@@ -190,11 +191,11 @@ class Script:
 
 
 class Pipeline:
-    """Commands that travel together."""
+    """Commands that travel together, each of which runs a script once or more often."""
 
     def __init__(self, client: "Client") -> None:
         self._client: Final = client
-        self._runs: Final[list[Run]] = []
+        self._strokes: Final[list[list[Run]]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -202,18 +203,29 @@ class Pipeline:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def execute_command(self, _: str, text: str, count: int, *words: Any) -> None:
-        """Take a script's command along."""
-        self._runs.append((text, words[:count], words[count:]))
+    def execute_command(self, _: str, name: str, count: int, *words: Any) -> None:
+        """Take a command along: the keys of all runs, how many there are, and the arguments of each."""
+        keys, runs, arguments = words[:count], words[count], words[count + 1 :]
+        self._strokes.append(
+            [
+                (
+                    name,
+                    keys[number * len(keys) // runs :][: len(keys) // runs],
+                    arguments[number * len(arguments) // runs :][: len(arguments) // runs],
+                )
+                for number in range(runs)
+            ]
+        )
 
     async def execute(self, *, raise_on_error: bool) -> Sequence[Any]:
         """Send all, there and back. Nothing is refused here, so nothing is ever raised."""
         del raise_on_error
-        return await self._client.send(self._runs)
+        found = iter(await self._client.send([run for stroke in self._strokes for run in stroke]))
+        return [[next(found) for _ in stroke] for stroke in self._strokes]
 
 
 class Client:
-    """As much of a Redis client as `RedisTier.begin` to `keep_lease`, and `Turns`, ask for; `delay` is its way there."""
+    """As much of a Redis client as `RedisTier.begin` to `keep_leases`, and `Turns`, ask for; `delay` is its way there."""
 
     def __init__(self, server: Server, delay: Delay) -> None:
         self._server: Final = server
@@ -243,7 +255,7 @@ class Client:
         loop.call_later(self._delay(), run)
         return answer
 
-    def _run(self, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        command = self._server.commands[text]
+    def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        command = self._server.commands[name]
         self._server.operations[command.__name__] += 1
         return command(keys, args)

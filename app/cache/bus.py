@@ -84,6 +84,7 @@ class Bus:
         self._on_failure: Final = on_failure
         self._on_freed: Final = on_freed
         self._decoder: Final = msgspec.json.Decoder(_Message)
+        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(owner)
         self.connected = False
 
     async def listen(self) -> None:
@@ -123,8 +124,14 @@ class Bus:
                 self._dispatch(message["data"])
 
     def _dispatch(self, data: bytes) -> None:
+        """Take what others tell, a line each; what is told together has one sender, and is not read if that is us."""
+        if not data.startswith(self._ours):
+            for line in data.split(b"\n"):
+                self._take_line(line)
+
+    def _take_line(self, line: bytes) -> None:
         try:
-            message = self._decoder.decode(data)
+            message = self._decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._metrics.bus_messages.add("unreadable")
             log.warning("bus.unreadable")

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import RedisSSLContext, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 AnyRedis = Redis | RedisCluster
 
@@ -25,18 +24,6 @@ _LATE: Final = 4
 
 _CONNECTIONS: Final = AT_ONCE + 8  # those for the bus, for a probe, and for what redis-py asks for itself
 _DEFAULT_PORTS: Final = {"sentinel": 26379, "cluster": 6379}
-
-
-class Call(Struct, frozen=True, gc=False):
-    """A script that was registered with a client, and what it is to be run with."""
-
-    script: Any
-    keys: Sequence[str]
-    arguments: Sequence[Any]
-
-    def spell(self, command: str, script: str) -> tuple[str | bytes | int, ...]:
-        """Give the words of the command that runs the script by its text or its name."""
-        return (command, script, len(self.keys), *self.keys, *self.arguments)
 
 
 def connect(url: str, timeout_seconds: float) -> AnyRedis:
@@ -75,20 +62,6 @@ async def get_values(client: AnyRedis, names: Sequence[str]) -> list[bytes | Non
         return list(await pipeline.execute())
 
 
-async def run_scripts(client: AnyRedis, calls: Sequence[Call]) -> list[Any]:
-    """Run scripts in one round trip, to each node if it is a cluster; in two where Redis does not know one of them yet.
-
-    Gives for each what it gave, or the error with which Redis refused it or a node of a cluster could not be reached.
-    """
-    found = await _send(client, [call.spell("EVALSHA", call.script.sha) for call in calls])
-    unknown = [place for place, one in enumerate(found) if isinstance(one, NoScriptError)]
-    if unknown:
-        again = await _send(client, [calls[place].spell("EVAL", calls[place].script.script) for place in unknown])
-        for place, one in zip(unknown, again, strict=True):
-            found[place] = one
-    return found
-
-
 async def count_subscribers(client: AnyRedis, channel: str) -> int:
     """Tell how many listen on a channel, at whichever node of a cluster each of them does.
 
@@ -97,13 +70,6 @@ async def count_subscribers(client: AnyRedis, channel: str) -> int:
     everywhere = {"target_nodes": client.get_nodes()} if isinstance(client, RedisCluster) else {}
     found = await client.execute_command("PUBSUB NUMSUB", channel, **everywhere)
     return sum(int(count) for _, count in found)
-
-
-async def _send(client: AnyRedis, commands: Iterable[Sequence[str | bytes | int]]) -> list[Any]:
-    async with client.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        return list(await pipeline.execute(raise_on_error=False))
 
 
 def _connect_one(url: str, timeout_seconds: float, options: dict[str, Any]) -> Redis:

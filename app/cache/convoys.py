@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.cache.connecting import Call, run_scripts
 from app.cache.link import Link, Outcome
+from app.cache.strokes import Call, Script, run_scripts
 
 _MOST: Final = 100
 """How many travel together at most: more of them could take as long as a command may."""
@@ -24,17 +24,21 @@ class Convoys:
         self._waiting: list[_Passenger] = []
         self._under_way: Final[set[asyncio.Task[None]]] = set()
 
-    async def run(self, script: Any, keys: Sequence[str], arguments: Sequence[Any]) -> Any | Outcome:
-        """Run a script that was registered with the link's client, and give what it gave.
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any | Outcome:
+        """Run a script, and give what it gave.
 
         Never raises what Redis or the network may raise. May be cancelled: the script is run all the same.
         """
+        return await self.send(script, keys, arguments)
+
+    def send(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> asyncio.Future[Any | Outcome]:
+        """Send a script, and give what will tell what it gave. As `run`, but for those who send many."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._depart)
         result = loop.create_future()
         self._waiting.append((Call(script, keys, arguments), result))
-        return await result
+        return result
 
     async def close(self) -> None:
         """Wait until what is under way has arrived, which takes no longer than a command may."""

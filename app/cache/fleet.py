@@ -121,14 +121,12 @@ class Fleet:
         return None
 
     async def _ask_for_all(self, key: Key, errand: Errand) -> Landing:
-        keeping = asyncio.create_task(self._redis.keep_lease(key))
         try:
-            landing = await self._ask(key, errand)
+            with self._redis.holding(key):
+                landing = await self._ask(key, errand)
         except asyncio.CancelledError:
             await self._redis.let_go(key)
             raise
-        finally:
-            keeping.cancel()
         match landing:
             case Landed(entry):
                 await self._redis.settle(entry)

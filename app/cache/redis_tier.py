@@ -1,7 +1,8 @@
 """The Redis tier: the same entries, shared by all replicas, and the lease by which one of them fetches."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ from app.cache.connecting import get_values
 from app.cache.convoys import Convoys
 from app.cache.freshness import Policy, longest_use_ms
 from app.cache.link import Link, Outcome
+from app.cache.strokes import make_script
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
@@ -59,10 +61,11 @@ class RedisTier:
         self._channel: Final = channel
         self._policy: Final = policy
         self._decoder: Final = msgspec.json.Decoder(Entry)
-        self._begin: Final = link.client.register_script(scripts.BEGIN)
-        self._settle: Final = link.client.register_script(scripts.SETTLE)
-        self._abandon: Final = link.client.register_script(scripts.ABANDON)
-        self._renew: Final = link.client.register_script(scripts.RENEW)
+        self._held: Final[set[Key]] = set()
+        self._begin: Final = make_script(scripts.BEGIN)
+        self._settle: Final = make_script(scripts.SETTLE)
+        self._abandon: Final = make_script(scripts.ABANDON)
+        self._renew: Final = make_script(scripts.RENEW)
 
     async def get_many(self, keys: Sequence[Key]) -> dict[Key, Entry] | Outcome:
         """Look keys up in one round trip. What cannot be read, or names another key, is a miss, and logged."""
@@ -105,11 +108,26 @@ class RedisTier:
         arguments = [self._owner, encode_freed(self._owner, key), self._channel]
         await self._convoys.run(self._abandon, self._names(key)[1:], arguments)
 
-    async def keep_lease(self, key: Key) -> None:
-        """Renew the lease until cancelled: should we die, it ends by itself within `LEASE_MS`."""
+    @contextmanager
+    def holding(self, key: Key) -> Iterator[None]:
+        """Have a lease renewed while the context lasts: should we die, it ends by itself within `LEASE_MS`."""
+        self._held.add(key)
+        try:
+            yield
+        finally:
+            self._held.discard(key)
+
+    async def keep_leases(self) -> None:
+        """Renew the leases that are held until cancelled, each for the first time when it was held at the last look too."""
+        before: set[Key] = set()
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            await self._convoys.run(self._renew, self._names(key)[1:], [self._owner, LEASE_MS])
+            renewals = [
+                self._convoys.send(self._renew, self._names(key)[1:], [self._owner, LEASE_MS])
+                for key in before & self._held
+            ]
+            before = set(self._held)
+            await asyncio.gather(*renewals)
 
     async def close(self) -> None:
         """Wait until what was sent is answered, which takes no longer than a command may."""

@@ -1,6 +1,7 @@
 """What Redis does for us at one stroke (Lua, for Redis 6.2 and later, and Valkey).
 
-An entry and its lease lie in one slot of a cluster. Times are milliseconds.
+An entry and its lease lie in one slot of a cluster. Times are milliseconds. `BEGIN` to `RENEW` travel in convoys: they are
+run through `TOGETHER`, which gives them `publish(channel, message)`.
 """
 
 from typing import Final
@@ -37,7 +38,7 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then
 end
 if newer == 1 then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-  redis.call('PUBLISH', ARGV[5], '{"sender":"' .. ARGV[1] .. '","entry":' .. ARGV[2] .. '}')
+  publish(ARGV[5], '{"sender":"' .. ARGV[1] .. '","entry":' .. ARGV[2] .. '}')
 end
 return newer
 """
@@ -46,7 +47,7 @@ ABANDON: Final = """
 -- KEYS: lease. ARGV: owner, the message that tells why, the channel. Gives the lease back and says so, if it is ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
-  redis.call('PUBLISH', ARGV[3], ARGV[2])
+  publish(ARGV[3], ARGV[2])
 end
 return 1
 """
@@ -57,6 +58,37 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
   return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 0
+"""
+
+TOGETHER: Final = """
+-- KEYS: those of each run of a script, one after another. ARGV: how many runs, then the arguments of each. Each run is as if it were
+-- alone: what Redis refuses to one is nothing to the others. Gives what each gave, or its error. What they publish is one
+-- message, a line for each.
+local channel
+local lines = {}
+local function publish(name, message)
+  channel = name
+  lines[#lines + 1] = message
+end
+local function run(KEYS, ARGV)
+%s
+end
+local runs = tonumber(ARGV[1])
+local keys, arguments = #KEYS / runs, (#ARGV - 1) / runs
+local found = {}
+for number = 1, runs do
+  local succeeded, result = pcall(run,
+    {unpack(KEYS, (number - 1) * keys + 1, number * keys)},
+    {unpack(ARGV, (number - 1) * arguments + 2, number * arguments + 1)})
+  if not succeeded and type(result) == 'string' then
+    result = redis.error_reply(result)
+  end
+  found[number] = result
+end
+if channel then
+  redis.call('PUBLISH', channel, table.concat(lines, '\\n'))
+end
+return found
 """
 
 OPEN_VAULT: Final = """

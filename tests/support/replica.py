@@ -122,6 +122,7 @@ class Replica:
         works = {
             "link": self.link.tend,
             "bus": self.bus.listen,
+            "leases": self.tier.keep_leases,
             "budget": self.budget.serve,
             "census": self.census.count,
         }

@@ -119,6 +119,23 @@ async def test_ones_own_messages_are_ignored(ear: Ear, raw: FakeAsyncRedis) -> N
     assert (ear.entries, ear.failures) == ([], [])
 
 
+async def test_what_is_told_together_is_heard_line_by_line(ear: Ear, raw: FakeAsyncRedis) -> None:
+    lines = [_message("other", "1"), b"nonsense", encode_failure("other", Failure(KEY, "Unreachable", "x"))]
+    with capture_logs() as logs:
+        await _tell(raw, b"\n".join([*lines, _message("other", "2")]))
+    assert [entry.key for entry in ear.entries] == ["1", "2"]
+    assert len(ear.failures) == 1
+    assert [line["event"] for line in logs] == ["bus.unreadable"]
+
+
+async def test_ones_own_convoy_is_not_even_read(ear: Ear, raw: FakeAsyncRedis) -> None:
+    with capture_logs() as logs:
+        await _tell(raw, b'{"sender":"me","entry":nonsense}\nnonsense')
+        assert logs == []
+        await _tell(raw, b'{"sender":"mean","entry":nonsense}')
+    assert [line["event"] for line in logs] == ["bus.unreadable"]
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -9,10 +9,12 @@ from structlog.testing import capture_logs
 
 from app.cache.convoys import Convoys
 from app.cache.link import Link, Outcome
+from app.cache.strokes import make_script
 from tests.support.replica import make_link
 
 COUNT = "return redis.call('INCR', KEYS[1])"
 ECHO = "return ARGV[1]"
+SAY = "return publish(ARGV[1], ARGV[2]) or 1"
 REFUSE = "return redis.error_reply('NOPE no')"
 
 
@@ -40,7 +42,7 @@ async def link(server: FakeServer) -> AsyncIterator[Counting]:
 
 
 async def _echo(convoys: Convoys, link: Link, words: list[str]) -> list[Any]:
-    echo = link.client.register_script(ECHO)
+    echo = make_script(ECHO)
     return list(await asyncio.gather(*(convoys.run(echo, [f"{{{word}}}"], [word]) for word in words)))
 
 
@@ -57,7 +59,7 @@ async def test_no_convoy_is_so_long_that_it_takes_more_time_than_a_command_may(l
 
 
 async def test_each_script_is_run_once_though_redis_did_not_know_it(link: Counting, server: FakeServer) -> None:
-    count = link.client.register_script(COUNT)
+    count = make_script(COUNT)
     convoys = Convoys(link)
     assert await asyncio.gather(*(convoys.run(count, [name], []) for name in ("a", "b", "a"))) == [1, 1, 2]
     await FakeAsyncRedis(server=server).script_flush()
@@ -66,12 +68,37 @@ async def test_each_script_is_run_once_though_redis_did_not_know_it(link: Counti
 
 async def test_one_that_is_refused_leaves_the_others_alone_and_is_told_of(link: Counting) -> None:
     convoys = Convoys(link)
-    refuse, echo = link.client.register_script(REFUSE), link.client.register_script(ECHO)
+    refuse, echo = make_script(REFUSE), make_script(ECHO)
     with capture_logs() as logs:
         found = tuple(await asyncio.gather(convoys.run(refuse, ["a"], []), convoys.run(echo, ["b"], ["here"])))
     assert found == (Outcome.REFUSED, b"here")
     assert [line["event"] for line in logs] == ["redis.refuses"]
     assert link.available
+
+
+async def test_what_redis_refuses_to_one_run_of_a_script_is_nothing_to_the_others(
+    link: Counting, server: FakeServer
+) -> None:
+    await FakeAsyncRedis(server=server).set("b", "no number")
+    convoys, count = Convoys(link), make_script(COUNT)
+    found = await asyncio.gather(*(convoys.run(count, [name], []) for name in ("a", "b", "c", "a")))
+    assert found == [1, Outcome.REFUSED, 1, 2]
+
+
+async def test_what_many_runs_publish_is_one_message_and_in_their_order(link: Counting, server: FakeServer) -> None:
+    convoys, say = Convoys(link), make_script(SAY)
+    async with FakeAsyncRedis(server=server).pubsub(ignore_subscribe_messages=True) as ear:
+        await ear.subscribe("news")
+        await asyncio.gather(*(convoys.run(say, ["a"], ["news", word]) for word in ("one", "two", "three")))
+        heard = [await ear.get_message(timeout=0.1) for _ in range(3)]
+    assert [message["data"] for message in heard if message] == [b"one\ntwo\nthree"]
+
+
+async def test_scripts_of_different_kinds_travel_together_and_each_answer_finds_its_own(link: Counting) -> None:
+    convoys, count, echo = Convoys(link), make_script(COUNT), make_script(ECHO)
+    asked = [(count, ["a"], []), (echo, ["x"], ["1"]), (count, ["a"], []), (echo, ["x"], ["2"])]
+    assert await asyncio.gather(*(convoys.run(*one) for one in asked)) == [1, b"1", 2, b"2"]
+    assert link.trips == 1
 
 
 async def test_when_redis_is_away_all_hear_so(link: Counting, server: FakeServer) -> None:
@@ -87,7 +114,7 @@ async def test_a_node_that_is_away_is_no_refusal(link: Counting) -> None:
 
 async def test_who_goes_away_takes_nobody_along(link: Counting) -> None:
     convoys = Convoys(link)
-    echo = link.client.register_script(ECHO)
+    echo = make_script(ECHO)
     gone, stays = (asyncio.create_task(convoys.run(echo, [word], [word])) for word in "ab")
     await asyncio.sleep(0)
     gone.cancel()
@@ -97,7 +124,7 @@ async def test_who_goes_away_takes_nobody_along(link: Counting) -> None:
 
 async def test_closing_waits_for_what_was_sent(link: Counting, server: FakeServer) -> None:
     convoys = Convoys(link)
-    count = link.client.register_script(COUNT)
+    count = make_script(COUNT)
     leaving = asyncio.create_task(convoys.run(count, ["a"], []))
     await asyncio.sleep(0)
     leaving.cancel()

@@ -63,7 +63,12 @@ class Member:
         self.replica = Replica(Door(ledger, name), server, name)
         self.newest: defaultdict[Key, int] = defaultdict(int)
         self.readers: set[asyncio.Task[None]] = set()
-        works = (self.replica.link.tend, self.replica.budget.serve, self.replica.census.count)
+        works = (
+            self.replica.link.tend,
+            self.replica.budget.serve,
+            self.replica.census.count,
+            self.replica.tier.keep_leases,
+        )
         self.tasks = [asyncio.create_task(work()) for work in works]
         self.listening = asyncio.create_task(self.replica.bus.listen())
 

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
@@ -11,6 +12,7 @@ from app.balances.snapshots import Absence, Key, Snapshot
 from app.cache.bus import Failure
 from app.cache.link import Outcome
 from app.cache.redis_tier import LEASE_MS, Elsewhere, Found, Ours, RedisTier
+from app.tasks import running
 from tests.support.replica import CHANNEL, KEY, POLICY, make_link
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import unix_ms
@@ -97,12 +99,29 @@ async def test_one_has_the_lease_and_the_others_are_told_for_how_long(tier: Redi
 async def test_a_lease_ends_by_itself_unless_it_is_kept(tier: RedisTier, server: FakeServer) -> None:
     other = _tier(server, "other")
     await tier.begin(KEY, 1)
-    keeping = asyncio.create_task(tier.keep_lease(KEY))
-    await asyncio.sleep(9.9)
-    assert isinstance(await other.begin(KEY, 1), Elsewhere)
-    keeping.cancel()
-    await asyncio.sleep(LEASE_MS / 1000)
-    assert await other.begin(KEY, 1) == Ours(None)
+    async with running(leases=tier.keep_leases):
+        with tier.holding(KEY):
+            await asyncio.sleep(9.9)
+            assert isinstance(await other.begin(KEY, 1), Elsewhere)
+        await asyncio.sleep(LEASE_MS / 1000)
+        assert await other.begin(KEY, 1) == Ours(None)
+
+
+async def test_a_lease_is_renewed_while_it_is_held_and_not_before_it_was_for_a_while(
+    tier: RedisTier, server: FakeServer, raw: FakeAsyncRedis
+) -> None:
+    keys = [Key(str(number)) for number in range(5)]
+    async with running(leases=tier.keep_leases):
+        for key in keys:
+            await tier.begin(key, 1)
+        with ExitStack() as held:
+            for key in keys[:4]:
+                held.enter_context(tier.holding(key))
+            await asyncio.sleep(0.9)
+            assert {await raw.pttl(f"t:{{{key}}}:lease") for key in keys} == {LEASE_MS - 900}
+            await asyncio.sleep(0.2)
+        lefts = [await raw.pttl(f"t:{{{key}}}:lease") for key in keys]
+    assert lefts == [LEASE_MS - 100] * 4 + [LEASE_MS - 1100]
 
 
 async def test_settling_and_abandoning_give_back_only_ones_own_lease(tier: RedisTier, server: FakeServer) -> None:
