@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+
+from app.upstream.transport import Lines
 
 CALLS = 600
 ROUNDS = 5
 LATENCY_MS = 50
 TRANSPORTS: dict[str, Callable[[int], httpx.AsyncBaseTransport]] = {
     "httpx": lambda connections: httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=connections)),
-    "aiohttp": lambda connections: AiohttpTransport(limits=httpx.Limits(max_connections=connections)),
+    "aiohttp": lambda connections: Lines(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections))),
 }
 
 

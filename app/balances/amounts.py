@@ -25,7 +25,7 @@ CanonicalAmount = Annotated[
 """An `Amount` that msgspec checks when it decodes, for text that comes back from a store."""
 
 # The number grammar of JSON (RFC 8259, section 6). Nothing that fits the limits above is longer, nor its exponent.
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,4})?")
 _MAX_CHARACTERS: Final = 2 * MAX_DIGITS
 
 # Wide enough for sums over 10^100 amounts of any size allowed; what would be rounded raises instead.
@@ -39,8 +39,10 @@ def parse_amount(value: str | int) -> Amount:
     of ten within ±30. Raises `ValueError` for anything else: nothing is trimmed, guessed or rounded.
     """
     text = str(value)
-    if len(text) > _MAX_CHARACTERS or not _NUMBER.fullmatch(text):
+    if len(text) > _MAX_CHARACTERS or not (found := _NUMBER.fullmatch(text)):
         raise ValueError("not a plain decimal number")
+    if found["exponent"] is None and len(text) <= MAX_EXPONENT:  # within the limits, whatever its digits
+        return _trim(text)
     number = Decimal(text)
     _, digits, exponent = number.as_tuple()
     if len(digits) > MAX_DIGITS:
@@ -52,18 +54,32 @@ def parse_amount(value: str | int) -> Amount:
 
 def format_amount(number: Decimal) -> Amount:
     """Write a finite number as plain decimal text: equal numbers give equal text."""
-    if not number:
-        return ZERO
-    text = f"{number:f}"
-    return Amount(text.rstrip("0").rstrip(".") if "." in text else text)
+    return _trim(f"{number:f}")
+
+
+def _trim(text: str) -> Amount:
+    """Leave out of plain decimal text what says nothing: zeros at its end, and the sign of zero."""
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return ZERO if text == "-0" else Amount(text)
+
+
+def adds_up(parts: Iterable[Amount], total: Amount) -> bool:
+    """Tell whether parts add up to a total, exactly. Raises as `add_amounts`."""
+    return _add(parts) == Decimal(total)
 
 
 def add_amounts(amounts: Iterable[Amount]) -> Amount:
     """Add up exactly; the sum of none is zero. Raises `decimal.Inexact` rather than round."""
+    return format_amount(_add(amounts))
+
+
+def _add(amounts: Iterable[Amount]) -> Decimal:
     total = Decimal(0)
     for amount in amounts:
-        total = EXACT.add(total, Decimal(amount))
-    return format_amount(total)
+        if amount != ZERO:
+            total = EXACT.add(total, Decimal(amount))
+    return total
 
 
 def is_negative(amount: Amount) -> bool:

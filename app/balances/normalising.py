@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from app.balances.amounts import Amount, add_amounts, is_negative, parse_amount
+from app.balances.amounts import Amount, add_amounts, adds_up, is_negative, parse_amount
 from app.balances.snapshots import Anomaly, AnomalyKind, AssetId, Key, Row, Snapshot
 
 
@@ -83,10 +83,11 @@ def _read_row(wire: _WireRow, index: int) -> Row:
 def _read_name(wire: _WireRow, field: str, index: int) -> str:
     """Take a name that can be written as UTF-8 again; the few names there are share their memory."""
     name: str = getattr(wire, field)
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"half a surrogate pair in {field} - at `$.balances[{index}]`") from None
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"half a surrogate pair in {field} - at `$.balances[{index}]`") from None
     return sys.intern(name)
 
 
@@ -113,5 +114,5 @@ def _find_anomalies(same: list[Row]) -> Iterable[Anomaly]:
         yield Anomaly(asset_id, AnomalyKind.DUPLICATE_ASSET, len(same))
     if any(is_negative(amount) for row in same for amount in (row.total, row.free, row.locked)):
         yield Anomaly(asset_id, AnomalyKind.NEGATIVE_AMOUNT)
-    if any(add_amounts((row.free, row.locked)) != row.total for row in same):
+    if not all(adds_up((row.free, row.locked), row.total) for row in same):
         yield Anomaly(asset_id, AnomalyKind.TOTAL_MISMATCH)

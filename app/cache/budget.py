@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -41,7 +40,29 @@ class Errand(Struct):
 class _Waiter(Struct, eq=False):
     errand: Errand
     number: int
-    turn: asyncio.Future[None]
+    turn: asyncio.Future[bool]
+
+    def give_up(self) -> None:
+        """Stop waiting, unless the turn has come."""
+        if not self.turn.done():
+            self.turn.set_result(False)
+
+
+class Turn:
+    """A turn, held while the context lasts. One is used once."""
+
+    __slots__ = ("_budget", "_errand", "_patience_seconds")
+
+    def __init__(self, budget: "Budget", errand: Errand, patience_seconds: float) -> None:
+        self._budget: Final = budget
+        self._errand: Final = errand
+        self._patience_seconds: Final = patience_seconds
+
+    async def __aenter__(self) -> None:
+        await self._budget.wait(self._errand, self._patience_seconds)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._budget.give_back()
 
 
 class Budget:
@@ -66,9 +87,12 @@ class Budget:
         """Tell how many wait for a turn."""
         return len(self._waiters)
 
-    @asynccontextmanager
-    async def turn(self, errand: Errand, patience_seconds: float) -> AsyncIterator[None]:
-        """Hold a turn while a call is made. Raises `BudgetSpent` where none can come, or came, within the patience."""
+    def turn(self, errand: Errand, patience_seconds: float) -> "Turn":
+        """Give a turn to hold while a call is made. Waiting for it raises `BudgetSpent` where none can come, or came, in time."""
+        return Turn(self, errand, patience_seconds)
+
+    async def wait(self, errand: Errand, patience_seconds: float) -> None:
+        """Wait for a turn, which `give_back` must follow. Raises `BudgetSpent` where none can come, or came, within the patience."""
         self._refuse_the_hopeless(errand, patience_seconds)
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -77,22 +101,25 @@ class Budget:
         self._waiters.append(waiter)
         errand.changed = self._news.set
         self._news.set()
+        giving_up = loop.call_later(patience_seconds, waiter.give_up)
         try:
-            async with asyncio.timeout(patience_seconds):
-                await waiter.turn
-        except TimeoutError:
-            self._leave(waiter)
-            self._metrics.budget_refused.add()
-            wait = max(self._wait_for(errand), 1 / self._per_second)
-            raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait) from None
+            has_come = await waiter.turn
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
-        self._metrics.budget_wait.observe(loop.time() - began, errand.priority.name.lower())
-        try:
-            yield
         finally:
-            self._give_back()
+            giving_up.cancel()
+        if not has_come:
+            self._leave(waiter)
+            self._metrics.budget_refused.add()
+            wait = max(self._wait_for(errand), 1 / self._per_second)
+            raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
+        self._metrics.budget_wait.observe(loop.time() - began, errand.priority.name.lower())
+
+    def give_back(self) -> None:
+        """Make room for another call."""
+        self._places += 1
+        self._news.set()
 
     async def serve(self) -> None:
         """Give out turns until cancelled."""
@@ -127,7 +154,7 @@ class Budget:
             self._last_served.clear()
         for waiter in served:
             self._places -= 1
-            waiter.turn.set_result(None)
+            waiter.turn.set_result(True)
 
     def _choose(self, count: int) -> set[_Waiter]:
         """Choose who is next: by urgency, then callers in turn, then who came first."""
@@ -166,11 +193,7 @@ class Budget:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
         else:
-            self._give_back()
-
-    def _give_back(self) -> None:
-        self._places += 1
-        self._news.set()
+            self.give_back()
 
     def _refuse_the_hopeless(self, errand: Errand, patience_seconds: float) -> None:
         if (wait := self._wait_for(errand)) > patience_seconds:

@@ -79,7 +79,7 @@ class _AmbiguousName(Exception):
 
 
 def _parse(body: bytes) -> object:
-    return json.loads(body.decode("utf-8"), object_pairs_hook=_unambiguous, parse_constant=_refuse_constant)
+    return _JSON.decode(body.decode("utf-8"))
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -91,6 +91,9 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(name)
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_constant=_refuse_constant)
 
 
 def _by_code(code: int) -> Exception | None:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import cache
 from types import TracebackType
@@ -11,8 +11,8 @@ from typing import Final, Self
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from msgspec import Struct
+from yarl import URL
 
 from app.errors import InternalError, IssuerUnavailable, MalformedAnswer, Unreachable
 from app.secrecy import Secret
@@ -23,6 +23,8 @@ MAX_DOCUMENT_BYTES: Final = 256 * 1024
 TOKEN_HEADER: Final = "X-BH-TOKEN"  # noqa: S105  # the header's name, not a token
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tallygate"}
+_QUERY: Final = "query"
+"""What of a request's URL is told apart from it, in an extension: httpx takes longer to read a URL than to send a request."""
 
 
 class Shown(Struct, frozen=True):
@@ -43,6 +45,7 @@ class Transport:
     def __init__(self, url: str, *, connections: int) -> None:
         self._url: Final = url
         self._connections: Final = connections
+        self._urls: Final[dict[str, httpx.URL]] = {}
         self._wire: httpx.AsyncBaseTransport
 
     async def __aenter__(self) -> Self:
@@ -59,15 +62,22 @@ class Transport:
 
         Raises `Unreachable` if no answer came or it broke off, `MalformedAnswer` if it is larger than allowed.
         """
-        url = path if "://" in path else f"{self._url.rstrip('/')}{path}"
         headers = {**_HEADERS, shown.header: shown.secret.reveal()}
-        request = httpx.Request("GET", httpx.URL(url, params=params), headers=headers)
+        nothing = httpx.ByteStream(b"")
+        request = httpx.Request("GET", self._find(path), headers=headers, stream=nothing, extensions={_QUERY: params})
         try:
             async with aclosing(await self._wire.handle_async_request(request)) as response:
-                body = await _read(response, MAX_BODY_BYTES)
-                return Answer(response.status_code, dict(response.headers), body)
+                body = await _read(response.aiter_raw(), MAX_BODY_BYTES)
+                return Answer(response.status_code, response.headers, body)
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise Unreachable(f"The upstream cannot be reached: {_reason(error)}.") from error
+
+    def _find(self, path: str) -> httpx.URL:
+        """Give the URL of a path, or of a whole URL. There are few, and each is read once."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(path if "://" in path else f"{self._url.rstrip('/')}{path}")
+        return url
 
 
 async def fetch_document(url: str, *, ca_file: str | None = None, bearer: Secret | None = None) -> bytes:
@@ -88,7 +98,7 @@ async def fetch_document(url: str, *, ca_file: str | None = None, bearer: Secret
         ):
             if got.status_code != httpx.codes.OK:
                 raise IssuerUnavailable(f"It answered with status {got.status_code}.")
-            return await _read(got, MAX_DOCUMENT_BYTES)
+            return await _read(got.aiter_raw(), MAX_DOCUMENT_BYTES)
     except MalformedAnswer:
         raise IssuerUnavailable(f"Its answer is larger than {MAX_DOCUMENT_BYTES} bytes.") from None
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, aiohttp.ClientError) as error:
@@ -129,20 +139,60 @@ class OneOrigin(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+class Lines(httpx.AsyncBaseTransport):
+    """Send httpx's requests, which have no body, over a session of aiohttp. Raises what aiohttp raises."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session: Final = session
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and give its answer as soon as its headers are there."""
+        url = URL(str(request.url), encoded=True)
+        if (query := request.extensions.get(_QUERY)) is not None:
+            url = url.with_query(query)
+        headers = {name.decode(): value.decode() for name, value in request.headers.raw}
+        answer = await self._session.request(request.method, url, headers=headers, allow_redirects=False)
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+class _Body(httpx.AsyncByteStream):
+    """An answer's body as it comes. Closing it before its end gives the connection up."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer: Final = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._answer.content.readany():
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Let the connection go."""
+        self._answer.release()
+
+
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Give scheme, host and port (RFC 6454, section 4)."""
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _open_wire(connections: int, trust: ssl.SSLContext) -> AiohttpTransport:
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=30, ssl=trust)
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-    return AiohttpTransport(verify=trust, trust_env=False, client=session)
+def _open_wire(connections: int, trust: ssl.SSLContext) -> Lines:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30, ssl=trust),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(),
+    )
+    return Lines(session)
 
 
-async def _read(response: httpx.Response, most_bytes: int) -> bytes:
+async def _read(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in chunks:
         body += chunk
         if len(body) > most_bytes:
             raise MalformedAnswer(f"The upstream's answer is larger than {most_bytes} bytes.")

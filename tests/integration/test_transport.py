@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from socket import create_server
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -144,3 +145,21 @@ async def test_no_redirect_leads_to_another_origin_even_if_it_were_followed(wire
 
 async def test_the_origin_may_be_asked_for_by_its_whole_url(wire: Transport, upstream: Sandbox) -> None:
     assert (await wire.get(f"{upstream.url}{BALANCES_PATH}", PARAMS, SHOWN)).status == 200
+
+
+@pytest.mark.parametrize("value", ["1", "1&merchantId=2", "@elsewhere", "1#2", "ö %41+"])
+async def test_a_parameter_arrives_as_it_is_whatever_is_in_it(value: str) -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.put_nowait(head.split()[1].decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Transport(f"http://127.0.0.1:{port}", connections=1) as transport:
+            await transport.get(BALANCES_PATH, {"merchantId": value}, SHOWN)
+    where = urlsplit(await asked.get())
+    assert (where.path, parse_qsl(where.query)) == (BALANCES_PATH, [("merchantId", value)])

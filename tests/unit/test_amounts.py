@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
 
-from app.balances.amounts import Amount, CanonicalAmount, add_amounts, format_amount, parse_amount
+from app.balances.amounts import MAX_DIGITS, Amount, CanonicalAmount, add_amounts, adds_up, format_amount, parse_amount
 
 
 def _decimal(sign: int, digits: int, exponent: int) -> Decimal:
@@ -85,6 +85,21 @@ def test_sums_are_exact_whatever_the_context(parts: list[Amount]) -> None:
         total = add_amounts(parts)
     assert Fraction(total) == sum(map(Fraction, parts), Fraction(0))
     assert add_amounts(reversed(parts)) == total
+
+
+@given(st.lists(amounts, max_size=20), amounts)
+def test_parts_add_up_to_their_sum_and_to_nothing_else(parts: list[Amount], other: Amount) -> None:
+    total = add_amounts(parts)
+    assert adds_up(parts, total)
+    assert adds_up(parts, other) == (other == total)
+
+
+@given(numbers)
+def test_a_number_reads_the_same_however_it_is_written(number: Decimal) -> None:
+    plain = f"{number:f}"
+    assert parse_amount(f"{number:e}") == format_amount(number)
+    if len(plain) < MAX_DIGITS:  # with a zero more it still fits
+        assert parse_amount(plain) == parse_amount(plain if "." in plain else f"{plain}.0") == format_amount(number)
 
 
 @pytest.mark.parametrize("text", ["01", "1.0", "1.50", "-0", "1E3", "0.0", "1\n", "", "1.", ".1", "--1", "+1"])
