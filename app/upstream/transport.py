@@ -140,14 +140,17 @@ class OneOrigin(httpx.AsyncBaseTransport):
 
 
 class Lines(httpx.AsyncBaseTransport):
-    """Send httpx's requests, which have no body, over a session of aiohttp. Raises what aiohttp raises."""
+    """Send httpx's requests, which have no body, over a session of aiohttp. Raises what either of them raises."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session: Final = session
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and give its answer as soon as its headers are there."""
-        url = URL(str(request.url), encoded=True)
+        try:
+            url = URL(str(request.url))
+        except ValueError:
+            raise httpx.ConnectError("The URL names no place.") from None
         if (query := request.extensions.get(_QUERY)) is not None:
             url = url.with_query(query)
         headers = {name.decode(): value.decode() for name, value in request.headers.raw}
