@@ -133,7 +133,7 @@ async def main() -> None:
         "a bare application that sends the same": lambda: run(bare(plain, NOBODY, send)),
         "read the headers": lambda: _read_plain(HEADERS),
         "find the memo": lambda: front._memos.recall(asked),  # noqa: SLF001
-        "see that it holds": lambda: front._holds(memo, now),  # noqa: SLF001
+        "see that memory still has the snapshot": lambda: front._holds(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
         "name it": lambda: front._request_ids.name(None),  # noqa: SLF001
         "judge anew, once a second": lambda: front._judge(asked, now),  # noqa: SLF001

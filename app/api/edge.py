@@ -22,6 +22,8 @@ from app.telemetry.traces import RequestSpan, Traces
 MAX_URI_BYTES: Final = 8 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
 
+_HTTP: Final = ScopeType.HTTP  # found here at once: an enum looks its members up each time
+
 UNMATCHED: Final = "unmatched"
 """Stands in metrics for every path that nothing is served at."""
 
@@ -58,12 +60,12 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI."""
-        if scope["type"] != ScopeType.HTTP:
+        began = self._monotonic()
+        if scope["type"] != _HTTP:
             await self._app(scope, receive, send)
             return
         if self._browsers is not None:
             send = self._browsers.open(scope, send)
-        began = self._monotonic()
         front = None if self._drain.is_on else self._front
         if front is not None and (messages := front.answer(scope, began)) is not None:
             start, body = messages

@@ -16,7 +16,7 @@ from app.api.answers import Wish, render_answer
 from app.api.formats import Format, choose_format
 from app.api.guards import find_key
 from app.api.memos import Asked, Memo, Memos
-from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw, as_start
+from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
 from app.api.request_ids import REQUEST_ID, RequestIds
 from app.api.shelf import Shelf
 from app.balances.snapshots import AGGREGATE, Key
@@ -50,6 +50,7 @@ class Front:
     ) -> None:
         self._callers: Final = callers
         self._desk: Final = desk
+        self._holds: Final = desk.holds
         self._shelf: Final = shelf
         self._policy: Final = policy
         self._metrics: Final = metrics
@@ -67,24 +68,21 @@ class Front:
         asked: Asked = (scope["method"], scope["raw_path"], scope["query_string"], *heeded)
         now = self._now_ms()
         memo = self._memos.recall(asked)
-        if memo is None or not self._holds(memo, now):
+        if (
+            memo is None
+            or not memo.since <= now < memo.until
+            or memo.generation != self._callers.generation
+            or not self._holds(memo.snapshot)
+        ):
             memo = self._judge(asked, now)
             if memo is None:
                 return None
         limits = () if memo.rated is None else self._admit(memo.rated)
         if limits is None:
             return None
-        memo.series.count(self._monotonic() - began, age_ms(memo.snapshot, now))
         headers = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
-        return as_start(memo.status, headers), memo.body
-
-    def _holds(self, memo: Memo, now: int) -> bool:
-        """Tell whether all that a memo rests on is as it was."""
-        return (
-            memo.since <= now < memo.until
-            and memo.generation == self._callers.generation
-            and self._desk.holds(memo.snapshot)
-        )
+        memo.series.count(self._monotonic() - began, age_ms(memo.snapshot, now))
+        return {"type": "http.response.start", "status": memo.status, "headers": headers}, memo.body
 
     def _judge(self, asked: Asked, now: int) -> Memo | None:
         """Find out what a request gets, and remember it if it will get the same a moment later."""

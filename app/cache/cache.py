@@ -53,6 +53,7 @@ class Served(Struct, frozen=True):
 class Cache:
     """Answer from memory as `policy` and a request's terms allow, and through the fleet otherwise.
 
+    `holds` is memory's own function, since each hot read asks it: would memory still answer with a very entry?
     `now_ms` is Unix time in milliseconds, `random` gives numbers in [0, 1). A caller waits at most `patience_seconds`.
     """
 
@@ -70,6 +71,7 @@ class Cache:
     ) -> None:
         self._metrics: Final = metrics or Metrics()
         self._memory: Final = memory
+        self.holds: Final = memory.holds
         self._fleet: Final = fleet
         self._backoff: Final = backoff
         self._policy: Final = policy
@@ -119,10 +121,6 @@ class Cache:
     def read_at_once(self, key: Key, terms: Terms) -> Served | None:
         """Give the answer that memory has, if no waiting is needed for it. Whoever sends it counts it (`Metrics.hot`)."""
         return self._answer_at_once(self._memory.get(key), terms, Source.MEMORY, self._now_ms())
-
-    def holds(self, entry: Entry) -> bool:
-        """Tell whether memory would still answer with this very entry, and note that it was used."""
-        return self._memory.get(entry.key) is entry
 
     async def close(self) -> None:
         """End the loads that are under way."""

@@ -54,6 +54,14 @@ class MemoryTier:
         self._held.move_to_end(key)
         return held.entry
 
+    def holds(self, entry: Entry) -> bool:
+        """Tell whether this very entry is what `get` gives, and note that it was used."""
+        held = self._held.get(entry.key)
+        if held is None or held.entry is not entry or held.epoch != self._epoch:
+            return False
+        self._held.move_to_end(entry.key)
+        return True
+
     def peek(self, key: Key) -> Entry | None:
         """Give the entry of a key, trusted or not."""
         held = self._held.get(key)

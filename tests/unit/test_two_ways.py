@@ -120,7 +120,7 @@ class Ways:
     @property
     def hot(self) -> int:
         """How many answers the front has given."""
-        return int(sum(cell[0] for series in self.metrics[0]._hot.values() for cell in series.cells.values()))
+        return int(sum(cell[0] for series in self.metrics[0]._hot.values() for row in series._cells for cell in row))
 
     async def ask(self, request: Request) -> list[tuple[int, list[tuple[bytes, bytes]], bytes]]:
         """Send a request down both ways."""
