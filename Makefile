@@ -25,6 +25,9 @@ bench: .venv/dev
 	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify
 	$(BIN)/python -m bench.hot
 	$(BIN)/python -m bench.many
+	$(BIN)/python -m bench.mixed
+	$(BIN)/python -m bench.health
+	$(BIN)/python -m bench.startup
 
 fmt: .venv/dev
 	$(BIN)/ruff check --fix .

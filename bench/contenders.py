@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from socket import create_connection, create_server
@@ -23,8 +23,10 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 KEY: Final = "tg_bench"
 TOKEN: Final = "bench-token"
 MERCHANT: Final = 1
-PATH: Final = f"/v1/merchants/{MERCHANT}/balances"
-UPSTREAM_PATH: Final = f"/v2/assets/account/assets?merchantId={MERCHANT}"
+TEMPLATE: Final = "/v1/merchants/%d/balances"
+PATH: Final = TEMPLATE % MERCHANT
+UPSTREAM_TEMPLATE: Final = "/v2/assets/account/assets?merchantId=%d"
+UPSTREAM_PATH: Final = UPSTREAM_TEMPLATE % MERCHANT
 
 
 class Contender(Struct, frozen=True):
@@ -57,10 +59,10 @@ class Stage:
         self._stack.callback(_end, process)
         return process.pid
 
-    def start_upstream(self) -> int:
-        """Start the simulated upstream, with a merchant of eight assets, and give its port."""
+    def start_upstream(self, *options: str) -> int:
+        """Start the simulated upstream, with a merchant of eight assets besides its own, and give its port."""
         port, control = free_port(), free_port()
-        command = [sys.executable, "-m", "sandbox", f"--port={port}", f"--control-port={control}", "--merchants=1000"]
+        command = [sys.executable, "-m", "sandbox", f"--port={port}", f"--control-port={control}", *options]
         self.start(command, {"SANDBOX_TOKEN": TOKEN}, core=LOAD_CORE)
         await_port(control)
         rows = [
@@ -102,27 +104,30 @@ class Stage:
         await_port(port)
         return Contender("Tallygate", port, PATH, {"Authorization": f"Bearer {KEY}"}, pid)
 
-    def bare(self, name: str, status: int, headers: list[tuple[str, str]], body: str) -> Contender:
-        """Start the bare application on the same server; it sends these bytes."""
+    def bare(
+        self,
+        name: str,
+        status: int,
+        headers: list[tuple[str, str]],
+        body: str,
+        *,
+        interface: str = "asginl",
+        options: Sequence[str] = (),
+    ) -> Contender:
+        """Start the bare application on the same server; it sends these bytes. `options` are the server's."""
         port, answer = free_port(), self._folder / f"{status}.json"
         answer.write_text(json.dumps({"status": status, "headers": headers, "body": body}))
-        command = [
-            str(Path(sys.executable).parent / "granian"),
-            "--interface",
-            "asginl",
-            "--port",
-            str(port),
-            "--no-ws",
-        ]
-        self.start([*command, "--factory", "bench.peers.bare:load"], {"BARE_ANSWER": str(answer)})
+        load = "load_native" if interface == "rsgi" else "load"
+        command = [*_granian(interface, port), *options, "--factory", f"bench.peers.bare:{load}"]
+        pid = self.start(command, {"BARE_ANSWER": str(answer)})
         await_port(port)
-        return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"})
+        return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"}, pid)
 
     def litestar(self, upstream: int, redis: str) -> Contender:
         """Start the afternoon gateway in Python on the same server."""
         port = free_port()
-        command = [str(Path(sys.executable).parent / "granian"), "--interface", "asgi", "--port", str(port), "--no-ws"]
-        self.start([*command, "--factory", "bench.peers.afternoon:load"], _peer(upstream, redis))
+        command = [*_granian("asgi", port), "--factory", "bench.peers.afternoon:load"]
+        self.start(command, _peer(upstream, redis))
         await_port(port)
         return Contender("Litestar, httpx, redis", port, PATH, {"Authorization": f"Bearer {KEY}"})
 
@@ -187,6 +192,19 @@ backend default {{ .host = "127.0.0.1"; .port = "{upstream}"; }}
 sub vcl_backend_fetch {{ set bereq.http.X-BH-TOKEN = "{token}"; }}
 sub vcl_backend_response {{ set beresp.ttl = 5s; set beresp.grace = 30s; unset beresp.http.Cache-Control; }}
 """
+
+
+def _granian(interface: str, port: int) -> list[str]:
+    return [
+        str(Path(sys.executable).parent / "granian"),
+        "--interface",
+        interface,
+        "--http",
+        "1",
+        "--no-ws",
+        "--port",
+        str(port),
+    ]
 
 
 def _peer(upstream: int, redis: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ all of them. Wants wrk, and nginx, varnish, redis-server and Node with `npm ci -
 
 import argparse
 import asyncio
+import gc
 import os
 import re
 import statistics
@@ -20,10 +21,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import to_builtins
+from msgspec import Struct, to_builtins
 
 from bench.contenders import KEY, LOAD_CORE, PATH, TOKEN, UPSTREAM_PATH, Contender, Stage
-from bench.open_loop import run_open_loop
+from bench.open_loop import Latencies, run_open_loop
 from bench.results import record
 
 CONNECTIONS: Final = 32
@@ -32,11 +33,20 @@ COLD_READS: Final = 300
 OURS: Final = "Tallygate"
 BARE: Final = "bare ASGI application"
 UNCHANGED, BARE_UNCHANGED, PORTFOLIO = "Tallygate, 304", "bare ASGI application, 304", "Tallygate, portfolio"
+AT_AN_EVEN_RATE: Final = (OURS, BARE, "nginx proxy_cache")
+
+
+class Load(Struct, frozen=True):
+    """What a closed loop came to: answers a second, and quantiles in milliseconds."""
+
+    per_second: float
+    p50: float
+    p99: float
 
 
 def main() -> None:
     """Measure, print tables in Markdown, and write `results.json`."""
-    options = _read_options()
+    options = read_options(__doc__, seconds=2)
     os.sched_setaffinity(0, {int(LOAD_CORE)})
     load_before = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -46,20 +56,17 @@ def main() -> None:
         rates: dict[str, list[float]] = {each.name: [] for each in contenders}
         for _ in range(options.rounds):
             for each in contenders:
-                rates[each.name].append(run_wrk(each, options.seconds))
+                rates[each.name].append(run_wrk(each, options.seconds).per_second)
         ours = contenders[0]
         cold = _measure_cold(ours, upstream)
-        peak = statistics.median(rates[OURS])
-        latencies = [
-            asyncio.run(run_open_loop(ours.port, _write(ours), peak / 2, options.seconds, CONNECTIONS))
-            for _ in range(options.rounds)
-        ]
+        even = [each for each in contenders if each.name in AT_AN_EVEN_RATE]
+        latencies = _measure_latencies(even, statistics.median(rates[OURS]) / 2, options)
         cpu = _compare_workers(stage, upstream, ours, options)
     found = {
         "load_average": {"before": load_before, "after": os.getloadavg()},
         "rates": rates,
         "cold_milliseconds": cold,
-        "latencies": [to_builtins(each) for each in latencies],
+        "latencies": to_builtins(latencies),
         "cpu_microseconds": cpu,
         "missing": stage.missing,
     }
@@ -67,10 +74,11 @@ def main() -> None:
     print("\n".join(_report(found)))
 
 
-def _read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def read_options(text: str | None, seconds: int) -> argparse.Namespace:
+    """Read how many rounds are wanted, and how many seconds each takes."""
+    parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=seconds)
     return parser.parse_args()
 
 
@@ -99,18 +107,32 @@ def _start(stage: Stage, upstream: int) -> list[Contender]:
     return [ours, *(each for each in others if each is not None)]
 
 
-def run_wrk(contender: Contender, seconds: int) -> float:
-    """Give the answers a second of a closed loop. An answer that is none ends the measurement."""
+def run_wrk(contender: Contender, seconds: int, script: str | None = None, *arguments: str) -> Load:
+    """Load a contender in a closed loop, with a script in Lua or always the same. An answer that is none ends the measurement."""
     headers = [part for name, value in contender.headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://127.0.0.1:{contender.port}{contender.path}"
-    command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *headers, url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *headers]
+    command = [*wrk, url] if script is None else [*wrk, "-s", script, url, "--", *arguments]
+    said = subprocess.run(["taskset", "-c", LOAD_CORE, *command], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise AssertionError(f"{contender.name}: {said}")
-    rate = re.search(r"Requests/sec:\s+([0-9.]+)", said)
-    if rate is None:
-        raise AssertionError(said)
-    return float(rate[1])
+    return Load(
+        per_second=float(_find(r"Requests/sec:\s+([0-9.]+)()", said)[0]),
+        p50=_milliseconds(_find(r"50%\s+([0-9.]+)(\w+)", said)),
+        p99=_milliseconds(_find(r"99%\s+([0-9.]+)(\w+)", said)),
+    )
+
+
+def _find(pattern: str, text: str) -> tuple[str, str]:
+    found = re.search(pattern, text)
+    if found is None:
+        raise AssertionError(text)
+    return found[1], found[2]
+
+
+def _milliseconds(duration: tuple[str, str]) -> float:
+    number, unit = duration
+    return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
 
 def _measure_cold(ours: Contender, upstream: int) -> dict[str, float]:
@@ -131,6 +153,20 @@ def _measure_cold(ours: Contender, upstream: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in seen.items()}
 
 
+def _measure_latencies(
+    contenders: Iterable[Contender], per_second: float, options: argparse.Namespace
+) -> dict[str, list[Latencies]]:
+    """Ask each at the same even rate, in turns: what else the machine does shows in everybody's tail."""
+    gc.collect()
+    gc.freeze()  # a collection here would be measured as a pause there
+    found: dict[str, list[Latencies]] = {each.name: [] for each in contenders}
+    for _ in range(options.rounds):
+        for each in contenders:
+            load = run_open_loop(each.port, _write(each), per_second, options.seconds, CONNECTIONS)
+            found[each.name].append(asyncio.run(load))
+    return found
+
+
 def _compare_workers(
     stage: Stage, upstream: int, one: Contender, options: argparse.Namespace
 ) -> dict[str, list[float]]:
@@ -140,17 +176,17 @@ def _compare_workers(
     found: dict[str, list[float]] = {"1": [], "2": []}
     for _ in range(options.rounds):
         for name, each in (("1", one), ("2", two)):
-            before = _cpu_seconds(each.pid)
-            answers = run_wrk(each, options.seconds) * options.seconds
-            found[name].append((_cpu_seconds(each.pid) - before) / answers * 1e6)
+            before = cpu_seconds(each.pid)
+            answers = run_wrk(each, options.seconds).per_second * options.seconds
+            found[name].append((cpu_seconds(each.pid) - before) / answers * 1e6)
     return found
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Give the CPU time of a process and all below it."""
     below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(_cpu_seconds, map(int, below)))
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, map(int, below)))
 
 
 def _ask(contender: Contender) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -176,10 +212,13 @@ def _report(found: dict[str, Any]) -> Iterable[str]:
         yield f"| {name} | {statistics.median(seen):,.0f} | {min(seen):,.0f} to {max(seen):,.0f} | {ratio:.2f} |"
     cold = found["cold_milliseconds"]
     yield f"\nCold read: {cold['through']:.2f} ms, the same call of the upstream directly {cold['direct']:.2f} ms."
-    yield "\n| at half of the peak, open loop | p50 ms | p99 ms | p99.9 ms | errors |\n|--:|--:|--:|--:|--:|"
-    for each in found["latencies"]:
-        quantiles = " | ".join(f"{each[name]:.2f}" for name in ("p50", "p99", "p999"))
-        yield f"| {each['per_second']:,.0f}/s | {quantiles} | {each['errors']} |"
+    yield "\n| open loop at half of the peak, medians | p50 ms | p99 ms | p99.9 ms | p99 to p50 | least to most | errors |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
+    for name, rounds in found["latencies"].items():
+        p50, p99, p999 = (statistics.median(each[quantile] for each in rounds) for quantile in ("p50", "p99", "p999"))
+        tails = [each["p99"] / each["p50"] for each in rounds]
+        spread = f"{statistics.median(tails):.1f} | {min(tails):.1f} to {max(tails):.1f}"
+        yield f"| {name} | {p50:.2f} | {p99:.2f} | {p999:.2f} | {spread} | {sum(each['errors'] for each in rounds)} |"
     one, two = (statistics.median(found["cpu_microseconds"][name]) for name in ("1", "2"))
     yield f"\nCPU for an answer: {one:.1f} µs with one worker, {two:.1f} µs with two ({two / one:.2f})."
     for missing in found["missing"]:

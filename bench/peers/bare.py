@@ -12,13 +12,28 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 
 def load() -> App:
     """Make the application of the answer in the file that BARE_ANSWER names."""
-    answer = json.loads(Path(os.environ["BARE_ANSWER"]).read_text(encoding="utf-8"))
-    headers = [(name.encode(), value.encode()) for name, value in answer["headers"]]
-    body = answer["body"].encode()
-    status = answer["status"]
+    status, texts, body = _read()
+    headers = [(name.encode(), value.encode()) for name, value in texts]
 
     async def app(_: Message, __: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     return app
+
+
+def load_native() -> Callable[[Any, Any], Awaitable[None]]:
+    """Make the same for the server's native interface; it reads the headers that a gateway would."""
+    status, headers, body = _read()
+
+    async def app(scope: Any, protocol: Any) -> None:
+        for name in ("authorization", "accept", "if-none-match", "accept-encoding", "x-request-id", "cache-control"):
+            scope.headers.get(name)
+        protocol.response_bytes(status, headers, body)
+
+    return app
+
+
+def _read() -> tuple[int, list[tuple[str, str]], bytes]:
+    answer = json.loads(Path(os.environ["BARE_ANSWER"]).read_text(encoding="utf-8"))
+    return answer["status"], [(name, value) for name, value in answer["headers"]], answer["body"].encode()
