@@ -1,8 +1,11 @@
 """A circuit breaker: leave alone for a while what keeps failing."""
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
+
+_PATIENCE: Final = 8
 
 
 class State(StrEnum):
@@ -15,6 +18,9 @@ class State(StrEnum):
 
 class Breaker:
     """Let calls through until `threshold` in a row have failed; then only a probe after each pause.
+
+    A call that fails is no sign of an outage if another one succeeded since it began. Nor are a few, up to eight times the
+    threshold, as long as more are to come that may succeed: some bad accounts in a large question do not spoil the others.
 
     The first pause lasts `first_pause_seconds`, each further one twice as long up to `longest_pause_seconds`, each
     shortened at random by up to a quarter so that replicas do not probe together. One success closes it again.
@@ -35,6 +41,7 @@ class Breaker:
         self._longest_pause_seconds: Final = longest_pause_seconds
         self._monotonic: Final = monotonic
         self._random: Final = random
+        self._lived_at = -math.inf
         self._failures = 0
         self._pauses = 0
         self._closed_until = 0.0
@@ -60,20 +67,22 @@ class Breaker:
     def succeeded(self) -> bool:
         """Note a success; tell whether it closed the breaker."""
         changed = self.state is not State.CLOSED
+        self._lived_at = self._monotonic()
         self.state = State.CLOSED
         self._failures = self._pauses = 0
         return changed
 
-    def failed(self) -> bool:
-        """Note a failure; tell whether it opened a breaker that was closed.
+    def failed(self, began: float = math.inf, others: int = 0) -> bool:
+        """Note the failure of a call that `began` then, with `others` to come; tell whether it opened a breaker that was closed.
 
         While it is open, a failure is of a call that began before, and no reason to stay away longer.
         """
         if self.state is State.OPEN:
             return False
-        self._failures += 1
-        if self.state is State.CLOSED and self._failures < self._threshold:
-            return False
+        if self.state is State.CLOSED:
+            self._failures += began >= self._lived_at
+            if self._failures < max(self._threshold, min(others, _PATIENCE * self._threshold)):
+                return False
         opened = self.state is State.CLOSED
         pause = min(self._first_pause_seconds * 2**self._pauses, self._longest_pause_seconds)
         self._closed_until = self._monotonic() + pause * (1 - self._random() / 4)

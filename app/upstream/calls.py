@@ -64,6 +64,7 @@ class Calls:
         self._quiet: Final = quiet
         self._timeout_seconds: Final = timeout_seconds
         self._monotonic: Final = monotonic
+        self._wanted = 0
 
     @property
     def is_breaker_open(self) -> bool:
@@ -75,11 +76,14 @@ class Calls:
 
         Belongs in a task that nobody cancels: those who wait for it have deadlines of their own.
         """
+        self._wanted += 1
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._make_with_retries(call, turn, self._monotonic() + self._timeout_seconds)
         except TimeoutError:
             raise UpstreamTimeout(f"The upstream did not answer within {self._timeout_seconds:g} s.") from None
+        finally:
+            self._wanted -= 1
 
     async def _make_with_retries(self, call: Callable[[], Awaitable[T]], turn: Turn, deadline: float) -> T:
         self._retries.earn()
@@ -126,10 +130,11 @@ class Calls:
 
     async def _watch(self, call: Awaitable[T]) -> T:
         """Tell the breaker how a call went: whatever is no failure of the upstream is a sign of life."""
+        began = self._monotonic()
         try:
             result = await self._measure(call)
         except (Unreachable, UpstreamFaulty, asyncio.CancelledError):
-            if self._breaker.failed():
+            if self._breaker.failed(began, self._wanted - 1):
                 log.warning("upstream.breaker_opened")
             raise
         except TallygateError as error:

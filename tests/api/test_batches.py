@@ -54,6 +54,22 @@ async def test_what_is_not_there_is_marked_and_the_rest_is_exact(patient: Servic
     assert response.headers["cache-control"] == "private, max-age=500"
 
 
+async def test_merchants_that_fail_or_hang_side_by_side_spoil_no_others(valkey: EmbeddedValkey) -> None:
+    asked, failing, hanging = range(10001, 10201), range(10001, 10031), range(10101, 10111)
+    async with (
+        Sandbox(token="canary-token-3d1f", merchants=200) as upstream,
+        run_service(upstream, valkey.url, upstream_timeout_seconds=1) as service,
+    ):
+        with (
+            upstream.fault("status", status=500, merchants=set(failing)),
+            upstream.fault("hang", merchants=set(hanging)),
+        ):
+            document = (await ask(service, ",".join(map(str, asked)))).json()
+    unavailable = {part["merchantId"] for part in document["merchants"] if part["status"] == "unavailable"}
+    assert unavailable == {*failing, *hanging}
+    assert document["coverage"] == {"expected": 200, "fresh": 160, "stale": 0, "unavailable": 40}
+
+
 async def test_who_wants_all_or_nothing_is_told_what_failed(patient: Service) -> None:
     response = await patient.get("/v1/balances?merchantId=12345,999998,999999&require=complete")
     assert response.status_code == 502

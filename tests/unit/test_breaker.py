@@ -31,6 +31,26 @@ def test_a_success_in_between_keeps_it_closed() -> None:
     assert breaker.enter() == 0
 
 
+def test_failures_of_calls_that_others_outlived_do_not_open_it() -> None:
+    clock = _Clock()
+    breaker = _breaker(clock)
+    clock.now += 1
+    breaker.succeeded()
+    clock.now += 4
+    assert not any(breaker.failed(began=100.0) for _ in range(10))
+    assert [breaker.failed(began=102.0) for _ in range(3)] == [False, False, True]
+
+
+def test_a_few_failures_do_not_open_it_while_more_are_to_come() -> None:
+    breaker = _breaker(_Clock())
+    assert [breaker.failed(others=9 - number) for number in range(6)] == [False, False, False, False, True, False]
+
+
+def test_many_failures_open_it_however_many_are_to_come() -> None:
+    breaker = _breaker(_Clock())
+    assert [breaker.failed(others=1000) for _ in range(30)].index(True) == 23
+
+
 def test_after_the_pause_one_probe_goes_and_the_others_wait() -> None:
     clock = _Clock()
     breaker = _breaker(clock)
