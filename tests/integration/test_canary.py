@@ -18,7 +18,7 @@ from app.settings import Settings
 from sandbox import Fault, Sandbox
 from tests.support.asking import ask_until, is_ok
 from tests.support.collector import collector
-from tests.support.gateway import KEY, TOKEN, Gateway, run_gateway
+from tests.support.gateway import KEY, TOKEN, Gateway, newcomer, run_gateway
 from tests.support.preloaded import inherited
 from tests.support.programs import left_in, processes_of
 from tests.support.servers import OwnValkey, own_valkey
@@ -125,7 +125,7 @@ async def paths_of(client: httpx.AsyncClient) -> list[str]:
 async def walk(gateway: Gateway, upstream: Sandbox) -> list[str]:
     """Walk every path in every way, then with every fault on; give all answers."""
     answers = []
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
+    async with newcomer(gateway.url) as client:
         for path, headers in itertools.product(await paths_of(client), HEADERS):
             answers.append(whole(await client.get(path, headers=headers)))
             answers.append(whole(await client.head(path, headers=headers)))

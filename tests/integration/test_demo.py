@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import create_server
 
-import httpx
 import pytest
 
-from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, stop
+from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, newcomer, stop
 from tests.support.preloaded import Fork, fork
 from tests.support.programs import Sighting, all_gone, left_in, processes_of, run
 
@@ -48,7 +47,7 @@ async def curl(line: str) -> str:
     program, *headers, url = shlex.split(line)
     assert program == "curl"
     assert set(headers[::2]) <= {"-H"}
-    async with httpx.AsyncClient() as client:
+    async with newcomer() as client:
         response = await client.get(url, headers=dict(header.split(": ", 1) for header in headers[1::2]))
     return response.raise_for_status().text
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import KEY, run_gateway
+from tests.support.gateway import KEY, newcomer, run_gateway
 from tests.support.programs import all_gone, left_in, processes_of
 from tests.support.wires import connect
 
@@ -25,10 +25,10 @@ async def test_a_draining_service_answers_and_sends_everybody_elsewhere(
         gateway.signal(signal.SIGTERM)
         await gateway.logged("server.draining", 2)
         for _ in range(20):
-            async with httpx.AsyncClient(base_url=gateway.url) as newcomer:
-                ready = await newcomer.get("/health/ready")
-                alive = await newcomer.get("/health/live")
-                balances = await newcomer.get(PATH, headers={"Authorization": f"Bearer {KEY}"})
+            async with newcomer(gateway.url) as client:
+                ready = await client.get("/health/ready")
+                alive = await client.get("/health/live")
+                balances = await client.get(PATH, headers={"Authorization": f"Bearer {KEY}"})
             assert (ready.status_code, ready.json()["status"]) == (503, "draining")
             assert (alive.status_code, balances.status_code) == (200, 200)
             assert balances.headers["connection"] == "close"

@@ -28,7 +28,7 @@ from app.cache.turns import Turns
 from app.tasks import running
 from tests.support.gateway import PATIENCE_SECONDS, free_port
 from tests.support.replica import POLICY
-from tests.support.topologies import LOGIN, join, open_account, run_node, run_tls, run_watched
+from tests.support.topologies import LOGIN, Watched, join, open_account, run_node, run_tls, run_watched
 from tests.support.valkey import run_valkey
 
 KEYS = [Key(str(number)) for number in range(1, 101)]
@@ -122,13 +122,8 @@ async def cluster_over_tls() -> AsyncIterator[str]:
         yield f"rediss+cluster://{LOGIN}{','.join(f'127.0.0.1:{port}' for port in ports)}?ca={authority}"
 
 
-@asynccontextmanager
-async def sentinels() -> AsyncIterator[str]:
-    async with run_watched() as watched:
-        yield watched.url
-
-
-KINDS = [one_server, one_server_over_tls, cluster, cluster_over_tls, sentinels]
+KINDS = [one_server, one_server_over_tls, cluster, cluster_over_tls]
+NAMES = [*(kind.__name__ for kind in KINDS), "sentinels"]
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +131,25 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
-async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    async with request.param() as url:
-        yield url
+@pytest.fixture(scope="module")
+async def servers() -> AsyncIterator[tuple[dict[str, str], Watched]]:
+    """Run all kinds, which take their time to find each other, at once."""
+    async with AsyncExitStack() as stack:
+        watching = asyncio.create_task(stack.enter_async_context(run_watched()))
+        urls = await asyncio.gather(*(stack.enter_async_context(kind()) for kind in KINDS))
+        watched = await watching
+        yield dict(zip(NAMES, [*urls, watched.url], strict=True)), watched
+
+
+@pytest.fixture(params=NAMES)
+def url(servers: tuple[dict[str, str], Watched], request: pytest.FixtureRequest) -> str:
+    return servers[0][request.param]
+
+
+@pytest.fixture
+def watched(servers: tuple[dict[str, str], Watched]) -> Watched:
+    """Sentinels and what they watch, to be left as they are."""
+    return servers[1]
 
 
 async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url: str) -> None:
@@ -238,8 +248,8 @@ async def test_connections_share_one_tls_context(url: str) -> None:
     await client.aclose()
 
 
-async def test_sentinels_are_asked_over_tls() -> None:
-    async with run_watched() as watched, run_tls(watched.sentinels[1].port) as ([port], authority):
+async def test_sentinels_are_asked_over_tls(watched: Watched) -> None:
+    async with run_tls(watched.sentinels[1].port) as ([port], authority):
         client = connect(f"rediss+sentinel://{LOGIN}127.0.0.1:{port}/tally?ca={authority}", TIMEOUT_SECONDS)
         assert isinstance(client, Redis)
         pool = client.connection_pool

@@ -7,12 +7,11 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import PATIENCE_SECONDS, Gateway, run_gateway
+from tests.support.gateway import PATIENCE_SECONDS, Gateway, newcomer, run_gateway
 from tests.support.programs import all_gone, left_in, processes_of
 from tests.support.wires import connect
 
@@ -71,7 +70,7 @@ async def test_workers_serve_are_replaced_when_killed_and_stop(
         await assert_it_serves(gateway)
         os.kill(pids[0], signal.SIGKILL)
         started = await gateway.logged("server.started", workers + 1)
-        async with httpx.AsyncClient(base_url=gateway.url, headers=gateway.client.headers, timeout=30) as client:
+        async with newcomer(gateway.url, gateway.client.headers) as client:
             gateway.client = client  # a killed worker takes its connections with it
             await assert_it_serves(gateway)
             gateway.signal(signal.SIGINT)

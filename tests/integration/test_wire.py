@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -50,57 +51,59 @@ async def test_headers_beyond_any_measure_do_not_harm_the_service(gateway: Gatew
     await assert_it_goes_on(gateway)
 
 
-async def test_a_body_that_does_not_come_ends_with_a_problem(
-    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
-) -> None:
+QUIET = {
+    "at_once": b"",
+    "in_the_request_line": b"G",
+    "in_the_headers": request()[:-10],
+    "in_the_preface": b"PRI",
+    "after_the_preface": _HTTP_2,
+    "in_the_body": request("/v1/balances", "Content-Length: 100", "Content-Type: application/json", method="POST")
+    + b"{",
+    "after_an_answer": request(),
+}
+"""What clients send who then send nothing more, and do not hang up."""
+
+Answers = list[tuple[int, dict[str, str], bytes]]
+
+
+@pytest.fixture(scope="module")
+async def told(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, Answers]]:
+    """What each of those was told before the connection was closed by a gateway that waits little, for all of them at once."""
+
+    async def hear(url: str, beginning: bytes) -> Answers:
+        answers = []
+        async with connect(url) as wire:
+            wire.send(beginning)
+            while (answer := await wire.answer()) is not None:
+                answers.append(answer)
+        return answers
+
     impatient: dict[str, Any] = {
         "redis_url": valkey.url,
         "upstream_timeout_seconds": 0.1,
         "request_timeout_seconds": 0.1,
     }
-    async with run_gateway(shared_upstream, tmp_path, **impatient) as gateway, connect(gateway.url) as wire:
-        wire.send(
-            request("/v1/balances", "Content-Length: 100", "Content-Type: application/json", method="POST") + b"{"
-        )
-        answer = await wire.answer("POST")
-        assert answer is not None
-        assert (answer[0], json.loads(answer[2])["type"]) == (408, "/problems/body-too-slow")
-        assert answer[1]["connection"] == "close"
-        assert await wire.answer() is None
+    async with run_gateway(shared_upstream, tmp_path_factory.mktemp("impatient"), **impatient) as gateway:
+        answers = await asyncio.gather(*(hear(gateway.url, beginning) for beginning in QUIET.values()))
         await assert_it_goes_on(gateway)
+        yield dict(zip(QUIET, answers, strict=True))
 
 
-async def test_headers_that_do_not_come_end_the_connection(
-    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
-) -> None:
-    impatient: dict[str, Any] = {"redis_url": valkey.url, "upstream_timeout_seconds": 0.1}
-
-    async def assert_it_ends(url: str, beginning: bytes) -> None:
-        async with connect(url) as wire:
-            wire.send(beginning)
-            answer = await wire.answer()
-            assert answer is None or answer[0] == 408
-
-    async with run_gateway(shared_upstream, tmp_path, request_timeout_seconds=0.1, **impatient) as gateway:
-        async with asyncio.TaskGroup() as group:
-            for beginning in (b"", b"G", request()[:-10], b"PRI", _HTTP_2):
-                group.create_task(assert_it_ends(gateway.url, beginning))
-        await assert_it_goes_on(gateway)
+async def test_a_body_that_does_not_come_ends_with_a_problem(told: dict[str, Answers]) -> None:
+    [(status, headers, body)] = told["in_the_body"]
+    assert (status, json.loads(body)["type"]) == (408, "/problems/body-too-slow")
+    assert headers["connection"] == "close"
 
 
-async def test_a_connection_that_rests_is_closed(
-    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
-) -> None:
-    impatient: dict[str, Any] = {"redis_url": valkey.url, "upstream_timeout_seconds": 0.1}
-    async with (
-        run_gateway(shared_upstream, tmp_path, request_timeout_seconds=0.1, **impatient) as gateway,
-        connect(gateway.url) as wire,
-    ):
-        wire.send(request())
-        answer = await wire.answer()
-        assert answer is not None
-        assert answer[0] == 200
-        assert await wire.answer() is None
+@pytest.mark.parametrize("where", [where for where in QUIET if where not in {"in_the_body", "after_an_answer"}])
+async def test_headers_that_do_not_come_end_the_connection(told: dict[str, Answers], where: str) -> None:
+    assert [status for status, _, _ in told[where]] in ([], [408])
+
+
+async def test_a_connection_that_rests_is_closed(told: dict[str, Answers]) -> None:
+    assert [status for status, _, _ in told["after_an_answer"]] == [200]
 
 
 async def test_connections_beyond_the_bound_wait_until_another_one_ends(

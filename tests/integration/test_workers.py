@@ -4,12 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-import httpx
-
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.asking import ask_until
-from tests.support.gateway import Gateway, free_port, run_gateway
+from tests.support.gateway import Gateway, free_port, newcomer, run_gateway
 from tests.support.programs import all_gone, left_in, processes_of
 from tests.support.scrapes import Scraped, scrape
 
@@ -20,7 +18,7 @@ COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
 async def ask(gateway: Gateway, times: int) -> None:
     """Ask over a new connection each time, so that every worker gets some."""
     for _ in range(times):
-        async with httpx.AsyncClient(base_url=gateway.url, headers=gateway.client.headers) as client:
+        async with newcomer(gateway.url, gateway.client.headers) as client:
             assert (await client.get(PATH)).status_code == 200
 
 
@@ -28,7 +26,7 @@ async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
     """Wait until a scrape shows that many requests: workers tell each other once a second."""
 
     async def look() -> Scraped:
-        async with httpx.AsyncClient() as client:
+        async with newcomer() as client:
             return await scrape(client, f"{url}/metrics")
 
     def shown(seen: Scraped) -> bool:

@@ -101,7 +101,7 @@ async def _watch(sentinel: Valkey, primary: Valkey) -> None:
         "auth-user": USER,
         "auth-pass": PASSWORD,
         "down-after-milliseconds": "500",
-        "failover-timeout": "2000",
+        "failover-timeout": "1000",
     }.items():
         await sentinel.ask("SENTINEL", "SET", "tally", name, value)
 
