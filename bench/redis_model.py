@@ -240,6 +240,13 @@ class Client:
         del transaction
         return Pipeline(self)
 
+    async def execute_command(self, *words: Any) -> Any:
+        """Send one command, there and back."""
+        pipeline = Pipeline(self)
+        pipeline.execute_command(*words)
+        (found,) = await pipeline.execute(raise_on_error=False)
+        return found
+
     def send(self, runs: Sequence[Run]) -> Awaitable[list[Any]]:
         """Send scripts there and their results back."""
         loop = asyncio.get_running_loop()

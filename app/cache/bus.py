@@ -100,9 +100,10 @@ class Bus:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _listen_once(self) -> None:
-        await self._client.initialize()  # a cluster's bus does not do so by itself
         async with self._client.pubsub() as pubsub:
-            await heeding(pubsub.subscribe(self._channel))
+            async with asyncio.timeout(_TICK_SECONDS):
+                await heeding(self._client.initialize())  # a cluster's bus does not do so by itself
+                await heeding(pubsub.subscribe(self._channel))
             asked = False
             while True:
                 message = await heeding(pubsub.get_message(timeout=_TICK_SECONDS))

@@ -32,10 +32,11 @@ def connect(url: str, timeout_seconds: float) -> AnyRedis:
     `redis://`, `rediss://` and `unix://` are as redis-py has them. `redis+sentinel://user:password@host1,host2/name`
     asks Sentinels for the primary called `name`, and `redis+cluster://user:password@host1,host2` finds a cluster from
     some of its nodes; with `rediss+…` over TLS, `?ca=<file>` names the authority. Nothing retries, or waits longer than
-    `timeout_seconds` to connect. An answer may be read late where we were busy: the link bounds the wait for it.
+    `timeout_seconds` to connect. Whoever asks bounds the wait for an answer: redis-py would make a task for each command to do so. It
+    does where it has several servers to ask, one of which may hang.
     """
     options: dict[str, Any] = {
-        "socket_timeout": timeout_seconds * _LATE,
+        "socket_timeout": None,
         "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
     }
@@ -44,9 +45,9 @@ def connect(url: str, timeout_seconds: float) -> AnyRedis:
         case "":
             return _connect_one(url, timeout_seconds, options)
         case "sentinel" if scheme in {"redis", "rediss"}:
-            return _connect_sentinel(url, options | _credentials(url))
+            return _connect_sentinel(url, options | _credentials(url), timeout_seconds * _LATE)
         case "cluster" if scheme in {"redis", "rediss"}:
-            return _connect_cluster(url, options | _credentials(url))
+            return _connect_cluster(url, options | _credentials(url) | {"socket_timeout": timeout_seconds * _LATE})
         case _:
             raise ValueError("not a Redis URL")
 
@@ -82,11 +83,12 @@ def _connect_one(url: str, timeout_seconds: float, options: dict[str, Any]) -> R
     return Redis.from_pool(pool)
 
 
-def _connect_sentinel(url: str, options: dict[str, Any]) -> Redis:
+def _connect_sentinel(url: str, options: dict[str, Any], patience_seconds: float) -> Redis:
     name = urlsplit(url).path.strip("/")
     if not name:
         raise ValueError("the Redis URL of a Sentinel wants the primary's name as its path")
     of_sentinel = {name: value for name, value in options.items() if name not in {"username", "password"}}
+    of_sentinel["socket_timeout"] = patience_seconds
     hosts = _hosts(url, _DEFAULT_PORTS["sentinel"])
     sentinel = Sentinel(hosts, sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
     primary: Redis = sentinel.master_for(

@@ -1,12 +1,12 @@
 """Strokes: scripts that are asked for together run by one command, as if each were alone."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 from redis.asyncio import RedisCluster
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from app.cache import scripts
 from app.cache.connecting import AnyRedis
@@ -73,7 +73,13 @@ def _spell(command: str, calls: Sequence[Call], stroke: Sequence[_Place]) -> lis
     return [command, name, len(keys), *keys, len(stroke), *arguments]
 
 
-async def _send(client: AnyRedis, commands: Iterable[Sequence[str | bytes | int]]) -> list[Any]:
+async def _send(client: AnyRedis, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+    """Send commands, and give for each what it gave, or its error. One alone needs no pipeline, and takes half the time."""
+    if len(commands) == 1:
+        try:
+            return [await client.execute_command(*commands[0])]
+        except ResponseError as error:
+            return [error]
     async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
