@@ -3,7 +3,8 @@
 Run: .venv/bin/python -m bench.many [--rounds 5]
 
 The simulated upstream, which takes 50 ms, and Valkey are processes of their own. The service is in this process and
-spoken to over ASGI without a client's work, so that the times are those of the server alone. The floor is what the wire
+spoken to over ASGI without a client's work, so that the times are those of the server alone, on its event loop and with its garbage
+collector. The floor is what the wire
 needs for the calls, counted, and what it takes the same transport to make them in the same round, with nothing around it.
 """
 
@@ -20,12 +21,14 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
+import uvloop
 from msgspec import Struct
 
 from app.access.callers import Caller, hash_key
 from app.access.clients import Clients
 from app.api.edge import Edge
 from app.cache.embedded import EmbeddedValkey
+from app.commands.serve import spare_collections
 from app.main import create_app
 from app.secrecy import Secret
 from app.settings import Settings
@@ -197,11 +200,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     configure_logs(LogFormat.CONSOLE, LogLevel.ERROR)  # what fails here fails on purpose
+    spare_collections()
     load_before = os.getloadavg()
     found: dict[str, list[tuple[float, float]]] = {}
     with run_upstream() as upstream:
         for _ in range(rounds):
-            for name, costs in asyncio.run(measure(upstream)).items():
+            for name, costs in uvloop.run(measure(upstream)).items():
                 found.setdefault(name, []).extend(costs)
     times = {
         name: {

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
+from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 from msgspec import UNSET
 
@@ -29,7 +30,7 @@ from app.api.tabulating import Tabular, write
 from app.api.views import Keep, View
 from app.balances.snapshots import AGGREGATE, Key, Snapshot
 from app.cache.freshness import Policy
-from app.desk import Part, Question, Told
+from app.desk import Desk, Part, Question, Told
 from app.errors import Forbidden
 from app.portfolio.parts import Parts
 
@@ -37,11 +38,19 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class Asking:
-    """Stand between a handler and its request. `now_ms` is Unix time in milliseconds."""
+    """Stand between a handler and its request, with the `desk` that it asks at. `now_ms` is Unix time in milliseconds."""
 
     def __init__(
-        self, request: AnyRequest, *, shelf: Shelf, strips: Strips, policy: Policy, now_ms: Callable[[], int]
+        self,
+        request: AnyRequest,
+        *,
+        desk: Desk,
+        shelf: Shelf,
+        strips: Strips,
+        policy: Policy,
+        now_ms: Callable[[], int],
     ) -> None:
+        self.desk: Final = desk
         self._request: Final = request
         self._shelf: Final = shelf
         self._strips: Final = strips
@@ -66,6 +75,10 @@ class Asking:
         """Say who asks, and on which terms. Raises `InvalidRequest`."""
         cache_control = ",".join(self._request.headers.getall("cache-control", []))
         return Question(self._caller.name, read_terms(cache_control, self._now_ms(), self._policy.fresh_ms))
+
+    def form(self, named: str | None) -> Format:
+        """Say how the answer is to be written: as named, else as Accept has it. Raises `InvalidRequest`."""
+        return choose_format(self._header("accept")) if named is None else read_format(named)
 
     def readable(self) -> frozenset[Key] | str:
         """Give the merchants that the caller may read, or `ALL`."""
@@ -159,9 +172,9 @@ class Asking:
         return join_lines(self._request, name)
 
 
-def read_form(request: AnyRequest, named: FormatText = None) -> Format:
-    """Settle how a request wants its answer written: as `format` says, else as Accept does. Raises `InvalidRequest`."""
-    return choose_format(join_lines(request, "accept")) if named is None else read_format(named)
+def read_form(asking: NamedDependency[Asking], named: FormatText = None) -> Format:
+    """Settle how a request wants its answer written. It builds on `asking`: for two that do not, Litestar makes tasks."""
+    return asking.form(named)
 
 
 async def _write(view: Tabular | bytes, form: Format) -> bytes:

@@ -13,7 +13,7 @@ from app.api.choices import Choice
 from app.api.documenting import AssetsText, FlagText, InFormats, MerchantIdsText, RequireText, document_answers
 from app.api.formats import Format
 from app.api.parameters import MAX_MERCHANTS, MERCHANT_ID_PATTERN, read_merchant_ids, read_require
-from app.desk import Desk, Missing
+from app.desk import Missing
 from app.errors import Incomplete
 
 _PATH: Final = "/v1/balances"
@@ -49,14 +49,13 @@ _POSTED: Final = {
 async def read_many(
     merchant_ids: MerchantIdsText,
     asking: NamedDependency[Asking],
-    desk: NamedDependency[Desk],
     form: NamedDependency[Format],
     require: RequireText = None,
     assets: AssetsText = None,
     nonzero: FlagText = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
-    return await _answer(merchant_ids.split(","), asking, desk, form, require, assets, nonzero)
+    return await _answer(merchant_ids.split(","), asking, form, require, assets, nonzero)
 
 
 @post(
@@ -71,7 +70,6 @@ async def read_many(
 async def ask_for_many(
     data: Annotated[BatchQuestion, Body(description="Which merchants.")],
     asking: NamedDependency[Asking],
-    desk: NamedDependency[Desk],
     form: NamedDependency[Format],
     require: RequireText = None,
     assets: AssetsText = None,
@@ -79,13 +77,12 @@ async def ask_for_many(
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
     merchants = [str(merchant) for merchant in data.merchant_ids]
-    return await _answer(merchants, asking, desk, form, require, assets, nonzero)
+    return await _answer(merchants, asking, form, require, assets, nonzero)
 
 
 async def _answer(
     merchants: list[str],
     asking: Asking,
-    desk: Desk,
     form: Format,
     require: str | None,
     assets: str | None,
@@ -94,7 +91,7 @@ async def _answer(
     keys = asking.authorise_all(read_merchant_ids(merchants))
     all_or_nothing = read_require(require)
     choice = Choice.read(assets, nonzero)
-    parts = await desk.tell_many(keys, asking.question())
+    parts = await asking.desk.tell_many(keys, asking.question())
     failed = [part.key for part in parts if isinstance(part, Missing)]
     if failed and all_or_nothing:
         more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""

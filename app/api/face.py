@@ -71,12 +71,11 @@ def build_face(
     request_ids = RequestIds(SystemRandom().getrandbits)
 
     def make_asking(request: AnyRequest) -> Asking:
-        return Asking(request, shelf=shelf, strips=strips, policy=policy, now_ms=now_ms)
+        return Asking(request, desk=desk, shelf=shelf, strips=strips, policy=policy, now_ms=now_ms)
 
     dependencies = {
         "asking": Provide(make_asking, sync_to_thread=False),
         "form": Provide(read_form, sync_to_thread=False),
-        "desk": Provide(lambda: desk, sync_to_thread=False),
         "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
         "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),
     }

@@ -28,7 +28,6 @@ from app.api.parameters import read_account_id, read_merchant_id
 from app.api.portfolio import PORTFOLIO
 from app.api.views import AccountView, AssetView, UpstreamEnvelope
 from app.balances.snapshots import AGGREGATE
-from app.desk import Desk
 
 
 @get(
@@ -41,7 +40,6 @@ from app.desk import Desk
 async def read_merchant(
     merchantId: MerchantIdText,  # noqa: N803  # the name that callers see
     asking: NamedDependency[Asking],
-    desk: NamedDependency[Desk],
     form: NamedDependency[Format],
     assets: AssetsText = None,
     nonzero: FlagText = None,
@@ -49,7 +47,7 @@ async def read_merchant(
     """Give a merchant's balances, all of its assets or some."""
     key = asking.authorise(read_merchant_id(merchantId))
     choice = Choice.read(assets, nonzero)
-    told = await desk.tell_account(key, asking.question())
+    told = await asking.desk.tell_account(key, asking.question())
     if form is not Format.JSON:
         return asking.reply_table(told, choice.keeps, form)
     return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
@@ -66,12 +64,11 @@ async def read_asset(
     merchantId: MerchantIdText,  # noqa: N803
     assetId: AssetIdText,  # noqa: N803
     asking: NamedDependency[Asking],
-    desk: NamedDependency[Desk],
     form: NamedDependency[Format],
 ) -> Response[bytes]:
     """Give one row of a merchant's balances. An asset that is not listed is a 404, which is not the same as zero."""
     key = asking.authorise(read_merchant_id(merchantId))
-    row, told = await desk.tell_asset(key, assetId, asking.question())
+    row, told = await asking.desk.tell_asset(key, assetId, asking.question())
     if form is not Format.JSON:
         return asking.reply_table(told, lambda each: each is row, form)
     return asking.reply(told, "", lambda snapshot: AssetView.of(snapshot, row))
@@ -88,7 +85,6 @@ async def read_asset(
 )
 async def read_portfolio(
     asking: NamedDependency[Asking],
-    desk: NamedDependency[Desk],
     form: NamedDependency[Format],
     assets: AssetsText = None,
     nonzero: FlagText = None,
@@ -96,7 +92,7 @@ async def read_portfolio(
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
     asking.authorise(AGGREGATE)
     choice = Choice.read(assets, nonzero)
-    told = await desk.tell_portfolio(asking.question())
+    told = await asking.desk.tell_portfolio(asking.question())
     if form is not Format.JSON:
         return asking.reply_table(told, choice.keeps, form)
     return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
@@ -108,12 +104,10 @@ async def read_portfolio(
     summary="Balances in the upstream's own shape",
     responses=document_answers(UpstreamEnvelope, described="The balances.", not_found=True),
 )
-async def read_as_upstream(
-    account_id: AccountIdText, asking: NamedDependency[Asking], desk: NamedDependency[Desk]
-) -> Response[bytes]:
+async def read_as_upstream(account_id: AccountIdText, asking: NamedDependency[Asking]) -> Response[bytes]:
     """Give balances as the upstream does, to programs that were written for it."""
     key = asking.authorise(read_account_id(account_id))
-    told = await desk.tell_account(key, asking.question())
+    told = await asking.desk.tell_account(key, asking.question())
     return asking.reply(told, f"merchantId={key}", UpstreamEnvelope.of)
 
 
