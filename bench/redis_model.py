@@ -77,11 +77,11 @@ class Server:
 
     def begin(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
         """Restate `scripts.BEGIN`."""
-        owner, lease_ms, oldest = args
+        owner, lease_ms, oldest, known = args
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
-        value = stored.value if stored else None
         if stored is not None and stored.as_of >= oldest:
-            return value, -1
+            return stored.value, -1
+        value = stored.value if stored and stored.as_of > known else None
         if lease is None:
             self._leases[keys[1]] = _Lease(owner, self._now_ms() + lease_ms)
             return value, 0

@@ -67,9 +67,11 @@ class Fleet:
     async def fetch(self, key: Key, terms: Terms, errand: Errand) -> Landing:
         """Get an entry that satisfies the terms, out of Redis, from the replica that fetches it, or from the upstream."""
         while True:
-            begun = await self._redis.begin(key, oldest_that_needs_no_fetch(self._now_ms(), self._policy, terms))
-            if not isinstance(begun, Outcome) and begun.entry is not None:
-                self._memory.put(begun.entry)
+            oldest = oldest_that_needs_no_fetch(self._now_ms(), self._policy, terms)
+            ours = self._memory.peek(key)
+            begun = await self._redis.begin(key, oldest, -1 if ours is None else ours.as_of)
+            if not isinstance(begun, Outcome) and (newest := begun.entry or ours) is not None:
+                self._memory.put(newest)
             if (known := self._find_known(key, terms)) is not None:
                 if isinstance(begun, Ours):
                     await self._redis.settle(known)

@@ -1,9 +1,9 @@
 """The link to Redis: every command bounded in time, an outage noticed by few requests, its end by a probe behind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
+from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -31,32 +31,38 @@ async def heeding(command: Awaitable[T]) -> T:
     return result
 
 
-@asynccontextmanager
-async def _bounded(seconds: float) -> AsyncIterator[None]:
+class _Bounded:
     """Bound what is awaited to so many seconds, of which however long this process was busy with other things counts little.
 
     They pass in steps, and a loop that was held up takes one step late: else a burst of our own work, while the answer
     waited to be read, would look as if Redis were lost. Raises `TimeoutError`.
     """
-    loop = asyncio.get_running_loop()
-    next_step: asyncio.TimerHandle
-    async with asyncio.timeout(None) as scope:
 
-        def step(left: int) -> asyncio.TimerHandle:
-            return loop.call_later(seconds / _STEPS, pass_on, left)
+    __slots__ = ("_left", "_scope", "_seconds", "_step")
 
-        def pass_on(left: int) -> None:
-            nonlocal next_step
-            if left == 0:
-                scope.reschedule(loop.time())
-            else:
-                next_step = step(left - 1)
+    def __init__(self, seconds: float) -> None:
+        self._seconds: Final = seconds / _STEPS
+        self._left = _STEPS
+        self._scope: Final = asyncio.timeout(None)
+        self._step: asyncio.TimerHandle
 
-        next_step = step(_STEPS - 1)
-        try:
-            yield
-        finally:
-            next_step.cancel()
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._pass_on()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._step.cancel()
+        await self._scope.__aexit__(kind, error, trace)
+
+    def _pass_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._left == 0:
+            self._scope.reschedule(loop.time())
+        else:
+            self._left -= 1
+            self._step = loop.call_later(self._seconds, self._pass_on)
 
 
 class Outcome(Enum):
@@ -148,7 +154,7 @@ class Link:
     async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
         had_refused = self._refused  # what was sent before tells nothing of now
         try:
-            async with _bounded(self._timeout_seconds):
+            async with _Bounded(self._timeout_seconds):
                 result = await heeding(command())
         except ResponseError as error:
             self._breaker.succeeded()

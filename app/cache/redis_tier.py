@@ -32,7 +32,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Ours(msgspec.Struct, frozen=True):
-    """The lease is ours: we are to fetch. What is stored is too old, or nothing."""
+    """The lease is ours: we are to fetch. What is stored is too old, or nothing, or no news."""
 
     entry: Entry | None
 
@@ -76,9 +76,12 @@ class RedisTier:
         entries = (self._decode(key, value) for key, value in zip(keys, found, strict=True))
         return {entry.key: entry for entry in entries if entry is not None}
 
-    async def begin(self, key: Key, oldest_as_of: int) -> Begun | Outcome:
-        """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease."""
-        arguments = [self._owner, LEASE_MS, oldest_as_of]
+    async def begin(self, key: Key, oldest_as_of: int, known_as_of: int = -1) -> Begun | Outcome:
+        """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease.
+
+        An entry that is too old is given all the same if it is newer than `known_as_of`.
+        """
+        arguments = [self._owner, LEASE_MS, oldest_as_of, known_as_of]
         found = await self._convoys.run(self._begin, self._names(key), arguments)
         if isinstance(found, Outcome):
             return found

@@ -7,13 +7,18 @@ run through `TOGETHER`, which gives them `publish(channel, message)`.
 from typing import Final
 
 BEGIN: Final = """
--- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch.
--- Gives the entry, if there is one, and 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's.
+-- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch, the `asOf` that the owner has already.
+-- Gives the entry, unless there is none or it is too old and no news, and 0 if the lease is ours, -1 if no fetch is needed, else how
+-- long it is another's.
 local held = redis.call('GET', KEYS[1])
 if held then
   local readable, entry = pcall(cjson.decode, held)
-  if readable and type(entry) == 'table' and type(entry.asOf) == 'number' and entry.asOf >= tonumber(ARGV[3]) then
-    return {held, -1}
+  if readable and type(entry) == 'table' and type(entry.asOf) == 'number' then
+    if entry.asOf >= tonumber(ARGV[3]) then
+      return {held, -1}
+    elseif entry.asOf <= tonumber(ARGV[4]) then
+      held = false
+    end
   end
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then

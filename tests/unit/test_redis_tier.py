@@ -57,6 +57,13 @@ async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> Non
     assert await tier.begin(Key("2"), 0) == Ours(None)
 
 
+async def test_what_is_too_old_is_given_only_to_who_has_it_not_yet(tier: RedisTier) -> None:
+    await tier.settle(_snapshot(5))
+    assert await tier.begin(KEY, 6, known_as_of=4) == Ours(_snapshot(5))
+    assert await tier.begin(KEY, 6, known_as_of=5) == Elsewhere(None, LEASE_MS)
+    assert await tier.begin(KEY, 5, known_as_of=5) == Found(_snapshot(5))
+
+
 async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tier: RedisTier) -> None:
     forgetful = structs.replace(POLICY, absent_ms=0)
     absent = RedisTier(make_link(server), prefix="t", owner="two", channel=CHANNEL, policy=forgetful)
