@@ -15,6 +15,8 @@ from app.telemetry.metrics import Metrics
 
 _TICK_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.25
+_JOIN_SECONDS: Final = 10.0
+"""What joining may take: some of the servers that are asked for the way may hang, each for as long as redis-py waits for it."""
 
 log = structlog.get_logger()
 
@@ -101,7 +103,7 @@ class Bus:
 
     async def _listen_once(self) -> None:
         async with self._client.pubsub() as pubsub:
-            async with asyncio.timeout(_TICK_SECONDS):
+            async with asyncio.timeout(_JOIN_SECONDS):
                 await heeding(self._client.initialize())  # a cluster's bus does not do so by itself
                 await heeding(pubsub.subscribe(self._channel))
             asked = False
