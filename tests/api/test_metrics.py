@@ -7,8 +7,8 @@ import pytest
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.scrapes import scrape
-from tests.support.servers import own_valkey
 from tests.support.service import Service, run_service
+from tests.support.valkey import run_valkey
 
 MERCHANT = "/v1/merchants/{merchantId}/balances"
 REQUESTS = "tallygate_http_requests_total"
@@ -120,13 +120,13 @@ async def test_a_budget_that_is_spent_is_counted(upstream: Sandbox, valkey: Embe
 async def test_redis_that_is_away_shows_and_does_not_make_the_service_unready(
     upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
-    async with own_valkey(tmp_path) as server, run_service(upstream, server.url, redis_timeout_seconds=0.05) as service:
-        server.pause()
+    async with run_valkey() as server, run_service(upstream, server.url, redis_timeout_seconds=0.05) as service:
+        server.freeze()
         for _ in range(4):
             await service.get("/v1/portfolio", Cache_Control="no-cache")
         seen = await scrape(service.anonymous)
         ready = await service.anonymous.get("/health/ready")
-        server.resume()
+        server.thaw()
     assert seen.value("tallygate_redis_available") == 0
     assert seen.value("tallygate_redis_commands_total", outcome="unavailable") > 0
     assert (ready.status_code, ready.json()["redis"]) == (200, "unavailable")

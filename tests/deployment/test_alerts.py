@@ -20,9 +20,9 @@ from tests.support.asking import ask_until
 from tests.support.gateway import PATIENCE_SECONDS, run_gateway
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
-from tests.support.servers import own_valkey
 from tests.support.service import Service, run_service
 from tests.support.stored import store
+from tests.support.valkey import run_valkey
 
 STEP_SECONDS = 60
 STEPS = 10
@@ -133,7 +133,7 @@ async def test_an_alert_fires_when_its_cause_is_there(name: str, cause: Cause, v
 
 @pytest.mark.parametrize("name", OUTAGES)
 async def test_an_alert_fires_when_redis_is_gone(name: str, upstream: Sandbox, tmp_path: Path) -> None:
-    async with own_valkey(tmp_path) as redis, run_service(upstream, redis.url) as service:
+    async with run_valkey() as redis, run_service(upstream, redis.url) as service:
         scrapes = Scrapes()
         scrapes.add(0, await scrape(service))
         await redis.kill()

@@ -8,8 +8,8 @@ from app.cache.embedded import EmbeddedValkey
 from app.secrecy import Secret
 from sandbox import Sandbox
 from tests.support.manifests import ROOT
-from tests.support.servers import entries_in
 from tests.support.service import run_service
+from tests.support.valkey import entries_in
 
 
 async def test_the_documented_user_is_enough_and_not_too_much(valkey: EmbeddedValkey, upstream: Sandbox) -> None:

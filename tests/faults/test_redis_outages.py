@@ -9,21 +9,21 @@ import pytest
 
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, run_gateway
-from tests.support.servers import OwnValkey, entries_in, own_valkey
+from tests.support.valkey import Valkey, entries_in, keep_valkey, run_valkey
 
 SETTINGS: dict[str, Any] = {"redis_timeout_seconds": 1, "fresh_seconds": 0, "stale_while_revalidate_seconds": 0}
 """Each read fetches and is stored, so each has to do with Redis; on a busy machine Redis has time to answer."""
 
 
 @pytest.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OwnValkey]:
-    async with own_valkey(tmp_path_factory.mktemp("valkey")) as running:
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Valkey]:
+    async with run_valkey() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 async def gateway(
-    shared_upstream: Sandbox, server: OwnValkey, tmp_path_factory: pytest.TempPathFactory
+    shared_upstream: Sandbox, server: Valkey, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gateway]:
     folder = tmp_path_factory.mktemp("redis")
     async with run_gateway(shared_upstream, folder, redis_url=server.url, **SETTINGS) as running:
@@ -52,7 +52,7 @@ async def assert_noticed(gateway: Gateway, outages: int) -> None:
     assert told == ["redis.lost", "redis.found"] * outages
 
 
-async def read_until_stored(gateway: Gateway, server: OwnValkey, merchants: list[int]) -> None:
+async def read_until_stored(gateway: Gateway, server: Valkey, merchants: list[int]) -> None:
     """Read until Redis, emptied first, has them all."""
     async with server.client() as redis, asyncio.timeout(30):
         await redis.flushall()
@@ -64,7 +64,7 @@ async def test_redis_may_be_down_when_the_service_starts(
     shared_upstream: Sandbox, tmp_path: Path, merchants: list[int]
 ) -> None:
     async with (
-        own_valkey(tmp_path, started=False) as server,
+        keep_valkey() as server,
         run_gateway(shared_upstream, tmp_path, redis_url=server.url, **SETTINGS) as gateway,
     ):
         await read_until(gateway, merchants, "redis.lost")
@@ -76,7 +76,7 @@ async def test_redis_may_be_down_when_the_service_starts(
         await read_until_stored(gateway, server, merchants)
 
 
-async def test_redis_may_be_killed_and_start_again(gateway: Gateway, server: OwnValkey, merchants: list[int]) -> None:
+async def test_redis_may_be_killed_and_start_again(gateway: Gateway, server: Valkey, merchants: list[int]) -> None:
     before = len(gateway.named("redis.lost"))
     await read(gateway, merchants)
     await server.kill()
@@ -87,19 +87,19 @@ async def test_redis_may_be_killed_and_start_again(gateway: Gateway, server: Own
     await read_until_stored(gateway, server, merchants)
 
 
-async def test_redis_may_be_stopped_and_go_on(gateway: Gateway, server: OwnValkey, merchants: list[int]) -> None:
+async def test_redis_may_be_stopped_and_go_on(gateway: Gateway, server: Valkey, merchants: list[int]) -> None:
     before = len(gateway.named("redis.lost"))
     await read(gateway, merchants)
-    server.pause()
+    server.freeze()
     await read_until(gateway, merchants, "redis.lost", before + 1)
     await read(gateway, merchants)
-    server.resume()
+    server.thaw()
     await read_until(gateway, merchants, "redis.found", before + 1)
     await assert_noticed(gateway, before + 1)
     await read_until_stored(gateway, server, merchants)
 
 
-async def test_a_full_redis_is_no_outage(gateway: Gateway, server: OwnValkey, merchants: list[int]) -> None:
+async def test_a_full_redis_is_no_outage(gateway: Gateway, server: Valkey, merchants: list[int]) -> None:
     async with server.client() as redis:
         await redis.flushall()
         await redis.config_set("maxmemory", "1")

@@ -11,7 +11,7 @@ from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.asking import ask_until
 from tests.support.gateway import Gateway, run_gateway
-from tests.support.servers import own_valkey
+from tests.support.valkey import run_valkey
 
 SETTINGS: dict[str, Any] = {"redis_timeout_seconds": 5, "upstream_timeout_seconds": 20}
 
@@ -69,7 +69,7 @@ async def test_no_call_is_made_before_retry_after_is_over_and_callers_are_told_a
     """The whole fleet keeps quiet, so this fleet has a Redis of its own; its callers would wait for ten minutes."""
     settings = {**SETTINGS, "upstream_timeout_seconds": 600}
     async with (
-        own_valkey(tmp_path) as server,
+        run_valkey() as server,
         run_gateway(shared_upstream, tmp_path, redis_url=server.url, **settings) as gateway,
     ):
         with shared_upstream.fault("rate-limited", retry_after_seconds=900, times=1):

@@ -21,7 +21,7 @@ from tests.support.collector import collector
 from tests.support.gateway import KEY, TOKEN, Gateway, newcomer, run_gateway
 from tests.support.preloaded import inherited
 from tests.support.programs import left_in, processes_of
-from tests.support.servers import OwnValkey, own_valkey
+from tests.support.valkey import Valkey, run_valkey
 from tests.support.wires import connect
 
 API_KEY = "canary-key-77ab"
@@ -98,7 +98,7 @@ def whole(answer: httpx.Response) -> str:
 
 
 @asynccontextmanager
-async def monitored(server: OwnValkey) -> AsyncIterator[list[str]]:
+async def monitored(server: Valkey) -> AsyncIterator[list[str]]:
     """Collect every command that Redis gets, with all its arguments."""
     commands: list[str] = []
     async with server.client() as redis, redis.monitor() as monitor:
@@ -141,7 +141,7 @@ async def walk(gateway: Gateway, upstream: Sandbox) -> list[str]:
     return answers
 
 
-async def dump(server: OwnValkey) -> list[str]:
+async def dump(server: Valkey) -> list[str]:
     """All keys and values, and what Redis itself writes down."""
     async with server.client() as redis:
         await redis.config_set("rdbcompression", "no")  # so that a value stands in its dump as it is
@@ -170,7 +170,7 @@ async def own_upstream() -> AsyncIterator[tuple[Sandbox, list[str]]]:
 async def test_the_secrets_leave_only_to_the_upstream(source: str, tmp_path: Path, private_tmp: Path) -> None:
     async with AsyncExitStack() as stack:
         upstream, secrets = await stack.enter_async_context(own_upstream())
-        server = await stack.enter_async_context(own_valkey(tmp_path))
+        server = await stack.enter_async_context(run_valkey())
         commands = await stack.enter_async_context(monitored(server))
         where, traces = await stack.enter_async_context(collector())
         async with run_gateway(

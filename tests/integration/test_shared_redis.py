@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN, Gateway, run_gateway
-from tests.support.servers import OwnValkey, entries_in, own_valkey
+from tests.support.valkey import Valkey, entries_in, run_valkey
 
 SETTINGS: dict[str, Any] = {"redis_timeout_seconds": 5, "fresh_seconds": 3600, "upstream_timeout_seconds": 10}
 PATH = "/v1/merchants/12345/balances"
@@ -18,14 +18,14 @@ HOUR_MS = 3_600_000
 
 
 @pytest.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OwnValkey]:
-    async with own_valkey(tmp_path_factory.mktemp("valkey")) as running:
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Valkey]:
+    async with run_valkey() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 async def first(
-    shared_upstream: Sandbox, server: OwnValkey, tmp_path_factory: pytest.TempPathFactory
+    shared_upstream: Sandbox, server: Valkey, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gateway]:
     folder = tmp_path_factory.mktemp("first")
     async with run_gateway(shared_upstream, folder, redis_url=server.url, **SETTINGS) as running:
@@ -34,7 +34,7 @@ async def first(
 
 @pytest.fixture(scope="module")
 async def second(
-    shared_upstream: Sandbox, server: OwnValkey, tmp_path_factory: pytest.TempPathFactory
+    shared_upstream: Sandbox, server: Valkey, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gateway]:
     folder = tmp_path_factory.mktemp("second")
     async with run_gateway(shared_upstream, folder, redis_url=server.url, **SETTINGS) as running:
@@ -42,7 +42,7 @@ async def second(
 
 
 @pytest.fixture
-async def redis(server: OwnValkey) -> AsyncIterator[Redis]:
+async def redis(server: Valkey) -> AsyncIterator[Redis]:
     async with server.client() as client:
         yield client
 
@@ -85,7 +85,7 @@ async def test_a_value_is_json_that_names_its_own_key_and_passes_away(first: Gat
 
 
 async def test_balances_of_different_upstreams_do_not_meet(
-    shared_upstream: Sandbox, first: Gateway, server: OwnValkey, redis: Redis, tmp_path: Path
+    shared_upstream: Sandbox, first: Gateway, server: Valkey, redis: Redis, tmp_path: Path
 ) -> None:
     async with Sandbox(scenario="document", token=TOKEN) as other:
         other.world.set(12345, [])
@@ -98,7 +98,7 @@ async def test_balances_of_different_upstreams_do_not_meet(
 
 @pytest.mark.parametrize("setting", ["stale_if_error_seconds", "absent_seconds", "fresh_seconds"])
 async def test_a_time_of_zero_is_not_taken_for_a_failing_redis(
-    shared_upstream: Sandbox, server: OwnValkey, redis: Redis, tmp_path: Path, setting: str
+    shared_upstream: Sandbox, server: Valkey, redis: Redis, tmp_path: Path, setting: str
 ) -> None:
     await redis.config_resetstat()
     async with run_gateway(shared_upstream, tmp_path, redis_url=server.url, **{**SETTINGS, setting: 0}) as gateway:
@@ -109,7 +109,7 @@ async def test_a_time_of_zero_is_not_taken_for_a_failing_redis(
 
 
 async def test_fresh_answers_are_shared_even_where_no_stale_ones_are_wanted(
-    shared_upstream: Sandbox, server: OwnValkey, redis: Redis, tmp_path: Path
+    shared_upstream: Sandbox, server: Valkey, redis: Redis, tmp_path: Path
 ) -> None:
     merchant = shared_upstream.world.merchant_ids[41]
     settings = {**SETTINGS, "stale_if_error_seconds": 0}

@@ -28,7 +28,7 @@ class Valkey:
         self.port = port
         self.url = url
         self._arguments = arguments
-        self._process: Process
+        self._process: Process | None = None
 
     @property
     def address(self) -> str:
@@ -41,6 +41,7 @@ class Valkey:
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
         """Ask until something holds of which nobody is told. A server that dies meanwhile fails the test."""
+        assert self._process is not None
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await holds():
                 with suppress(TimeoutError):
@@ -49,22 +50,32 @@ class Valkey:
 
     def freeze(self) -> None:
         """Stop its process in its tracks; its connections stay open."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     async def kill(self) -> None:
-        """Kill it, however it is."""
+        """Kill it, however it is, as a crash does."""
+        if self._process is None:
+            return
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
+
+    def client(self) -> Redis:
+        """Give a client of it that waits as long as it takes, to be closed by the caller."""
+        return Redis.from_url(self.url, socket_timeout=None)
 
     async def ask(self, *command: str) -> Any:
         """Send a command from a connection of its own."""
         async with Redis.from_url(self.url, decode_responses=True) as client:
             return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     async def _answers(self) -> bool:
         try:
@@ -74,16 +85,25 @@ class Valkey:
 
 
 @asynccontextmanager
-async def run_valkey(port: int = 0, **options: object) -> AsyncIterator[Valkey]:
-    """Run a server in a folder of its own (a socket's path is to be short) and kill it at the end."""
+async def keep_valkey(port: int = 0, **options: object) -> AsyncIterator[Valkey]:
+    """Keep a server in a folder of its own (a socket's path is to be short), to be started, and kill it at the end."""
     with TemporaryDirectory(prefix="valkey-") as folder:
         socket = Path(folder, "valkey.sock")
         place = {"port": port} if port else {"port": 0, "unixsocket": socket}
         given = {**place, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "no", **options}
-        async with _running(
-            Valkey(port, f"redis://127.0.0.1:{port}" if port else f"unix://{socket}", _named(given))
-        ) as it:
-            yield it
+        server = Valkey(port, f"redis://127.0.0.1:{port}" if port else f"unix://{socket}", _named(given))
+        try:
+            yield server
+        finally:
+            await server.kill()
+
+
+@asynccontextmanager
+async def run_valkey(port: int = 0, **options: object) -> AsyncIterator[Valkey]:
+    """Run a server in a folder of its own."""
+    async with keep_valkey(port, **options) as server:
+        await server.start()
+        yield server
 
 
 @asynccontextmanager
@@ -95,8 +115,12 @@ async def run_sentinel(port: int) -> AsyncIterator[Valkey]:
             "--sentinel",
             *_named({"port": port, "bind": "127.0.0.1", "dir": folder}),
         ]
-        async with _running(Valkey(port, f"redis://127.0.0.1:{port}", arguments)) as it:
-            yield it
+        server = Valkey(port, f"redis://127.0.0.1:{port}", arguments)
+        try:
+            await server.start()
+            yield server
+        finally:
+            await server.kill()
 
 
 def _make_empty(file: Path) -> str:
@@ -104,14 +128,11 @@ def _make_empty(file: Path) -> str:
     return str(file)
 
 
-@asynccontextmanager
-async def _running(server: Valkey) -> AsyncIterator[Valkey]:
-    try:
-        await server.start()
-        yield server
-    finally:
-        await server.kill()
-
-
 def _named(options: dict[str, object]) -> list[str]:
     return [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+async def entries_in(redis: Redis, merchant: int | str = "*") -> list[str]:
+    """Name the entries in a Redis, of one merchant or of all; what else the service keeps there is no entry."""
+    found = [name.decode() async for name in redis.scan_iter(f"*:{{{merchant}}}")]
+    return [name for name in found if name.endswith("}") and name[name.index("{") + 1 : -1].isdigit()]
