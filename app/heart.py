@@ -37,7 +37,7 @@ from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
 from app.upstream.client import Upstream
-from app.upstream.tokens import Tokens, probe_refused
+from app.upstream.tokens import Tokens, TokenState, probe_refused
 from app.upstream.transport import Transport
 from app.way_out import make_breaker, make_tokens, make_upstream
 
@@ -103,7 +103,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
         on_freed=fleet.hear_freed,
         metrics=metrics,
     )
-    cache = _make_cache(settings, policy, memory, fleet, metrics)
+    cache = _make_cache(settings, policy, memory, fleet, tokens, metrics)
     desk = Desk(cache)
     roll = _make_roll(settings, link, prefix, owner, upstream, budget)
     portfolio = Portfolio(
@@ -189,11 +189,14 @@ def make_patience(settings: Settings) -> float:
     return settings.upstream_timeout_seconds + 4 * settings.redis_timeout_seconds + 0.25
 
 
-def _make_cache(settings: Settings, policy: Policy, memory: MemoryTier, fleet: Fleet, metrics: Metrics) -> Cache:
+def _make_cache(
+    settings: Settings, policy: Policy, memory: MemoryTier, fleet: Fleet, tokens: Tokens, metrics: Metrics
+) -> Cache:
     return Cache(
         memory=memory,
         fleet=fleet,
         backoff=Backoff(MEMORY_ENTRIES, time.monotonic, random.random),
+        is_refused=lambda: tokens.state is TokenState.REFUSED,
         policy=policy,
         patience_seconds=make_patience(settings),
         now_ms=unix_ms,

@@ -94,6 +94,7 @@ class Replica:
             memory=self.memory,
             fleet=self.fleet,
             backoff=Backoff(200_000, monotonic, random.random),
+            is_refused=lambda: False,
             policy=POLICY,
             patience_seconds=5.45,
             now_ms=unix_ms,

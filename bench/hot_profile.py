@@ -67,6 +67,7 @@ def build(callers: Callers) -> tuple[Edge, str]:
         memory=memory,
         fleet=NOBODY,
         backoff=NOBODY,
+        is_refused=lambda: False,
         policy=POLICY,
         patience_seconds=5,
         now_ms=now_ms,

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from app.balances.snapshots import Key
-from app.errors import TallygateError
+from app.errors import TallygateError, UpstreamRefusal
 
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 30.0
@@ -17,6 +17,7 @@ class _Trouble(Struct, frozen=True):
     error: TallygateError
     count: int
     until: float
+    is_refused: bool
 
 
 class Backoff:
@@ -36,11 +37,18 @@ class Backoff:
         trouble = self._troubles.get(key)
         return trouble.error if trouble is not None and self._monotonic() < trouble.until else None
 
+    def is_refused(self, key: Key) -> bool:
+        """Tell whether the upstream refused a key since it last gave an answer: other failures do not take that back."""
+        trouble = self._troubles.get(key)
+        return trouble is not None and trouble.is_refused
+
     def failed(self, key: Key, error: TallygateError) -> None:
         """Note a failure."""
-        count = self._troubles[key].count + 1 if key in self._troubles else 0
+        before = self._troubles.get(key)
+        count = 0 if before is None else before.count + 1
+        is_refused = isinstance(error, UpstreamRefusal) or (before is not None and before.is_refused)
         pause = min(_FIRST_SECONDS * (1 << min(count, 16)), _LONGEST_SECONDS) * (1 - self._random() / 4)
-        self._troubles[key] = _Trouble(error.with_traceback(None), count, self._monotonic() + pause)
+        self._troubles[key] = _Trouble(error.with_traceback(None), count, self._monotonic() + pause, is_refused)
         self._troubles.move_to_end(key)
         if len(self._troubles) > self._capacity:
             self._troubles.popitem(last=False)

@@ -23,6 +23,7 @@ from app.cache.freshness import (
     covers,
     is_due_early,
     judge,
+    only_fresh,
     satisfies,
 )
 from app.cache.memory import MemoryTier
@@ -54,7 +55,7 @@ class Cache:
     """Answer from memory as `policy` and a request's terms allow, and through the fleet otherwise.
 
     `holds` is memory's own function, since each hot read asks it: would memory still answer with a very entry?
-    `now_ms` is Unix time in milliseconds, `random` gives numbers in [0, 1). A caller waits at most `patience_seconds`.
+    `is_refused` tells whether the upstream refuses us altogether. `now_ms` is Unix time in milliseconds, `random` gives numbers in [0, 1). A caller waits at most `patience_seconds`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Cache:
         memory: MemoryTier,
         fleet: Fleet,
         backoff: Backoff,
+        is_refused: Callable[[], bool],
         policy: Policy,
         patience_seconds: float,
         now_ms: Callable[[], int],
@@ -74,6 +76,7 @@ class Cache:
         self.holds: Final = memory.holds
         self._fleet: Final = fleet
         self._backoff: Final = backoff
+        self._is_refused: Final = is_refused
         self._policy: Final = policy
         self._patience_seconds: Final = patience_seconds
         self._now_ms: Final = now_ms
@@ -141,12 +144,14 @@ class Cache:
         return await self._fetch(key, terms, errand, patience_seconds)
 
     def _answer_at_once(self, entry: Entry | None, terms: Terms, source: Source, now: int) -> Served | None:
-        """Give an entry if it may be answered; fetch a newer one behind if it is time, or a little earlier."""
+        """Give an entry if it may be answered and hides no refusal; fetch a newer one behind if it is time, or a little earlier."""
         match judge(entry, now, self._policy, terms):
             case Answer(good):
                 if is_due_early(good, now, self._policy, self._fetch_ms, 1 - self._random()):
                     self._refresh(good)
                 return Served(good, source)
+            case AnswerAndRefresh(good) if self._hides(good.key):
+                return None
             case AnswerAndRefresh(good):
                 self._refresh(good)
                 return Served(good, source, is_stale=True)
@@ -171,6 +176,8 @@ class Cache:
 
     async def _fetch(self, key: Key, terms: Terms, errand: Errand, patience_seconds: float) -> Served | TallygateError:
         """Wait for an entry that satisfies the terms; when it cannot be had, fall back on a stale one that they allow."""
+        if self._hides(key):
+            terms = only_fresh(terms, self._policy)
         known = self._backoff.failure(key)
         if known is not None and (stale := self._stale(key, terms, known)):
             return stale
@@ -200,6 +207,10 @@ class Cache:
         ):
             return None
         return Served(entry, Source.MEMORY, is_stale=True, instead_of=error)
+
+    def _hides(self, key: Key) -> bool:
+        """Tell whether a stale answer would hide that the upstream refuses a key, or everything."""
+        return self._is_refused() or self._backoff.is_refused(key)
 
     async def _await_landing(self, key: Key, terms: Terms, errand: Errand) -> tuple[Landing, Source]:
         """Take flights until one satisfies: one that began before we came, or for laxer terms, may not."""

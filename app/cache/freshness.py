@@ -3,6 +3,7 @@
 from math import log
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.balances.snapshots import Absence, Entry
 
@@ -89,6 +90,12 @@ def covers(entry: Entry | None, now: int, policy: Policy, terms: Terms) -> bool:
     if terms.max_stale_ms is not None:
         limit = min(limit, policy.fresh_ms + terms.max_stale_ms)
     return age_ms(entry, now) <= _narrow(limit, policy.fresh_ms, terms)
+
+
+def only_fresh(terms: Terms, policy: Policy) -> Terms:
+    """Narrow terms to what is fresh."""
+    fresh_ms = policy.fresh_ms if terms.max_age_ms is None else min(terms.max_age_ms, policy.fresh_ms)
+    return replace(terms, max_age_ms=fresh_ms)
 
 
 def is_due_early(entry: Entry, now: int, policy: Policy, fetch_ms: float, luck: float) -> bool:

@@ -80,6 +80,27 @@ async def test_no_stale_answer_covers_a_refusal(
         assert_envelope(await calm.get(f"/v2/assets/account/assets?merchantId={newcomer}"), name)
 
 
+@pytest.mark.parametrize(("kind", "fields", "name"), [REFUSALS[0], REFUSALS[2], REFUSALS[5]])
+async def test_nor_does_one_that_was_answered_at_once_before_the_upstream_refused(
+    patient: Service, newcomer: int, kind: str, fields: dict[str, Any], name: str
+) -> None:
+    path = f"/v1/merchants/{newcomer}/balances"
+    patient.upstream.world.set(newcomer, [row("1", "1")])
+    await store(patient, newcomer, age_seconds=600)
+    assert (await patient.get(path, cache_control="only-if-cached")).status_code == 200
+    async with trouble(patient, newcomer, kind, **fields):
+        await ask_until(lambda: patient.get(path), lambda answer: answer.status_code != 200)
+        for _ in range(8):
+            assert_problem(await patient.get(path), name)
+
+
+async def test_a_refused_token_is_hidden_by_no_stale_answer_of_another_account(service: Service) -> None:
+    await store(service, 777, age_seconds=15)
+    with service.upstream.fault("token-expired"):
+        assert_problem(await service.get(PATH), "token-refused")
+        assert_problem(await service.get("/v1/merchants/777/balances"), "token-refused")
+
+
 async def test_a_merchant_that_is_gone_is_gone_and_not_stale(service: Service) -> None:
     await store(service, 777, age_seconds=100)
     for _ in range(2):

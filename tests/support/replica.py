@@ -69,6 +69,7 @@ class Replica:
         burst: float = 1000,
         concurrency: int = 1000,
     ) -> None:
+        self.is_refused = False
         self.link = make_link(server)
         self.memory = MemoryTier(1000, 10**9)
         self.tier = RedisTier(self.link, prefix="t", owner=name, channel=CHANNEL, policy=POLICY)
@@ -110,6 +111,7 @@ class Replica:
             memory=self.memory,
             fleet=self.fleet,
             backoff=Backoff(1000, monotonic, lambda: 0.0),
+            is_refused=lambda: self.is_refused,
             policy=POLICY,
             patience_seconds=PATIENCE_SECONDS,
             now_ms=unix_ms,

@@ -4,7 +4,7 @@ import pytest
 
 from app.balances.snapshots import Key
 from app.cache.backoff import Backoff
-from app.errors import Unreachable, UpstreamBusy
+from app.errors import AccessRefused, Unreachable, UpstreamBusy
 from tests.support.replica import KEY
 from tests.support.virtual_time import monotonic
 
@@ -95,3 +95,15 @@ async def test_a_remembered_error_holds_no_traceback() -> None:
     known = backoff.failure(KEY)
     assert known is not None
     assert known.__traceback__ is None
+
+
+async def test_a_refusal_is_known_until_the_key_succeeds_however_long_ago_and_whatever_failed_since() -> None:
+    backoff = _backoff()
+    backoff.failed(KEY, ERROR)
+    assert not backoff.is_refused(KEY)
+    backoff.failed(KEY, AccessRefused("x"))
+    backoff.failed(KEY, ERROR)
+    await asyncio.sleep(3600)
+    assert (backoff.failure(KEY), backoff.is_refused(KEY), backoff.is_refused(Key("2"))) == (None, True, False)
+    backoff.succeeded(KEY)
+    assert not backoff.is_refused(KEY)

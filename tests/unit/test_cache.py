@@ -9,6 +9,7 @@ from app.cache.cache import Cache, Served, Source
 from app.errors import (
     AccessRefused,
     BreakerOpen,
+    BudgetSpent,
     DeadlinePassed,
     MalformedAnswer,
     MerchantInactive,
@@ -136,6 +137,65 @@ async def test_a_refusal_is_never_covered(cache: Cache, upstream: Upstream, erro
     await asyncio.sleep(60)
     with pytest.raises(type(error)):
         await cache.read(KEY, terms())
+
+
+@pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
+async def test_once_refused_no_stale_answer_hides_it_however_young(
+    cache: Cache, upstream: Upstream, error: TallygateError
+) -> None:
+    await cache.read(KEY, terms())
+    upstream.error = error
+    await asyncio.sleep(6)
+    await cache.read(KEY, terms())  # whose refresh behind is refused
+    for _ in range(8):
+        await asyncio.sleep(1)
+        assert cache.read_at_once(KEY, terms()) is None
+        for wanted in (terms(), terms(max_stale_ms=1_000_000)):
+            with pytest.raises(type(error)):
+                await cache.read(KEY, wanted)
+        assert await cache.read_many([KEY], terms()) == {KEY: error}
+        with pytest.raises(NotCached):
+            await cache.read(KEY, terms(only_if_cached=True))
+
+
+async def test_what_is_fresh_is_answered_although_a_newer_one_was_refused(cache: Cache, upstream: Upstream) -> None:
+    await cache.read(KEY, terms())
+    upstream.error = AccessRefused("x")
+    with pytest.raises(AccessRefused):
+        await cache.read(KEY, terms(no_cache=True))
+    assert (await cache.read(KEY, terms())).source is Source.MEMORY
+
+
+async def test_a_refusal_counts_until_the_upstream_answers_whatever_fails_meanwhile(
+    cache: Cache, upstream: Upstream
+) -> None:
+    await cache.read(KEY, terms())
+    await asyncio.sleep(6)
+    for error in (MerchantInactive("x"), Unreachable("x"), BreakerOpen("x")):
+        upstream.error = error
+        with pytest.raises(type(error)):
+            await cache.read(KEY, terms(max_age_ms=1))
+        with pytest.raises(type(error)):
+            await cache.read(KEY, terms())
+    upstream.error = None
+    assert (await cache.read(KEY, terms())).source is Source.FETCHED
+    await asyncio.sleep(6)
+    assert (await cache.read(KEY, terms())).is_stale
+
+
+async def test_while_the_token_is_refused_no_stale_answer_of_any_account_hides_it(
+    upstream: Upstream, server: FakeServer
+) -> None:
+    async with run_replicas(upstream, server, 1) as (replica,):
+        await replica.cache.read(KEY, terms())
+        replica.is_refused = True
+        assert (await replica.cache.read(KEY, terms())).source is Source.MEMORY
+        await asyncio.sleep(6)
+        upstream.error = BudgetSpent("x")
+        with pytest.raises(BudgetSpent):
+            await replica.cache.read(KEY, terms())
+        upstream.error = None
+        assert (await replica.cache.read(KEY, terms())).source is Source.FETCHED
 
 
 async def test_a_failure_is_gone_for_the_next(cache: Cache, upstream: Upstream) -> None:
