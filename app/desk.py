@@ -62,7 +62,7 @@ class Desk:
         return Told(served.entry, served)
 
     def holds(self, snapshot: Snapshot) -> bool:
-        """Tell whether what is known of an account is still this very snapshot, and note that it was used."""
+        """Tell whether what is known of an account is still this very snapshot."""
         return self._cache.holds(snapshot)
 
     async def tell_portfolio(self, question: Question) -> Told:

@@ -116,7 +116,7 @@ async def main() -> None:
         await edge(scope(), NOBODY, keep)
     start, body = sent[-2:]
     plain, known, rich = scope(), scope((b"if-none-match", dict(start["headers"])[b"etag"])), scope(*MORE)
-    asked: Any = ("GET", path.encode(), b"", *cast("list[bytes | None]", _read_plain(HEADERS))[:-1])
+    asked: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
     memo = cast("Any", front._memos.recall(asked))  # noqa: SLF001
     now = front._now_ms()  # noqa: SLF001
 

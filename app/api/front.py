@@ -153,8 +153,8 @@ def _read_plain(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | 
     size = 0
     for name, value in headers:
         size += len(name) + len(value)
-        place = _PLACES.get(name)
-        if place is not None:
+        if name in _PLACES:
+            place = _PLACES[name]
             if place < 0 or heeded[place] is not None:
                 return None
             heeded[place] = value

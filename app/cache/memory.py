@@ -55,12 +55,9 @@ class MemoryTier:
         return held.entry
 
     def holds(self, entry: Entry) -> bool:
-        """Tell whether this very entry is what `get` gives, and note that it was used."""
+        """Tell whether this very entry is what `get` would give."""
         held = self._held.get(entry.key)
-        if held is None or held.entry is not entry or held.epoch != self._epoch:
-            return False
-        self._held.move_to_end(entry.key)
-        return True
+        return held is not None and held.entry is entry and held.epoch == self._epoch
 
     def peek(self, key: Key) -> Entry | None:
         """Give the entry of a key, trusted or not."""
