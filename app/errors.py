@@ -40,6 +40,8 @@ TallygateError
 └── StartError                    the service cannot start: a wrong setting, a port in use
 """
 
+from collections.abc import Mapping
+
 
 class TallygateError(Exception):
     """Be the root of the tree. `detail` may be shown to callers: no secrets, no upstream text.
@@ -187,7 +189,17 @@ class StoreUnavailable(TallygateError):
 
 
 class Incomplete(TallygateError):
-    """Name the parts that failed of an answer that its caller wants whole or not at all."""
+    """Name the parts that failed of an answer that its caller wants whole or not at all: by merchant, why."""
+
+    def __init__(
+        self,
+        detail: str,
+        failed: Mapping[str, TallygateError] | None = None,
+        *,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
+        self.failed = failed or {}
 
 
 class NotCached(TallygateError):

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Final
 
-from litestar import Response, get, post
+from litestar import Request, Response, get, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import Body
 from msgspec import Meta, Struct
@@ -12,13 +13,12 @@ from app.api.batch_views import BatchView
 from app.api.choices import Choice
 from app.api.documenting import AssetsText, FlagText, InFormats, MerchantIdsText, RequireText, document_answers
 from app.api.formats import Format
-from app.api.parameters import MAX_MERCHANTS, MERCHANT_ID_PATTERN, read_merchant_ids, read_require
+from app.api.parameters import MAX_MERCHANTS, MERCHANT_ID_PATTERN, check_written, read_merchant_ids, read_require
 from app.desk import Missing
-from app.errors import Incomplete
+from app.errors import Incomplete, TallygateError
 
 _PATH: Final = "/v1/balances"
 _MAX_BODY_BYTES: Final = 64 * 1024
-_NAMED: Final = 20
 
 _DESCRIBED: Final = "Each merchant's balances, or what stands in their way."
 
@@ -27,7 +27,7 @@ class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     """The body of a question about many merchants."""
 
     merchant_ids: Annotated[
-        list[Annotated[str, Meta(pattern=MERCHANT_ID_PATTERN)] | Annotated[int, Meta(ge=1, le=2**63 - 1)]],
+        list[Annotated[str, Meta(pattern=MERCHANT_ID_PATTERN)] | Annotated[int, Meta(ge=1)]],
         Meta(min_length=1, max_length=MAX_MERCHANTS, description="Merchant ids, as numbers or as text."),
     ]
 
@@ -69,6 +69,7 @@ async def read_many(
 )
 async def ask_for_many(
     data: Annotated[BatchQuestion, Body(description="Which merchants.")],
+    request: Request[None, None, State],
     asking: NamedDependency[Asking],
     form: NamedDependency[Format],
     require: RequireText = None,
@@ -77,6 +78,7 @@ async def ask_for_many(
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
     merchants = [str(merchant) for merchant in data.merchant_ids]
+    check_written(merchants, await request.body())
     return await _answer(merchants, asking, form, require, assets, nonzero)
 
 
@@ -92,8 +94,7 @@ async def _answer(
     all_or_nothing = read_require(require)
     choice = Choice.read(assets, nonzero)
     parts = await asking.desk.tell_many(keys, asking.question())
-    failed = [part.key for part in parts if isinstance(part, Missing)]
+    failed: dict[str, TallygateError] = {part.key: part.error for part in parts if isinstance(part, Missing)}
     if failed and all_or_nothing:
-        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        raise Incomplete(f"There are no balances of {', '.join(failed[:_NAMED])}{more}.")
+        raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
     return await asking.reply_batch(parts, choice, form)

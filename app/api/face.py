@@ -1,5 +1,6 @@
 """The face, put together: Litestar with our routes and errors, behind the edge."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
@@ -8,7 +9,14 @@ from typing import Final
 import structlog
 from litestar import Litestar, Response
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    SerializationException,
+    ValidationException,
+)
 
 from app.access.callers import Callers
 from app.access.failures import Failures
@@ -29,7 +37,15 @@ from app.api.strips import Strips
 from app.cache.freshness import Policy
 from app.desk import Desk
 from app.draining import Drain
-from app.errors import BodyTooLarge, InternalError, InvalidRequest, MethodNotAllowed, TallygateError, UnknownPath
+from app.errors import (
+    BodyTooLarge,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    RequestError,
+    TallygateError,
+    UnknownPath,
+)
 from app.portfolio.portfolio import Portfolio
 from app.telemetry.exposition import Scrape
 from app.telemetry.metrics import Metrics
@@ -114,6 +130,9 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     return as_response(refuse(_classify(error), request.scope))
 
 
+_MISSING: Final = re.compile("Missing required query parameter ('[^']+')")
+
+
 def _classify(error: Exception) -> TallygateError:
     match error:
         case TallygateError():
@@ -123,16 +142,26 @@ def _classify(error: Exception) -> TallygateError:
         case MethodNotAllowedException(headers=headers):
             allow = (headers or {}).get("allow", "GET, OPTIONS")
             return MethodNotAllowed("The path does not take this method.", allow=allow)
-        case ValidationException(extra=list(faults)):
-            return InvalidRequest("; ".join(map(_describe, faults)))
         case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
-            is_large = status == 413  # noqa: PLR2004
-            return (
-                BodyTooLarge("This body is too large.") if is_large else InvalidRequest("The request cannot be read.")
-            )
+            return _blame(error)
         case _:
             log.error("request.crashed", exc_info=error)
             return InternalError("Something went wrong here.")
+
+
+def _blame(error: HTTPException) -> RequestError:
+    """Say what is wrong with a request that the framework could not read."""
+    match error:
+        case ValidationException(extra=list(faults)):
+            return InvalidRequest("; ".join(map(_describe, faults)))
+        case ValidationException(detail=detail) if missing := _MISSING.search(detail):
+            return InvalidRequest(f"The parameter {missing[1]} is missing.")
+        case ClientException(__cause__=SerializationException()):
+            return InvalidRequest("The body is no JSON.")
+        case HTTPException(status_code=413):
+            return BodyTooLarge("This body is too large.")
+        case _:
+            return InvalidRequest("The request cannot be read.")
 
 
 def _describe(fault: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
 CURSOR_PATTERN: Final = "^[0-9a-f]{24}-[1-9][0-9]{0,8}$"
 
 _MERCHANT_ID: Final = re.compile(MERCHANT_ID_PATTERN)
+_WRITTEN: Final = re.compile(rb'[^\s{}\[\]:,"]+')
 _ASSETS: Final = re.compile(ASSETS_PATTERN)
 _SORT: Final = re.compile(SORT_PATTERN)
 _LIMIT: Final = re.compile(LIMIT_PATTERN)
@@ -38,14 +39,23 @@ def check_query(query: bytes, known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise InvalidRequest(f"There is no parameter {name[:64]!r} here.")
-    if len(set(names)) < len(names):
-        raise InvalidRequest("A parameter comes twice.")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InvalidRequest(f"The parameter {min(twice)!r} comes twice.")
 
 
-def read_merchant_id(text: str) -> Key:
+def check_written(merchants: Iterable[str], body: bytes) -> None:
+    """Raise `InvalidRequest` if a body does not have the very digits of these merchants and nothing but them.
+
+    A decoder takes 1e4 and 10000.0 for 10000, rounds 9007199254740993.0 to another merchant, and of two lists takes one.
+    """
+    if _WRITTEN.findall(body) != [b"merchantIds", *(merchant.encode() for merchant in merchants)]:
+        raise InvalidRequest("merchantIds wants one list of ids, each of 1 to 19 digits.")
+
+
+def read_merchant_id(text: str, name: str = "merchantId") -> Key:
     """Read a merchant id: 1 to 19 ASCII digits without sign, space or leading zero. Raises `InvalidRequest`."""
     if not _MERCHANT_ID.fullmatch(text):
-        raise InvalidRequest("merchantId wants 1 to 19 digits without sign, space or leading zero.")
+        raise InvalidRequest(f"{name} wants 1 to 19 digits without sign, space or leading zero, not {text[:32]!r}.")
     return Key(text)
 
 

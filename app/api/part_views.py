@@ -1,19 +1,16 @@
 """What callers see of one merchant among many, and of how much of the whole there is."""
 
 from collections.abc import Iterable, Sequence
-from math import ceil
 from typing import Annotated, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.problems import kind_of
+from app.api.problems import Merchant, PartProblem
 from app.api.views import Keep, Time, format_time
 from app.balances.snapshots import Anomaly, Row
 from app.desk import Missing, Part, Told
-from app.errors import TallygateError
 
-Merchant = Annotated[int, Meta(ge=1, description="The merchant, as the upstream numbers it.")]
 MerchantName = Annotated[
     str, Meta(description="In the breakdown and for holders, where the upstream's directory has one.")
 ]
@@ -35,23 +32,6 @@ class Coverage(Struct, frozen=True):
         missing = sum(isinstance(part, Missing) for part in parts)
         stale = sum(isinstance(part, Told) and part.served.is_stale for part in parts)
         return cls(len(parts), len(parts) - missing - stale, stale, missing)
-
-
-class PartProblem(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Why a part is missing (RFC 9457, as a member)."""
-
-    type: Annotated[str, Meta(description="A path of this service that explains this kind of problem.")]
-    title: str
-    status: int
-    detail: str
-    retry_after: Annotated[int, Meta(ge=0, description="Seconds.")] | UnsetType = UNSET
-
-    @classmethod
-    def of(cls, error: TallygateError) -> Self:
-        """Say what a single read of the part would have said."""
-        kind = kind_of(error)
-        retry_after = UNSET if error.retry_after_seconds is None else max(1, ceil(error.retry_after_seconds))
-        return cls(f"/problems/{kind.name}", kind.title, kind.status, error.detail, retry_after)
 
 
 class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

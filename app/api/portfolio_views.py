@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.part_views import Count, Coverage, Merchant, MerchantName, PartView, span
+from app.api.part_views import Count, Coverage, MerchantName, PartView, span
+from app.api.problems import Merchant
 from app.api.views import Time, format_time
 from app.balances.amounts import CanonicalAmount
 from app.balances.reconciling import Finding, Sums, Verdict

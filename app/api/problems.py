@@ -1,7 +1,7 @@
 """Every error as its caller sees it: one table from the error tree to RFC 9457 problems, and below /v2/ to envelopes."""
 
 from math import ceil
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -140,6 +140,32 @@ PROBLEMS: Final[dict[type[TallygateError], Kind]] = {
 }
 
 
+Merchant = Annotated[int, Meta(ge=1, description="The merchant, as the upstream numbers it.")]
+
+
+class PartProblem(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Why a part is missing (RFC 9457, as a member)."""
+
+    type: Annotated[str, Meta(description="A path of this service that explains this kind of problem.")]
+    title: str
+    status: int
+    detail: str
+    retry_after: Annotated[int, Meta(ge=0, description="Seconds.")] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, error: TallygateError) -> Self:
+        """Say what a single read of the part would have said."""
+        kind, retry_after = kind_of(error), _retry_after(error)
+        return cls(f"/problems/{kind.name}", kind.title, kind.status, error.detail, retry_after)
+
+
+class FailedPart(Struct, frozen=True, rename="camel"):
+    """A merchant that is missing in an answer that was wanted whole."""
+
+    merchant_id: Merchant
+    problem: PartProblem
+
+
 class Problem(Struct, frozen=True, rename="camel", omit_defaults=True):
     """What went wrong (RFC 9457)."""
 
@@ -150,6 +176,7 @@ class Problem(Struct, frozen=True, rename="camel", omit_defaults=True):
     instance: Annotated[str, Meta(description="The path that was asked for.")]
     request_id: str
     retry_after: Annotated[int, Meta(ge=0, description="Seconds, as in the Retry-After header.")] | UnsetType = UNSET
+    failed: Annotated[tuple[FailedPart, ...], Meta(description="Each part that is missing.")] | UnsetType = UNSET
 
 
 def kind_of(error: TallygateError) -> Kind:
@@ -159,8 +186,7 @@ def kind_of(error: TallygateError) -> Kind:
 
 def render_problem(error: TallygateError, path: str, request_id: str) -> Reply:
     """Render an error as the caller at this path expects it."""
-    kind = kind_of(error)
-    retry_after = None if error.retry_after_seconds is None else max(1, ceil(error.retry_after_seconds))
+    kind, retry_after = kind_of(error), _retry_after(error)
     headers = [("Cache-Control", "no-store"), *_extra_headers(error, retry_after)]
     if path.startswith("/v2/"):
         body = msgspec.json.encode(UpstreamEnvelope(kind.code, kind.title, None))
@@ -172,13 +198,24 @@ def render_problem(error: TallygateError, path: str, request_id: str) -> Reply:
         detail=error.detail,
         instance=path,
         request_id=request_id,
-        retry_after=UNSET if retry_after is None else retry_after,
+        retry_after=retry_after,
+        failed=_failed(error),
     )
     return Reply(kind.status, [("Content-Type", MEDIA_TYPE), *headers], msgspec.json.encode(problem))
 
 
-def _extra_headers(error: TallygateError, retry_after: int | None) -> list[tuple[str, str]]:
-    headers = [] if retry_after is None else [("Retry-After", str(retry_after))]
+def _retry_after(error: TallygateError) -> int | UnsetType:
+    return UNSET if error.retry_after_seconds is None else max(1, ceil(error.retry_after_seconds))
+
+
+def _failed(error: TallygateError) -> tuple[FailedPart, ...] | UnsetType:
+    if not isinstance(error, Incomplete):
+        return UNSET
+    return tuple(FailedPart(int(key), PartProblem.of(why)) for key, why in error.failed.items()) or UNSET
+
+
+def _extra_headers(error: TallygateError, retry_after: int | UnsetType) -> list[tuple[str, str]]:
+    headers = [] if retry_after is UNSET else [("Retry-After", str(retry_after))]
     match error:
         case Unauthenticated():
             return [*headers, ("WWW-Authenticate", 'Bearer realm="tallygate"')]

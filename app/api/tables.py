@@ -30,14 +30,18 @@ class Table(Struct, frozen=True):
     note: str
 
 
-_FORMULA: Final = re.compile(r"^(?=[\t\r\n])|(?:^|(?<=[;\t]))(?=[=+\-@＝＋－＠])")  # noqa: RUF001  # the wide ones are meant
+_FORMULA: Final = re.compile(r"(?:^|(?<=;))(?=[=+\-@＝＋－＠])")  # noqa: RUF001  # the wide ones are meant
 """Where a formula would begin: spreadsheets of some countries take `;` for the end of a cell."""
 
 _GAP: Final = "  "
 
 
 def render_csv(table: Table) -> bytes:
-    """Write a table as CSV (RFC 4180) with a header row. A name that a spreadsheet would take for a formula gets a `'`."""
+    """Write a table as CSV (RFC 4180) with a header row.
+
+    A name that a spreadsheet would take for a formula gets a `'`; what is no printable character in it is shown as a
+    replacement character, so that none begins a line or a cell of its own.
+    """
     names = [place for place, kind in enumerate(table.columns.values()) if kind is Kind.NAME]
     text = io.StringIO()
     writer = csv.writer(text)
@@ -45,7 +49,7 @@ def render_csv(table: Table) -> bytes:
     for row in table.rows:
         cells = list(row)
         for place in names:
-            cells[place] = _FORMULA.sub("'", cells[place])
+            cells[place] = _FORMULA.sub("'", _show(cells[place]))
         writer.writerow(cells)
     return text.getvalue().encode()
 

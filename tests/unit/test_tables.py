@@ -23,7 +23,7 @@ def read(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "＝1"])  # noqa: RUF001
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "＝1"])  # noqa: RUF001
 def test_a_name_is_never_a_formula(name: str) -> None:
     assert read(render_csv(table([("1", name, "5")])))[1] == ["1", f"'{name}", "5"]
 
@@ -32,19 +32,27 @@ def test_a_name_is_no_formula_either_where_a_semicolon_ends_a_cell() -> None:
     assert read(render_csv(table([("1", "a;=1+1;b-c", "5")])))[1] == ["1", "a;'=1+1;b-c", "5"]
 
 
+@pytest.mark.parametrize("before", ["\n", "\r\n", "\t", "\0", "\x0b", "\x85", "\xa0", "\u2028"])
+@pytest.mark.parametrize("start", ["", "x"])
+def test_a_name_begins_no_line_or_cell_of_its_own(start: str, before: str) -> None:
+    name = read(render_csv(table([("1", f"{start}{before}=1+1", "5")])))[1][1]
+    assert name == start + "\N{REPLACEMENT CHARACTER}" * len(before) + "=1+1"
+
+
 def test_an_amount_is_never_touched() -> None:
     assert render_csv(table([("1", "a", "-0.00000001")])) == b"id,name,total\r\n1,a,-0.00000001\r\n"
 
 
-def test_quotes_commas_and_line_ends_are_quoted() -> None:
-    assert render_csv(table([("1", 'a "b", c\r\nd', "5")])) == b'id,name,total\r\n1,"a ""b"", c\r\nd",5\r\n'
+def test_quotes_and_commas_are_quoted() -> None:
+    assert render_csv(table([("1", 'a "b", c', "5")])) == b'id,name,total\r\n1,"a ""b"", c",5\r\n'
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1))
 def test_csv_reads_back_as_it_was_written(names: list[str]) -> None:
     back = [row[1] for row in read(render_csv(table([("1", name, "5") for name in names])))][1:]
-    assert [one.replace("'", "") for one in back] == [name.replace("'", "") for name in names]
-    assert not [one for one in back if re.search("^[\t\r\n]|(^|;)[=+@-]", one)]
+    shown = ["".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name) for name in names]
+    assert [one.replace("'", "") for one in back] == [name.replace("'", "") for name in shown]
+    assert not [one for one in back if re.search("(^|;)[=+@-]", one)]
 
 
 def test_numbers_stand_at_their_decimal_points() -> None:

@@ -39,8 +39,10 @@ def test_what_stays_in_is_what_counts_in_whatever_order_it_came_and_went(
     assert totals == Totals(staying)
 
 
-def test_totals_of_ten_thousand_merchants_are_exact_over_ten_thousand_updates() -> None:
-    random = Random(7)
+@settings(max_examples=2, deadline=None)
+@given(st.integers())
+def test_totals_of_ten_thousand_merchants_are_exact_over_ten_thousand_updates(seed: int) -> None:
+    random = Random(seed)
     held = {number: draw_snapshot(random, str(number)) for number in range(10_000)}
     totals = Totals(held.values())
     for update in range(10_000):
@@ -48,7 +50,7 @@ def test_totals_of_ten_thousand_merchants_are_exact_over_ten_thousand_updates() 
         totals.remove(held[number])
         held[number] = draw_snapshot(random, str(number))
         totals.add(held[number])
-        if update % 2_500 == 0:
+        if update == 5_000:
             assert units_of(totals) == sum_units(held.values())
     assert units_of(totals) == sum_units(held.values())
 
