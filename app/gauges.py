@@ -36,6 +36,7 @@ def watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:
         return {} if last is None else {(verdict.value,): float(last.verdicts[verdict]) for verdict in Verdict}
 
     metrics.reconciliation_assets.watch_all(count)
+    metrics.reconciliation_overdue.watch(lambda: reconciler.is_overdue)
     metrics.reconciliation_time.watch(
         lambda: reconciler.last.finished_at / 1000 if reconciler.last and reconciler.last.finished_at else None
     )

@@ -187,6 +187,7 @@ def _stop_in_main(server: MPServer) -> None:
             worker.interrupt_by_parent = True  # one that ends now was signalled together with us
         server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
         signal.sigwait(_STOP_SIGNALS)
+        log.warning("server.cut_off", seconds=_LAST_SECONDS)
         _signal_all(workers, _AT_ONCE)
         time.sleep(_LAST_SECONDS)
         _signal_all(workers, signal.SIGKILL)

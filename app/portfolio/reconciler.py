@@ -20,6 +20,7 @@ _MOST_LOOKS: Final = 3
 _RENEW_SECONDS: Final = 2.0
 _TICK_SECONDS: Final = 15.0
 _EVER: Final = 2**53
+_OVERDUE_INTERVALS: Final = 3
 
 log = structlog.get_logger()
 
@@ -77,7 +78,14 @@ class Reconciler:
         self._make_id: Final = make_id
         self._random: Final = random
         self._started: Final[asyncio.Queue[Reconciliation]] = asyncio.Queue()
+        self._born_ms: Final = now_ms()
         self.last: Reconciliation | None = None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether there is an interval, and for three of it nobody came to a result that is known here."""
+        last_ms = (self.last.finished_at if self.last else None) or self._born_ms
+        return 0 < self._every_ms * _OVERDUE_INTERVALS < self._now_ms() - last_ms
 
     async def start(self) -> Reconciliation:
         """Start a reconciliation, unless one is running: then tell of that one. Raises `StoreUnavailable`."""
@@ -161,9 +169,11 @@ class Reconciler:
             return
         if is_result:
             self.last = job
-        tell = log.warning if job.verdicts[Verdict.MISMATCH] or not is_result else log.info
         counts = {verdict.value: count for verdict, count in job.verdicts.items()}
-        tell("reconciliation.finished", id=job.id, state=job.state, missing=job.missing, **counts)
+        if job.verdicts[Verdict.MISMATCH] or not is_result:
+            log.warning("reconciliation.finished", id=job.id, state=job.state, missing=job.missing, **counts)
+        else:
+            log.info("reconciliation.finished", id=job.id, state=job.state, missing=job.missing, **counts)
 
 
 def _follow(job: Reconciliation, progress: Progress) -> Reconciliation:

@@ -72,7 +72,7 @@ class Metrics:
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """Count an HTTP request: `path` is its template, never with an id in it."""
         self.requests.add(path, method if method in METHODS else "other", status)
-        self.request_seconds.observe(seconds, path)
+        self.request_seconds.observe(seconds, path, status)
 
     def answer(self, outcome: str, age_ms: int) -> None:
         """Count an answer about balances, given with this age."""
@@ -91,7 +91,7 @@ class Metrics:
         for (path, method, status), series in self._hot.items():
             for seconds_bucket, age_bucket, count, seconds, ages_ms in series.take():
                 self.requests.add(path, method, status, amount=count)
-                self.request_seconds.add(seconds_bucket, count, seconds, path)
+                self.request_seconds.add(seconds_bucket, count, seconds, path, status)
                 self.answers.add("memory", amount=count)
                 self.answer_age.add(age_bucket, count, ages_ms / 1000)
 
@@ -100,7 +100,7 @@ class Metrics:
             "tallygate_http_requests_total", "HTTP requests answered.", ("path", "method", "status")
         )
         self.request_seconds = Histogram(
-            "tallygate_http_request_seconds", "From a request to the end of its answer.", FAST, ("path",)
+            "tallygate_http_request_seconds", "From a request to the end of its answer.", FAST, ("path", "status")
         )
         self.requests_under_way = Gauge("tallygate_requests_under_way", "HTTP requests being answered.", Merge.SUM)
         self.requests_under_way.watch(lambda: self.under_way)
@@ -183,6 +183,9 @@ class Metrics:
         )
         self.reconciliation_time = Gauge(
             "tallygate_reconciliation_timestamp_seconds", "When the last reconciliation ended.", Merge.MAX
+        )
+        self.reconciliation_overdue = Gauge(
+            "tallygate_reconciliation_overdue", "1 while three intervals have brought no result.", Merge.MIN
         )
 
     def _make_process(self, version: str) -> None:

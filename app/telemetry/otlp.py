@@ -1,14 +1,16 @@
 """Traces for a collector that speaks OTLP over HTTP. The only OpenTelemetry of the program, and imported only if wanted."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import requests
+import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -20,6 +22,9 @@ _QUEUE: Final = 2048
 _BATCH: Final = 512
 _DELAY_MS: Final = 2000
 _SERVER_FAULT: Final = 500
+_ITS_LOGGER: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
+log = structlog.get_logger()
 
 
 class _OtlpRequestSpan(RequestSpan):
@@ -81,8 +86,31 @@ class OtlpTraces(Traces):
         self._provider.shutdown()
 
 
+class TellingExporter(SpanExporter):
+    """Send spans by another exporter, and tell once when they begin to be lost, and once when they arrive again."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter: Final = exporter
+        self._is_losing = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans."""
+        result = self._exporter.export(spans)
+        was_losing, self._is_losing = self._is_losing, result is not SpanExportResult.SUCCESS
+        if self._is_losing and not was_losing:
+            log.warning("traces.lost")
+        if was_losing and not self._is_losing:
+            log.info("traces.found")
+        return result
+
+    def shutdown(self) -> None:
+        """Send no more."""
+        self._exporter.shutdown()
+
+
 def make_otlp_traces(endpoint: str, version: str) -> OtlpTraces:
     """Make traces for the collector at `endpoint`, an origin like http://collector:4318."""
+    logging.getLogger(_ITS_LOGGER).setLevel(logging.CRITICAL)  # an error for each batch: we tell of the first one
     session = requests.Session()
     session.trust_env = False
     exporter = OTLPSpanExporter(
@@ -95,6 +123,8 @@ def make_otlp_traces(endpoint: str, version: str) -> OtlpTraces:
         span_limits=SpanLimits(),
     )
     provider.add_span_processor(
-        BatchSpanProcessor(exporter, _QUEUE, _DELAY_MS, _BATCH, export_timeout_millis=1000 * _EXPORT_SECONDS)
+        BatchSpanProcessor(
+            TellingExporter(exporter), _QUEUE, _DELAY_MS, _BATCH, export_timeout_millis=1000 * _EXPORT_SECONDS
+        )
     )
     return OtlpTraces(provider)

@@ -19,7 +19,7 @@ async def test_a_request_is_counted_by_its_template_and_as_an_answer(service: Se
         await service.get("/v1/merchants/12345/balances")
     seen = await scrape(service.anonymous)
     assert seen.value(REQUESTS, path=MERCHANT, method="GET", status="200") == 3
-    assert seen.value("tallygate_http_request_seconds_count", path=MERCHANT) == 3
+    assert seen.value("tallygate_http_request_seconds_count", path=MERCHANT, status="200") == 3
     assert seen.value("tallygate_answers_total", outcome="fetched") == 1
     assert seen.value("tallygate_answers_total", outcome="memory") == 2
     assert seen.value("tallygate_answer_age_seconds_count") == 3

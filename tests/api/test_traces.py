@@ -3,14 +3,18 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from structlog.testing import capture_logs
 
 from app.cache.embedded import EmbeddedValkey
+from app.telemetry.otlp import TellingExporter
 from sandbox import Sandbox
 from tests.support.service import KEYS, run_service
 
@@ -73,10 +77,32 @@ async def test_a_read_is_traced_from_the_caller_to_the_upstream(upstream: Sandbo
         assert secret.encode() not in text
 
 
-async def test_a_collector_that_is_away_is_nobodys_trouble(upstream: Sandbox, valkey: EmbeddedValkey) -> None:
-    async with run_service(upstream, valkey.url, otlp_endpoint="http://127.0.0.1:9") as service:
-        for _ in range(20):
-            assert (await service.get("/v1/portfolio")).status_code == 200
+async def test_a_collector_that_is_away_is_nobodys_trouble_and_told_in_a_line(
+    upstream: Sandbox, valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as logs:
+        async with run_service(upstream, valkey.url, otlp_endpoint="http://127.0.0.1:9") as service:
+            for _ in range(20):
+                assert (await service.get("/v1/portfolio")).status_code == 200
+    assert [line["log_level"] for line in logs if line["event"] == "traces.lost"] == ["warning"]
+    assert caplog.messages == []
+
+
+def test_spans_that_are_lost_are_told_when_it_begins_and_when_it_ends() -> None:
+    lost, found = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
+    results = [found, lost, lost, lost, found, found, lost]
+
+    class Exporter(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            return results[len(told)]
+
+    exporter = TellingExporter(Exporter())
+    told: list[list[str]] = []
+    for _ in results:
+        with capture_logs() as logs:
+            assert exporter.export([]) is results[len(told)]
+        told.append([line["event"] for line in logs])
+    assert told == [[], ["traces.lost"], [], [], ["traces.found"], [], ["traces.lost"]]
 
 
 def test_nothing_of_it_is_imported_unless_it_is_wanted() -> None:

@@ -50,6 +50,11 @@ async def disagree(service: Service) -> None:
     await ask_until(lambda: reconcile(service), lambda job: "mismatch" in job.get("verdicts", ()))
 
 
+async def fail_to_reconcile(service: Service) -> None:
+    """Wait until nothing has come of any reconciliation for longer than it may take."""
+    await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_reconciliation_overdue 0" not in scraped)
+
+
 async def miss_the_clients(service: Service) -> None:
     """Wait until the service has seen that its clients file is gone."""
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_clients_file_ok 1" not in scraped)
@@ -88,10 +93,15 @@ CAUSES = [
     ("TallygateOddBalances", Cause(fault="total-mismatch")),
     ("TallygateSaturated", Cause(busy_seconds=1.4, steps=4)),
     ("TallygateReconciliationMismatch", Cause(disagree, steps=2)),
+    (
+        "TallygateReconciliationOverdue",
+        Cause(fail_to_reconcile, "status", {"status": 500}, {"reconcile_every_seconds": 0.1}, steps=2),
+    ),
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")
 DEATHS = "TallygateWorkersDie"
+SILENCE = "TallygateDown"
 
 
 async def scrape(service: Service) -> str:
@@ -111,7 +121,7 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 
 def test_every_alert_is_fired_here() -> None:
-    assert {name for name, _ in CAUSES} | {*OUTAGES, DEATHS} == alerts().keys()
+    assert {name for name, _ in CAUSES} | {*OUTAGES, DEATHS, SILENCE} == alerts().keys()
 
 
 @pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}-{cause.fault}" for name, cause in CAUSES])
@@ -153,6 +163,14 @@ async def test_an_alert_fires_when_a_worker_dies(upstream: Sandbox, valkey: Embe
         await gateway.logged("server.started", 2)
         scrapes.add(2 * STEP_SECONDS, (await gateway.get("/metrics")).text)
     assert alerts()[DEATHS].fires(scrapes)
+
+
+async def test_an_alert_fires_when_nothing_can_be_scraped_any_more(service: Service) -> None:
+    scrapes = await watch(service, ask, steps=2)
+    assert not alerts()[SILENCE].fires(scrapes)
+    for step in (2, 3):
+        scrapes.add(step * STEP_SECONDS, "")  # one that fails leaves nothing
+    assert alerts()[SILENCE].fires(scrapes)
 
 
 async def test_no_alert_fires_when_all_is_well(service: Service) -> None:

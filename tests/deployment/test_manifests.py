@@ -1,11 +1,25 @@
 """What a cluster is given: valid, restricted, closed, and in step with the service's settings."""
 
+import re
+import textwrap
+
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
+import yaml
 
 from app.clients_file import parse_clients
 from app.settings import read_settings, unknown_settings
-from tests.support.manifests import OVERLAYS, ROOT, containers, of_kind, pods, render, render_with
+from tests.support.manifests import (
+    OVERLAYS,
+    ROOT,
+    Document,
+    containers,
+    of_kind,
+    pods,
+    render,
+    render_changed,
+    render_with,
+)
 
 VERSIONS = ("1.31", "1.34", "1.37")
 OURS = {"ServiceMonitor", "PrometheusRule"}
@@ -123,6 +137,43 @@ def test_keys_of_service_accounts_are_fetched_with_what_the_component_mounts_and
     assert [f"{mount['mountPath']}/{item['path']}" for item in authority["configMap"]["items"]] == [source.ca_file]
     assert "audience" not in token["serviceAccountToken"]  # it is for the cluster itself
     assert [peer["ipBlock"]["cidr"] for peer in policy["spec"]["egress"][0]["to"]] == ["192.0.2.1/32"]
+
+
+def test_the_label_of_the_page_is_put_on_what_an_operator_selects_and_on_nothing_else() -> None:
+    patches, _ = page_examples()
+    changed = [one for one in render_changed("production", patches) if one not in render("production")]
+    assert {document["kind"] for document in changed} == OURS
+    assert all(document["metadata"]["labels"]["release"] for document in changed)
+
+
+def test_the_policy_of_the_page_opens_the_way_to_a_collector_and_no_other() -> None:
+    _, policy = page_examples()
+    kubernetes_validate.validate(policy, VERSIONS[-1], strict=True)
+    (gateway,) = [one for one in of_kind("NetworkPolicy", "production") if one["metadata"]["name"] == "gateway-asks"]
+    assert policy["spec"]["podSelector"] == gateway["spec"]["podSelector"]
+    assert policy["spec"]["policyTypes"] == ["Egress"]
+    (rule,) = policy["spec"]["egress"]
+    assert rule["to"]
+    assert rule["ports"] == [{"port": 4318}]
+
+
+def page_examples() -> list[Document]:
+    """Give what docs/kubernetes.md shows as YAML."""
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    return [yaml.safe_load(textwrap.dedent(block)) for block in re.findall(r"```yaml\n(.*?) *```", page, re.DOTALL)]
+
+
+def test_the_sandbox_is_asked_through_the_port_that_its_service_has() -> None:
+    asked = "kubectl -n tallygate-sandbox port-forward svc/tallygate 8080:80"
+    (port,) = [
+        port["port"]
+        for service in of_kind("Service", "sandbox")
+        if (service["metadata"]["namespace"], service["metadata"]["name"]) == ("tallygate-sandbox", "tallygate")
+        for port in service["spec"]["ports"]
+        if port["targetPort"] == "http"
+    ]
+    assert asked.endswith(f":{port}")
+    assert all(asked in (ROOT / page).read_text() for page in ("README.md", "docs/kubernetes.md"))
 
 
 def test_the_sandbox_brings_every_file_that_its_settings_name() -> None:

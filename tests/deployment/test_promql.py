@@ -46,7 +46,14 @@ def test_an_expression_is_what_prometheus_says(scrapes: Scrapes, expression: str
     assert math.isclose(value, EXPECTED[expression], rel_tol=1e-9)
 
 
+def test_absent_is_one_where_there_is_nothing_and_else_nothing(scrapes: Scrapes) -> None:
+    assert evaluate("absent(gone)", scrapes, 250) == {frozenset(): 1}
+    assert evaluate("absent(open)", scrapes, 250) == {}
+    scrapes.add(300, "")
+    assert evaluate("absent(open)", scrapes, 300) == {frozenset(): 1}
+
+
 def test_what_it_does_not_know_it_does_not_guess(scrapes: Scrapes) -> None:
-    for expression in ("avg(open)", "open offset 5m", "irate(calls_total[5m])", "1 + 1"):
+    for expression in ("avg(open)", "open offset 5m", "irate(calls_total[5m])", "1 + 1", 'absent(x{a="b"})'):
         with pytest.raises(NotImplementedError):
             evaluate(expression, scrapes, 250)

@@ -36,7 +36,7 @@ def test_the_runbook_tells_of_no_alert_that_is_gone() -> None:
 def test_every_rule_is_of_the_part_of_promql_that_we_can_judge(alert: Alert) -> None:
     empty = Scrapes()
     empty.add(0, "")
-    assert evaluate(alert.expression, empty, 0) == {}
+    assert bool(evaluate(alert.expression, empty, 0)) is (alert.name == "TallygateDown")
     assert list(names_in(alert.expression))
 
 

@@ -84,8 +84,10 @@ async def test_a_second_signal_cuts_off_what_still_runs(
             await shared_upstream.calls(before + 1)
             gateway.signal(signal.SIGTERM)
             await gateway.logged("server.draining")
+            assert gateway.named("server.cut_off") == []
             gateway.signal(signal.SIGTERM)
             assert await gateway.ended() == 0
+        assert gateway.named("server.cut_off")
         with pytest.raises(httpx.HTTPError):
             await asking
         await all_gone(processes)

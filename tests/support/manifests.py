@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,21 @@ def render(overlay: str) -> tuple[Document, ...]:
 
 def render_with(component: str, overlay: str) -> tuple[Document, ...]:
     """Render an overlay with a component that it does not have itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        added = {
-            "resources": [os.path.relpath(ROOT / "k8s/overlays" / overlay, Path(folder).resolve())],
-            "components": [os.path.relpath(ROOT / "k8s/components" / component, Path(folder).resolve())],
-        }
+    return render_changed(overlay, {"components": [ROOT / "k8s/components" / component]})
+
+
+def render_changed(overlay: str, changes: Mapping[str, Any]) -> tuple[Document, ...]:
+    """Render an overlay with what a kustomization may say besides; paths lead to files of ours."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        paths = {key: [_from(folder, one) for one in value] for key, value in changes.items()}
+        added = {"resources": [_from(folder, ROOT / "k8s/overlays" / overlay)], **paths}
         Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(added))
-        return _render(Path(folder))
+        return _render(folder)
+
+
+def _from(folder: Path, what: Any) -> Any:
+    return os.path.relpath(what, folder) if isinstance(what, Path) else what
 
 
 def _render(folder: Path) -> tuple[Document, ...]:

@@ -133,6 +133,11 @@ def _call(node: Any, scrapes: Scrapes, now: float) -> Vector:
             windows = _select(selector, scrapes.within(selector.name, now, seconds))
             rises = {labels: _increase(window, now, seconds) for labels, window in windows.items() if len(window) > 1}
             return {labels: rise / seconds if name == "rate" else rise for labels, rise in rises.items()}
+        case "absent":
+            (vector,) = node.args
+            if vector.matchers.matchers:
+                raise NotImplementedError("matchers, whose values become labels")
+            return {} if _vector(vector, scrapes, now) else {frozenset(): 1.0}
         case "histogram_quantile":
             quantile, buckets = node.args
             return _quantiles(float(quantile.val), _vector(buckets, scrapes, now))

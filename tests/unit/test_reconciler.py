@@ -281,3 +281,26 @@ async def test_a_mismatch_is_logged_as_a_warning_without_amounts(reconciler: Rec
     finished = logs[-1]
     assert (finished["event"], finished["log_level"], finished["mismatch"]) == ("reconciliation.finished", "warning", 1)
     assert UNIT not in str(logs)
+
+
+async def test_a_result_that_succeeds_is_logged_as_nothing_special(reconciler: Reconciler) -> None:
+    with capture_logs() as logs:
+        await outcome(reconciler)
+    assert (logs[-1]["event"], logs[-1]["log_level"], logs[-1]["match"]) == ("reconciliation.finished", "info", 1)
+
+
+async def test_a_result_is_overdue_when_three_intervals_brought_none(world: World, server: FakeServer) -> None:
+    world.errors[AGGREGATE] = Unreachable("x")
+    async with at_work(make_reconciler(world, server, every_seconds=60)) as one:
+        await asyncio.sleep(170)
+        assert not one.is_overdue
+        await asyncio.sleep(11)
+        assert one.is_overdue
+        world.errors.clear()
+        await asyncio.sleep(90)
+        assert not one.is_overdue
+
+
+async def test_without_an_interval_nothing_is_overdue(reconciler: Reconciler) -> None:
+    await asyncio.sleep(10_000)
+    assert not reconciler.is_overdue
