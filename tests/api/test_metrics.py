@@ -44,6 +44,7 @@ async def test_a_refusal_is_counted_with_its_problem(
     await service.get(path, caller)
     seen = await scrape(service.anonymous)
     assert seen.value(REQUESTS, path=template, status=status) == 1
+    assert seen.value("tallygate_http_request_seconds_count", path=template, status=status) == 1
     assert seen.value("tallygate_refusals_total", problem=problem) == seen.value("tallygate_refusals_total") == 1
 
 
