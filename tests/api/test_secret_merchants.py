@@ -11,6 +11,8 @@ from tests.support.service import KEYS, Service
 from tests.support.worlds import row
 
 EXISTS, EXISTS_NOT = "12346", "99998"
+MANY = 100_000
+"""More than there are newcomers: a merchant that there is not, so many after one that there is."""
 
 SOME = (b"authorization", f"Bearer {KEYS['some']}".encode())
 
@@ -50,21 +52,24 @@ async def forbidden(service: Service, path: str, merchant: str, method: str, ext
 
 @pytest.mark.parametrize(("path", "extra"), REQUESTS)
 async def test_what_may_not_be_read_looks_the_same_whether_it_exists_or_not_cached_or_not(
-    service: Service, path: str, extra: list[tuple[bytes, bytes]]
+    calm: Service, path: str, extra: list[tuple[bytes, bytes]], newcomer: int
 ) -> None:
+    calm.upstream.world.set(newcomer, [row("1", "1")])
+    merchants = (newcomer, newcomer + MANY)
+    calls = calm.upstream.counters.by_merchant
+
     async def look() -> set[str]:
-        merchants = (EXISTS, EXISTS_NOT)
-        return {await forbidden(service, path, merchant, "GET", extra) for merchant in merchants}
+        return {await forbidden(calm, path, str(merchant), "GET", extra) for merchant in merchants}
 
     cold = await look()
-    assert service.upstream.counters.total == 0
-    for merchant in (EXISTS, EXISTS_NOT):
-        await service.get(f"/v1/merchants/{merchant}/balances")
+    assert not calls.keys() & set(merchants)
+    for merchant in merchants:
+        await calm.get(f"/v1/merchants/{merchant}/balances")
     warm = await look()
-    with service.upstream.fault("token-expired"):
+    with calm.upstream.fault("token-expired", merchants=merchants):
         failing = await look()
     assert len(cold | warm | failing) == 1
-    assert service.upstream.counters.by_merchant == {int(EXISTS): 1, int(EXISTS_NOT): 1}
+    assert [calls[merchant] for merchant in merchants] == [1, 1]
 
 
 @pytest.mark.parametrize("path", PATHS)

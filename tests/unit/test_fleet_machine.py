@@ -350,6 +350,6 @@ def _kept_ms(entry: Entry) -> int:
 
 
 Fleet.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, database=None
+    max_examples=25, stateful_step_count=40, deadline=None, derandomize=True, database=None
 )
 TestWhateverHappensToTheFleet = Fleet.TestCase
