@@ -7,6 +7,7 @@ from app.cache.link import Link
 from app.cache.memory import MemoryTier
 from app.cache.turns import Turns
 from app.portfolio.reconciler import Reconciler
+from app.portfolio.roll import Roll
 from app.telemetry.metrics import Metrics
 from app.upstream.tokens import Tokens, TokenState
 
@@ -26,6 +27,12 @@ def watch_token(metrics: Metrics, tokens: Tokens) -> None:
     """Let the gauges of the upstream's token show this one."""
     metrics.token_accepted.watch(lambda: tokens.state is not TokenState.REFUSED)
     metrics.token_seconds_left.watch(lambda: tokens.seconds_left)
+
+
+def watch_directory(metrics: Metrics, roll: Roll) -> None:
+    """Let the gauges of the directory show this roll."""
+    metrics.directory_age.watch(lambda: roll.age_seconds)
+    metrics.directory_stale.watch(lambda: None if roll.age_seconds is None else roll.is_stale)
 
 
 def watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:

@@ -28,7 +28,7 @@ from app.cache.vault import Vault
 from app.cache.versions import Versions
 from app.desk import Desk
 from app.errors import StartError
-from app.gauges import watch_cache, watch_reconciliations, watch_token
+from app.gauges import watch_cache, watch_directory, watch_reconciliations, watch_token
 from app.portfolio.looking import Looker
 from app.portfolio.portfolio import Portfolio
 from app.portfolio.reconciler import Reconciler
@@ -129,6 +129,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     }
     watch_cache(metrics, memory=memory, link=link, bus=bus, budget=budget, turns=turns)
     watch_token(metrics, tokens)
+    watch_directory(metrics, roll)
     watch_reconciliations(metrics, portfolio.reconciler)
     return Heart(cache, desk, portfolio, link, tokens, works)
 

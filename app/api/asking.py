@@ -18,7 +18,7 @@ from app.api.directives import read_terms
 from app.api.documenting import FormatText
 from app.api.formats import MEDIA_TYPES, Format, choose_format
 from app.api.merchant_views import MerchantsView
-from app.api.page_headers import headers_of_many, link_next, tag_many
+from app.api.page_headers import headers_of_many, link_next, tag_many, tag_result, tell_age
 from app.api.paging import Page, PagedView
 from app.api.parameters import read_format
 from app.api.part_views import PartView, oldest
@@ -128,10 +128,12 @@ class Asking:
             return await self._reply_unless_known(written.etag, headers, written.body, form)
         return await self._reply_many(BatchView.of(parts, choice.keeps), oldest(parts), parts, form)
 
-    async def reply_result(self, view: ReconciliationView | MerchantsView, form: Format) -> Response[bytes]:
-        """Send a result that stands until there is another, or a 304."""
-        headers = [("Cache-Control", "private, no-cache"), ("Vary", VARY)]
-        return await self._reply_unless_known(tag_bytes(msgspec.json.encode(view)), headers, view, form)
+    async def reply_result(
+        self, view: ReconciliationView | MerchantsView, form: Format, *, as_of: int | None = None
+    ) -> Response[bytes]:
+        """Send a result that stands until there is another, or a 304; and its age, where it is `as_of` a time (Unix milliseconds)."""
+        headers = [("Cache-Control", "private, no-cache"), ("Vary", VARY), *tell_age(as_of, self._now_ms())]
+        return await self._reply_unless_known(tag_result(view), headers, view, form)
 
     async def reply_state(
         self, view: ReconciliationView, form: Format, *, status: int = 200, location: str | None = None

@@ -79,7 +79,7 @@ SortText = Annotated[
     str | None,
     QueryParameter(
         name="sort",
-        description="`id`, or an asset: its total, the smallest first; with `-` before it, the other way round.",
+        description="`id`, or an asset that a merchant lists: its total, the smallest first; with `-` before it, the other way round.",
         schema_extra={"pattern": SORT_PATTERN, "examples": ["-USDT"]},
     ),
 ]

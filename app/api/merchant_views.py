@@ -1,13 +1,13 @@
 """What callers see of the directory."""
 
-from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Self
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from app.api.part_views import DirectoryStale, DirectoryTime, format_known
 from app.api.views import MerchantId
-from app.balances.snapshots import Key
+from app.portfolio.roll import Listing
 
 
 class MerchantView(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -21,16 +21,23 @@ class MerchantsView(Struct, frozen=True, rename="camel", omit_defaults=True):
     """Merchants by id; `next` is where the next page goes on."""
 
     merchants: tuple[MerchantView, ...]
+    directory_as_of: DirectoryTime | UnsetType = UNSET
+    directory_stale: DirectoryStale = False
     next: Annotated[str, Meta(description="The `after` of the next page, if there is one.")] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, names: Mapping[Key, str], *, search: str, after: int, limit: int) -> Self:
-        """Show those behind `after` that match `search` (in lower case), at most `limit` of them. `names` are in order."""
+    def of(cls, listing: Listing, *, search: str, after: int, limit: int) -> Self:
+        """Show those behind `after` that match `search` (in lower case), at most `limit` of them."""
         matching = (
             (key, name)
-            for key, name in names.items()
+            for key, name in listing.names.items()
             if int(key) > after and (key.startswith(search) or search in name.casefold())
         )
         found = list(islice(matching, limit + 1))
         shown = tuple(MerchantView(int(key), name or UNSET) for key, name in found[:limit])
-        return cls(shown, found[limit - 1][0] if len(found) > limit else UNSET)
+        return cls(
+            shown,
+            directory_as_of=format_known(listing.as_of),
+            directory_stale=listing.is_stale,
+            next=found[limit - 1][0] if len(found) > limit else UNSET,
+        )

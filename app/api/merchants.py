@@ -29,5 +29,6 @@ async def read_merchants(
     """Give the merchants that the caller may read, by id, with their names. No other is in it, nor counted."""
     seen = 0 if after is None else int(read_merchant_id(after, "after"))
     wanted, sought = read_limit(limit), read_search(search)
-    names = await portfolio.tell_merchants(asking.readable())
-    return await asking.reply_result(MerchantsView.of(names, search=sought, after=seen, limit=wanted), form)
+    listing = await portfolio.tell_merchants(asking.readable())
+    view = MerchantsView.of(listing, search=sought, after=seen, limit=wanted)
+    return await asking.reply_result(view, form, as_of=listing.as_of)

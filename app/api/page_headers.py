@@ -9,9 +9,10 @@ from msgspec import UNSET
 
 from app.api.answers import VARY, tag_bytes
 from app.api.batch_views import BatchView
+from app.api.merchant_views import MerchantsView
 from app.api.paging import PagedView
 from app.api.part_views import without_times
-from app.api.portfolio_views import HoldersView
+from app.api.portfolio_views import HoldersView, ReconciliationView
 from app.cache.cache import Source
 from app.cache.freshness import Policy
 from app.desk import Part, Told
@@ -33,11 +34,22 @@ def headers_of_many(as_of: int | None, parts: Sequence[Part] | None, policy: Pol
     age = None if as_of is None else max(0, now - as_of) // 1000
     used = f"tallygate; {_came_by(parts)}"
     return [
-        *([] if age is None else [("Age", str(age))]),
+        *tell_age(as_of, now),
         ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
         ("Cache-Status", used if age is None else f"{used}; ttl={policy.fresh_ms // 1000 - age}"),
         ("Vary", VARY),
     ]
+
+
+def tell_age(as_of: int | None, now: int) -> list[tuple[str, str]]:
+    """Tell the age at `now` of what stands `as_of` (Unix milliseconds), where that is a time."""
+    return [] if as_of is None else [("Age", str(max(0, now - as_of) // 1000))]
+
+
+def tag_result(view: ReconciliationView | MerchantsView) -> str:
+    """Make the weak entity tag of what a result says, which a list of the same merchants keeps."""
+    timeless = msgspec.structs.replace(view, directory_as_of=UNSET) if isinstance(view, MerchantsView) else view
+    return tag_bytes(msgspec.json.encode(timeless))
 
 
 def tag_many(view: PagedView | BatchView) -> str:
@@ -49,7 +61,7 @@ def tag_many(view: PagedView | BatchView) -> str:
     timeless = msgspec.structs.replace(timeless, oldest_as_of=UNSET, newest_as_of=UNSET)
     if isinstance(timeless, BatchView):
         return tag_bytes(msgspec.json.encode(timeless))
-    unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET)
+    unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET, directory_as_of=UNSET)
     return tag_bytes(msgspec.json.encode((unnamed, timeless.next is UNSET)))
 
 

@@ -14,6 +14,15 @@ from app.desk import Missing, Part, Told
 MerchantName = Annotated[
     str, Meta(description="In the breakdown and for holders, where the upstream's directory has one.")
 ]
+DirectoryTime = Annotated[
+    str,
+    Meta(
+        description="When the upstream named the merchants, RFC 3339 in UTC; not there where the service was told them."
+    ),
+]
+DirectoryStale = Annotated[
+    bool, Meta(description="That list could not be read again in time: merchants that came since are not in it.")
+]
 Count = Annotated[int, Meta(ge=0)]
 T = TypeVar("T", bound=Struct)
 
@@ -83,6 +92,11 @@ def span(parts: Iterable[Part]) -> tuple[Time | UnsetType, Time | UnsetType]:
     """Tell since when the oldest and the newest part stand, if there are any."""
     times = [part.snapshot.as_of for part in parts if isinstance(part, Told)]
     return (format_time(min(times)), format_time(max(times))) if times else (UNSET, UNSET)
+
+
+def format_known(unix_ms: int | None) -> Time | UnsetType:
+    """Write a time where there is one."""
+    return UNSET if unix_ms is None else format_time(unix_ms)
 
 
 def without_times(items: Iterable[T]) -> tuple[T, ...]:

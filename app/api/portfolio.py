@@ -23,7 +23,6 @@ from app.api.parameters import read_limit, read_sort
 from app.api.part_views import PartView
 from app.api.portfolio_views import BreakdownView, HoldersView, HolderView, ReconciliationView
 from app.errors import InvalidRequest
-from app.portfolio.parts import order
 from app.portfolio.portfolio import Portfolio
 
 _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
@@ -35,7 +34,7 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
     operation_class=InFormats,
     summary="Every merchant, and the totals",
     responses=document_answers(
-        BreakdownView, described="The merchants that the caller may read.", not_found=False, paged=True
+        BreakdownView, described="The merchants that the caller may read.", not_found=True, paged=True
     ),
 )
 async def read_breakdown(
@@ -55,8 +54,8 @@ async def read_breakdown(
         if sort is not None:
             raise InvalidRequest("sort goes with the first page: those after it keep its order.")
         return await asking.reply_page(await pages.follow(BreakdownView, after, scope=scope, limit=wanted), None, form)
-    parts = await portfolio.tell_parts(readable, asking.question())
-    items = [PartView.of(part, name=parts.name_of(part)) for part in order(parts.parts, order_wanted)]
+    parts, ordered = await portfolio.tell_breakdown(readable, order_wanted, asking.question())
+    items = [PartView.of(part, name=parts.name_of(part)) for part in ordered]
     as_of = asking.as_of(parts)
     page = await pages.begin(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=wanted)
     return await asking.reply_page(page, parts, form)

@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.part_views import Count, Coverage, MerchantName, PartView, span
+from app.api.part_views import (
+    Count,
+    Coverage,
+    DirectoryStale,
+    DirectoryTime,
+    MerchantName,
+    PartView,
+    format_known,
+    span,
+)
 from app.api.problems import Merchant
 from app.api.views import Time, format_time
 from app.balances.amounts import CanonicalAmount
@@ -12,6 +21,7 @@ from app.balances.reconciling import Finding, Sums, Verdict
 from app.balances.shares import DECIMALS, NoShares
 from app.balances.totals import Total
 from app.portfolio.holders import Holder, Holders
+from app.portfolio.looking import NAMED
 from app.portfolio.parts import Parts
 from app.portfolio.reconciler import Reconciliation, State
 
@@ -48,10 +58,12 @@ class HolderView(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 class BreakdownView(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Every merchant that the caller may read. `totals` is there only if no merchant is missing, else `partialTotals`."""
+    """Every merchant that the caller may read. `totals` is there only if none is missing, else `partialTotals`."""
 
     complete: bool
     coverage: Coverage
+    directory_as_of: DirectoryTime | UnsetType = UNSET
+    directory_stale: DirectoryStale = False
     version: VersionName | UnsetType = UNSET
     oldest_as_of: Time | UnsetType = UNSET
     newest_as_of: Time | UnsetType = UNSET
@@ -67,6 +79,8 @@ class BreakdownView(Struct, frozen=True, rename="camel", omit_defaults=True):
         return cls(
             complete=parts.is_complete,
             coverage=Coverage.of(parts.parts),
+            directory_as_of=format_known(parts.directory_as_of),
+            directory_stale=parts.is_directory_stale,
             oldest_as_of=oldest,
             newest_as_of=newest,
             **_name_totals(parts, "totals", parts.totals),
@@ -82,6 +96,8 @@ class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
     asset_id: str
     complete: bool
     coverage: Coverage
+    directory_as_of: DirectoryTime | UnsetType = UNSET
+    directory_stale: DirectoryStale = False
     version: VersionName | UnsetType = UNSET
     oldest_as_of: Time | UnsetType = UNSET
     newest_as_of: Time | UnsetType = UNSET
@@ -99,6 +115,8 @@ class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
             asset_id=asset_id,
             complete=parts.is_complete,
             coverage=Coverage.of(parts.parts),
+            directory_as_of=format_known(parts.directory_as_of),
+            directory_stale=parts.is_directory_stale,
             oldest_as_of=oldest,
             newest_as_of=newest,
             no_shares=holders.no_shares or UNSET,
@@ -116,6 +134,7 @@ class ReconciliationView(Struct, frozen=True, rename="camel", omit_defaults=True
     expected: Count
     read: Count
     missing: Count
+    missing_merchants: Annotated[tuple[Merchant, ...], Meta(description=f"The missing ones: the first {NAMED}.")] = ()
     finished_at: Time | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     verdicts: dict[Verdict, int] | UnsetType = UNSET
@@ -133,6 +152,7 @@ class ReconciliationView(Struct, frozen=True, rename="camel", omit_defaults=True
             expected=job.expected,
             read=job.read,
             missing=job.missing,
+            missing_merchants=tuple(sorted(map(int, job.missing_merchants))),
             finished_at=UNSET if job.finished_at is UNSET else format_time(job.finished_at),
             detail=job.detail,
             verdicts=dict(job.verdicts) if done else UNSET,

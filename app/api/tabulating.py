@@ -1,6 +1,6 @@
 """Views as tables: one function for each, to columns and rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
 import msgspec
@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from app.api.batch_views import BatchView
 from app.api.formats import Format
 from app.api.merchant_views import MerchantsView
-from app.api.part_views import Coverage, PartView
+from app.api.part_views import PartView
 from app.api.portfolio_views import BreakdownView, FindingView, HoldersView, HolderView, ReconciliationView
 from app.api.tables import Kind, Table, render_csv, render_text
 from app.balances.reconciling import Sums
@@ -29,7 +29,8 @@ _STANDING: Final = {
     "problem": Kind.PLAIN,
 }
 _MERCHANT: Final = {"merchantId": Kind.PLAIN, "merchantName": Kind.NAME}
-_WHOLE: Final = {"merchants": Kind.NUMBER, "unavailable": Kind.NUMBER}
+_WHOLE: Final = {"merchants": Kind.NUMBER, "unavailable": Kind.NUMBER, "directoryAsOf": Kind.PLAIN}
+_NO_WHOLE: Final = ("",) * len(_WHOLE)
 _HOLDERS: Final = {
     "row": Kind.PLAIN,
     **_MERCHANT,
@@ -85,7 +86,8 @@ def tabulate(view: Tabular) -> Table:
             return _tabulate_holders(view)
         case MerchantsView():
             merchants = [(str(one.merchant_id), _text(one.merchant_name)) for one in view.merchants]
-            return Table(_MERCHANT, merchants, "; ".join([f"{len(merchants)} merchants", *_go_on(view.next)]))
+            said = [f"{len(merchants)} merchants", *_tell_directory(view), *_go_on(view.next)]
+            return Table(_MERCHANT, merchants, "; ".join(said))
         case ReconciliationView():
             return _tabulate_reconciliation(view)
         case _:
@@ -115,14 +117,14 @@ def _tabulate_breakdown(view: BreakdownView) -> Table:
     """Show a page of the breakdown; below the last one are the totals, called partial where a merchant is missing."""
     parts = view.merchants or ()
     rows = [
-        ("merchant", merchant_id, _text(part.merchant_name), *standing, "", "")
+        ("merchant", merchant_id, _text(part.merchant_name), *standing, *_NO_WHOLE)
         for part in parts
         for merchant_id, *standing in _tell_part(part)
     ]
     if view.next is UNSET:
-        about, whole = _tell_whole(view.coverage, view.oldest_as_of)
+        about, whole = _tell_whole(view)
         rows += [
-            (*about, "", *_tell_asset(total), "", "", str(total.merchants), whole)
+            (*about, "", *_tell_asset(total), "", "", str(total.merchants), *whole)
             for total in view.totals or view.partial_totals or ()
         ]
     return Table({"row": Kind.PLAIN, **_MERCHANT, **_STANDING, **_WHOLE}, rows, _sum_up(view, parts))
@@ -134,23 +136,25 @@ def _tabulate_holders(view: HoldersView) -> Table:
     rows = [
         (
             *("holder", str(one.merchant_id), _text(one.merchant_name), one.status, _text(one.as_of), view.asset_id),
-            *(*_tell_amounts(one), _text(one.share), "", "", ""),
+            *(*_tell_amounts(one), _text(one.share), "", *_NO_WHOLE),
         )
         for one in holders
     ]
     if view.next is UNSET:
-        about, whole = _tell_whole(view.coverage, view.oldest_as_of)
+        about, whole = _tell_whole(view)
         total = view.total or view.partial_total
         listed = str(total.merchants if total else 0)
-        rows.append((*about, view.asset_id, *_tell_amounts(total), "", _text(view.no_shares), listed, whole))
+        rows.append((*about, view.asset_id, *_tell_amounts(total), "", _text(view.no_shares), listed, *whole))
     return Table(_HOLDERS, rows, _sum_up(view, holders))
 
 
-def _tell_whole(coverage: Coverage, oldest_as_of: str | UnsetType) -> tuple[tuple[str, ...], str]:
-    """Give what a row of totals begins with: what it is, whose, how and since when; and of how many nothing is known."""
-    name = "partial-total" if coverage.unavailable else "total"
+def _tell_whole(view: BreakdownView | HoldersView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give what a row of totals begins with: what it is, whose, how and since when; and of how many what is known since when."""
+    coverage = view.coverage
+    name = "total" if view.complete else "partial-total"
     status = "stale" if coverage.stale else "fresh" if coverage.fresh else "unavailable"
-    return (name, "", "", status, _text(oldest_as_of)), str(coverage.unavailable)
+    about = (name, "", "", status, _text(view.oldest_as_of))
+    return about, (str(coverage.unavailable), _text(view.directory_as_of))
 
 
 def _tabulate_reconciliation(view: ReconciliationView) -> Table:
@@ -160,8 +164,9 @@ def _tabulate_reconciliation(view: ReconciliationView) -> Table:
     rows = [(*how, *_tell_finding(finding), *end) for finding in view.assets or ()]
     nothing = ("",) * (len(_FINDING) - len(how) - len(end))
     verdicts = [f"{count} {verdict}" for verdict, count in (view.verdicts or {}).items()]
-    read = f"{view.state}; {view.read} of {view.expected} merchants read, {view.missing} missing"
-    return Table(_FINDING, rows or [(*how, *nothing, *end)], "; ".join([read, *verdicts]))
+    said = [f"{view.state}; {view.read} of {view.expected} merchants read, {view.missing} missing"]
+    said += [f"missing: {_name(view.missing_merchants, view.missing)}"] if view.missing else []
+    return Table(_FINDING, rows or [(*how, *nothing, *end)], "; ".join([*said, *verdicts]))
 
 
 def _tell_finding(finding: FindingView) -> tuple[str, ...]:
@@ -179,11 +184,25 @@ def _sum_up(view: BatchView | BreakdownView | HoldersView, parts: Iterable[PartV
     )
     said = [f"as of {' to '.join(times)}"] if times else []
     said.append(counts)
+    said += [] if isinstance(view, BatchView) else _tell_directory(view)
     for status in ("stale", "unavailable"):
-        ids = [str(part.merchant_id) for part in parts if part.status == status]
-        more = [f"and {len(ids) - _NAMED} more"] if len(ids) > _NAMED else []
-        said += [f"{status} here: {', '.join([*ids[:_NAMED], *more])}"] if ids else []
+        ids = [part.merchant_id for part in parts if part.status == status]
+        said += [f"{status} here: {_name(ids, len(ids))}"] if ids else []
     return "; ".join([*said, *([] if isinstance(view, BatchView) else _go_on(view.next))])
+
+
+def _name(merchants: Sequence[int], count: int) -> str:
+    """Name some merchants, and count the rest of so many."""
+    named = [str(merchant) for merchant in merchants[:_NAMED]]
+    return ", ".join([*named, *([f"and {count - len(named)} more"] if count > len(named) else [])])
+
+
+def _tell_directory(view: BreakdownView | HoldersView | MerchantsView) -> list[str]:
+    """Say when the merchants were named, and if there may be others by now."""
+    if isinstance(view.directory_as_of, UnsetType):
+        return []
+    doubt = ", and is stale: merchants may be missing" if view.directory_stale else ""
+    return [f"the directory is as of {view.directory_as_of}{doubt}"]
 
 
 def _go_on(after: str | UnsetType) -> list[str]:

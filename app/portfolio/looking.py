@@ -12,6 +12,7 @@ from app.balances.totals import Totals
 from app.cache.freshness import Terms
 from app.errors import TallygateError, UpstreamRefusal
 
+NAMED: Final = 100
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -24,12 +25,22 @@ Directory = Callable[[], Awaitable[Collection[Key]]]
 
 
 class Progress(Struct):
-    """How far a look has come: which one it is, how many merchants there are, how many were read, how many could not be."""
+    """How far a look has come: which one it is, how many merchants there are, how many were read, how many could not be.
+
+    Of these the first `NAMED` that were found missing are named.
+    """
 
     look: int = 0
     expected: int = 0
     read: int = 0
     missing: int = 0
+    missing_merchants: tuple[Key, ...] = ()
+
+    def miss(self, key: Key) -> None:
+        """Note that a merchant could not be read."""
+        self.missing += 1
+        if len(self.missing_merchants) < NAMED:
+            self.missing_merchants = (*self.missing_merchants, key)
 
 
 class Looker:
@@ -48,7 +59,8 @@ class Looker:
         """
         merchants = await self._directory()
         progress.look += 1
-        progress.expected, progress.read, progress.missing = len(merchants), 0, 0
+        progress.expected, progress.read = len(merchants), 0
+        progress.missing, progress.missing_merchants = 0, ()
         before = await self._read_aggregate()
         totals = Totals()
         waiting = iter(merchants)
@@ -68,7 +80,7 @@ class Looker:
                 totals.add(entry)
                 progress.read += 1
             else:
-                progress.missing += 1
+                progress.miss(key)
 
     async def _read_aggregate(self) -> Snapshot:
         entry = await self._read_patiently(AGGREGATE)

@@ -11,11 +11,16 @@ from app.desk import Part, Told
 
 
 class Parts(Struct, frozen=True):
-    """Every merchant's part, the exact sum of those that are there, and the names that are known."""
+    """Every merchant's part, the exact sum of those that are there, and the names that are known.
+
+    `directory_as_of` is when the upstream named the merchants (Unix milliseconds), None if they were named by ourselves.
+    """
 
     parts: tuple[Part, ...]
     totals: tuple[Total, ...]
     names: Mapping[Key, str]
+    directory_as_of: int | None = None
+    is_directory_stale: bool = False
 
     @property
     def known(self) -> list[Told]:
@@ -24,12 +29,16 @@ class Parts(Struct, frozen=True):
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether no merchant is missing, so that the totals are those of all."""
-        return len(self.known) == len(self.parts)
+        """Tell whether no merchant is missing, nor may be one in a directory that is stale: the totals are those of all."""
+        return len(self.known) == len(self.parts) and not self.is_directory_stale
+
+    def lists(self, asset_id: str) -> bool:
+        """Tell whether any merchant is known to list an asset."""
+        return any(total.asset_id == asset_id for total in self.totals)
 
     def name_of(self, part: Part) -> str | None:
         """Give the name of a part's merchant, if it is known."""
-        return self.names.get(key_of(part))
+        return self.names.get(key_of(part)) or None
 
 
 class Sort(Struct, frozen=True):

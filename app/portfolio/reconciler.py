@@ -11,6 +11,7 @@ import structlog
 from msgspec import UNSET, Struct, UnsetType
 
 from app.balances.reconciling import Finding, Look, Verdict, needs_another_look, reconcile
+from app.balances.snapshots import Key
 from app.cache.jobs import Jobs, Kept
 from app.cache.link import Outcome
 from app.errors import NoReconciliation, StoreUnavailable, TallygateError, UnknownReconciliation
@@ -44,6 +45,7 @@ class Reconciliation(Struct, frozen=True, rename="camel", omit_defaults=True):
     expected: int = 0
     read: int = 0
     missing: int = 0
+    missing_merchants: tuple[Key, ...] = ()
     finished_at: int | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     findings: tuple[Finding, ...] | UnsetType = UNSET
@@ -91,7 +93,7 @@ class Reconciler:
         """Start a reconciliation, unless one is running: then tell of that one. Raises `StoreUnavailable`."""
         job_id = await self._start(last_began_by=_EVER)
         if job_id is None:
-            raise StoreUnavailable("The store did not say whether a reconciliation is running.")
+            raise _away()
         return await self.tell(job_id)
 
     async def tell(self, job_id: str) -> Reconciliation:
@@ -198,10 +200,14 @@ def _write(job: Reconciliation) -> bytes:
     return msgspec.json.encode(job)
 
 
+def _away() -> StoreUnavailable:
+    return StoreUnavailable("Reconciliations are kept in Redis, and it is away.", retry_after_seconds=2)
+
+
 def _read(kept: Kept | Outcome) -> Reconciliation | None:
     """Read a record: one that was running when it was written, and has no lease, is lost."""
     if isinstance(kept, Outcome):
-        raise StoreUnavailable("Reconciliations are kept in Redis, and it is away.", retry_after_seconds=2)
+        raise _away()
     if kept.record is None:
         return None
     job = msgspec.json.decode(kept.record, type=Reconciliation)

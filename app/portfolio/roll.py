@@ -3,12 +3,14 @@
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 import structlog
+from msgspec import Struct
 
-from app.balances.merchants import Directory, Merchant
+from app.balances.merchants import Directory
 from app.balances.snapshots import Key
 from app.errors import TallygateError
 
@@ -16,6 +18,8 @@ _TRY_AGAIN_SECONDS: Final = 10.0
 _KEPT_MS: Final = 7 * 24 * 3600 * 1000
 _REST_MS: Final = 0
 _EARLIEST: Final = 0.9
+_STALE_AFTER: Final = 2
+"""After so many times `refresh_seconds` a list is stale: a whole refresh did not come through, or took as long again."""
 
 log = structlog.get_logger()
 
@@ -24,11 +28,23 @@ Share = Callable[[bytes, Callable[[], Awaitable[Made]]], Awaitable[tuple[bytes, 
 """Gives what the fleet keeps, unless it is the unwanted one: then one replica makes a new one (`Vault.obtain`)."""
 
 
+class Listing(Struct, frozen=True):
+    """Merchants by rising id, with their names, empty where they have none.
+
+    `as_of` is when the upstream named them (Unix milliseconds), None where they are set; who came after that is not in a
+    stale one.
+    """
+
+    names: Mapping[Key, str]
+    as_of: int | None
+    is_stale: bool
+
+
 class Roll:
     """Name the merchants: those that are set, or those that `fetch` names, asked for anew every `refresh_seconds`.
 
-    The first who asks waits; after that the list is refreshed behind, a little early or late at random. `now_ms` is Unix
-    time in milliseconds, `random` gives numbers in [0, 1).
+    The first who asks waits; from then on the list is refreshed behind, a little early at random. One that is older than
+    twice that is stale. `now_ms` is Unix time in milliseconds, `random` gives numbers in [0, 1).
     """
 
     def __init__(
@@ -41,62 +57,71 @@ class Roll:
         now_ms: Callable[[], int],
         random: Callable[[], float],
     ) -> None:
-        self._set: Final = merchants
+        self._set: Final = None if merchants is None else _set(merchants)
         self._fetch: Final = fetch
         self._share: Final = share
         self._refresh_seconds: Final = refresh_seconds
         self._now_ms: Final = now_ms
         self._random: Final = random
         self._turn: Final = asyncio.Lock()
+        self._begun = False
         self._wanted: Final = asyncio.Event()
         self._packed = b""
         self._known: Directory | None = None
         self._names: Mapping[Key, str] = {}
 
-    async def list(self) -> Collection[Key]:
+    async def list(self) -> Listing:
         """Give the merchants as known. Raises the `UpstreamError` that kept us from ever knowing."""
-        return _keys(await self.tell())
+        return self._set or await self._tell()
 
     async def list_afresh(self) -> Collection[Key]:
         """Give the merchants that there are now. Raises the `UpstreamError` that keeps us from knowing."""
-        return _keys(self._fixed() if self._set is not None else await self._renew(self._now_ms()))
-
-    async def name(self) -> Mapping[Key, str]:
-        """Give the merchants as known, with their names; one whose name is not known has an empty one."""
-        return {Key(str(merchant.id)): merchant.name or "" for merchant in (await self.tell()).merchants}
+        if self._set is not None:
+            return self._set.names.keys()
+        await self._renew(self._now_ms())
+        return self._names.keys()
 
     def names(self) -> Mapping[Key, str]:
         """Give the names that are known here, without waiting, and see to it that they are asked for."""
-        self.peek()
+        if self._set is None:
+            self._wanted.set()
         return self._names
 
-    async def tell(self) -> Directory:
-        """Give the directory as known. Raises the `UpstreamError` that kept us from ever knowing."""
-        return self.peek() or await self._renew(0)
+    @property
+    def age_seconds(self) -> float | None:
+        """Tell how old the list is, None as long as there is none, or where merchants are set."""
+        return None if self._known is None else max(0, self._now_ms() - self._known.as_of) / 1000
 
-    def peek(self) -> Directory | None:
-        """Give the directory as known, if it is, and see to it that it is asked for."""
-        if self._set is not None:
-            return self._fixed()
-        self._wanted.set()
-        return self._known
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether there is a list, and it is older than a list should be."""
+        return (self.age_seconds or 0) > _STALE_AFTER * self._refresh_seconds
 
     async def keep(self) -> None:
-        """Refresh the list behind, for as long as somebody asks for it, until cancelled."""
+        """Refresh the list behind, from when somebody asked for it first, until cancelled."""
+        await self._wanted.wait()
         while True:
-            await self._wanted.wait()
             await asyncio.sleep(self._seconds_left())
-            self._wanted.clear()
             try:
                 await self._renew(self._now_ms() - round(_EARLIEST * self._refresh_seconds * 1000))
             except TallygateError as error:
                 log.warning("directory.stale", error=type(error).__name__)
-                self._wanted.set()
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
-    def _fixed(self) -> Directory:
-        merchants = sorted(map(int, self._set or ()))
-        return Directory(self._now_ms(), tuple(map(Merchant, merchants)))
+    async def _begin(self) -> None:
+        """Get the first list: the one that the fleet keeps, unless it is stale and a newer one can be had."""
+        await self._renew(0)
+        if self.is_stale:
+            with suppress(TallygateError):
+                await self._renew(self._now_ms())
+        self._begun = True
+
+    async def _tell(self) -> Listing:
+        self._wanted.set()
+        if not self._begun:
+            await self._begin()
+        known = self._known or await self._renew(0)
+        return Listing(self._names, known.as_of, self.is_stale)
 
     def _seconds_left(self) -> float:
         if self._known is None:
@@ -112,15 +137,15 @@ class Roll:
                 found = _unpack(self._packed)
                 if found is not None and (self._known is None or self._known.as_of < found.as_of):
                     self._known = found
-                    self._names = {Key(str(one.id)): one.name for one in found.merchants if one.name}
+                    self._names = {Key(str(one.id)): one.name or "" for one in found.merchants}
             return self._known
 
     async def _make(self) -> Made:
         return _pack(await self._fetch()), _KEPT_MS, _REST_MS
 
 
-def _keys(directory: Directory) -> Collection[Key]:
-    return [Key(str(merchant.id)) for merchant in directory.merchants]
+def _set(merchants: Collection[Key]) -> Listing:
+    return Listing(dict.fromkeys(sorted(merchants, key=int), ""), None, is_stale=False)
 
 
 def _pack(directory: Directory) -> bytes:

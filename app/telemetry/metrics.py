@@ -188,6 +188,13 @@ class Metrics:
             "tallygate_reconciliation_overdue", "1 while three intervals have brought no result.", Merge.MIN
         )
 
+        self.directory_age = Gauge(
+            "tallygate_directory_age_seconds", "Age of the upstream's list of merchants.", Merge.MAX
+        )
+        self.directory_stale = Gauge(
+            "tallygate_directory_stale", "1 while that list is older than a list should be.", Merge.MAX
+        )
+
     def _make_process(self, version: str) -> None:
         self.callers = Gauge("tallygate_callers", "Callers that are known.", Merge.MIN)
         self.clients_file_ok = Gauge(

@@ -76,7 +76,7 @@ async def test_balances_that_move_meanwhile_are_moving_and_never_a_mismatch(worl
 async def test_a_missing_merchant_makes_it_incomplete_and_no_sum_passes_for_the_whole(world: Service) -> None:
     with world.upstream.fault("code", code=-5043, merchants=[10001]):
         job = await reconcile(world)
-    assert (set(job["verdicts"]), job["missing"]) == ({"incomplete"}, 1)
+    assert (set(job["verdicts"]), job["missing"], job["missingMerchants"]) == ({"incomplete"}, 1, [10001])
     assert not any({"sum", "difference"} & set(asset) for asset in job["assets"])
 
 

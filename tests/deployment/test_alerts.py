@@ -21,7 +21,7 @@ from tests.support.gateway import PATIENCE_SECONDS, run_gateway
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
 from tests.support.service import Service, run_service
-from tests.support.stored import store
+from tests.support.stored import store, store_directory
 from tests.support.valkey import run_valkey
 
 STEP_SECONDS = 60
@@ -53,6 +53,13 @@ async def disagree(service: Service) -> None:
 async def fail_to_reconcile(service: Service) -> None:
     """Wait until nothing has come of any reconciliation for longer than it may take."""
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_reconciliation_overdue 0" not in scraped)
+
+
+async def lose_the_directory(service: Service) -> None:
+    """Ask who the merchants are when the list that there is has not been read again for an hour, and cannot be."""
+    service.upstream.add_fault("code", code=-4010, paths=["/v2/merchants"])
+    await store_directory(service, [12345], age_seconds=3600)
+    assert (await service.get("/v1/merchants")).status_code == 200
 
 
 async def miss_the_clients(service: Service) -> None:
@@ -97,6 +104,7 @@ CAUSES = [
         "TallygateReconciliationOverdue",
         Cause(fail_to_reconcile, "status", {"status": 500}, {"reconcile_every_seconds": 0.1}, steps=2),
     ),
+    ("TallygateDirectoryOld", Cause(lose_the_directory, steps=3)),
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")

@@ -2,10 +2,13 @@
 
 import hashlib
 import time
+import zlib
+from collections.abc import Iterable
 
 import msgspec
 
 from app.balances.amounts import Amount
+from app.balances.merchants import Directory, Merchant
 from app.balances.snapshots import Key, Row, Snapshot
 from app.cache.redis_tier import SCHEMA
 from tests.support.service import Service
@@ -21,6 +24,15 @@ async def store(service: Service, merchant: int, *, age_seconds: float) -> Snaps
     snapshot = Snapshot(Key(str(merchant)), as_of, can_deposit=True, balances=(row,))
     await service.redis.set(redis_name(service, merchant), msgspec.json.encode(snapshot))
     return snapshot
+
+
+async def store_directory(service: Service, merchants: Iterable[int], *, age_seconds: float) -> Directory:
+    """Store a list of merchants of so long ago."""
+    as_of = time.time_ns() // 1_000_000 - round(age_seconds * 1000)
+    directory = Directory(as_of, tuple(Merchant(merchant, f"m{merchant}") for merchant in sorted(merchants)))
+    name = redis_name(service, 0).removesuffix("{0}") + "{directory}"
+    await service.redis.set(name, zlib.compress(msgspec.json.encode(directory)), px=3_600_000)
+    return directory
 
 
 def redis_name(service: Service, merchant: int) -> str:

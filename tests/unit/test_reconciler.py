@@ -13,6 +13,7 @@ from app.balances.snapshots import AGGREGATE, Key
 from app.cache.jobs import LEASE_MS
 from app.errors import (
     BudgetSpent,
+    MerchantInactive,
     NoReconciliation,
     StoreUnavailable,
     TokenRefused,
@@ -127,8 +128,17 @@ async def test_every_part_is_read_afresh_and_few_at_once(reconciler: Reconciler,
 async def test_a_part_that_stays_away_makes_the_result_incomplete(reconciler: Reconciler, world: World) -> None:
     world.errors[Key("3")] = Unreachable("x")
     job = await outcome(reconciler)
-    assert (verdict(job), job.read, job.missing) == (Verdict.INCOMPLETE, 19, 1)
+    assert (verdict(job), job.read, job.missing, job.missing_merchants) == (Verdict.INCOMPLETE, 19, 1, ("3",))
     assert len([key for key, _ in world.asked if key == "3"]) == 6
+
+
+async def test_of_many_missing_parts_some_are_named(server: FakeServer) -> None:
+    world = World(count=150)
+    world.errors = {Key(str(number)): MerchantInactive("x") for number in range(1, 141)}
+    async with at_work(make_reconciler(world, server)) as reconciler:
+        job = await outcome(reconciler)
+    assert (job.missing, len(set(job.missing_merchants))) == (140, 100)
+    assert set(job.missing_merchants) <= world.errors.keys()
 
 
 async def test_a_part_that_comes_back_is_no_part_missing(reconciler: Reconciler, world: World) -> None:
@@ -258,10 +268,10 @@ async def test_an_outage_of_redis_does_not_lose_the_result(
     job = await reconciler.start()
     world.hold = outage
     await asyncio.sleep(4)
-    with pytest.raises(StoreUnavailable):
-        await reconciler.tell(job.id)
-    with pytest.raises(StoreUnavailable):
-        await reconciler.start()
+    for asked in (reconciler.tell(job.id), reconciler.start()):
+        with pytest.raises(StoreUnavailable) as raised:
+            await asked
+        assert raised.value.retry_after_seconds
     server.connected = True
     await asyncio.sleep(1)
     assert verdict(await ended(reconciler, job.id)) is Verdict.MATCH

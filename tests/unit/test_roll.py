@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fakeredis import FakeServer
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from app.balances.merchants import Directory, Merchant
@@ -65,28 +66,34 @@ async def rolling(
         yield roll
 
 
+async def ids(roll: Roll) -> list[str]:
+    return list((await roll.list()).names)
+
+
 async def test_many_replicas_look_once(source: Source, server: FakeServer) -> None:
     async with rolling(source, server, "a") as one, rolling(source, server, "b") as other:
-        lists = await asyncio.gather(one.list(), one.list(), other.list(), other.list())
-    assert all(found == [Key("1")] for found in lists)
+        lists = await asyncio.gather(ids(one), ids(one), ids(other), ids(other))
+    assert all(found == ["1"] for found in lists)
     assert source.looks == 1
 
 
-async def test_a_list_is_refreshed_behind_and_only_while_somebody_asks(source: Source, server: FakeServer) -> None:
+async def test_a_list_is_refreshed_behind_from_the_first_question_on(source: Source, server: FakeServer) -> None:
     async with rolling(source, server) as roll:
-        await roll.list()
+        await asyncio.sleep(3000)
+        assert source.looks == 0
         await roll.list()
         await asyncio.sleep(290)
-        assert await roll.list() == [Key("1"), Key("2")]
-        await asyncio.sleep(3000)
-        assert source.looks == 3
+        assert await ids(roll) == ["1", "2"]
+        await asyncio.sleep(2850)
+        assert source.looks == 12
+        assert not roll.is_stale
 
 
 async def test_a_newcomer_takes_what_the_fleet_keeps(source: Source, server: FakeServer) -> None:
     async with rolling(source, server, "a") as roll:
         await roll.list()
     async with rolling(source, server, "b") as late:
-        assert await late.list() == [Key("1")]
+        assert await ids(late) == ["1"]
     assert source.looks == 1
 
 
@@ -97,14 +104,13 @@ async def test_an_outage_leaves_the_last_list_in_place(source: Source, server: F
         with capture_logs() as logs:
             await roll.list()
             await asyncio.sleep(3000)
-            assert await roll.list() == [Key("1")]
+            assert await ids(roll) == ["1"]
         assert {line["event"] for line in logs} == {"directory.stale"}
 
 
 async def test_one_that_was_never_had_is_the_error_that_says_why(source: Source, server: FakeServer) -> None:
     source.error = Unreachable("x")
     async with rolling(source, server) as roll:
-        assert roll.peek() is None
         with pytest.raises(Unreachable):
             await roll.list()
 
@@ -113,7 +119,7 @@ async def test_a_list_that_was_wanted_afresh_is_one_of_now(source: Source, serve
     async with rolling(source, server) as roll:
         await roll.list()
         await asyncio.sleep(1)
-        assert await roll.list_afresh() == [Key("1"), Key("2")]
+        assert list(await roll.list_afresh()) == ["1", "2"]
 
 
 async def test_without_redis_each_looks_for_itself(source: Source, server: FakeServer) -> None:
@@ -126,9 +132,44 @@ async def test_without_redis_each_looks_for_itself(source: Source, server: FakeS
 
 async def test_merchants_that_are_set_need_no_directory(source: Source, server: FakeServer) -> None:
     async with rolling(source, server, merchants=[Key("7"), Key("5")]) as roll:
-        assert await roll.list() == await roll.list_afresh() == [Key("5"), Key("7")]
+        assert await ids(roll) == list(await roll.list_afresh()) == ["5", "7"]
+        assert (await roll.list()).as_of is None
+        assert roll.names().keys() == set()
         await asyncio.sleep(1000)
+        assert (roll.age_seconds, roll.is_stale) == (None, False)
     assert source.looks == 0
+
+
+async def test_a_list_tells_its_age_and_is_stale_after_two_of_its_lives(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server) as roll:
+        assert (roll.age_seconds, roll.is_stale) == (None, False)
+        first = await roll.list()
+        source.error = Unreachable("x")
+        await asyncio.sleep(600)
+        assert (await roll.list(), roll.age_seconds) == (first, 600)
+        await asyncio.sleep(0.1)
+        assert await roll.list() == replace(first, is_stale=True)
+        source.error = None
+        await asyncio.sleep(11)
+        renewed = await roll.list()
+        assert (list(renewed.names)[-1], renewed.is_stale) == (str(source.looks), False)
+
+
+async def test_a_newcomer_takes_a_stale_list_of_the_fleets_only_if_there_is_no_newer_one(
+    source: Source, server: FakeServer
+) -> None:
+    async with rolling(source, server, "a") as roll:
+        await roll.list()
+    await asyncio.sleep(3600)
+    async with rolling(source, server, "b") as late:
+        listings = await asyncio.gather(*(late.list() for _ in range(2)))
+    assert [(list(listing.names), listing.is_stale) for listing in listings] == [(["1", "2"], False)] * 2
+    await asyncio.sleep(3600)
+    source.error = Unreachable("x")
+    async with rolling(source, server, "c") as last:
+        listings = await asyncio.gather(*(last.list() for _ in range(100)))
+        assert {(*listing.names, listing.is_stale) for listing in listings} == {("1", "2", True)}
+    assert source.looks <= 4
 
 
 async def test_names_are_those_that_are_known_and_are_asked_for_without_waiting(
