@@ -149,7 +149,7 @@ def _tabulate_holders(view: HoldersView) -> Table:
 
 
 def _tell_whole(view: BreakdownView | HoldersView) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give what a row of totals begins with: what it is, whose, how and since when; and of how many what is known since when."""
+    """Give what a row of totals begins with: what it is, how and since when; and ends with: who is missing, since when the list stands."""
     coverage = view.coverage
     name = "total" if view.complete else "partial-total"
     status = "stale" if coverage.stale else "fresh" if coverage.fresh else "unavailable"
