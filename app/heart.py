@@ -10,6 +10,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from app.balances.snapshots import AGGREGATE, Entry, Key
+from app.cache.advances import Advances
 from app.cache.backoff import Backoff
 from app.cache.budget import Budget, Errand, Priority
 from app.cache.bus import Bus
@@ -86,6 +87,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     fleet = Fleet(
         memory=memory,
         redis=tier,
+        advances=Advances(budget, turns),
         load=lambda key, errand: upstream.fetch_balances(key, lambda patience: budget.turn(errand, patience)),
         hears=lambda: bus.connected,
         policy=policy,

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from app.balances.amounts import Amount
 from app.balances.snapshots import Entry, Key, Row, Snapshot
 from app.breaker import Breaker
+from app.cache.advances import Advances
 from app.cache.backoff import Backoff
 from app.cache.budget import Budget, Errand
 from app.cache.cache import Cache, Served
@@ -84,6 +85,7 @@ class Replica:
         self.fleet: Final = Fleet(
             memory=self.memory,
             redis=self.tier,
+            advances=Advances(self.budget, turns),
             load=load,
             hears=lambda: True,
             policy=POLICY,

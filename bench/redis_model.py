@@ -68,6 +68,7 @@ class Server:
         self.messages = 0
         self.commands: Final[dict[str, Command]] = {
             make_script(scripts.BEGIN).sha: self.begin,
+            make_script(scripts.BEGIN_AND_TAKE).sha: self.begin_and_take,
             make_script(scripts.SETTLE).sha: self.settle,
             make_script(scripts.ABANDON).sha: self.abandon,
             make_script(scripts.RENEW).sha: self.renew,
@@ -86,6 +87,11 @@ class Server:
             self._leases[keys[1]] = _Lease(owner, self._now_ms() + lease_ms)
             return value, 0
         return value, max(lease.until_ms - self._now_ms(), 1)
+
+    def begin_and_take(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
+        """Restate `scripts.BEGIN_AND_TAKE`."""
+        begun = self.begin(keys[:2], args[:4])
+        return begun if begun[1] != 0 else (*begun, *self.take_turns(keys[2:], [args[0], *args[4:], 1]))
 
     def settle(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `scripts.SETTLE`."""

@@ -23,10 +23,14 @@ class Priority(IntEnum):
 
 
 class Errand(Struct):
-    """What a call is for. It may become more urgent while it waits; `changed` is told then."""
+    """What a call is for. It may become more urgent while it waits; `changed` is told then.
+
+    While there is an `advance`, it has a place and a turn already; that is how they would be taken back.
+    """
 
     priority: Priority
     caller: str = ""
+    advance: asyncio.TimerHandle | None = None
     changed: Callable[[], None] | None = None
 
     def serve(self, other: "Errand") -> None:
@@ -87,12 +91,24 @@ class Budget:
         """Tell how many wait for a turn."""
         return len(self._waiters)
 
+    def reserve(self) -> bool:
+        """Take a place for a turn that is asked for elsewhere, if nobody waits for one; `give_back` must follow."""
+        if self._waiters or self._places <= 0:
+            return False
+        self._places -= 1
+        return True
+
     def turn(self, errand: Errand, patience_seconds: float) -> "Turn":
         """Give a turn to hold while a call is made. Waiting for it raises `BudgetSpent` where none can come, or came, in time."""
         return Turn(self, errand, patience_seconds)
 
     async def wait(self, errand: Errand, patience_seconds: float) -> None:
         """Wait for a turn, which `give_back` must follow. Raises `BudgetSpent` where none can come, or came, within the patience."""
+        if errand.advance is not None:
+            errand.advance.cancel()
+            errand.advance = None
+            self._metrics.budget_wait.observe(0, errand.priority.name.lower())
+            return
         self._refuse_the_hopeless(errand, patience_seconds)
         loop = asyncio.get_running_loop()
         began = loop.time()

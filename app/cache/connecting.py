@@ -52,6 +52,11 @@ def connect(url: str, timeout_seconds: float) -> AnyRedis:
             raise ValueError("not a Redis URL")
 
 
+def is_one_server(client: AnyRedis) -> bool:
+    """Tell whether all keys lie at one server, so that one command may name any of them."""
+    return not isinstance(client, RedisCluster)
+
+
 async def get_values(client: AnyRedis, names: Sequence[str]) -> list[bytes | None]:
     """Get many values at once: one command for one server, and for a cluster one round trip to each of its nodes."""
     if isinstance(client, Redis):

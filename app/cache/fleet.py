@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from app.balances.snapshots import Entry, Key
 from app.cache import bus
+from app.cache.advances import Advances
 from app.cache.budget import Errand
 from app.cache.freshness import Policy, Terms, oldest_that_needs_no_fetch, satisfies
 from app.cache.link import Outcome
@@ -47,6 +48,7 @@ class Fleet:
         *,
         memory: MemoryTier,
         redis: RedisTier,
+        advances: Advances,
         load: Load,
         hears: Callable[[], bool],
         policy: Policy,
@@ -57,6 +59,7 @@ class Fleet:
         self._metrics: Final = metrics or Metrics()
         self._memory: Final = memory
         self._redis: Final = redis
+        self._advances: Final = advances
         self._load: Final = load
         self._hears: Final = hears
         self._policy: Final = policy
@@ -69,7 +72,9 @@ class Fleet:
         while True:
             oldest = oldest_that_needs_no_fetch(self._now_ms(), self._policy, terms)
             ours = self._memory.peek(key)
-            begun = await self._redis.begin(key, oldest, -1 if ours is None else ours.as_of)
+            with self._advances.asking(errand) as advance:
+                begun = await self._redis.begin(key, oldest, -1 if ours is None else ours.as_of, advance.extra)
+                advance.told = begun.turn if isinstance(begun, Ours) else ()
             if not isinstance(begun, Outcome) and (newest := begun.entry or ours) is not None:
                 self._memory.put(newest)
             if (known := self._find_known(key, terms)) is not None:

@@ -15,7 +15,7 @@ from app.cache.connecting import get_values
 from app.cache.convoys import Convoys
 from app.cache.freshness import Policy, longest_use_ms
 from app.cache.link import Link, Outcome
-from app.cache.strokes import make_script
+from app.cache.strokes import Extra, make_script
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
@@ -32,9 +32,13 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Ours(msgspec.Struct, frozen=True):
-    """The lease is ours: we are to fetch. What is stored is too old, or nothing, or no news."""
+    """The lease is ours: we are to fetch. What is stored is too old, or nothing, or no news.
+
+    `turn` is what `TAKE_TURNS` told, where it was asked for with the lease.
+    """
 
     entry: Entry | None
+    turn: tuple[int, ...] = ()
 
 
 class Elsewhere(msgspec.Struct, frozen=True):
@@ -63,6 +67,7 @@ class RedisTier:
         self._decoder: Final = msgspec.json.Decoder(Entry)
         self._held: Final[set[Key]] = set()
         self._begin: Final = make_script(scripts.BEGIN)
+        self._begin_and_take: Final = make_script(scripts.BEGIN_AND_TAKE)
         self._settle: Final = make_script(scripts.SETTLE)
         self._abandon: Final = make_script(scripts.ABANDON)
         self._renew: Final = make_script(scripts.RENEW)
@@ -76,20 +81,25 @@ class RedisTier:
         entries = (self._decode(key, value) for key, value in zip(keys, found, strict=True))
         return {entry.key: entry for entry in entries if entry is not None}
 
-    async def begin(self, key: Key, oldest_as_of: int, known_as_of: int = -1) -> Begun | Outcome:
-        """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease.
+    async def begin(
+        self, key: Key, oldest_as_of: int, known_as_of: int = -1, turn: Extra | None = None
+    ) -> Begun | Outcome:
+        """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease, and a turn with it.
 
         An entry that is too old is given all the same if it is newer than `known_as_of`.
         """
-        arguments = [self._owner, LEASE_MS, oldest_as_of, known_as_of]
-        found = await self._convoys.run(self._begin, self._names(key), arguments)
+        keys, arguments = self._names(key), [self._owner, LEASE_MS, oldest_as_of, known_as_of]
+        if turn is None:
+            found = await self._convoys.run(self._begin, keys, arguments)
+        else:
+            found = await self._convoys.run(self._begin_and_take, [*keys, *turn.keys], [*arguments, *turn.arguments])
         if isinstance(found, Outcome):
             return found
-        value, lease_ms = found
+        value, lease_ms, *taken = found
         entry = self._decode(key, value)
         match lease_ms:
             case 0:
-                return Ours(entry)
+                return Ours(entry, tuple(taken))
             case -1:
                 return Found(entry) if entry else await self._begin_anew(key)
             case _:

@@ -183,6 +183,23 @@ redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil(ARGV[1] / 1000))
 return 1
 """
 
+BEGIN_AND_TAKE: Final = f"""
+-- KEYS: those of BEGIN, then those of TAKE_TURNS. ARGV: those of BEGIN, then interval and tolerance.
+-- Gives what BEGIN gives and, if the lease is ours, what TAKE_TURNS gives for one turn.
+local function begin(KEYS, ARGV)
+{BEGIN}
+end
+local function take(KEYS, ARGV)
+{TAKE_TURNS}
+end
+local begun = begin({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], ARGV[4]}})
+if begun[2] ~= 0 then
+  return begun
+end
+local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[5], ARGV[6], 1}})
+return {{begun[1], 0, taken[1], taken[2], taken[3]}}
+"""
+
 START_JOB: Final = """
 -- KEYS: lease, job, when the last one began. ARGV: job's id, lease time, its record, the record's time to live, now, the
 -- latest beginning of the last one that still calls for another. Gives whose the lease is (ours: it is started), or ''.

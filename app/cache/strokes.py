@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
-from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.cache import scripts
-from app.cache.connecting import AnyRedis
+from app.cache.connecting import AnyRedis, is_one_server
 
 _Place = int
 
@@ -29,6 +28,13 @@ class Call(Struct, frozen=True, gc=False):
     arguments: Sequence[Any]
 
 
+class Extra(Struct, frozen=True):
+    """What a script wants besides, if it is to do more at the same stroke."""
+
+    keys: Sequence[str]
+    arguments: Sequence[Any]
+
+
 def make_script(text: str) -> Script:
     """Make a script that can be run many times by one command (`scripts.TOGETHER`)."""
     whole = scripts.TOGETHER % text
@@ -40,7 +46,7 @@ async def run_scripts(client: AnyRedis, calls: Sequence[Call]) -> list[Any]:
 
     Gives for each what it gave, or the error with which Redis refused it or a node of a cluster could not be reached.
     """
-    strokes = _gather(calls, alone=isinstance(client, RedisCluster))
+    strokes = _gather(calls, alone=not is_one_server(client))
     found = await _send(client, [_spell("EVALSHA", calls, stroke) for stroke in strokes])
     unknown = [number for number, one in enumerate(found) if isinstance(one, NoScriptError)]
     if unknown:

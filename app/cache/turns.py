@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from app.cache import scripts
+from app.cache.connecting import is_one_server
 from app.cache.link import Link, Outcome
+from app.cache.strokes import Extra
 from app.rate import Rate
 
 _SPARE: Final = 0.5
@@ -30,6 +32,7 @@ class Turns:
     ) -> None:
         self._link: Final = link
         self._keys: Final = [f"{prefix}:{{budget}}", f"{prefix}:{{budget}}:asking"]
+        self._along: Final = is_one_server(link.client)
         self._owner: Final = owner
         self._per_second: Final = per_second
         self._burst: Final = max(burst, 1)
@@ -48,13 +51,21 @@ class Turns:
         """
         if (left := self._quiet_until - self._monotonic()) > 0:
             return 0, self._note_wait(left)
-        interval = 1_000_000 / self._per_second
-        tolerance = (self._burst - 1) * interval * (_SPARE if spare else 1)
-        arguments = [self._owner, interval, tolerance, wanted]
+        arguments = [self._owner, *self._terms(spare=spare), wanted]
         found = await self._link.attempt(lambda: self._take(keys=self._keys, args=arguments), writes=True)
         if isinstance(found, Outcome):
             return self._take_local(wanted)
-        granted, wait_us, self.asking = found
+        return self.note(*found)
+
+    def extra(self, *, spare: bool) -> Extra | None:
+        """Say what a script wants to take a turn besides; None while nobody may take one, and where no script can do both."""
+        if self.quiet_seconds() > 0 or not self._along:
+            return None
+        return Extra(self._keys, self._terms(spare=spare))
+
+    def note(self, granted: int, wait_us: int, asking: int) -> tuple[int, float]:
+        """Note what Redis said of turns that were asked for; give how many there are, and the seconds until there are more."""
+        self.asking = asking
         for _ in range(granted):
             self._local.take(self._monotonic(), math.inf)
         return granted, self._note_wait(wait_us / 1_000_000)
@@ -78,6 +89,11 @@ class Turns:
     def wait_seconds(self) -> float:
         """Tell the seconds until the next turn, as last heard."""
         return max(0.0, max(self._due, self._quiet_until) - self._monotonic())
+
+    def _terms(self, *, spare: bool) -> tuple[float, float]:
+        """Give the interval between turns, and how far ahead of it one may be taken, in microseconds."""
+        interval = 1_000_000 / self._per_second
+        return interval, (self._burst - 1) * interval * (_SPARE if spare else 1)
 
     def _take_local(self, wanted: int) -> tuple[int, float]:
         self.asking = max(1, self._replicas())

@@ -8,6 +8,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 
 from app.balances.snapshots import Absence, Entry, Key, Row, Snapshot
 from app.breaker import Breaker
+from app.cache.advances import Advances
 from app.cache.backoff import Backoff
 from app.cache.budget import Budget, Errand
 from app.cache.bus import Bus
@@ -92,6 +93,7 @@ class Replica:
         self.fleet = Fleet(
             memory=self.memory,
             redis=self.tier,
+            advances=Advances(self.budget, self.turns),
             load=load,
             hears=lambda: self.bus.connected,
             policy=POLICY,

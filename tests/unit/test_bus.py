@@ -239,6 +239,17 @@ async def test_after_a_loss_memory_is_trusted_again_when_redis_has_been_asked(
     assert upstream.calls == 1
 
 
+async def test_what_redis_has_no_news_of_is_trusted_again_though_it_was_not_what_was_asked_for(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    entry = (await replicas[0].cache.read(KEY, terms())).entry
+    replicas[0].memory.distrust()
+    upstream.error = Unreachable("x")
+    with pytest.raises(Unreachable):
+        await replicas[0].cache.read(KEY, terms(no_cache=True))
+    assert replicas[0].memory.get(KEY) == entry
+
+
 async def test_what_was_missed_is_found_after_joining_again(
     replicas: list[Replica], upstream: Upstream, server: FakeServer
 ) -> None:
