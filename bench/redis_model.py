@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 from msgspec import Struct
 
-from app.balances.snapshots import Entry
+from app.balances.snapshots import Entry, Key
 from app.cache import scripts
 from app.cache.bus import Failure
 from app.cache.strokes import make_script
@@ -31,6 +31,9 @@ class Listener(Protocol):
     def hear_failure(self, failure: Failure, /) -> None:
         """Take why another replica has nothing to tell."""
 
+    def hear_freed(self, key: Key, /) -> None:
+        """Take that another replica has let a key go."""
+
 
 class _Stored(Struct, frozen=True):
     value: bytes
@@ -44,7 +47,15 @@ class _Lease(Struct, frozen=True):
 
 
 class _Trouble(Struct, frozen=True):
-    failure: Failure
+    failure: Failure | None = None
+    freed: Key | None = None
+
+    def tell(self, listener: Listener) -> None:
+        """Tell why there is no entry, or that a lease was given back without a word about it."""
+        if self.failure is not None:
+            listener.hear_failure(self.failure)
+        if self.freed is not None:
+            listener.hear_freed(self.freed)
 
 
 class Server:
@@ -109,8 +120,8 @@ class Server:
         """Restate `scripts.ABANDON`."""
         owner, message, _ = args
         if self._give_back(keys[0], owner):
-            failure = msgspec.json.decode(message, type=_Trouble).failure
-            self._publish(owner, lambda listener: listener.hear_failure(failure))
+            trouble = msgspec.json.decode(message, type=_Trouble)
+            self._publish(owner, trouble.tell)
         return 1
 
     def renew(self, keys: Sequence[str], args: Sequence[Any]) -> int:
