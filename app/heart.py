@@ -87,7 +87,7 @@ def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics
     fleet = Fleet(
         memory=memory,
         redis=tier,
-        advances=Advances(budget, turns),
+        advances=Advances(budget, turns, lambda: upstream.is_ready),
         load=lambda key, errand: upstream.fetch_balances(key, lambda patience: budget.turn(errand, patience)),
         hears=lambda: bus.connected,
         policy=policy,

@@ -1,7 +1,7 @@
 """Advances: a turn of the budget that comes with a lease, for the call that follows at once."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -25,17 +25,19 @@ class Advance(Struct):
 class Advances:
     """Let a turn be taken at the same stroke as a lease, and not without one: that saves a read a round trip.
 
-    Only where it changes nobody's place in the line: while none waits for a turn, and a call could be made.
+    Only where it changes nobody's place in the line: while none waits for a turn, and a call could be made. `is_ready` tells
+    whether it would be made then: a turn that nobody uses is lost to the whole fleet.
     """
 
-    def __init__(self, budget: Budget, turns: Turns) -> None:
+    def __init__(self, budget: Budget, turns: Turns, is_ready: Callable[[], bool] = lambda: True) -> None:
         self._budget: Final = budget
         self._turns: Final = turns
+        self._is_ready: Final = is_ready
 
     @contextmanager
     def asking(self, errand: Errand) -> Iterator[Advance]:
         """Keep a place while the context lasts, and for the errand after it if a turn was granted."""
-        extra = self._turns.extra(spare=errand.priority is not Priority.WAITING)
+        extra = self._turns.extra(spare=errand.priority is not Priority.WAITING) if self._is_ready() else None
         advance = Advance(extra if extra is not None and self._budget.reserve() else None)
         try:
             yield advance

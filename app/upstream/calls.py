@@ -71,6 +71,11 @@ class Calls:
         """Tell whether the upstream is being left alone."""
         return self._breaker.state is not State.CLOSED
 
+    @property
+    def are_ready(self) -> bool:
+        """Tell whether a call would be made as soon as it had its turn."""
+        return not self.is_breaker_open and self._tokens.is_ready
+
     async def make(self, call: Callable[[], Awaitable[T]], turn: Turn) -> T:
         """Make a call that may be repeated, and give its result. Raises what it raised last, or why it was not made.
 

@@ -52,6 +52,11 @@ class Upstream:
         self._monotonic: Final = monotonic
         self._unknown_fields: frozenset[str] = frozenset()
 
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether it would be asked as soon as there is a turn."""
+        return self._calls.are_ready
+
     async def fetch_balances(self, key: Key, turn: Turn) -> Entry:
         """Ask for the balances of a merchant, or of all together. May be repeated; see `Calls.make` on cancelling.
 

@@ -70,6 +70,11 @@ class MintedToken(Tokens):
         self._rest_until = float("-inf")
         self._trouble: TallygateError | None = None
 
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether there is a token to show that is neither over nor refused."""
+        return self._is_usable()
+
     async def ready(self) -> None:
         """Return when there is a token that is neither over nor refused; see `renew`."""
         if not self._is_usable():

@@ -68,6 +68,11 @@ class Tokens:
             return None
         return max(0.0, self.current.good_until - self._monotonic())
 
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether `ready` would return at once."""
+        return True
+
     async def ready(self) -> None:
         """Return when there is a token to show. Raises the `UpstreamError` that says why there is none."""
 

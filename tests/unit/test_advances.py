@@ -1,6 +1,7 @@
 """A turn that comes with the lease."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
@@ -116,6 +117,14 @@ async def test_nothing_is_asked_for_in_advance_where_somebody_waits_or_no_call_c
         assert _may_ask(till)
         await till.turns.quiet(5)
         assert not _may_ask(till)
+
+
+async def test_nothing_is_asked_for_in_advance_that_would_not_be_used(server: FakeServer) -> None:
+    async with run_tills(server) as (till,):
+        for is_ready in (False, True):
+            ready = partial(bool, is_ready)
+            with Advances(till.budget, till.turns, ready).asking(Errand(Priority.WAITING)) as advance:
+                assert (advance.extra is not None) == is_ready
 
 
 async def test_a_refresh_in_advance_leaves_half_of_the_burst(server: FakeServer) -> None:

@@ -73,6 +73,10 @@ class _Calls:
     async def make(self, upstream: _Upstream) -> str:
         return await self._calls.make(upstream, self._turn)
 
+    @property
+    def are_ready(self) -> bool:
+        return self._calls.are_ready
+
     async def _note(self, seconds: float) -> None:
         self.quiet.append(seconds)
 
@@ -131,11 +135,13 @@ async def test_a_dead_upstream_is_asked_by_few_and_by_one_when_it_is_back() -> N
             with pytest.raises((Unreachable, BreakerOpen)):
                 await calls.make(dead)
         assert dead.calls == 5
+        assert not calls.are_ready
         await asyncio.sleep(0.5)
         upstream = _Upstream(seconds=0.1)
         results = await asyncio.gather(*(calls.make(upstream) for _ in range(10)), return_exceptions=True)
     assert results.count("answer") == upstream.calls == 1
     assert await calls.make(upstream) == "answer"
+    assert calls.are_ready
     changes = [line["event"] for line in logs if line["event"] != "upstream.retried"]
     assert changes == ["upstream.breaker_opened", "upstream.breaker_closed"]
 

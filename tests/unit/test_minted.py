@@ -34,7 +34,9 @@ async def _ready(replicas: list[Replica]) -> None:
 
 async def test_a_fleet_that_starts_mints_once(mint: Mint, server: FakeServer) -> None:
     async with run_mints(mint, server, 4) as replicas:
+        assert not any(replica.tokens.is_ready for replica in replicas)
         await _ready(replicas)
+        assert all(replica.tokens.is_ready for replica in replicas)
         assert _shown(replicas) == {"token-1"}
     assert len(mint.asked) == 1
 
