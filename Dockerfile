@@ -32,6 +32,6 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 # Alive, not ready: who restarts what is unhealthy must not do so because the upstream refuses the token.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python3", "-IS", "-c", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['TALLYGATE_PORT']), timeout=2); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
+    CMD ["python3", "-IS", "-c", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.environ.get('TALLYGATE_METRICS_PORT') or os.environ['TALLYGATE_PORT']), timeout=2); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["tallygate"]
 CMD ["serve"]

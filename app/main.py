@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import structlog
 from litestar import Litestar
-from msgspec import UNSET
+from msgspec import UNSET, json
 
 from app.access.callers import Callers
 from app.access.clients import Clients
@@ -32,6 +32,7 @@ from app.telemetry.exposition import Exposition
 from app.telemetry.metrics import Metrics
 from app.telemetry.pulse import Pulse
 from app.telemetry.traces import Traces
+from app.telemetry.vitals import Vitals
 from app.upstream.tokens import Tokens, TokenState
 from app.way_out import make_transport
 
@@ -61,7 +62,7 @@ def create_app(
     known = Callers(clients.callers, workers=settings.workers, monotonic=time.monotonic, judge=judge)
     failures = Failures(settings.wrong_keys_rate / settings.workers, time.monotonic)
 
-    async def look() -> Readiness:
+    def look_at_once() -> Readiness:
         return Readiness(
             status=_judge_readiness(heart.tokens, drain),
             callers=len(known),
@@ -71,7 +72,15 @@ def create_app(
             reason=heart.tokens.why.detail if heart.tokens.why else UNSET,
         )
 
-    pulse = Pulse(time.monotonic, exposition.share)
+    async def look() -> Readiness:
+        return look_at_once()
+
+    def share() -> None:
+        readiness = look_at_once()
+        exposition.share(Vitals(time.monotonic(), readiness.status == "ready", json.encode(readiness)))
+
+    drain.watch(share)
+    pulse = Pulse(time.monotonic, share)
     metrics.loop_lag.watch(pulse.lag_seconds)
     metrics.callers.watch(lambda: len(known))
     watched = _watch_clients(settings, known, judge, metrics)

@@ -37,6 +37,8 @@ from app.telemetry.exposition import Exposition
 from app.telemetry.gathering import Gathering, lives
 from app.telemetry.logs import configure_logs
 from app.telemetry.metrics import Metrics
+from app.telemetry.probes import pages_apart
+from app.telemetry.side_door import SideDoor
 
 # The server refuses larger header sections with a bare 431; up to here, the edge does so with a problem.
 _HEADER_BUFFER_BYTES: Final = 2 * 1024 * 1024
@@ -154,7 +156,8 @@ def _run_server(settings: Settings, folder: Path) -> None:
     server.exposition.share()
     server.on_startup(lambda: _stop_in_main(server))
     if (port := settings.metrics_port) is not None:  # after the signals are blocked, lest its thread gets them
-        server.on_startup(lambda: server.exposition.serve(settings.host, port))
+        pages = pages_apart(server.exposition, settings.workers, time.monotonic)
+        server.on_startup(lambda: SideDoor(settings.host, port, pages).open())
     server.serve(target_loader=partial(load_app, folder), wrap_loader=False)
 
 

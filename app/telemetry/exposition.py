@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder, start_wsgi_server
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -18,6 +18,7 @@ from app.telemetry.families import Counter, Family, Gauge, Histogram
 from app.telemetry.gathering import Gathering
 from app.telemetry.metrics import Metrics
 from app.telemetry.readings import Reading, merge, read, resume
+from app.telemetry.vitals import Vitals
 
 _TO_ADD_UP: Final = frozenset({"process_virtual_memory_bytes", "process_resident_memory_bytes", "process_open_fds"})
 _COUNTED_BY_US: Final = "process_cpu_seconds"
@@ -28,6 +29,7 @@ class Page(Struct, frozen=True):
 
     content_type: str
     body: bytes
+    status: int = 200
 
 
 Scrape = Callable[[str], Page]
@@ -45,20 +47,22 @@ class Exposition:
         self._gathering: Final = gathering
         if gathering is not None and (reading := gathering.adopt()):
             resume(metrics, reading)
+            self.share()  # lest what the dead one said of itself stands for this one
 
-    def share(self) -> None:
-        """Let the other processes know what this one has measured."""
+    def share(self, vitals: Vitals | None = None) -> None:
+        """Let the other processes know what this one has measured, and how it is."""
         if self._gathering is not None:
-            self._gathering.put(read(self.metrics))
+            self._gathering.put(read(self.metrics, vitals))
+
+    def vitals(self) -> list[Vitals]:
+        """Give what the other processes that live said of themselves last."""
+        others = {} if self._gathering is None else self._gathering.others()
+        return [reading.vitals for reading in others.values() if reading.vitals]
 
     def page(self, accept: str) -> Page:
         """Answer a scrape as its `Accept` header wants it."""
         encode, content_type = choose_encoder(accept)
         return Page(content_type, encode(self._registry()))
-
-    def serve(self, host: str, port: int) -> None:
-        """Answer scrapes at a port of their own, in a thread that lasts as long as the process."""
-        start_wsgi_server(port, host, self._registry())
 
     def _registry(self) -> CollectorRegistry:
         registry = CollectorRegistry()

@@ -18,7 +18,8 @@ class Pulse:
         self._lags: Final[deque[float]] = deque([0.0], maxlen=_REMEMBERED)
 
     async def beat(self) -> None:
-        """Beat until cancelled."""
+        """Beat at once, and then until cancelled."""
+        self._on_beat()
         while True:
             due = self._monotonic() + PERIOD_SECONDS
             await asyncio.sleep(PERIOD_SECONDS)

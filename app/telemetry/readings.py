@@ -6,22 +6,24 @@ from msgspec import Struct
 
 from app.telemetry.families import Counter, Gauge, Histogram, Labels, Merge
 from app.telemetry.metrics import Metrics
+from app.telemetry.vitals import Vitals
 
 Counts = dict[str, dict[Labels, float]]
 Series = dict[str, dict[Labels, list[float]]]
 
 
 class Reading(Struct, frozen=True):
-    """Counters, histograms and gauges by their names, then labels."""
+    """Counters, histograms and gauges by their names, then labels; and how the process is, if it says so."""
 
     counts: Counts
     series: Series
     levels: Counts
+    vitals: Vitals | None = None
 
 
-def read(metrics: Metrics) -> Reading:
+def read(metrics: Metrics, vitals: Vitals | None = None) -> Reading:
     """Take the reading of this process."""
-    reading = Reading({}, {}, {})
+    reading = Reading({}, {}, {}, vitals)
     for family in metrics.families():
         match family:
             case Counter():

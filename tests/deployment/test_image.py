@@ -54,8 +54,9 @@ def test_only_what_is_named_goes_into_it() -> None:
     assert taken == {line.removeprefix("!") for line in ignored if line.startswith("!")}
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["the_only_port", "a_port_apart"])
 @pytest.mark.parametrize(("status", "verdict"), [(200, 0), (503, 1)])
-def test_the_health_check_asks_whether_it_is_alive(status: int, verdict: int) -> None:
+def test_the_health_check_asks_whether_it_is_alive(status: int, verdict: int, apart: bool) -> None:
     asked = []
 
     class Answering(BaseHTTPRequestHandler):
@@ -69,7 +70,9 @@ def test_the_health_check_asks_whether_it_is_alive(status: int, verdict: int) ->
 
     with HTTPServer(("127.0.0.1", 0), Answering) as server:
         Thread(target=server.handle_request).start()
-        assert health_check({"TALLYGATE_PORT": str(server.server_port)}) == verdict
+        port = str(server.server_port)
+        asks = {"TALLYGATE_PORT": "1", "TALLYGATE_METRICS_PORT": port} if apart else {"TALLYGATE_PORT": port}
+        assert health_check(asks) == verdict
     assert asked == ["/health/live"]
     assert health_check({"TALLYGATE_PORT": "1"}) != 0
 

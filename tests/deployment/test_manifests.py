@@ -82,6 +82,14 @@ def test_every_container_is_probed_and_bounded(overlay: str) -> None:
 
 
 @each_overlay
+def test_no_probe_of_the_gateway_competes_with_callers(overlay: str) -> None:
+    (gateway,) = pods(overlay)["tallygate"]["containers"]
+    probed = {name: probe["httpGet"] for name, probe in gateway.items() if name.endswith("Probe")}
+    live, ready = ({"path": path, "port": "metrics"} for path in ("/health/live", "/health/ready"))
+    assert probed == {"startupProbe": live, "livenessProbe": live, "readinessProbe": ready}
+
+
+@each_overlay
 def test_secrets_come_as_files_and_never_in_the_environment(overlay: str) -> None:
     for container in containers(overlay):
         assert not [source for source in container.get("envFrom", []) if "secretRef" in source]

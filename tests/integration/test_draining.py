@@ -9,7 +9,7 @@ import pytest
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import KEY, newcomer, run_gateway
+from tests.support.gateway import KEY, free_port, newcomer, run_gateway
 from tests.support.programs import all_gone, left_in, processes_of
 from tests.support.wires import connect
 
@@ -20,10 +20,16 @@ LONG = 600
 async def test_a_draining_service_answers_and_sends_everybody_elsewhere(
     shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
-    async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, drain_seconds=LONG, workers=2) as gateway:
+    apart = free_port()
+    async with run_gateway(
+        shared_upstream, tmp_path, redis_url=valkey.url, drain_seconds=LONG, workers=2, metrics_port=apart
+    ) as gateway:
         assert "connection" not in (await gateway.get(PATH)).headers
         gateway.signal(signal.SIGTERM)
         await gateway.logged("server.draining", 2)
+        async with newcomer(f"http://127.0.0.1:{apart}") as probe:
+            ready, alive = await probe.get("/health/ready"), await probe.get("/health/live")
+            assert (ready.status_code, ready.json()["status"], alive.status_code) == (503, "draining", 200)
         for _ in range(20):
             async with newcomer(gateway.url) as client:
                 ready = await client.get("/health/ready")

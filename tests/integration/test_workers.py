@@ -10,6 +10,7 @@ from tests.support.asking import ask_until
 from tests.support.gateway import Gateway, free_port, newcomer, run_gateway
 from tests.support.programs import all_gone, left_in, processes_of
 from tests.support.scrapes import Scraped, scrape
+from tests.support.wires import connect
 
 PATH = "/v1/portfolio"
 COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
@@ -52,6 +53,8 @@ async def test_metrics_have_a_port_of_their_own_and_a_killed_worker_loses_no_cou
     apart = f"http://127.0.0.1:{port}"
     async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, workers=2, metrics_port=port) as gateway:
         assert (await gateway.get("/metrics")).status_code == 404
+        async with newcomer(apart) as client:
+            assert (await client.get("/v1/merchants")).status_code == 404
         await ask(gateway, 20)
         await shows(apart, 20)
         pid = gateway.named("server.started")[0]["pid"]
@@ -63,6 +66,23 @@ async def test_metrics_have_a_port_of_their_own_and_a_killed_worker_loses_no_cou
         await ask(gateway, 10)
         seen = await shows(apart, 30, restarts=1)
         assert seen.value("tallygate_answer_age_seconds_count") == 30
+
+
+async def test_connections_that_use_up_the_callers_port_keep_no_probe_away(
+    shared_upstream: Sandbox, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with (
+        run_gateway(shared_upstream, tmp_path, metrics_port=port, connections=2) as gateway,
+        connect(gateway.url),
+        connect(gateway.url),
+        connect(gateway.url),
+        newcomer(f"http://127.0.0.1:{port}") as probe,
+    ):
+        for path in ("/health/live", "/health/ready"):
+            answer = await ask_until(lambda path=path: probe.get(path), lambda answer: answer.is_success)  # type: ignore[misc]
+            assert (await probe.head(path)).status_code == 200
+        assert (answer.json()["status"], answer.json()["callers"]) == ("ready", 1)
 
 
 async def test_nothing_is_left_of_a_service_whose_parent_is_killed(

@@ -28,7 +28,7 @@ breaker
 draining
 rate
 tasks
-telemetry: otlp traces exposition gathering readings metrics families pulse logs
+telemetry: otlp traces side_door probes exposition gathering readings vitals metrics families pulse logs
 errors
 secrecy
 """
