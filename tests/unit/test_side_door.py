@@ -26,7 +26,7 @@ PAGES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def door() -> Iterator[SideDoor]:
     with SideDoor("127.0.0.1", 0, PAGES) as door:
         door.open()
@@ -64,6 +64,9 @@ def test_only_what_is_there_is_answered_and_head_as_get_without_the_body(
     got, of_head, seen = ask(door, path, "HEAD")
     assert (got, seen) == (status, b"")
     assert {**of_head, "date": ""} == {**headers, "date": ""}
+    with socket.create_connection(door.server_address[:2], timeout=30) as wire:  # type: ignore[arg-type]
+        wire.sendall(f"HEAD {path} HTTP/1.1\r\n\r\n".encode())
+        assert b"".join(iter(lambda: wire.recv(65536), b"")).endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
