@@ -11,6 +11,7 @@ UNKNOWN = {
 
 
 async def test_every_gauge_has_a_value_but_for_what_cannot_be_known(gateway: Gateway) -> None:
-    await gateway.get("/v1/portfolio")
+    for path in ("/v1/portfolio", "/v1/merchants"):
+        await gateway.get(path)
     families = (await scrape(gateway.client)).families.values()
     assert {family.name for family in families if family.type == "gauge" and not family.samples} == UNKNOWN
