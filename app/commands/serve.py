@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import gc
-import itertools
 import math
 import multiprocessing
 import os
@@ -13,7 +12,6 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
@@ -24,10 +22,11 @@ import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.mp import MPServer, WorkerProcess
+from granian.server.mp import MPServer
 
 from app.api.edge import Edge
 from app.cache.embedded import EmbeddedValkey
+from app.commands.stopping import AT_ONCE, stop_in_main, stop_once_in_worker
 from app.draining import Drain
 from app.errors import StartError
 from app.heart import make_link
@@ -42,15 +41,9 @@ from app.telemetry.side_door import SideDoor
 
 # The server refuses larger header sections with a bare 431; up to here, the edge does so with a problem.
 _HEADER_BUFFER_BYTES: Final = 2 * 1024 * 1024
-_SETTLE_SECONDS: Final = 0.1
 _FINISH_SECONDS: Final = 5
 """What a worker may take to end after the longest request of all could have been answered."""
 
-_LAST_SECONDS: Final = 1.0
-"""What a worker may take to end after a second signal."""
-
-_AT_ONCE: Final = signal.SIGUSR2
-_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _QUIET: Final[dict[str, Any]] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 
 _LOOK_AFTER: Final = 10_000
@@ -84,7 +77,7 @@ def load_app(folder: Path) -> Edge:
     settings = read_settings(os.environ)
     configure_logs(settings.log_format, settings.log_level)
     drain = Drain()
-    _stop_once_in_worker(asyncio.get_event_loop(), drain, settings.drain_seconds)
+    stop_once_in_worker(asyncio.get_event_loop(), drain, settings.drain_seconds)
     app = create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
     spare_collections()
     return app
@@ -154,7 +147,7 @@ def _run_server(settings: Settings, folder: Path) -> None:
     )
     server.exposition = _expose(folder)
     server.exposition.share()
-    server.on_startup(lambda: _stop_in_main(server))
+    server.on_startup(lambda: stop_in_main(server))
     if (port := settings.metrics_port) is not None:  # after the signals are blocked, lest its thread gets them
         pages = pages_apart(server.exposition, settings.workers, time.monotonic)
         server.on_startup(lambda: SideDoor(settings.host, port, pages).open())
@@ -170,90 +163,7 @@ def _follow_parent(folder: Path) -> None:
     def wait() -> None:
         parent.join()
         shutil.rmtree(folder, ignore_errors=True)
-        for number in (_AT_ONCE, signal.SIGTERM):
+        for number in (AT_ONCE, signal.SIGTERM):
             os.kill(os.getpid(), number)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
-def _stop_in_main(server: MPServer) -> None:
-    """Wait for the signals in a thread of their own: the main thread may sleep through one that another thread got.
-
-    The first one lets the workers drain, a second one ends them.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-
-    def wait() -> None:
-        signal.sigwait(_STOP_SIGNALS)
-        workers = list(server.wrks)
-        for worker in workers:
-            worker.interrupt_by_parent = True  # one that ends now was signalled together with us
-        server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
-        signal.sigwait(_STOP_SIGNALS)
-        log.warning("server.cut_off", seconds=_LAST_SECONDS)
-        _signal_all(workers, _AT_ONCE)
-        time.sleep(_LAST_SECONDS)
-        _signal_all(workers, signal.SIGKILL)
-
-    threading.Thread(target=wait, name="stop-watch", daemon=True).start()
-
-
-def _signal_all(workers: list[WorkerProcess], number: signal.Signals) -> None:
-    for worker in workers:
-        if worker.inner.is_alive():
-            os.kill(worker.inner.pid, number)
-
-
-def _stop_once_in_worker(loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
-    """Replace the handlers that the server is about to set for a worker: both signals count as one, and none is lost.
-
-    uvloop loses a signal that comes while it does not run, as between the application's start and the first request;
-    Python's own handlers do not.
-    """
-    ending = _Ending(loop, drain, drain_seconds)
-    begin = _only_first(ending.begin)
-
-    def add_signal_handler(number: int, handler: Callable[..., object], *arguments: Any) -> None:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(begin, partial(handler, *arguments)))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-
-    signal.signal(_AT_ONCE, lambda *_: loop.call_soon_threadsafe(ending.hurry))
-    loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign, assignment]
-
-
-class _Ending:
-    """Drain for so long before the server is told to stop, and at least a moment, so that it is there to hear it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
-        self._loop: Final = loop
-        self._drain: Final = drain
-        self._seconds = drain_seconds
-        self._stop: Callable[[], object] | None = None
-
-    def begin(self, stop: Callable[[], object]) -> None:
-        """Begin to drain; `stop` tells the server."""
-        self._stop = _only_first(stop)
-        self._drain.begin()
-        log.info("server.draining", seconds=self._seconds, pid=os.getpid())
-        self._loop.call_later(max(self._seconds, _SETTLE_SECONDS), self._stop)
-
-    def hurry(self) -> None:
-        """Drain no longer, also if that has not begun yet."""
-        self._seconds = 0.0
-        if self._stop is not None:
-            self._loop.call_later(_SETTLE_SECONDS, self._stop)
-
-
-def _only_first(handler: Callable[..., object]) -> Callable[..., None]:
-    """Pass on the first call only.
-
-    Ctrl-C reaches the parent and the workers, and the parent then signals the workers too. The server's handlers
-    (granian 2.8.7) can lock themselves up for ever when they are called while they run.
-    """
-    calls = itertools.count()
-
-    def handle(*arguments: Any) -> None:
-        if next(calls) == 0:
-            handler(*arguments)
-
-    return handle

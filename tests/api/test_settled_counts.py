@@ -8,6 +8,7 @@ import pytest
 from app.balances.snapshots import AGGREGATE
 from app.cache.budget import Errand, Priority
 from app.cache.flights import Flights
+from tests.support.asking import ask_until
 from tests.support.service import Service
 from tests.support.stored import OLD_TOTAL, store
 
@@ -18,6 +19,22 @@ VIEWS = [PATH, f"{PATH}?assets=BTC", f"{PATH}/BTC", f"{PATH}/USDT", "/v2/assets/
 async def let_them_wait(service: Service) -> None:
     """Make a whole read of another merchant: whoever asked before it waits at the cache when it is answered."""
     await service.get("/v1/merchants/12346/balances", cache_control="no-cache")
+
+
+async def test_the_lease_of_a_fetch_is_renewed_while_it_is_under_way(service: Service) -> None:
+    """So no other replica takes over, however long the upstream takes."""
+    lasts: list[int] = []
+
+    async def look() -> bool:
+        (lease,) = [name async for name in service.redis.scan_iter("*12345*:lease")]
+        lasts.append(await service.redis.pttl(lease))
+        return lasts[-1] > min(lasts)
+
+    with service.upstream.fault("hang"):
+        read = asyncio.create_task(service.get(PATH))
+        await service.upstream.calls(1)
+        await ask_until(look, bool)
+    assert (await read).status_code == 200
 
 
 async def test_fifty_cold_reads_of_one_merchant_are_one_upstream_call(service: Service) -> None:

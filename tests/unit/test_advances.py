@@ -14,16 +14,6 @@ from tests.support.till import WAITING, WARM_UP, Till, run_tills
 from tests.support.virtual_time import monotonic, unix_ms
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
 async def _turns_taken(server: FakeServer) -> int:
     """Tell how many turns the fleet has taken since it last rested, of those that come once in 100 seconds."""
     due = await FakeAsyncRedis(server=server).hget("t:{budget}", "next")

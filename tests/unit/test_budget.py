@@ -13,11 +13,6 @@ from tests.support.till import REFRESH, WAITING, WARM_UP, Till, run_tills
 from tests.support.virtual_time import monotonic
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
 async def _wait_in_order(till: Till, *errands: tuple[str, Errand]) -> list[asyncio.Task[None]]:
     """Let errands come one after the other."""
     tasks = []

@@ -59,16 +59,6 @@ async def _virtual() -> Iterator[None]:  # type: ignore[misc]
 
 
 @pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
 def raw(server: FakeServer) -> FakeAsyncRedis:
     return FakeAsyncRedis(server=server)
 

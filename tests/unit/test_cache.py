@@ -25,16 +25,6 @@ from tests.support.virtual_time import monotonic, unix_ms
 
 
 @pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 async def cache(upstream: Upstream, server: FakeServer) -> AsyncIterator[Cache]:
     async with run_replicas(upstream, server, 1) as (replica,):
         yield replica.cache

@@ -146,6 +146,16 @@ async def test_a_dead_upstream_is_asked_by_few_and_by_one_when_it_is_back() -> N
     assert changes == ["upstream.breaker_opened", "upstream.breaker_closed"]
 
 
+async def test_calls_that_were_answered_are_not_waited_for_before_a_dead_upstream_is_left_alone() -> None:
+    calls, alive, dead = _Calls(), _Upstream(), _Upstream(*(Unreachable("x") for _ in range(1000)))
+    for _ in range(50):
+        await calls.make(alive)
+    for _ in range(50):
+        with pytest.raises((Unreachable, BreakerOpen)):
+            await calls.make(dead)
+    assert dead.calls == 5
+
+
 async def test_calls_that_run_into_the_deadline_open_the_breaker() -> None:
     calls, hanging = _Calls(), _Upstream(seconds=100)
     await asyncio.gather(*(calls.make(hanging) for _ in range(5)), return_exceptions=True)

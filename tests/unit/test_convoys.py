@@ -29,11 +29,6 @@ class Counting(Link):
 
 
 @pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 async def link(server: FakeServer) -> AsyncIterator[Counting]:
     plain = make_link(server)
     link = Counting(plain.client, breaker=plain._breaker, timeout_seconds=0.05)

@@ -15,16 +15,6 @@ from tests.support.virtual_time import monotonic, unix_ms
 
 
 @pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 async def replicas(upstream: Upstream, server: FakeServer) -> AsyncIterator[list[Replica]]:
     async with run_replicas(upstream, server, 4) as running:
         yield running

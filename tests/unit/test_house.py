@@ -9,7 +9,7 @@ import pytest
 
 HOUSE = """
 __main__
-commands: demo check serve key
+commands: demo check serve stopping key
 main
 heart
 way_out
@@ -83,7 +83,7 @@ def test_imports_only_go_down(path: Path) -> None:
         ("httpx", {"app.upstream.transport"}),
         ("aiohttp", {"app.upstream.transport"}),
         ("redis", {"app.cache.connecting", "app.cache.link", "app.cache.strokes"}),
-        ("granian", {"app.commands.serve"}),
+        ("granian", {"app.commands.serve", "app.commands.stopping"}),
         ("cryptography", {"app.upstream.sealing"}),
         ("opentelemetry", {"app.telemetry.otlp"}),
         ("prometheus_client", {"app.telemetry.exposition"}),

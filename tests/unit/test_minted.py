@@ -19,11 +19,6 @@ def mint() -> Mint:
     return Mint()
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
 def _shown(replicas: list[Replica]) -> set[str | None]:
     return {replica.shown for replica in replicas}
 

@@ -19,11 +19,6 @@ KEYS = [Key(str(number)) for number in range(1, 101)]
 
 
 @pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
 async def replicas(upstream: Upstream) -> AsyncIterator[list[Replica]]:
     async with run_replicas(upstream, FakeServer(), 2) as running:
         yield running

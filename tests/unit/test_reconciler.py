@@ -30,11 +30,6 @@ UNIT = Amount("0.000000000000000001")
 
 
 @pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 def world() -> World:
     return World()
 

@@ -21,11 +21,6 @@ NAME = f"t:{{{KEY}}}"
 
 
 @pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 def tier(server: FakeServer) -> RedisTier:
     return _tier(server, "one")
 
@@ -81,7 +76,7 @@ async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyn
 
 
 async def test_a_straggler_never_overwrites_a_newer_entry(tier: RedisTier) -> None:
-    for entry in (_snapshot(5), _snapshot(4), _snapshot(5)):
+    for entry in (_snapshot(5), _snapshot(4)):
         await tier.settle(entry)
     assert await tier.get_many([KEY]) == {KEY: _snapshot(5)}
     await tier.settle(Absence(KEY, 6))

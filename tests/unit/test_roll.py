@@ -39,11 +39,6 @@ def source() -> Source:
     return Source()
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
 @pytest.fixture(autouse=True)
 async def _virtual() -> Iterator[None]:  # type: ignore[misc]
     with virtual_redis_time():

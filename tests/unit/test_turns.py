@@ -7,11 +7,6 @@ from tests.support.till import WAITING, run_tills
 from tests.support.virtual_time import monotonic
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
 def _most_within(times: list[float], seconds: float) -> int:
     """Count the most turns that any stretch of so many seconds holds."""
     return max(sum(start <= when < start + seconds for when in times) for start in times)

@@ -14,11 +14,6 @@ from tests.support.virtual_time import monotonic
 ITEMS = [b'{"number":%d}' % number for number in range(1234)]
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
 @pytest.fixture(autouse=True)
 async def _virtual() -> Iterator[None]:  # type: ignore[misc]
     with virtual_redis_time():
