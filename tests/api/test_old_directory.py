@@ -13,6 +13,7 @@ from app.balances.merchants import Directory
 from app.balances.snapshots import Key
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.asking import ask_until
 from tests.support.errors import assert_problem
 from tests.support.reconciling import reconcile
 from tests.support.service import KEYS, Service, run_service
@@ -138,3 +139,13 @@ async def test_an_order_by_an_asset_that_nobody_lists_is_told_to_be_none(
         for sort in ("NOPE", "-NOPE", "usdt"):
             assert_problem(await service.get(f"{BREAKDOWN}?sort={sort}"), "unknown-asset")
         assert (await service.get(f"{BREAKDOWN}?sort=USDT")).status_code == 200
+
+
+async def test_a_merchant_that_came_is_listed_once_the_list_was_refreshed_behind(
+    world: Sandbox, valkey: EmbeddedValkey
+) -> None:
+    async with run_service(world, valkey.url, directory_refresh_seconds=1) as service:
+        assert len((await service.get(MERCHANTS)).json()["merchants"]) == 8
+        world.world.set(99999, ())
+        listed = await ask_until(lambda: service.get(MERCHANTS), lambda answer: "99999" in answer.text)
+    assert len(listed.json()["merchants"]) == 9
