@@ -1,6 +1,5 @@
 """Reading through the cache: memory, then the fleet; stale answers where they are allowed, and marked."""
 
-import asyncio
 from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Final, assert_never
@@ -11,7 +10,6 @@ from app.balances.snapshots import Entry, Key
 from app.cache.backoff import Backoff
 from app.cache.budget import Errand, Priority
 from app.cache.fleet import Failed, Fleet, Landed, Landing
-from app.cache.flights import Flights
 from app.cache.freshness import (
     Answer,
     AnswerAndRefresh,
@@ -24,10 +22,10 @@ from app.cache.freshness import (
     is_due_early,
     judge,
     only_fresh,
-    satisfies,
 )
 from app.cache.memory import MemoryTier
-from app.errors import DeadlinePassed, NotCached, TallygateError, UpstreamRefusal
+from app.cache.waiting import Arrival, Waiting
+from app.errors import NotCached, TallygateError, UpstreamRefusal
 from app.telemetry.metrics import Metrics
 
 _PART: Final = 0.8
@@ -81,7 +79,7 @@ class Cache:
         self._patience_seconds: Final = patience_seconds
         self._now_ms: Final = now_ms
         self._random: Final = random
-        self._flights: Final[Flights[Landing]] = Flights()
+        self._waiting: Final = Waiting(self._fly, policy, now_ms)
         self._fetch_ms = 0.0
 
     async def read(self, key: Key, terms: Terms, caller: str = "", priority: Priority = Priority.WAITING) -> Served:
@@ -115,9 +113,7 @@ class Cache:
                 if served := self._answer_at_once(entry, terms, Source.REDIS, now):
                     told[key] = served
         rest = [key for key in keys if key not in told]
-        patience_seconds = _PART * self._patience_seconds
-        fetches = (self._get(key, terms, Errand(Priority.WAITING, caller), patience_seconds) for key in rest)
-        told |= zip(rest, await asyncio.gather(*fetches), strict=True)
+        told |= await self._get(rest, terms, Errand(Priority.WAITING, caller), _PART * self._patience_seconds)
         self._count(told.values())
         return {key: told[key] for key in keys}
 
@@ -127,7 +123,7 @@ class Cache:
 
     async def close(self) -> None:
         """End the loads that are under way."""
-        await self._flights.close()
+        await self._waiting.close()
         await self._fleet.close()
 
     async def _read(self, key: Key, terms: Terms, errand: Errand) -> Served | TallygateError:
@@ -135,13 +131,17 @@ class Cache:
         if served is None and terms.only_if_cached:
             stored = await self._fleet.look([key])
             served = self._answer_at_once(stored.get(key), terms, Source.REDIS, self._now_ms())
-        return served or await self._get(key, terms, errand, self._patience_seconds)
+        return served or (await self._get([key], terms, errand, self._patience_seconds))[key]
 
-    async def _get(self, key: Key, terms: Terms, errand: Errand, patience_seconds: float) -> Served | TallygateError:
+    async def _get(
+        self, keys: Collection[Key], terms: Terms, errand: Errand, patience_seconds: float
+    ) -> dict[Key, Served | TallygateError]:
         """Fetch what is not stored, unless the caller wants no fetch."""
         if terms.only_if_cached:
-            return NotCached("Nothing that is stored is as the request's Cache-Control wants it.")
-        return await self._fetch(key, terms, errand, patience_seconds)
+            return {
+                key: NotCached("Nothing that is stored is as the request's Cache-Control wants it.") for key in keys
+            }
+        return await self._fetch(keys, terms, errand, patience_seconds)
 
     def _answer_at_once(self, entry: Entry | None, terms: Terms, source: Source, now: int) -> Served | None:
         """Give an entry if it may be answered and hides no refusal; fetch a newer one behind if it is time, or a little earlier."""
@@ -172,29 +172,34 @@ class Cache:
     def _refresh(self, entry: Entry) -> None:
         """See to it that a newer entry is fetched behind, unless somebody does so already, or it failed just now."""
         if self._backoff.failure(entry.key) is None:
-            self._board(entry.key, Terms(came_at=entry.as_of + 1, max_age_ms=0), Errand(Priority.REFRESH))
+            self._waiting.board(entry.key, Terms(came_at=entry.as_of + 1, max_age_ms=0), Errand(Priority.REFRESH))
 
-    async def _fetch(self, key: Key, terms: Terms, errand: Errand, patience_seconds: float) -> Served | TallygateError:
-        """Wait for an entry that satisfies the terms; when it cannot be had, fall back on a stale one that they allow."""
-        if self._hides(key):
-            terms = only_fresh(terms, self._policy)
-        known = self._backoff.failure(key)
-        if known is not None and (stale := self._stale(key, terms, known)):
-            return stale
-        try:
-            async with asyncio.timeout(patience_seconds):
-                landing, source = await self._await_landing(key, terms, errand)
-        except TimeoutError:
-            landing = Failed(DeadlinePassed(f"No answer was there within {patience_seconds:g} s."))
-        match landing:
-            case Landed(entry):
-                is_stale = isinstance(judge(entry, self._now_ms(), self._policy, terms), AnswerAndRefresh)
+    async def _fetch(
+        self, keys: Collection[Key], terms: Terms, errand: Errand, patience_seconds: float
+    ) -> dict[Key, Served | TallygateError]:
+        """Wait for entries that satisfy the terms; where one cannot be had, fall back on a stale one that they allow."""
+        told: dict[Key, Served | TallygateError] = {}
+        wanted: dict[Key, Terms] = {}
+        for key in keys:
+            its_terms = only_fresh(terms, self._policy) if self._hides(key) else terms
+            known = self._backoff.failure(key)
+            if known is not None and (stale := self._stale(key, its_terms, known)):
+                told[key] = stale
+            else:
+                wanted[key] = its_terms
+        arrivals = await self._waiting.wait(wanted, errand, patience_seconds)
+        return told | {key: self._tell(key, wanted[key], arrival) for key, arrival in arrivals.items()}
+
+    def _tell(self, key: Key, terms: Terms, arrival: Arrival) -> Served | TallygateError:
+        match arrival.landing:
+            case Landed(entry, began_at):
+                is_stale = isinstance(judge(entry, arrival.at, self._policy, terms), AnswerAndRefresh)
                 if is_stale:
                     self._refresh(entry)
-                return Served(entry, source, is_stale)
+                return Served(entry, _source(began_at, was_under_way=arrival.was_under_way), is_stale)
             case Failed(error):
                 return self._stale(key, terms, error) or error.with_traceback(None)
-            case _:
+            case landing:
                 assert_never(landing)
 
     def _stale(self, key: Key, terms: Terms, error: TallygateError) -> Served | None:
@@ -211,20 +216,6 @@ class Cache:
     def _hides(self, key: Key) -> bool:
         """Tell whether a stale answer would hide that the upstream refuses a key, or everything."""
         return self._is_refused() or self._backoff.is_refused(key)
-
-    async def _await_landing(self, key: Key, terms: Terms, errand: Errand) -> tuple[Landing, Source]:
-        """Take flights until one satisfies: one that began before we came, or for laxer terms, may not."""
-        while True:
-            flight, was_under_way = self._board(key, terms, Errand(errand.priority, errand.caller))
-            landing = await asyncio.shield(flight)
-            match landing:
-                case Failed():
-                    return landing, Source.FETCHED
-                case Landed(entry, began_at) if satisfies(entry, began_at, self._now_ms(), self._policy, terms):
-                    return landing, _source(began_at, was_under_way=was_under_way)
-
-    def _board(self, key: Key, terms: Terms, errand: Errand) -> tuple[asyncio.Task[Landing], bool]:
-        return self._flights.board(key, errand, lambda errand: self._fly(key, terms, errand))
 
     async def _fly(self, key: Key, terms: Terms, errand: Errand) -> Landing:
         landing = await self._fleet.fetch(key, terms, errand)

@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 from fakeredis import FakeServer
+from msgspec.structs import replace
 
 from app.api.part_views import Coverage, PartView, oldest
 from app.balances.snapshots import Entry, Key
@@ -13,7 +14,7 @@ from app.cache.cache import Served, Source
 from app.desk import Desk, Missing, Question, Told
 from app.errors import DeadlinePassed, NotCached, UpstreamFaulty
 from tests.support.replica import PATIENCE_SECONDS, Replica, Upstream, run_replicas, terms
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, unix_ms
 
 KEYS = [Key(str(number)) for number in range(1, 101)]
 
@@ -90,6 +91,29 @@ async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstr
         await replica.cache.read_many(KEYS[99:], terms(), "one")
         await many
     assert upstream.asked.index(KEYS[99]) < 10
+
+
+class Slow(Upstream):
+    """An upstream whose answers are four seconds old, and that hangs for the second merchant."""
+
+    async def load(self, key: Key) -> Entry:
+        if key == KEYS[1]:
+            await asyncio.sleep(1000)
+        entry = await super().load(key)
+        return replace(entry, as_of=entry.as_of - 4000)
+
+
+async def test_a_part_that_came_fresh_is_not_stale_because_the_others_took_long() -> None:
+    upstream = Slow()
+    async with run_replicas(upstream, FakeServer(), 1) as (replica,):
+        began = unix_ms()
+        told = await replica.cache.read_many(KEYS[:2], terms())
+        came, late = told.values()
+        assert isinstance(came, Served)
+        assert isinstance(late, DeadlinePassed)
+        assert unix_ms() - began >= 4000  # so that the first one is older than fresh by now
+        assert not came.is_stale
+    assert upstream.asked == KEYS[:1]
 
 
 class Troubled(Upstream):
