@@ -61,6 +61,10 @@ class Desk:
             return None
         return Told(served.entry, served)
 
+    def note_read(self, snapshot: Snapshot, now: int) -> None:
+        """Let a fresh snapshot that is told again at `now` (Unix milliseconds) be refreshed in time, as each read does."""
+        self._cache.refresh_if_due(snapshot, now)
+
     def holds(self, snapshot: Snapshot) -> bool:
         """Tell whether what is known of an account is still this very snapshot."""
         return self._cache.holds(snapshot)
@@ -72,10 +76,15 @@ class Desk:
     async def tell_asset(self, key: Key, asset_id: str, question: Question) -> tuple[Row, Told]:
         """Tell one row of an account. Raises `UnknownAsset` if it has none, which does not mean zero."""
         told = await self.tell_account(key, question)
-        row = find_row(told.snapshot.balances, asset_id)
-        if row is None:
-            raise UnknownAsset("The account lists no such asset.")
-        return row, told
+        return take_row(told.snapshot, asset_id), told
+
+
+def take_row(snapshot: Snapshot, asset_id: str) -> Row:
+    """Give the row of an asset. Raises `UnknownAsset` if there is none."""
+    row = find_row(snapshot.balances, asset_id)
+    if row is None:
+        raise UnknownAsset("The account lists no such asset.")
+    return row
 
 
 def _as_part(key: Key, found: Served | TallygateError) -> Part:

@@ -20,7 +20,7 @@ from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_ra
 from app.api.request_ids import REQUEST_ID, RequestIds
 from app.api.shelf import Shelf
 from app.balances.snapshots import AGGREGATE, Key
-from app.cache.freshness import Policy, Terms, age_ms, calm_span
+from app.cache.freshness import Policy, Terms, age_ms, calm_span, early_from
 from app.desk import Desk
 from app.errors import TallygateError, TooFast
 from app.telemetry.metrics import Metrics
@@ -77,6 +77,8 @@ class Front:
             memo = self._judge(asked, now)
             if memo is None:
                 return None
+        elif now >= memo.early:
+            self._desk.note_read(memo.snapshot, now)
         limits = () if memo.rated is None else self._admit(memo.rated)
         if limits is None:
             return None
@@ -99,9 +101,10 @@ class Front:
                 return None
             authorise(caller, key)
             told = self._desk.tell_at_once(key, Terms(now))
+            sheet = None if told is None else self._shelf.find(name, told.snapshot)
         except TallygateError:
             return None
-        if told is None or (sheet := self._shelf.find(name, told.snapshot)) is None:
+        if told is None or sheet is None:
             return None
         reply = RawReply.of(render_answer(sheet, told.served, self._policy, now, Wish(*map(_as_text, wish))))
         since, until = calm_span(told.snapshot, now, self._policy)
@@ -110,6 +113,7 @@ class Front:
             snapshot=told.snapshot,
             since=since,
             until=until,
+            early=early_from(told.snapshot, self._policy),
             rated=None if caller.rate is None else caller,
             status=reply.status,
             headers=[*reply.headers, *SAFE],

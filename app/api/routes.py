@@ -28,6 +28,7 @@ from app.api.parameters import read_account_id, read_merchant_id
 from app.api.portfolio import PORTFOLIO
 from app.api.views import AccountView, AssetView, UpstreamEnvelope
 from app.balances.snapshots import AGGREGATE
+from app.desk import take_row
 
 
 @get(
@@ -71,7 +72,7 @@ async def read_asset(
     row, told = await asking.desk.tell_asset(key, assetId, asking.question())
     if form is not Format.JSON:
         return asking.reply_table(told, lambda each: each is row, form)
-    return asking.reply(told, "", lambda snapshot: AssetView.of(snapshot, row))
+    return asking.reply(told, "", lambda snapshot: AssetView.of(snapshot, take_row(snapshot, assetId)))
 
 
 @get(

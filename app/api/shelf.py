@@ -1,4 +1,4 @@
-"""Rendered sheets: a view of a snapshot is made into bytes once, and kept while the snapshot is the current one."""
+"""Rendered sheets: a view of a snapshot is made into bytes once, and made anew when there is another snapshot."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,6 +13,9 @@ _SHEET_BYTES: Final = 3_000
 
 Name = tuple[str, str]
 """A path and its canonical query. Only JSON is kept: nothing else is asked for so often."""
+
+Render = Callable[[Snapshot], "Sheet"]
+"""Makes the sheet of a name from a snapshot. It may be kept, and says nothing of who asked."""
 
 
 class Sheet:
@@ -67,28 +70,31 @@ class Shelf:
     def __init__(self, capacity: int, capacity_bytes: int) -> None:
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
-        self._sheets: Final[OrderedDict[Name, Sheet]] = OrderedDict()
+        self._sheets: Final[OrderedDict[Name, tuple[Sheet, Render]]] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._sheets)
 
     def find(self, name: Name, snapshot: Snapshot) -> Sheet | None:
-        """Give the sheet of a name if it is of this very snapshot."""
-        sheet = self._sheets.get(name)
-        if sheet is None or sheet.snapshot is not snapshot:
+        """Give the sheet of a name if one is here: rendered anew if it is not of this very snapshot. Raises what that raises."""
+        known = self._sheets.get(name)
+        if known is None:
             return None
+        sheet, render = known
+        if sheet.snapshot is not snapshot:
+            return self._put(name, render(snapshot), render)
         self._sheets.move_to_end(name)
         return sheet
 
-    def render(self, name: Name, snapshot: Snapshot, render: Callable[[Snapshot], Sheet]) -> Sheet:
+    def render(self, name: Name, snapshot: Snapshot, render: Render) -> Sheet:
         """Give the sheet of a name and a snapshot, rendered now if it is not here."""
-        return self.find(name, snapshot) or self._put(name, render(snapshot))
+        return self.find(name, snapshot) or self._put(name, render(snapshot), render)
 
-    def _put(self, name: Name, sheet: Sheet) -> Sheet:
+    def _put(self, name: Name, sheet: Sheet, render: Render) -> Sheet:
         outdated = self._sheets.pop(name, None)
-        self.bytes += sheet.weight - (outdated.weight if outdated else 0)
-        self._sheets[name] = sheet
+        self.bytes += sheet.weight - (outdated[0].weight if outdated else 0)
+        self._sheets[name] = sheet, render
         while len(self._sheets) > 1 and (len(self._sheets) > self._capacity or self.bytes > self._capacity_bytes):
-            self.bytes -= self._sheets.popitem(last=False)[1].weight
+            self.bytes -= self._sheets.popitem(last=False)[1][0].weight
         return sheet

@@ -121,6 +121,11 @@ class Cache:
         """Give the answer that memory has, if no waiting is needed for it. Whoever sends it counts it (`Metrics.hot`)."""
         return self._answer_at_once(self._memory.get(key), terms, Source.MEMORY, self._now_ms())
 
+    def refresh_if_due(self, entry: Entry, now: int) -> None:
+        """Fetch a newer entry behind if a fresh one that is read at `now` (Unix milliseconds) will not be fresh for long."""
+        if is_due_early(entry, now, self._policy, self._fetch_ms, 1 - self._random()):
+            self._refresh(entry)
+
     async def close(self) -> None:
         """End the loads that are under way."""
         await self._waiting.close()
@@ -147,8 +152,7 @@ class Cache:
         """Give an entry if it may be answered and hides no refusal; fetch a newer one behind if it is time, or a little earlier."""
         match judge(entry, now, self._policy, terms):
             case Answer(good):
-                if is_due_early(good, now, self._policy, self._fetch_ms, 1 - self._random()):
-                    self._refresh(good)
+                self.refresh_if_due(good, now)
                 return Served(good, source)
             case AnswerAndRefresh(good) if self._hides(good.key):
                 return None

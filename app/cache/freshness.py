@@ -105,20 +105,25 @@ def is_due_early(entry: Entry, now: int, policy: Policy, fetch_ms: float, luck: 
     the longer a fetch takes (`fetch_ms`), and at different moments for different readers (`luck`, drawn from (0, 1]).
     At most the last twentieth of the lifetime is given away, so that a window still holds one call.
     """
+    if now < early_from(entry, policy):
+        return False
+    return _lifetime(entry, policy) - age_ms(entry, now) <= -fetch_ms * log(luck)
+
+
+def early_from(entry: Entry, policy: Policy) -> int:
+    """Give the moment (Unix milliseconds) before which `is_due_early` says no, whatever the luck."""
     lifetime = _lifetime(entry, policy)
-    left = lifetime - age_ms(entry, now)
-    return left * _EARLY <= lifetime and left <= -fetch_ms * log(luck)
+    return entry.as_of + lifetime - lifetime // _EARLY
 
 
 def calm_span(entry: Entry, now: int, policy: Policy) -> tuple[int, int]:
-    """Give the span around `now` in which nothing about an entry changes: its whole seconds of age, and what is to be done.
+    """Give the span around `now` in which the answer that an entry makes stays the same, to its whole seconds of age.
 
     From the first moment until before the second one (Unix milliseconds), `judge` says `Answer` to terms that ask for
-    nothing, and `is_due_early` says no, whatever the luck. `now` is outside where that is not so at `now`.
+    nothing. `now` is outside where that is not so at `now`.
     """
-    lifetime = _lifetime(entry, policy)
     since = entry.as_of + age_ms(entry, now) // 1000 * 1000
-    return since, min(since + 1000, entry.as_of + lifetime - lifetime // _EARLY)
+    return since, min(since + 1000, entry.as_of + _lifetime(entry, policy) + 1)
 
 
 def oldest_that_needs_no_fetch(now: int, policy: Policy, terms: Terms) -> int:

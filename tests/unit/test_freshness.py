@@ -15,6 +15,7 @@ from app.cache.freshness import (
     age_ms,
     calm_span,
     covers,
+    early_from,
     is_due_early,
     judge,
     lifetime_seconds,
@@ -179,17 +180,11 @@ def test_a_span_is_calm_from_end_to_end_and_no_longer(age: int, fresh_ms: int, i
     policy = Policy(fresh_ms, 30_000, 600_000, fresh_ms)
     entry: Entry = Snapshot(Key("1"), NOW - age, True, ()) if is_there else Absence(Key("1"), NOW - age)
 
-    def look(now: int) -> tuple[type, bool, int, bool]:
-        verdict = judge(entry, now, policy, Terms(now))
-        return (
-            type(verdict),
-            is_due_early(entry, now, policy, 1e9, 1e-9),
-            age_ms(entry, now) // 1000,
-            now >= entry.as_of,
-        )
+    def look(now: int) -> tuple[type, int, bool]:
+        return type(judge(entry, now, policy, Terms(now))), age_ms(entry, now) // 1000, now >= entry.as_of
 
     def is_calm(now: int) -> bool:
-        return look(now) == (Answer, False, age_ms(entry, NOW) // 1000, True)
+        return look(now) == (Answer, age_ms(entry, NOW) // 1000, True)
 
     since, until = calm_span(entry, NOW, policy)
     if since <= NOW < until:
@@ -198,6 +193,13 @@ def test_a_span_is_calm_from_end_to_end_and_no_longer(age: int, fresh_ms: int, i
         assert not is_calm(until)
     else:
         assert not is_calm(NOW)
+
+
+@given(st.integers(0, 40_000), st.integers(0, 12_000))
+def test_the_most_eager_fetch_is_not_due_before_the_moment_that_is_told(age: int, fresh_ms: int) -> None:
+    policy, entry = Policy(fresh_ms, 30_000, 600_000, fresh_ms), _snapshot(age / 1000)
+    moment = early_from(entry, policy)
+    assert [is_due_early(entry, now, policy, 1e9, 1e-9) for now in (moment - 1, moment)] == [False, True]
 
 
 @given(st.integers(0, 100_000), limits, limits, st.none() | st.integers(0, 5_000), st.booleans())

@@ -5,6 +5,7 @@ import pytest
 from app.api.encodings import Coding
 from app.api.shelf import Sheet, Shelf
 from app.balances.snapshots import Key, Snapshot
+from app.errors import UnknownAsset
 
 BODY = b'{"assetId":"USDT","total":"1000"}' * 40
 NAME = ("/v1/portfolio", "")
@@ -29,14 +30,32 @@ def test_a_page_is_rendered_once_for_a_snapshot() -> None:
     assert (len(sheets), rendered) == (1, [snapshot])
 
 
-def test_a_page_holds_for_its_very_snapshot_only() -> None:
-    shelf, snapshot = Shelf(10, 10**6), _snapshot()
-    sheet = shelf.render(NAME, snapshot, _sheet)
+def test_a_page_holds_for_its_very_snapshot_only_and_is_made_anew_as_it_was_made_before() -> None:
+    shelf, snapshot, equal = Shelf(10, 10**6), _snapshot(), _snapshot()
+    assert shelf.find(NAME, snapshot) is None
+    sheet = shelf.render(NAME, snapshot, lambda of: _sheet(of, b"mine"))
     assert shelf.find(NAME, snapshot) is sheet
-    assert shelf.find(NAME, _snapshot()) is None
-    newer = shelf.render(NAME, _snapshot(1), _sheet)
-    assert (shelf.find(NAME, newer.snapshot), shelf.find(NAME, snapshot)) == (newer, None)
+    newer = shelf.find(NAME, equal)
+    assert newer is not None
+    assert newer.snapshot is equal
+    assert newer.choose(None)[1] == b"mine"
+    assert shelf.find(NAME, equal) is newer
     assert (len(shelf), shelf.bytes) == (1, newer.weight)
+
+
+def test_a_page_that_can_be_made_no_longer_says_so_each_time() -> None:
+    shelf, snapshot = Shelf(10, 10**6), _snapshot()
+
+    def render(of: Snapshot) -> Sheet:
+        if of is not snapshot:
+            raise UnknownAsset("It has none.")
+        return _sheet(of)
+
+    sheet = shelf.render(NAME, snapshot, render)
+    for _ in range(2):
+        with pytest.raises(UnknownAsset):
+            shelf.find(NAME, _snapshot(1))
+    assert shelf.find(NAME, snapshot) is sheet
 
 
 def test_the_least_recently_used_page_goes_first() -> None:
@@ -54,7 +73,7 @@ def test_pages_are_bounded_in_bytes() -> None:
     for number in range(500):
         shelf.render((str(number % 70), ""), _snapshot(number), lambda of: _sheet(of, bytes(random.randrange(9_000))))
         assert shelf.bytes <= 100_000
-    assert shelf.bytes == sum(sheet.weight for sheet in shelf._sheets.values())
+    assert shelf.bytes == sum(sheet.weight for sheet, _ in shelf._sheets.values())
     huge = shelf.render(NAME, snapshot, lambda of: _sheet(of, bytes(200_000)))
     assert (len(shelf), shelf.find(NAME, snapshot)) == (1, huge)
 

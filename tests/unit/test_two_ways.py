@@ -15,7 +15,7 @@ from app.access.failures import Failures
 from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.service import Readiness
-from app.balances.snapshots import Key
+from app.balances.snapshots import Key, Snapshot
 from app.cache.cache import Cache
 from app.desk import Desk
 from app.draining import Drain
@@ -272,6 +272,19 @@ async def test_an_outdated_page_is_not_sent(cache: Cache) -> None:
     assert newer.json()["balances"][0]["total"] == "2"
 
 
+async def test_a_page_is_made_anew_from_what_came_since_and_an_asset_that_is_gone_is_not_found(cache: Cache) -> None:
+    ways = Ways(cache)
+    targets = HOT[0], "/v1/merchants/1/balances/USDT"
+    for target in targets:
+        await ask_app(ways.fast, target, headers=KEYS[0])
+    newer = Snapshot(Key("1"), unix_ms() + 1, can_deposit=False, balances=())
+    cache._memory.put(newer)
+    await asyncio.sleep(0.1)
+    account, row = [await ask_app(ways.fast, target, headers=KEYS[0]) for target in targets]
+    assert (account.json()["canDeposit"], account.json()["balances"], ways.hot) == (False, [], 1)
+    assert (row.status_code, row.json()["type"]) == (404, "/problems/unknown-asset")
+
+
 async def test_a_hot_read_is_refreshed_behind_like_any_other(cache: Cache) -> None:
     ways = Ways(cache)
     totals = []
@@ -280,6 +293,17 @@ async def test_a_hot_read_is_refreshed_behind_like_any_other(cache: Cache) -> No
         totals.append((response.json()["balances"][0]["total"], response.headers["age"]))
         await asyncio.sleep(6)
     assert totals == [("1", "0"), ("1", "6"), ("2", "5"), ("3", "5")]
+
+
+async def test_a_remembered_answer_that_is_sent_again_is_refreshed_a_little_early_too(cache: Cache) -> None:
+    ways = Ways(cache)
+    told = []
+    for seconds in (0, 4.5, 0.494, 0.2):  # with the luck of this cache a newer one is fetched 8 ms before it is due
+        await asyncio.sleep(seconds)
+        response = await ask_app(ways.fast, HOT[0], headers=KEYS[0])
+        told.append((response.json()["balances"][0]["total"], response.headers["age"]))
+    assert told == [("1", "0"), ("1", "4"), ("1", "4"), ("2", "0")]
+    assert ways.hot == 3
 
 
 async def test_a_caller_above_its_rate_is_refused_by_the_slow_way_and_counted_once(cache: Cache) -> None:
