@@ -1,7 +1,8 @@
 """What Redis does for us at one stroke (Lua, for Redis 6.2 and later, and Valkey).
 
 An entry and its lease lie in one slot of a cluster. Times are milliseconds. `BEGIN` to `RENEW` travel in convoys: they are
-run through `TOGETHER`, which gives them `publish(channel, message)`.
+run through `TOGETHER`, which gives them `publish(channel, message)`, and `as_of(entry)`: the `asOf` of what is stored, nil where
+that does not begin as an entry does. To read the whole entry for it took a sixth of the time of `BEGIN`.
 """
 
 from typing import Final
@@ -12,13 +13,11 @@ BEGIN: Final = """
 -- long it is another's.
 local held = redis.call('GET', KEYS[1])
 if held then
-  local readable, entry = pcall(cjson.decode, held)
-  if readable and type(entry) == 'table' and type(entry.asOf) == 'number' then
-    if entry.asOf >= tonumber(ARGV[3]) then
-      return {held, -1}
-    elseif entry.asOf <= tonumber(ARGV[4]) then
-      held = false
-    end
+  local known = as_of(held)
+  if known and known >= tonumber(ARGV[3]) then
+    return {held, -1}
+  elseif known and known <= tonumber(ARGV[4]) then
+    held = false
   end
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
@@ -33,8 +32,8 @@ SETTLE: Final = """
 local newer = 1
 local held = redis.call('GET', KEYS[1])
 if held then
-  local readable, entry = pcall(cjson.decode, held)
-  if readable and type(entry) == 'table' and type(entry.asOf) == 'number' and entry.asOf >= tonumber(ARGV[3]) then
+  local known = as_of(held)
+  if known and known >= tonumber(ARGV[3]) then
     newer = 0
   end
 end
@@ -74,6 +73,9 @@ local lines = {}
 local function publish(name, message)
   channel = name
   lines[#lines + 1] = message
+end
+local function as_of(entry)
+  return tonumber(string.match(entry, '^{"type":"%%l+","key":"%%d+","asOf":(%%d+)[,}]'))
 end
 local function run(KEYS, ARGV)
 %s

@@ -8,7 +8,7 @@ from msgspec import Struct
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.cache import scripts
-from app.cache.connecting import AnyRedis, is_one_server
+from app.cache.connecting import AnyRedis, Word, is_one_server, send_command
 
 _Place = int
 
@@ -70,7 +70,7 @@ def _gather(calls: Sequence[Call], *, alone: bool) -> list[list[_Place]]:
     return list(strokes.values())
 
 
-def _spell(command: str, calls: Sequence[Call], stroke: Sequence[_Place]) -> list[str | bytes | int]:
+def _spell(command: str, calls: Sequence[Call], stroke: Sequence[_Place]) -> list[Word]:
     """Give the words of the command that runs a script by its text or its name."""
     script = calls[stroke[0]].script
     keys = [key for place in stroke for key in calls[place].keys]
@@ -79,11 +79,11 @@ def _spell(command: str, calls: Sequence[Call], stroke: Sequence[_Place]) -> lis
     return [command, name, len(keys), *keys, len(stroke), *arguments]
 
 
-async def _send(client: AnyRedis, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[Any]:
     """Send commands, and give for each what it gave, or its error. One alone needs no pipeline, and takes half the time."""
     if len(commands) == 1:
         try:
-            return [await client.execute_command(*commands[0])]
+            return [await send_command(client, commands[0])]
         except ResponseError as error:
             return [error]
     async with client.pipeline(transaction=False) as pipeline:

@@ -67,6 +67,15 @@ async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tie
     assert logs == []
 
 
+@pytest.mark.parametrize("kind", [Snapshot, Absence])
+async def test_redis_knows_how_old_an_entry_of_each_kind_is(tier: RedisTier, kind: type[Snapshot | Absence]) -> None:
+    old, new = (Absence(KEY, at) if kind is Absence else _snapshot(at) for at in (5, 7))
+    await tier.settle(new)
+    await tier.settle(old)
+    assert await tier.begin(KEY, 7) == Found(new)
+    assert await tier.begin(KEY, 8, known_as_of=7) == Ours(None)
+
+
 async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyncRedis) -> None:
     await tier.settle(_snapshot(5))
     stored = await raw.get(NAME)
