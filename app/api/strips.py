@@ -5,11 +5,12 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from app.api.answers import tag_bytes
 from app.api.batch_views import BatchView
 from app.api.part_views import PartView
+from app.api.views import format_time
 from app.balances.snapshots import Key, Snapshot
 from app.desk import Missing, Part, Told
 
@@ -86,8 +87,8 @@ class Strips:
 def _cut(part: Told) -> _Strip:
     view = PartView.of(part)
     before, _, after = msgspec.json.encode(view).partition(view.status.encode())
-    timeless = msgspec.structs.replace(view, as_of=UNSET, status="fresh")
-    return _Strip(part.snapshot, before, after, _mark(msgspec.json.encode(timeless)))
+    timeless = after.replace(format_time(part.snapshot.as_of).encode(), b"", 1)
+    return _Strip(part.snapshot, before, after, _mark(before + timeless))
 
 
 def _mark(text: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Self
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -108,4 +109,10 @@ View = AccountView | AssetView | UpstreamEnvelope
 def format_time(unix_ms: int) -> str:
     """Write Unix milliseconds as RFC 3339 in UTC."""
     seconds, milliseconds = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}.{milliseconds:03d}Z"
+    return f"{_format_seconds(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _format_seconds(seconds: int) -> str:
+    """Write whole seconds, once: what is shown together came within a few of them."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()

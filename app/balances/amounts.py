@@ -18,11 +18,16 @@ ZERO: Final = Amount("0")
 MAX_DIGITS: Final = 60
 MAX_EXPONENT: Final = 30
 
-CanonicalAmount = Annotated[
-    Amount,
-    Meta(pattern=r"^(?:0|-?(?:[1-9][0-9]*|(?:0|[1-9][0-9]*)\.[0-9]*[1-9]))$(?!\n)", examples=["1000", "0.00000001"]),
-]
+_FORM: Final = r"(?:0|-?(?:[1-9][0-9]*|(?:0|[1-9][0-9]*)\.[0-9]*[1-9]))"
+_THREE: Final = re.compile(f"{_FORM} {_FORM} {_FORM}")
+_ALONE: Final = rf"^{_FORM}$(?!\n)"
+_EXAMPLES: Final = ["1000", "0.00000001"]
+
+CanonicalAmount = Annotated[Amount, Meta(pattern=_ALONE, examples=_EXAMPLES)]
 """An `Amount` that msgspec checks when it decodes, for text that comes back from a store."""
+
+CheckedAmount = Annotated[Amount, Meta(examples=_EXAMPLES, extra_json_schema={"extra": {"pattern": _ALONE}})]
+"""An `Amount` whose holder checks it, by `check_amounts`. It is documented as any other: `extra` is Litestar's."""
 
 # The number grammar of JSON (RFC 8259, section 6). Nothing that fits the limits above is longer, nor its exponent.
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,4})?")
@@ -52,6 +57,12 @@ def parse_amount(value: str | int) -> Amount:
     return format_amount(number)
 
 
+def check_amounts(total: Amount, free: Amount, locked: Amount) -> None:
+    """Raise `ValueError` unless all are in canonical form. One look at three takes a third of what msgspec takes for three."""
+    if _THREE.fullmatch(f"{total} {free} {locked}") is None:
+        raise ValueError("not an amount in canonical form")
+
+
 def format_amount(number: Decimal) -> Amount:
     """Write a finite number as plain decimal text: equal numbers give equal text."""
     return _trim(f"{number:f}")
@@ -64,22 +75,20 @@ def _trim(text: str) -> Amount:
     return ZERO if text == "-0" else Amount(text)
 
 
-def adds_up(parts: Iterable[Amount], total: Amount) -> bool:
-    """Tell whether parts add up to a total, exactly. Raises as `add_amounts`."""
-    return _add(parts) == Decimal(total)
+def adds_up(one: Amount, other: Amount, total: Amount) -> bool:
+    """Tell whether two amounts add up to a total, exactly. Raises as `add_amounts`."""
+    if other == ZERO:  # as it mostly is: equal amounts are equal text
+        return one == total
+    return EXACT.add(Decimal(one), Decimal(other)) == Decimal(total)
 
 
 def add_amounts(amounts: Iterable[Amount]) -> Amount:
     """Add up exactly; the sum of none is zero. Raises `decimal.Inexact` rather than round."""
-    return format_amount(_add(amounts))
-
-
-def _add(amounts: Iterable[Amount]) -> Decimal:
     total = Decimal(0)
     for amount in amounts:
         if amount != ZERO:
             total = EXACT.add(total, Decimal(amount))
-    return total
+    return format_amount(total)
 
 
 def is_negative(amount: Amount) -> bool:

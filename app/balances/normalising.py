@@ -1,7 +1,7 @@
 """From the upstream's rows to a snapshot: checked, in canonical form, oddities flagged."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Final
 
@@ -56,13 +56,11 @@ def normalise(key: Key, data: object, as_of: int) -> Snapshot:
 
 def unknown_fields(data: object) -> frozenset[str]:
     """Name the fields of a balances answer that its document does not know."""
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return frozenset()
     rows = data.get("balances")
-    of_rows = (
-        set(row) - _ROW_FIELDS for row in (rows if isinstance(rows, Sequence) else ()) if isinstance(row, Mapping)
-    )
-    return frozenset(set(data) - _ACCOUNT_FIELDS).union(*of_rows)
+    of_rows = (row.keys() - _ROW_FIELDS for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict))
+    return frozenset(data.keys() - _ACCOUNT_FIELDS).union(*of_rows)
 
 
 def _asset_id(row: Row) -> str:
@@ -112,7 +110,7 @@ def _find_anomalies(same: list[Row]) -> Iterable[Anomaly]:
     asset_id = same[0].asset_id
     if len(same) > 1:
         yield Anomaly(asset_id, AnomalyKind.DUPLICATE_ASSET, len(same))
-    if any(is_negative(amount) for row in same for amount in (row.total, row.free, row.locked)):
+    if any(is_negative(row.total) or is_negative(row.free) or is_negative(row.locked) for row in same):
         yield Anomaly(asset_id, AnomalyKind.NEGATIVE_AMOUNT)
-    if not all(adds_up((row.free, row.locked), row.total) for row in same):
+    if not all(adds_up(row.free, row.locked, row.total) for row in same):
         yield Anomaly(asset_id, AnomalyKind.TOTAL_MISMATCH)

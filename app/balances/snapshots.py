@@ -6,7 +6,7 @@ from typing import Annotated, Final, NewType
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.balances.amounts import ZERO, CanonicalAmount
+from app.balances.amounts import ZERO, CheckedAmount, check_amounts
 
 Key = NewType("Key", str)
 """Whose balances: a merchant id in digits, or `AGGREGATE`."""
@@ -34,14 +34,17 @@ class Anomaly(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True)
 
 
 class Row(Struct, frozen=True, gc=False, rename="camel"):
-    """The balance of one asset."""
+    """The balance of one asset. Raises `ValueError` for amounts that are not in canonical form, wherever it comes from."""
 
     asset_id: AssetId
     asset: str
     asset_name: str
-    total: CanonicalAmount
-    free: CanonicalAmount
-    locked: CanonicalAmount
+    total: CheckedAmount
+    free: CheckedAmount
+    locked: CheckedAmount
+
+    def __post_init__(self) -> None:
+        check_amounts(self.total, self.free, self.locked)
 
     @property
     def is_zero(self) -> bool:
@@ -49,7 +52,7 @@ class Row(Struct, frozen=True, gc=False, rename="camel"):
         return self.total == self.free == self.locked == ZERO
 
 
-class Snapshot(Struct, frozen=True, rename="camel", tag="balances"):
+class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
     """What the upstream said about a key. `as_of` is Unix time in milliseconds, when its answer had arrived.
 
     Rows are sorted by `asset_id`, one an asset.
@@ -62,7 +65,7 @@ class Snapshot(Struct, frozen=True, rename="camel", tag="balances"):
     anomalies: tuple[Anomaly, ...] = ()
 
 
-class Absence(Struct, frozen=True, rename="camel", tag="absent"):
+class Absence(Struct, frozen=True, gc=False, rename="camel", tag="absent"):
     """The upstream's word that there is no such merchant, and when it came."""
 
     key: Key

@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
 
-from app.balances.amounts import MAX_DIGITS, Amount, CanonicalAmount, add_amounts, adds_up, format_amount, parse_amount
+from app.balances.amounts import (
+    MAX_DIGITS,
+    ZERO,
+    Amount,
+    CanonicalAmount,
+    add_amounts,
+    adds_up,
+    check_amounts,
+    format_amount,
+    parse_amount,
+)
 
 
 def _decimal(sign: int, digits: int, exponent: int) -> Decimal:
@@ -87,11 +97,48 @@ def test_sums_are_exact_whatever_the_context(parts: list[Amount]) -> None:
     assert add_amounts(reversed(parts)) == total
 
 
-@given(st.lists(amounts, max_size=20), amounts)
-def test_parts_add_up_to_their_sum_and_to_nothing_else(parts: list[Amount], other: Amount) -> None:
-    total = add_amounts(parts)
-    assert adds_up(parts, total)
-    assert adds_up(parts, other) == (other == total)
+@given(amounts, amounts | st.just(ZERO), amounts)
+def test_two_add_up_to_their_sum_and_to_nothing_else(one: Amount, other: Amount, another: Amount) -> None:
+    total = add_amounts((one, other))
+    assert adds_up(one, other, total)
+    assert adds_up(other, one, total)
+    assert adds_up(one, other, another) == (another == total)
+    assert adds_up(one, other, one) == (other == ZERO)
+
+
+texts = st.one_of(
+    amounts,
+    st.from_regex(r"-?[0-9]{0,3}\.?[0-9]{0,3}", fullmatch=True),
+    st.text(alphabet="0123456789.-+eE \n", max_size=6),
+    st.tuples(amounts, st.sampled_from((" ", "\n")), amounts).map("".join),
+)
+
+
+def _is_canonical(text: str) -> bool:
+    try:
+        return bool(convert(text, CanonicalAmount) == text)
+    except ValidationError:
+        return False
+
+
+@given(texts, texts, texts)
+def test_three_are_checked_at_once_as_each_would_be_alone(total: str, free: str, locked: str) -> None:
+    three = [Amount(text) for text in (total, free, locked)]
+    if all(map(_is_canonical, three)):
+        check_amounts(*three)
+    else:
+        with pytest.raises(ValueError, match="canonical"):
+            check_amounts(*three)
+
+
+@pytest.mark.parametrize("text", ["", "01", "1.", "1.50", "-0", "1E-8", "1\n", "1 2", "1 2 3", " 1", "1 ", "NaN", "½"])
+@pytest.mark.parametrize("place", range(3))
+def test_one_that_is_not_canonical_spoils_three(text: str, place: int) -> None:
+    three = [ZERO] * 3
+    check_amounts(*three)
+    three[place] = Amount(text)
+    with pytest.raises(ValueError, match="canonical"):
+        check_amounts(*three)
 
 
 @given(numbers)

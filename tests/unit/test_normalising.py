@@ -55,12 +55,18 @@ def test_doubled_rows_are_added_up_and_counted() -> None:
     [
         (_row(total="3.000000000000000001"), AnomalyKind.TOTAL_MISMATCH),
         (_row(total="1", free="2", locked="-1"), AnomalyKind.NEGATIVE_AMOUNT),
+        (_row(total="1", free="-1", locked="2"), AnomalyKind.NEGATIVE_AMOUNT),
     ],
 )
 def test_an_oddity_is_flagged_and_not_mended(row: dict[str, Any], kind: AnomalyKind) -> None:
     snapshot = _normalise(row)
     assert snapshot.anomalies == (Anomaly("USDT", kind),)
     assert [getattr(snapshot.balances[0], field) for field in AMOUNTS] == [row[field] for field in AMOUNTS]
+
+
+def test_a_negative_total_is_flagged_besides_what_it_is_not() -> None:
+    kinds = [anomaly.kind for anomaly in _normalise(_row(total="-3")).anomalies]
+    assert kinds == [AnomalyKind.NEGATIVE_AMOUNT, AnomalyKind.TOTAL_MISMATCH]
 
 
 def test_oddities_that_cancel_out_in_a_doubled_asset_are_still_flagged() -> None:

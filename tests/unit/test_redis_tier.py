@@ -147,8 +147,23 @@ async def test_settling_and_abandoning_give_back_only_ones_own_lease(tier: Redis
     assert isinstance(await tier.begin(KEY, 9), Ours)
 
 
+ROW = '{"assetId":"BTC","asset":"BTC","assetName":"BTC","total":"1","free":"%s","locked":"0"}'
+STORED = '{"type":"balances","key":"12345","asOf":99,"canDeposit":true,"balances":[%s]}'
+
+
+async def test_what_is_stored_is_read(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await raw.set(NAME, STORED % (ROW % "1.5"))
+    found = await tier.get_many([KEY])
+    assert isinstance(found, dict)
+    assert found[KEY].as_of == 99
+
+
 @pytest.mark.parametrize(
-    "value", [b"", b"nonsense", b"[]", b'{"key":"12345"}', b"\xff", b'{"type":"old","key":"12345","asOf":99}']
+    "value",
+    [
+        *(b"", b"nonsense", b"[]", b'{"key":"12345"}', b"\xff", b'{"type":"old","key":"12345","asOf":99}'),
+        *((STORED % (ROW % amount)).encode() for amount in ("1.50", "1e3", "", "-0", "1 0", "NaN")),
+    ],
 )
 async def test_what_cannot_be_read_is_a_miss_and_replaced(tier: RedisTier, raw: FakeAsyncRedis, value: bytes) -> None:
     await raw.set(NAME, value)
