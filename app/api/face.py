@@ -33,6 +33,7 @@ from app.api.request_ids import RequestIds
 from app.api.routes import answer_routes
 from app.api.service import Look, service_routes
 from app.api.shelf import Shelf
+from app.api.short_way import ShortWay
 from app.api.strips import Strips
 from app.cache.freshness import Policy
 from app.desk import Desk
@@ -95,9 +96,10 @@ def build_face(
         "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
         "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),
     }
+    doorkeeper = Doorkeeper(callers, failures)
     app = Litestar(
         route_handlers=[
-            *answer_routes(Doorkeeper(callers, failures), dependencies),
+            *answer_routes(doorkeeper, dependencies),
             service_routes(look, scrape),
         ],
         exception_handlers={Exception: answer_error},
@@ -105,8 +107,18 @@ def build_face(
         lifespan=list(lifespan),
         logging_config=None,
     )
+    short_way = ShortWay(
+        app,
+        callers=callers,
+        doorkeeper=doorkeeper,
+        desk=desk,
+        shelf=shelf,
+        policy=policy,
+        blame=_classify,
+        now_ms=now_ms,
+    )
     return Edge(
-        Deadline(app, deadline_seconds),
+        Deadline(short_way, deadline_seconds),
         metrics,
         drain or Drain(),
         request_ids,

@@ -91,7 +91,7 @@ class Front:
         method, raw_path, query_string, *heeded = asked
         authorization, token, accept, *wish = heeded
         name = raw_path.decode("latin-1"), query_string.decode("latin-1")
-        target = _read_target(*name)
+        target = read_target(*name)
         if target is None or method not in _METHODS or choose_format(_as_text(accept)) is not Format.JSON:
             return None
         template, key = target
@@ -133,7 +133,7 @@ class Front:
         return as_raw(self._callers.limits(caller))
 
 
-def _read_target(path: str, query: str) -> tuple[str, Key] | None:
+def read_target(path: str, query: str) -> tuple[str, Key] | None:
     """Give the template of a path, and whose balances are asked for: that is settled before anything is looked up."""
     match path.split("/"):
         case ["", "v1", "merchants", merchant, "balances"]:

@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope
 
 from app.access.callers import Caller, Callers
 from app.access.failures import Failures
@@ -37,11 +38,14 @@ class Doorkeeper:
         return self
 
     async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
-        """Note who is asking, and give it a place, which the edge takes back. Raises `Unauthenticated` or `TooFast`."""
+        """Find out who is asking, and let it in. Raises `Unauthenticated` or `TooFast`."""
         if connection.scope.get("method") == HttpMethod.OPTIONS:
             return
-        caller = await self._identify(connection)
-        state = connection.scope["state"]
+        self.let_in(await self._identify(connection), connection.scope)
+
+    def let_in(self, caller: Caller, scope: Scope) -> None:
+        """Note who is asking, and give it a place, which the edge takes back. Raises `TooFast`."""
+        state = scope["state"]
         state["caller"] = caller
         state["limits"] = lambda: self._callers.limits(caller)
         self._callers.admit(caller)

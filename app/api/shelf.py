@@ -76,6 +76,11 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._sheets)
 
+    def recipe(self, name: Name) -> Render | None:
+        """Give how the sheet of a name is rendered, if one is here."""
+        known = self._sheets.get(name)
+        return None if known is None else known[1]
+
     def find(self, name: Name, snapshot: Snapshot) -> Sheet | None:
         """Give the sheet of a name if one is here: rendered anew if it is not of this very snapshot. Raises what that raises."""
         known = self._sheets.get(name)

@@ -42,7 +42,7 @@ def parameters(document: Any, path: str, place: str) -> set[str]:
 
 
 def routes(service: Service) -> dict[str, HTTPRoute]:
-    litestar = app_of(service)._app._app
+    litestar = app_of(service)._app._app._app
     return {route.path_format: route for route in litestar.routes if isinstance(route, HTTPRoute)}
 
 
