@@ -30,7 +30,7 @@ _MEMOS_BYTES: Final = 32 * 1024 * 1024
 _METHODS: Final = frozenset({"GET", "HEAD"})
 _HEEDED: Final = (b"authorization", b"x-bh-token", b"accept", b"if-none-match", b"accept-encoding", REQUEST_ID)
 _UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent")
-_PLACES: Final = {name: place for place, name in enumerate(_HEEDED)} | dict.fromkeys(_UNUSUAL, -1)
+_find_place: Final = ({name: place for place, name in enumerate(_HEEDED)} | dict.fromkeys(_UNUSUAL, -1)).get
 
 
 class Front:
@@ -83,7 +83,7 @@ class Front:
         if limits is None:
             return None
         headers = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
-        memo.series.count(self._monotonic() - began, age_ms(memo.snapshot, now))
+        memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": headers}, memo.body
 
     def _judge(self, asked: Asked, now: int) -> Memo | None:
@@ -111,6 +111,7 @@ class Front:
         memo = Memo(
             generation=self._callers.generation,
             snapshot=told.snapshot,
+            as_of=now - age_ms(told.snapshot, now),
             since=since,
             until=until,
             early=early_from(told.snapshot, self._policy),
@@ -156,11 +157,13 @@ def _read_plain(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | 
     heeded: list[bytes | None] = [None] * len(_HEEDED)
     size = 0
     for name, value in headers:
-        size += len(name) + len(value)
-        if name in _PLACES:
-            place = _PLACES[name]
-            if place < 0 or heeded[place] is not None:
-                return None
+        size += len(value)
+        place = _find_place(name)
+        if place is None:
+            size += len(name)
+        elif place < 0 or heeded[place] is not None:
+            return None
+        else:
             heeded[place] = value
     return heeded if size <= _PLAIN_BYTES else None
 

@@ -20,11 +20,14 @@ _MEMO_BYTES: Final = 2_000
 class Memo(Struct, frozen=True, gc=False):
     """An answer, and what it rests on: this generation of callers, this very snapshot, and a span of time (Unix milliseconds).
 
-    From `early` on, whoever gets it may be the one for whom a newer snapshot is fetched behind. `rated` is the caller if its requests are counted against a rate, `series` where they are counted for us.
+    Its age counts from `as_of`: the snapshot's, or what was now if a clock ahead of ours wrote that. From `early` on, whoever
+    gets it may be the one for whom a newer snapshot is fetched behind. `rated` is the caller if its requests are counted
+    against a rate, `series` where they are counted for us.
     """
 
     generation: int
     snapshot: Snapshot
+    as_of: int
     since: int
     until: int
     early: int

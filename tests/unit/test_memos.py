@@ -12,7 +12,7 @@ def _asked(number: int) -> Asked:
 
 def _memo(size: int) -> Memo:
     snapshot = Snapshot(Key("1"), 0, True, ())
-    return Memo(1, snapshot, 0, 1000, 900, None, 200, [], as_body(b"x" * size), HotSeries())
+    return Memo(1, snapshot, 0, 0, 1000, 900, None, 200, [], as_body(b"x" * size), HotSeries())
 
 
 def test_a_memo_is_found_by_all_that_was_asked() -> None:
