@@ -11,7 +11,7 @@ import pytest
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import PATIENCE_SECONDS, Gateway, newcomer, run_gateway
+from tests.support.gateway import PATIENCE_SECONDS, Gateway, listening, newcomer, run_gateway
 from tests.support.programs import all_gone, left_in, processes_of
 from tests.support.wires import connect
 
@@ -70,6 +70,7 @@ async def test_workers_serve_are_replaced_when_killed_and_stop(
         await assert_it_serves(gateway)
         os.kill(pids[0], signal.SIGKILL)
         started = await gateway.logged("server.started", workers + 1)
+        await listening(int(gateway.url.rpartition(":")[2]))
         async with newcomer(gateway.url, gateway.client.headers) as client:
             gateway.client = client  # a killed worker takes its connections with it
             await assert_it_serves(gateway)
