@@ -132,12 +132,13 @@ async def main() -> None:
 
     steps: dict[str, Callable[[], object]] = {
         "a bare application that sends the same": lambda: run(bare(plain, NOBODY, send)),
-        "read the headers": lambda: _read_plain(HEADERS),
+        "know the request again": lambda: front._readings.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
+        "or read its headers": lambda: _read_plain(HEADERS),
         "find the memo": lambda: front._memos.recall(asked),  # noqa: SLF001
         "see that memory still has the snapshot": lambda: front._holds(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
         "name it": lambda: front._request_ids.name(None),  # noqa: SLF001
-        "judge anew, once a second": lambda: front._judge(asked, now),  # noqa: SLF001
+        "judge anew, once a second of age": lambda: front._judge(asked, now),  # noqa: SLF001
         "**a hot read through the edge**": ask(plain),
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),

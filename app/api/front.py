@@ -15,7 +15,7 @@ from app.access.callers import Caller, Callers, authorise
 from app.api.answers import Wish, render_answer
 from app.api.formats import Format, choose_format
 from app.api.guards import find_key
-from app.api.memos import Asked, Memo, Memos
+from app.api.memos import Asked, Came, Memo, Memos, Readings
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
 from app.api.request_ids import REQUEST_ID, RequestIds
 from app.api.shelf import Shelf
@@ -27,6 +27,7 @@ from app.telemetry.metrics import Metrics
 
 _PLAIN_BYTES: Final = 4 * 1024
 _MEMOS_BYTES: Final = 32 * 1024 * 1024
+_READINGS: Final = 2_000
 _METHODS: Final = frozenset({"GET", "HEAD"})
 _HEEDED: Final = (b"authorization", b"x-bh-token", b"accept", b"if-none-match", b"accept-encoding", REQUEST_ID)
 _UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent")
@@ -58,14 +59,18 @@ class Front:
         self._now_ms: Final = now_ms
         self._monotonic: Final = monotonic
         self._memos: Final = Memos(_MEMOS_BYTES)
+        self._readings: Final = Readings(_READINGS)
 
     def answer(self, scope: HTTPScope, began: float) -> Messages | None:
         """Give the answer to a request that began at `began` (seconds), or None if it is to be handed on."""
-        heeded = _read_plain(scope["headers"])
-        if heeded is None:
-            return None
-        given_id = heeded.pop()
-        asked: Asked = (scope["method"], scope["raw_path"], scope["query_string"], *heeded)
+        came: Came = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
+        asked, given_id = self._readings.recall(came), None
+        if asked is None:
+            heeded = _read_plain(scope["headers"])
+            if heeded is None:
+                return None
+            given_id = heeded.pop()
+            asked = (scope["method"], scope["raw_path"], scope["query_string"], *heeded)
         now = self._now_ms()
         memo = self._memos.recall(asked)
         if (
@@ -77,6 +82,8 @@ class Front:
             memo = self._judge(asked, now)
             if memo is None:
                 return None
+            if given_id is None:
+                self._readings.remember(came, asked)
         elif now >= memo.early:
             self._desk.note_read(memo.snapshot, now)
         limits = () if memo.rated is None else self._admit(memo.rated)

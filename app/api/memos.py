@@ -13,6 +13,9 @@ from app.telemetry.metrics import HotSeries
 Asked = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
 """All of a request that its answer depends on: method, path, query, and every header that matters, None if it did not come."""
 
+Came = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
+"""A request as it came: method, path, query, and every header."""
+
 _MEMO_BYTES: Final = 2_000
 """What CPython takes for a memo besides its body: the request, headers, and a snapshot if it is outdated."""
 
@@ -66,3 +69,24 @@ class Memos:
 
 def _weigh(memo: Memo) -> int:
     return _MEMO_BYTES + len(memo.body["body"])
+
+
+class Readings:
+    """Keep what `capacity` requests ask, by how they came, and forget all of them where there are more.
+
+    Most programs send the same headers each time: then none of them need be looked at again.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity: Final = capacity
+        self._asked: Final[dict[Came, Asked]] = {}
+        self.recall: Final = self._asked.get
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def remember(self, came: Came, asked: Asked) -> None:
+        """Keep what a request asks. It carries no id, which would be another each time."""
+        if len(self._asked) >= self._capacity:
+            self._asked.clear()
+        self._asked[came] = asked

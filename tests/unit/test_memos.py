@@ -1,6 +1,6 @@
 """The front's memory is bounded."""
 
-from app.api.memos import Asked, Memo, Memos
+from app.api.memos import Asked, Memo, Memos, Readings
 from app.api.replies import as_body
 from app.balances.snapshots import Key, Snapshot
 from app.telemetry.metrics import HotSeries
@@ -38,3 +38,13 @@ def test_a_memo_that_takes_the_place_of_another_is_not_counted_twice() -> None:
     for _ in range(1_000):
         memos.remember(_asked(2), _memo(8_000))
     assert memos.recall(_asked(1)) is not None
+
+
+def test_a_reading_is_found_by_every_header_and_there_are_no_more_of_them_than_there_may_be() -> None:
+    readings = Readings(10)
+    for number in range(100):
+        header = b"user-agent", b"%d" % number
+        assert readings.recall(("GET", b"/1", b"", header)) is None
+        readings.remember(("GET", b"/1", b"", header), _asked(number))
+        assert readings.recall(("GET", b"/1", b"", header)) == _asked(number)
+        assert len(readings) <= 10
