@@ -1,14 +1,13 @@
 """The budget: how often the whole fleet may ask the upstream, and who goes first."""
 
 import asyncio
-from collections import Counter, deque
 from collections.abc import Callable
 from enum import IntEnum
-from heapq import heapify, heappop, heappush
 from typing import Final
 
 from msgspec import Struct
 
+from app.cache.lines import Lines, Place, Waiter
 from app.cache.turns import Turns
 from app.errors import BudgetSpent
 from app.telemetry.metrics import Metrics
@@ -33,23 +32,17 @@ class Errand(Struct):
     advance: asyncio.TimerHandle | None = None
     changed: Callable[[], None] | None = None
 
+    @property
+    def place(self) -> Place:
+        """Tell where it waits."""
+        return self.priority, self.caller
+
     def serve(self, other: "Errand") -> None:
         """Become as urgent as another errand, for its caller, if it is the more urgent one."""
         if other.priority < self.priority:
             self.priority, self.caller = other.priority, other.caller
             if self.changed is not None:
                 self.changed()
-
-
-class _Waiter(Struct, eq=False):
-    errand: Errand
-    number: int
-    turn: asyncio.Future[bool]
-
-    def give_up(self) -> None:
-        """Stop waiting, unless the turn has come."""
-        if not self.turn.done():
-            self.turn.set_result(False)
 
 
 class Turn:
@@ -80,20 +73,18 @@ class Budget:
         self._metrics: Final = metrics or Metrics()
         self._turns: Final = turns
         self._per_second: Final = per_second
-        self._waiters: Final[list[_Waiter]] = []
-        self._last_served: Final[dict[str, int]] = {}
+        self._lines: Final = Lines()
         self._news: Final = asyncio.Event()
         self._places = concurrency
-        self._count = 0
 
     @property
     def waiting(self) -> int:
         """Tell how many wait for a turn."""
-        return len(self._waiters)
+        return len(self._lines)
 
     def reserve(self) -> bool:
         """Take a place for a turn that is asked for elsewhere, if nobody waits for one; `give_back` must follow."""
-        if self._waiters or self._places <= 0:
+        if self._lines or self._places <= 0:
             return False
         self._places -= 1
         return True
@@ -112,10 +103,8 @@ class Budget:
         self._refuse_the_hopeless(errand, patience_seconds)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        waiter = _Waiter(errand, self._count, loop.create_future())
-        self._count += 1
-        self._waiters.append(waiter)
-        errand.changed = self._news.set
+        waiter = self._lines.join(errand.place)
+        errand.changed = lambda: self._move(waiter, errand)
         self._news.set()
         giving_up = loop.call_later(patience_seconds, waiter.give_up)
         try:
@@ -142,58 +131,16 @@ class Budget:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._waiting() and self._places > 0:
-                wait_seconds = await self._give_out()
+            while self._places > 0 and (wanted := self._lines.most_urgent(self._places))[1]:
+                wait_seconds = await self._give_out(*wanted)
                 if wait_seconds > 0:
                     await self._sleep(wait_seconds)
 
-    async def _give_out(self) -> float:
-        """Give out the turns that can be had now, and tell the seconds until there are more."""
-        waiting = self._waiting()
-        most_urgent = min(waiter.errand.priority for waiter in waiting)
-        wanted = sum(waiter.errand.priority == most_urgent for waiter in waiting)
-        granted, wait_seconds = await self._turns.take(
-            min(wanted, self._places), spare=most_urgent is not Priority.WAITING
-        )
-        self._serve_next(granted)
+    async def _give_out(self, urgency: int, count: int) -> float:
+        """Give out the turns that can be had now for so many, and tell the seconds until there are more."""
+        granted, wait_seconds = await self._turns.take(count, spare=urgency != Priority.WAITING)
+        self._places -= self._lines.serve(granted)
         return 0 if granted else wait_seconds
-
-    def _waiting(self) -> list[_Waiter]:
-        """Give those who wait, without those who have been cancelled and have not noticed yet."""
-        return [waiter for waiter in self._waiters if not waiter.turn.done()]
-
-    def _serve_next(self, count: int) -> None:
-        """Serve so many, the most urgent first, in one pass: thousands may wait."""
-        served = self._choose(count)
-        self._waiters[:] = [waiter for waiter in self._waiters if waiter not in served]
-        if not self._waiters:
-            self._last_served.clear()
-        for waiter in served:
-            self._places -= 1
-            waiter.turn.set_result(True)
-
-    def _choose(self, count: int) -> set[_Waiter]:
-        """Choose who is next: by urgency, then callers in turn, then who came first."""
-        lines: dict[tuple[Priority, str], deque[_Waiter]] = {}
-        for waiter in self._waiting():
-            lines.setdefault((waiter.errand.priority, waiter.errand.caller), deque()).append(waiter)
-        heads = [self._head(*place, line) for place, line in lines.items()]
-        heapify(heads)
-        chosen: set[_Waiter] = set()
-        while heads and len(chosen) < count:
-            head = heappop(heads)
-            priority, _, _, caller = head
-            line = lines[priority, caller]
-            if head == self._head(priority, caller, line):
-                chosen.add(line.popleft())
-                self._last_served[caller] = self._count = self._count + 1
-            if line:
-                heappush(heads, self._head(priority, caller, line))
-        return chosen
-
-    def _head(self, priority: Priority, caller: str, line: deque[_Waiter]) -> tuple[Priority, int, int, str]:
-        """Tell when a line's first one is to be served, in an order of such tuples."""
-        return priority, self._last_served.get(caller, -1), line[0].number, caller
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until somebody more urgent may have come."""
@@ -204,12 +151,14 @@ class Budget:
         except TimeoutError:
             return
 
-    def _leave(self, waiter: _Waiter) -> None:
-        """Take a waiter out of the queue, or its turn back that came at the same moment."""
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-        else:
+    def _leave(self, waiter: Waiter) -> None:
+        """Take a waiter out of the lines, or its turn back that came at the same moment."""
+        if not self._lines.leave(waiter) and waiter.has_come:
             self.give_back()
+
+    def _move(self, waiter: Waiter, errand: Errand) -> None:
+        self._lines.move(waiter, errand.place)
+        self._news.set()
 
     def _refuse_the_hopeless(self, errand: Errand, patience_seconds: float) -> None:
         if (wait := self._wait_for(errand)) > patience_seconds:
@@ -218,10 +167,7 @@ class Budget:
 
     def _wait_for(self, errand: Errand) -> float:
         """Estimate the seconds until a turn: those who go before, at the rate that is ours, after what must be waited."""
-        if len(self._waiters) <= self._turns.at_once():
+        if len(self._lines) <= self._turns.at_once():
             return self._turns.wait_seconds()
-        before = Counter(one.errand.caller for one in self._waiters if one.errand.priority <= errand.priority)
-        mine = before.pop(errand.caller, 0)
-        ahead = mine + sum(min(count, mine + 1) for count in before.values())
-        ahead = max(0, ahead - self._turns.at_once())
+        ahead = max(0, sum(self._lines.before(errand.place)) - self._turns.at_once())
         return self._turns.wait_seconds() + ahead * self._turns.asking / self._per_second

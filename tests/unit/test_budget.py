@@ -57,7 +57,7 @@ async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refre
         await asyncio.sleep(0.1)
         joined = Errand(Priority.REFRESH)
         tasks = await _wait_in_order(till, *((f"{number}", REFRESH) for number in range(5)), ("joined", joined))
-        joined.priority, joined.caller = Priority.WAITING, "web"
+        joined.serve(Errand(Priority.WAITING, "web"))
         await asyncio.gather(holder, *tasks)
     assert till.names == ["", "joined", "0", "1", "2", "3", "4"]
 

@@ -21,7 +21,7 @@ api: face service routes batch portfolio merchants asking strips tabulating tabl
 access: watching clients judge keyring jwts verifying issuers callers standing failures
 portfolio: portfolio reconciler looking roll holders parts
 desk
-cache: cache waiting versions jobs flights fleet vault advances budget turns redis_tier convoys strokes bus census link connecting scripts backoff memory tally freshness embedded
+cache: cache waiting versions jobs flights fleet vault advances budget lines turns redis_tier convoys strokes bus census link connecting scripts backoff memory tally freshness embedded
 upstream: client directory minted minting sealing calls retries tokens transport envelope
 balances: normalising reconciling shares totals merchants snapshots amounts
 breaker
