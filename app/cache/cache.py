@@ -106,7 +106,8 @@ class Cache:
         told: dict[Key, Served | TallygateError] = {}
         now = self._now_ms()
         for key in keys:
-            if served := self._answer_at_once(self._memory.get(key), terms, Source.MEMORY, now):
+            held = self._memory.get(key)
+            if held is not None and (served := self._answer_at_once(held, terms, Source.MEMORY, now)):
                 told[key] = served
         if not terms.no_cache and (unknown := [key for key in keys if key not in told]):
             for key, entry in (await self._fleet.look(unknown)).items():

@@ -79,7 +79,7 @@ async def send_command(client: AnyRedis, words: Sequence[Word]) -> Any:
 async def get_values(client: AnyRedis, names: Sequence[str]) -> list[bytes | None]:
     """Get many values at once: one command for one server, and for a cluster one round trip to each of its nodes."""
     if isinstance(client, Redis):
-        values: list[bytes | None] = await client.mget(names)  # type: ignore[assignment]  # nobody decodes here
+        values: list[bytes | None] = await send_command(client, ["MGET", *names])
         return values
     async with client.pipeline(transaction=False) as pipeline:
         for name in names:
