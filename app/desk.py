@@ -11,7 +11,7 @@ from app.cache.freshness import Terms
 from app.errors import TallygateError, UnknownAsset, UnknownMerchant
 
 
-class Told(Struct, frozen=True):
+class Told(Struct, frozen=True, gc=False):
     """What is known about an account, and how it was come by."""
 
     snapshot: Snapshot

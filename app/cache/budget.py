@@ -114,6 +114,7 @@ class Budget:
             raise
         finally:
             giving_up.cancel()
+            errand.changed = None  # else they would hold each other until the garbage collector comes
         if not has_come:
             self._leave(waiter)
             self._metrics.budget_refused.add()

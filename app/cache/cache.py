@@ -40,8 +40,11 @@ class Source(StrEnum):
     COLLAPSED = "collapsed"
 
 
-class Served(Struct, frozen=True):
-    """An answer: the entry, where it came from, whether it is older than fresh, and what failure it stands in for."""
+class Served(Struct, frozen=True, gc=False):
+    """An answer: the entry, where it came from, whether it is older than fresh, and what failure it stands in for.
+
+    The garbage collector need not look into it: nothing that it leads to leads back to it.
+    """
 
     entry: Entry
     source: Source

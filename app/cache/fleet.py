@@ -20,7 +20,7 @@ from app.telemetry.metrics import Metrics
 _WITHOUT_BUS_SECONDS: Final = 0.05
 
 
-class Landed(Struct, frozen=True):
+class Landed(Struct, frozen=True, gc=False):
     """An entry: `fetch_began_at` is when we asked the upstream for it, None if it was found or told."""
 
     entry: Entry

@@ -107,6 +107,14 @@ async def test_callers_take_turns(server: FakeServer) -> None:
     assert till.names[1:] == list("abc") * 5
 
 
+async def test_whoever_has_a_turn_is_no_longer_held_by_what_they_waited_with(server: FakeServer) -> None:
+    """Else only the garbage collector would free them."""
+    async with run_tills(server, concurrency=1) as (till,):
+        errands = [Errand(Priority.WAITING, "web") for _ in range(3)]
+        await asyncio.gather(*(till.take(errand, seconds=1) for errand in errands))
+        assert [errand.changed for errand in errands] == [None] * 3
+
+
 # Who gets none
 
 

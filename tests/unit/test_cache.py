@@ -120,6 +120,19 @@ async def test_a_stale_answer_covers_a_failure_and_says_so(
         await cache.read(KEY, terms())
 
 
+async def test_what_a_stale_answer_stands_in_for_leads_back_to_nobody_who_holds_it(
+    cache: Cache, upstream: Upstream
+) -> None:
+    """The garbage collector does not look into answers."""
+    await cache.read(KEY, terms())
+    upstream.seconds, upstream.error = 0.1, Unreachable("x")
+    await asyncio.sleep(60)
+    for served in (await cache.read(KEY, terms()), *(await cache.read_many([KEY], terms())).values()):
+        assert isinstance(served, Served)
+        assert isinstance(served.instead_of, Unreachable)
+        assert served.instead_of.__traceback__ is None
+
+
 @pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
 async def test_a_refusal_is_never_covered(cache: Cache, upstream: Upstream, error: TallygateError) -> None:
     await cache.read(KEY, terms())
