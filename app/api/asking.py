@@ -17,6 +17,7 @@ from app.api.choices import Choice
 from app.api.directives import read_terms
 from app.api.documenting import FormatText
 from app.api.formats import MEDIA_TYPES, Format, choose_format
+from app.api.header_lines import join_lines
 from app.api.merchant_views import MerchantsView
 from app.api.page_headers import headers_of_many, link_next, tag_many, tag_result, tell_age
 from app.api.paging import Page, PagedView
@@ -73,12 +74,12 @@ class Asking:
 
     def question(self) -> Question:
         """Say who asks, and on which terms. Raises `InvalidRequest`."""
-        cache_control = ",".join(self._request.headers.getall("cache-control", []))
+        cache_control = self._header(b"cache-control") or ""
         return Question(self._caller.name, read_terms(cache_control, self._now_ms(), self._policy.fresh_ms))
 
     def form(self, named: str | None) -> Format:
         """Say how the answer is to be written: as named, else as Accept has it. Raises `InvalidRequest`."""
-        return choose_format(self._header("accept")) if named is None else read_format(named)
+        return choose_format(self._header(b"accept")) if named is None else read_format(named)
 
     def readable(self) -> frozenset[Key] | str:
         """Give the merchants that the caller may read, or `ALL`."""
@@ -155,7 +156,7 @@ class Asking:
         """Send a view, which may be written already, or a 304 to a GET whose caller has it (RFC 9110, 13.1.2), and say where it goes on."""
         etag = tag_format(etag, form)
         headers = [("ETag", etag), *headers, *self._link(view)]
-        if self._request.method == HttpMethod.GET and matches(self._header("if-none-match") or "", etag):
+        if self._request.method == HttpMethod.GET and matches(self._header(b"if-none-match") or "", etag):
             return as_response(Reply(304, headers, b""))
         return as_response(Reply(200, [("Content-Type", MEDIA_TYPES[form]), *headers], await _write(view, form)))
 
@@ -167,11 +168,11 @@ class Asking:
                 return []
 
     def _send(self, sheet: Sheet, told: Told) -> Response[bytes]:
-        wish = Wish(self._header("if-none-match"), self._header("accept-encoding"))
+        wish = Wish(self._header(b"if-none-match"), self._header(b"accept-encoding"))
         return as_response(render_answer(sheet, told.served, self._policy, self._now_ms(), wish))
 
-    def _header(self, name: str) -> str | None:
-        return join_lines(self._request, name)
+    def _header(self, name: bytes) -> str | None:
+        return join_lines(self._request.scope["headers"], name)
 
 
 def read_form(asking: NamedDependency[Asking], named: FormatText = None) -> Format:
@@ -184,12 +185,6 @@ async def _write(view: Tabular | bytes, form: Format) -> bytes:
     if isinstance(view, bytes):
         return view
     return write(view, form) if form is Format.JSON else await asyncio.to_thread(write, view, form)
-
-
-def join_lines(request: AnyRequest, name: str) -> str | None:
-    """Give a header that is a list whole, in however many lines it came; None if it did not come."""
-    lines = request.headers.getall(name, [])
-    return ",".join(lines) if lines else None
 
 
 def as_response(reply: Reply) -> Response[bytes]:

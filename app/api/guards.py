@@ -10,6 +10,7 @@ from litestar.types import Scope
 
 from app.access.callers import Caller, Callers
 from app.access.failures import Failures
+from app.api.header_lines import find_lines
 from app.api.parameters import check_query
 from app.errors import Unauthenticated
 
@@ -53,8 +54,8 @@ class Doorkeeper:
 
     async def _identify(self, connection: Connection) -> Caller:
         """Find the caller. An address that has sent too many wrong credentials may not send one that is to be judged."""
-        headers = connection.headers
-        key = find_key(headers.getall("authorization", []), headers.getall("x-bh-token", []))
+        headers = connection.scope["headers"]
+        key = find_key(find_lines(headers, b"authorization"), find_lines(headers, b"x-bh-token"))
         caller = self._callers.recall(key)
         if caller is not None:
             return caller

@@ -4,7 +4,7 @@ It asks the same functions as the handlers behind it. Whatever it cannot answer 
 counted or touched anything; so they are the ones to refuse, but for what comes of waiting.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from litestar.enums import ScopeType
@@ -18,6 +18,7 @@ from app.api.edge import refuse, send_reply
 from app.api.formats import Format, choose_format
 from app.api.front import read_target
 from app.api.guards import Doorkeeper, find_key
+from app.api.header_lines import find_lines, join_lines
 from app.api.replies import Reply
 from app.api.shelf import Name, Render, Shelf
 from app.balances.snapshots import Key
@@ -84,17 +85,19 @@ class ShortWay:
             return None
         template, key = target
         headers = scope["headers"]
-        if choose_format(_join(headers, b"accept")) is not Format.JSON:
+        if choose_format(join_lines(headers, b"accept")) is not Format.JSON:
             return None
         try:
-            caller = self._callers.recall(find_key(_lines(headers, b"authorization"), _lines(headers, b"x-bh-token")))
+            caller = self._callers.recall(
+                find_key(find_lines(headers, b"authorization"), find_lines(headers, b"x-bh-token"))
+            )
             if caller is None:
                 return None
             authorise(caller, key)
-            terms = read_terms(_join(headers, b"cache-control") or "", self._now_ms(), self._policy.fresh_ms)
+            terms = read_terms(join_lines(headers, b"cache-control") or "", self._now_ms(), self._policy.fresh_ms)
         except TallygateError:
             return None
-        wish = Wish(_join(headers, b"if-none-match"), _join(headers, b"accept-encoding"))
+        wish = Wish(join_lines(headers, b"if-none-match"), join_lines(headers, b"accept-encoding"))
         return _Asked(template, key, name, render, caller, Question(caller.name, terms), wish)
 
     async def _answer(self, asked: _Asked, scope: HTTPScope) -> Reply:
@@ -105,13 +108,3 @@ class ShortWay:
         told = await self._desk.tell_account(asked.key, asked.question)
         sheet = self._shelf.render(asked.name, told.snapshot, asked.render)
         return render_answer(sheet, told.served, self._policy, self._now_ms(), asked.wish)
-
-
-def _lines(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    return [value.decode("latin-1") for each, value in headers if each == name]
-
-
-def _join(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
-    """Give a header that is a list whole, in however many lines it came; None if it did not come."""
-    lines = _lines(headers, name)
-    return ",".join(lines) if lines else None

@@ -10,7 +10,7 @@ from typing import Final
 BEGIN: Final = """
 -- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch, the `asOf` that the owner has already.
 -- Gives the entry, unless there is none or it is too old and no news, and 0 if the lease is ours, -1 if no fetch is needed, else how
--- long it is another's.
+-- long it is another's. A lease of our own is ours: it was taken by a command whose answer came too late for us.
 local held = redis.call('GET', KEYS[1])
 if held then
   local known = as_of(held)
@@ -21,6 +21,10 @@ if held then
   end
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  return {held, 0}
+end
+if redis.call('GET', KEYS[2]) == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
   return {held, 0}
 end
 return {held, math.max(redis.call('PTTL', KEYS[2]), 1)}

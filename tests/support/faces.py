@@ -3,19 +3,24 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 
 from app.access.callers import Caller, Callers, hash_key
 from app.access.failures import Failures
+from app.api.edge import Edge
 from app.api.face import build_face
 from app.api.service import Readiness
 from app.balances.snapshots import Key, Row
+from app.cache.cache import Cache
 from app.cache.freshness import Policy, Terms
 from app.desk import Desk, Question, Told
 from app.portfolio.parts import Parts
 from app.portfolio.portfolio import Portfolio
+from tests.support.replica import POLICY
 from tests.support.service import lifespan
+from tests.support.virtual_time import unix_ms
 
 
 class FailingDesk(Desk):
@@ -42,6 +47,25 @@ class FailingPortfolio(Portfolio):
 
     async def tell_parts(self, readable: frozenset[Key] | str, question: Question) -> Parts:
         raise self._error
+
+
+def face_over(cache: Cache, callers: Callers, monotonic: Callable[[], float], **further: Any) -> Edge:
+    """Build the face over a real cache, in virtual time and without a portfolio."""
+
+    async def look() -> Readiness:
+        return Readiness("ready", 1, "accepted", "available")  # type: ignore[arg-type]
+
+    return build_face(
+        desk=Desk(cache),
+        portfolio=FailingPortfolio(NotImplementedError()),
+        callers=callers,
+        failures=Failures(1000, monotonic),
+        policy=POLICY,
+        look=look,
+        version="0",
+        now_ms=unix_ms,
+        **further,
+    )
 
 
 @asynccontextmanager

@@ -55,7 +55,7 @@ async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> Non
 async def test_what_is_too_old_is_given_only_to_who_has_it_not_yet(tier: RedisTier) -> None:
     await tier.settle(_snapshot(5))
     assert await tier.begin(KEY, 6, known_as_of=4) == Ours(_snapshot(5))
-    assert await tier.begin(KEY, 6, known_as_of=5) == Elsewhere(None, LEASE_MS)
+    assert await tier.begin(KEY, 6, known_as_of=5) == Ours(None)
     assert await tier.begin(KEY, 5, known_as_of=5) == Found(_snapshot(5))
 
 
@@ -105,6 +105,15 @@ async def test_one_has_the_lease_and_the_others_are_told_for_how_long(tier: Redi
     assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS)
     await asyncio.sleep(0.4)
     assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS - 400)
+
+
+async def test_a_lease_that_was_taken_by_a_command_nobody_waited_for_is_taken_again(
+    tier: RedisTier, server: FakeServer
+) -> None:
+    await tier.begin(KEY, 1)
+    await asyncio.sleep(0.4)
+    assert await tier.begin(KEY, 1) == Ours(None)
+    assert await _tier(server, "other").begin(KEY, 1) == Elsewhere(None, LEASE_MS)
 
 
 async def test_a_lease_ends_by_itself_unless_it_is_kept(tier: RedisTier, server: FakeServer) -> None:

@@ -15,22 +15,18 @@ from fakeredis import FakeServer
 from structlog.testing import capture_logs
 
 from app.access.callers import Caller, Callers, hash_key
-from app.access.failures import Failures
 from app.api.audit import Audit, Audited
 from app.api.deadline import Deadline
 from app.api.edge import Edge
-from app.api.face import build_face
-from app.api.service import Readiness
 from app.balances.snapshots import Key
 from app.cache.cache import Cache
-from app.desk import Desk
 from app.draining import Drain
 from app.errors import Unreachable
 from app.telemetry.metrics import Metrics
-from tests.support.faces import FailingPortfolio
+from tests.support.faces import face_over
 from tests.support.raw import Headers, ask_app
-from tests.support.replica import POLICY, Upstream, run_replicas
-from tests.support.virtual_time import monotonic, unix_ms
+from tests.support.replica import Upstream, run_replicas
+from tests.support.virtual_time import monotonic
 
 CALLERS = (
     Caller("all", hash_key("all"), "all", portfolio=True),
@@ -79,7 +75,9 @@ class Way:
         self.metrics = Metrics()
         self.audit = Noted()
         self.framework = 0
-        face = _build(cache, self.metrics, self.audit)
+        face = face_over(
+            cache, Callers(CALLERS, workers=1, monotonic=monotonic), monotonic, metrics=self.metrics, audit=self.audit
+        )
         short_way: Any = face._app._app  # type: ignore[attr-defined]
         framework = short_way._app
 
@@ -102,24 +100,6 @@ class Way:
     def counted(self) -> list[Mapping[Any, Any]]:
         list(self.metrics.families())
         return [self.metrics.requests.counts, self.metrics.refusals.counts, self.metrics.answer_age.series]
-
-
-def _build(cache: Cache, metrics: Metrics, audit: Audit) -> Edge:
-    async def look() -> Readiness:
-        return Readiness("ready", 1, "accepted", "available")  # type: ignore[arg-type]
-
-    return build_face(
-        desk=Desk(cache),
-        portfolio=FailingPortfolio(NotImplementedError()),
-        callers=Callers(CALLERS, workers=1, monotonic=monotonic),
-        failures=Failures(1000, monotonic),
-        policy=POLICY,
-        look=look,
-        version="0",
-        now_ms=unix_ms,
-        metrics=metrics,
-        audit=audit,
-    )
 
 
 @pytest.fixture

@@ -11,19 +11,15 @@ import pytest
 from fakeredis import FakeServer
 
 from app.access.callers import Caller, Callers, hash_key
-from app.access.failures import Failures
 from app.api.edge import Edge
-from app.api.face import build_face
-from app.api.service import Readiness
 from app.balances.snapshots import Key, Snapshot
 from app.cache.cache import Cache
-from app.desk import Desk
 from app.draining import Drain
 from app.errors import Unauthenticated
 from app.telemetry.metrics import Metrics
-from tests.support.faces import FailingPortfolio
+from tests.support.faces import face_over
 from tests.support.raw import ask_app
-from tests.support.replica import POLICY, Upstream, run_replicas
+from tests.support.replica import Upstream, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 
 Request = tuple[str, str, list[tuple[bytes, bytes]]]
@@ -112,7 +108,9 @@ class Ways:
         self.metrics = Metrics(), Metrics()
         self.drain = Drain()
         self.callers = Callers(CALLERS, workers=1, monotonic=monotonic, judge=_HalfASecond())
-        self.fast = _build(cache, self.callers, self.metrics[0], self.drain, origins)
+        self.fast = face_over(
+            cache, self.callers, monotonic, metrics=self.metrics[0], drain=self.drain, origins=origins
+        )
         app, request_ids = self.fast._app, self.fast._request_ids
         self.slow = Edge(app, self.metrics[1], self.drain, request_ids, browsers=self.fast._browsers)
         self.warm_up = Edge(app, Metrics(), self.drain, request_ids)
@@ -131,25 +129,6 @@ class Ways:
             response = await ask_app(app, target, method, headers)
             found.append((response.status_code, response.headers.raw, response.content))
         return found
-
-
-def _build(cache: Cache, callers: Callers, metrics: Metrics, drain: Drain, origins: Collection[str]) -> Edge:
-    async def look() -> Readiness:
-        raise NotImplementedError
-
-    return build_face(
-        desk=Desk(cache),
-        portfolio=FailingPortfolio(NotImplementedError()),
-        callers=callers,
-        failures=Failures(1000, monotonic),
-        policy=POLICY,
-        look=look,
-        version="0",
-        now_ms=unix_ms,
-        metrics=metrics,
-        drain=drain,
-        origins=origins,
-    )
 
 
 def _make_request(random: Random, etags: list[bytes]) -> Request:
