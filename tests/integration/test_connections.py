@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from app.cache.connecting import AnyRedis, connect, send_command
+from app.cache.connecting import TROUBLE, AnyRedis, connect, send_command
 from tests.support.valkey import Valkey, run_valkey
 
 TIMEOUT_SECONDS = 1
@@ -70,6 +70,18 @@ async def test_what_a_connection_holds_that_nobody_waited_for_goes_with_it(clien
     await valkey.until(connection.can_read)
     await pool.release(connection)
     assert await send_command(client, ["PING"]) == b"PONG"
+
+
+async def test_an_outage_uses_up_no_connections() -> None:
+    async with run_valkey() as valkey:
+        client = connect(valkey.url, TIMEOUT_SECONDS)
+        await valkey.kill()
+        for _ in range(40):  # more than there are
+            with pytest.raises(TROUBLE):
+                await send_command(client, ["PING"])
+        await valkey.start()
+        assert await send_command(client, ["PING"]) == b"PONG"
+        await client.aclose()
 
 
 async def _is_blocked(valkey: Valkey) -> bool:

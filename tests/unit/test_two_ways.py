@@ -266,6 +266,15 @@ async def test_a_page_is_made_anew_from_what_came_since_and_an_asset_that_is_gon
     assert (row.status_code, row.json()["type"]) == (404, "/problems/unknown-asset")
 
 
+async def test_what_a_clock_ahead_of_ours_wrote_is_as_new_as_can_be_and_counted_so(cache: Cache) -> None:
+    ways = Ways(cache)
+    await ask_app(ways.warm_up, HOT[0], headers=KEYS[0])
+    cache._memory.put(Snapshot(Key("1"), unix_ms() + 4_000, can_deposit=False, balances=()))
+    ages = [(await ask_app(ways.fast, HOT[0], headers=KEYS[0])).headers["age"] for _ in range(3)]
+    list(ways.metrics[0].families())
+    assert (ages, ways.metrics[0].answer_age.series[()][-1]) == (["0"] * 3, 0)
+
+
 async def test_a_hot_read_is_refreshed_behind_like_any_other(cache: Cache) -> None:
     ways = Ways(cache)
     totals = []
