@@ -5,9 +5,9 @@ are equal text in memory, in Redis and on the wire, and arithmetic alone goes th
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
-from typing import Annotated, Final, NewType
+from typing import Annotated, Any, Final, NewType
 
 from msgspec import Meta
 
@@ -55,6 +55,18 @@ def parse_amount(value: str | int) -> Amount:
     if not isinstance(exponent, int) or abs(exponent) > MAX_EXPONENT:
         raise ValueError(f"a power of ten beyond {MAX_EXPONENT}")
     return format_amount(number)
+
+
+def as_written(total: str | int, free: str | int, locked: str | int) -> Sequence[Amount] | None:
+    """Give a row's amounts as they came, if that is what `parse_amount` makes of each, as it mostly is; None if one has to be parsed.
+
+    One look at three takes a fifth of what it takes to parse three.
+    """
+    text = f"{total} {free} {locked}"
+    if _THREE.fullmatch(text) is None:
+        return None
+    amounts: list[Any] = text.split(" ")
+    return amounts if max(map(len, amounts)) <= MAX_EXPONENT else None
 
 
 def check_amounts(total: Amount, free: Amount, locked: Amount) -> None:

@@ -1,13 +1,14 @@
 """From the upstream's rows to a snapshot: checked, in canonical form, oddities flagged."""
 
-import sys
 from collections.abc import Iterable
 from itertools import groupby
+from operator import attrgetter
+from sys import intern
 from typing import Final
 
 import msgspec
 
-from app.balances.amounts import Amount, add_amounts, adds_up, is_negative, parse_amount
+from app.balances.amounts import ZERO, Amount, add_amounts, adds_up, as_written, is_negative, parse_amount
 from app.balances.snapshots import Anomaly, AnomalyKind, AssetId, Key, Row, Snapshot
 
 
@@ -31,6 +32,8 @@ class _WireAccount(msgspec.Struct, rename="camel"):
 
 _ACCOUNT_FIELDS: Final = frozenset(_WireAccount.__struct_encode_fields__)
 _ROW_FIELDS: Final = frozenset(_WireRow.__struct_encode_fields__)
+_AMOUNTS: Final = ("total", "free", "locked")
+_asset_id: Final = attrgetter("asset_id")
 
 
 def normalise(key: Key, data: object, as_of: int) -> Snapshot:
@@ -49,8 +52,8 @@ def normalise(key: Key, data: object, as_of: int) -> Snapshot:
         key=key,
         as_of=as_of,
         can_deposit=account.can_deposit,
-        balances=tuple(map(_merge, by_asset)),
-        anomalies=tuple(anomaly for same in by_asset for anomaly in _find_anomalies(same)),
+        balances=tuple(same[0] if len(same) == 1 else _merge(same) for same in by_asset),
+        anomalies=tuple(_find_anomalies(by_asset)),
     )
 
 
@@ -63,30 +66,25 @@ def unknown_fields(data: object) -> frozenset[str]:
     return frozenset(data.keys() - _ACCOUNT_FIELDS).union(*of_rows)
 
 
-def _asset_id(row: Row) -> str:
-    return row.asset_id
-
-
 def _read_row(wire: _WireRow, index: int) -> Row:
+    if not (wire.asset_id.isascii() and wire.asset.isascii() and wire.asset_name.isascii()):
+        _check_names(wire, index)
+    amounts = as_written(wire.total, wire.free, wire.locked)
     return Row(
-        asset_id=_read_name(wire, "asset_id", index),
-        asset=_read_name(wire, "asset", index),
-        asset_name=_read_name(wire, "asset_name", index),
-        total=_read_amount(wire, "total", index),
-        free=_read_amount(wire, "free", index),
-        locked=_read_amount(wire, "locked", index),
+        intern(wire.asset_id),  # the few names there are share their memory
+        intern(wire.asset),
+        intern(wire.asset_name),
+        *(amounts or [_read_amount(wire, field, index) for field in _AMOUNTS]),
     )
 
 
-def _read_name(wire: _WireRow, field: str, index: int) -> str:
-    """Take a name that can be written as UTF-8 again; the few names there are share their memory."""
-    name: str = getattr(wire, field)
-    if not name.isascii():
+def _check_names(wire: _WireRow, index: int) -> None:
+    """See that all names can be written as UTF-8 again."""
+    for field in ("asset_id", "asset", "asset_name"):
         try:
-            name.encode()
+            getattr(wire, field).encode()
         except UnicodeEncodeError:
             raise ValueError(f"half a surrogate pair in {field} - at `$.balances[{index}]`") from None
-    return sys.intern(name)
 
 
 def _read_amount(wire: _WireRow, field: str, index: int) -> Amount:
@@ -98,19 +96,19 @@ def _read_amount(wire: _WireRow, field: str, index: int) -> Amount:
 
 def _merge(same: list[Row]) -> Row:
     """Add up the rows of one asset."""
-    first = same[0]
-    if len(same) == 1:
-        return first
-    sums = {field: add_amounts(getattr(row, field) for row in same) for field in ("total", "free", "locked")}
-    return msgspec.structs.replace(first, **sums)
+    sums = {field: add_amounts(getattr(row, field) for row in same) for field in _AMOUNTS}
+    return msgspec.structs.replace(same[0], **sums)
 
 
-def _find_anomalies(same: list[Row]) -> Iterable[Anomaly]:
+def _find_anomalies(by_asset: Iterable[list[Row]]) -> Iterable[Anomaly]:
     """Look at the rows as they came: in a sum of doubled rows, oddities could cancel out."""
-    asset_id = same[0].asset_id
-    if len(same) > 1:
-        yield Anomaly(asset_id, AnomalyKind.DUPLICATE_ASSET, len(same))
-    if any(is_negative(row.total) or is_negative(row.free) or is_negative(row.locked) for row in same):
-        yield Anomaly(asset_id, AnomalyKind.NEGATIVE_AMOUNT)
-    if not all(adds_up(row.free, row.locked, row.total) for row in same):
-        yield Anomaly(asset_id, AnomalyKind.TOTAL_MISMATCH)
+    for same in by_asset:
+        first = same[0]
+        if len(same) > 1:
+            yield Anomaly(first.asset_id, AnomalyKind.DUPLICATE_ASSET, len(same))
+        elif first.locked == ZERO and first.free == first.total and not is_negative(first.total):
+            continue  # as it mostly is
+        if any(is_negative(row.total) or is_negative(row.free) or is_negative(row.locked) for row in same):
+            yield Anomaly(first.asset_id, AnomalyKind.NEGATIVE_AMOUNT)
+        if not all(adds_up(row.free, row.locked, row.total) for row in same):
+            yield Anomaly(first.asset_id, AnomalyKind.TOTAL_MISMATCH)

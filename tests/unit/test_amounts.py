@@ -2,7 +2,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import ValidationError, convert
 
@@ -13,6 +13,7 @@ from app.balances.amounts import (
     CanonicalAmount,
     add_amounts,
     adds_up,
+    as_written,
     check_amounts,
     format_amount,
     parse_amount,
@@ -153,3 +154,16 @@ def test_a_number_reads_the_same_however_it_is_written(number: Decimal) -> None:
 def test_only_canonical_text_comes_back_from_a_store(text: str) -> None:
     with pytest.raises(ValidationError):
         convert(text, CanonicalAmount)
+
+
+@given(texts | st.integers(), texts, texts | st.integers())
+@example(0, "1.5", "-1" + "0" * 29)
+@example("1 2", "3", "4")
+def test_three_that_are_taken_as_they_came_are_what_parsing_makes_of_each(
+    total: str | int, free: str, locked: str | int
+) -> None:
+    taken = as_written(total, free, locked)
+    if taken is None:
+        assert not all(len(str(one)) <= 30 and _is_canonical(str(one)) for one in (total, free, locked))
+    else:
+        assert list(taken) == [parse_amount(one) for one in (total, free, locked)]
