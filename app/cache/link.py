@@ -114,8 +114,16 @@ class Link:
         self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok", amount=commands)
         return result
 
-    def judge(self, result: T | Exception) -> T | Outcome:
-        """Give what one of many commands gave that travelled together, or why it gave nothing."""
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether Redis refused the last write, as far as we know."""
+        return self._refused
+
+    def judge(self, result: T | Exception, *, accepted: bool = False) -> T | Outcome:
+        """Give what one of many commands gave that travelled together, or why it gave nothing.
+
+        With `accepted`, a result shows that Redis accepts writes again.
+        """
         match result:
             case ResponseError():
                 self._note_refusal(result)
@@ -124,6 +132,8 @@ class Link:
                 self._note_trouble(result)
                 return Outcome.UNAVAILABLE
             case _:
+                if accepted and not isinstance(result, Outcome):
+                    self._note_accepted()
                 return result
 
     async def ping(self) -> bool:
@@ -164,9 +174,8 @@ class Link:
             self._note_trouble(error)
             return Outcome.UNAVAILABLE
         self._breaker.succeeded()
-        if writes and had_refused and self._refused:
-            self._refused = False
-            log.warning("redis.accepts")
+        if writes and had_refused:
+            self._note_accepted()
         return result
 
     async def _probe(self) -> None:
@@ -185,6 +194,11 @@ class Link:
         if self._breaker.failed():
             log.warning("redis.lost", error=type(error).__name__)
             self._lost.set()
+
+    def _note_accepted(self) -> None:
+        if self._refused:
+            self._refused = False
+            log.warning("redis.accepts")
 
     def _note_refusal(self, error: ResponseError) -> None:
         if not self._refused:

@@ -68,7 +68,7 @@ class RedisTier:
         self._held: Final[set[Key]] = set()
         self._begin: Final = make_script(scripts.BEGIN)
         self._begin_and_take: Final = make_script(scripts.BEGIN_AND_TAKE)
-        self._settle: Final = make_script(scripts.SETTLE)
+        self._settle: Final = make_script(scripts.SETTLE, writes=True)
         self._abandon: Final = make_script(scripts.ABANDON)
         self._renew: Final = make_script(scripts.RENEW)
 

@@ -14,10 +14,11 @@ _Place = int
 
 
 class Script(Struct, frozen=True, eq=False):
-    """A script of which many runs are one command: its text, and the name by which Redis knows it."""
+    """A script of which many runs are one command: its text, the name by which Redis knows it, and whether each run of it writes."""
 
     text: str
     sha: str
+    writes: bool
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -35,10 +36,10 @@ class Extra(Struct, frozen=True):
     arguments: Sequence[Any]
 
 
-def make_script(text: str) -> Script:
+def make_script(text: str, *, writes: bool = False) -> Script:
     """Make a script that can be run many times by one command (`scripts.TOGETHER`)."""
     whole = scripts.TOGETHER % text
-    return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
+    return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest(), writes)
 
 
 async def run_scripts(client: AnyRedis, calls: Sequence[Call]) -> list[Any]:

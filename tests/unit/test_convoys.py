@@ -71,6 +71,24 @@ async def test_one_that_is_refused_leaves_the_others_alone_and_is_told_of(link: 
     assert link.available
 
 
+async def test_only_an_answer_to_a_script_that_writes_shows_that_writes_are_taken_again(
+    link: Counting, server: FakeServer
+) -> None:
+    convoys = Convoys(link)
+    refuse, echo, count = make_script(REFUSE), make_script(ECHO), make_script(COUNT, writes=True)
+    with capture_logs() as logs:
+        await asyncio.gather(
+            convoys.run(refuse, ["a"], []), convoys.run(count, ["b"], [])
+        )  # sent before that was known
+        await convoys.run(echo, ["b"], ["here"])
+        server.connected = False
+        assert await convoys.run(count, ["b"], []) is Outcome.UNAVAILABLE
+        server.connected = True
+        assert [line["event"] for line in logs] == ["redis.refuses"]
+        await convoys.run(count, ["b"], [])
+    assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
+
+
 async def test_what_redis_refuses_to_one_run_of_a_script_is_nothing_to_the_others(
     link: Counting, server: FakeServer
 ) -> None:

@@ -67,6 +67,17 @@ async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tie
     assert logs == []
 
 
+async def test_what_is_settled_shows_that_redis_takes_writes_again(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await raw.hset(NAME, "no", "entry")
+    with capture_logs() as logs:
+        assert await tier.begin(KEY, 5) is Outcome.REFUSED
+        await raw.delete(NAME)
+        assert await tier.begin(KEY, 5) == Ours(None)
+        assert [line["event"] for line in logs] == ["redis.refuses"]
+        await tier.settle(_snapshot(5))
+    assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
+
+
 @pytest.mark.parametrize("kind", [Snapshot, Absence])
 async def test_redis_knows_how_old_an_entry_of_each_kind_is(tier: RedisTier, kind: type[Snapshot | Absence]) -> None:
     old, new = (Absence(KEY, at) if kind is Absence else _snapshot(at) for at in (5, 7))
