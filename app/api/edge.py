@@ -136,17 +136,17 @@ async def send_reply(reply: Reply, send: Send) -> None:
 def _refuse(scope: HTTPScope) -> TallygateError | None:
     if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URI_BYTES:
         return UriTooLong(f"Path and query together may have {MAX_URI_BYTES} bytes.")
-    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+    size, announces_body = 0, False
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        announces_body |= name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+    if size > MAX_HEADER_BYTES:
         return HeadersTooLarge(f"The headers together may have {MAX_HEADER_BYTES} bytes.")
     if "//" in scope["path"] or (scope["path"].endswith("/") and scope["path"] != "/"):
         return UnknownPath("Nothing is served at this path.")
-    if scope["method"] in {"GET", "HEAD"} and any(_announces_body(*header) for header in scope["headers"]):
+    if announces_body and scope["method"] in {"GET", "HEAD"}:
         return InvalidRequest("A GET or HEAD request takes no body.")
     return None
-
-
-def _announces_body(name: bytes, value: bytes) -> bool:
-    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
 
 
 def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: bool, ends: bool) -> Send:

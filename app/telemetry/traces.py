@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 
 class RequestSpan:
@@ -13,16 +14,20 @@ class RequestSpan:
         """Say what the request was: `path` is its template, `status` None if it was not answered."""
 
 
+_NOTHING: Final = nullcontext()
+_REQUEST: Final = nullcontext(RequestSpan())
+
+
 class Traces:
     """Trace nothing."""
 
     def request(self, _: Iterable[tuple[bytes, bytes]], /) -> AbstractContextManager[RequestSpan]:
         """Trace a request, as part of the trace that its `traceparent` names (W3C Trace Context)."""
-        return nullcontext(RequestSpan())
+        return _REQUEST
 
     def span(self, _: str, /) -> AbstractContextManager[None]:
         """Trace a part of a request; what belongs to no request is not traced."""
-        return nullcontext()
+        return _NOTHING
 
     def close(self) -> None:
         """Send what is left, for at most a few seconds. Blocks."""

@@ -22,7 +22,9 @@ MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 TOKEN_HEADER: Final = "X-BH-TOKEN"  # noqa: S105  # the header's name, not a token
 
-_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tallygate"}
+_HEADERS: Final = httpx.Headers(
+    {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tallygate"}
+)
 _QUERY: Final = "query"
 """What of a request's URL is told apart from it, in an extension: httpx takes longer to read a URL than to send a request."""
 
@@ -62,7 +64,8 @@ class Transport:
 
         Raises `Unreachable` if no answer came or it broke off, `MalformedAnswer` if it is larger than allowed.
         """
-        headers = {**_HEADERS, shown.header: shown.secret.reveal()}
+        headers = _HEADERS.copy()
+        headers[shown.header] = shown.secret.reveal()
         nothing = httpx.ByteStream(b"")
         request = httpx.Request("GET", self._find(path), headers=headers, stream=nothing, extensions={_QUERY: params})
         try:
