@@ -54,13 +54,12 @@ class Convoys:
 
     async def _travel(self, passengers: list[_Passenger]) -> None:
         calls = [call for call, _ in passengers]
-        had_refused = self._link.is_refused  # what was sent before tells nothing of now
         found: list[Any] | Outcome = Outcome.UNAVAILABLE
         try:
             found = await self._link.attempt(lambda: run_scripts(self._link.client, calls), commands=len(calls))
         finally:  # whatever happens, nobody waits for ever
             each = [found] * len(calls) if isinstance(found, Outcome) else found
             for (call, result), one in zip(passengers, each, strict=True):
-                judged = self._link.judge(one, accepted=had_refused and call.script.writes)
+                judged = self._link.judge(one, writes=call.script.writes)
                 if not result.done():
                     result.set_result(judged)

@@ -17,6 +17,7 @@ from app.telemetry.traces import Traces
 T = TypeVar("T")
 
 _STEPS: Final = 4
+_CALM_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -94,7 +95,9 @@ class Link:
         self._timeout_seconds: Final = timeout_seconds
         self._places: Final = asyncio.Semaphore(AT_ONCE)
         self._lost: Final = asyncio.Event()
-        self._refused = False
+        # What was sent before a refusal tells nothing of after.
+        self._calm_seconds: Final = max(_CALM_SECONDS, 2 * timeout_seconds)
+        self._refused_at: float | None = None
         self._closed = False
 
     @property
@@ -107,23 +110,15 @@ class Link:
     ) -> T | Outcome:
         """Send a command, or so many that travel together: those fail as one. Never raises what Redis or the network may raise.
 
-        One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some.
+        One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some, but not just now.
         """
         with self._traces.span("redis.command"):
             result = await self._send_in_turn(command, writes=writes) if self.available else Outcome.UNAVAILABLE
         self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok", amount=commands)
         return result
 
-    @property
-    def is_refused(self) -> bool:
-        """Tell whether Redis refused the last write, as far as we know."""
-        return self._refused
-
-    def judge(self, result: T | Exception, *, accepted: bool = False) -> T | Outcome:
-        """Give what one of many commands gave that travelled together, or why it gave nothing.
-
-        With `accepted`, a result shows that Redis accepts writes again.
-        """
+    def judge(self, result: T | Exception, *, writes: bool = False) -> T | Outcome:
+        """Give what one of many commands gave that travelled together, or why it gave nothing. `writes` as for `attempt`."""
         match result:
             case ResponseError():
                 self._note_refusal(result)
@@ -132,7 +127,7 @@ class Link:
                 self._note_trouble(result)
                 return Outcome.UNAVAILABLE
             case _:
-                if accepted and not isinstance(result, Outcome):
+                if writes and not isinstance(result, Outcome):
                     self._note_accepted()
                 return result
 
@@ -162,7 +157,6 @@ class Link:
             return await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
 
     async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
-        had_refused = self._refused  # what was sent before tells nothing of now
         try:
             async with _Bounded(self._timeout_seconds):
                 result = await heeding(command())
@@ -174,7 +168,7 @@ class Link:
             self._note_trouble(error)
             return Outcome.UNAVAILABLE
         self._breaker.succeeded()
-        if writes and had_refused:
+        if writes:
             self._note_accepted()
         return result
 
@@ -196,11 +190,16 @@ class Link:
             self._lost.set()
 
     def _note_accepted(self) -> None:
-        if self._refused:
-            self._refused = False
+        """Believe that writes are accepted again if none was refused for a while: nearly full, Redis accepts some."""
+        if self._refused_at is not None and _now() - self._refused_at >= self._calm_seconds:
+            self._refused_at = None
             log.warning("redis.accepts")
 
     def _note_refusal(self, error: ResponseError) -> None:
-        if not self._refused:
-            self._refused = True
+        if self._refused_at is None:
             log.warning("redis.refuses", error=type(error).__name__)
+        self._refused_at = _now()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

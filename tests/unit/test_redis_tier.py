@@ -72,6 +72,7 @@ async def test_what_is_settled_shows_that_redis_takes_writes_again(tier: RedisTi
     with capture_logs() as logs:
         assert await tier.begin(KEY, 5) is Outcome.REFUSED
         await raw.delete(NAME)
+        await asyncio.sleep(1)
         assert await tier.begin(KEY, 5) == Ours(None)
         assert [line["event"] for line in logs] == ["redis.refuses"]
         await tier.settle(_snapshot(5))
