@@ -53,7 +53,7 @@ async def test_a_uri_may_have_so_many_bytes_and_no_more(calm: Service) -> None:
     ],
 )
 async def test_a_read_takes_no_body(calm: Service, method: str, header: tuple[bytes, bytes]) -> None:
-    response = await ask_raw(calm, MERCHANT, method, [header])
+    response = await ask_raw(calm, MERCHANT, method, [header, (b"accept", b"*/*")])
     assert response.status_code == 400
     if method == "GET":
         assert_problem(response, "invalid-request")

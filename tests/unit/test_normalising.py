@@ -54,6 +54,9 @@ def test_doubled_rows_are_added_up_and_counted() -> None:
     ("row", "kind"),
     [
         (_row(total="3.000000000000000001"), AnomalyKind.TOTAL_MISMATCH),
+        (_row(total="3", free="3", locked="1"), AnomalyKind.TOTAL_MISMATCH),
+        (_row(total="3", free="2", locked="0"), AnomalyKind.TOTAL_MISMATCH),
+        (_row(total="-3", free="-3", locked="0"), AnomalyKind.NEGATIVE_AMOUNT),
         (_row(total="1", free="2", locked="-1"), AnomalyKind.NEGATIVE_AMOUNT),
         (_row(total="1", free="-1", locked="2"), AnomalyKind.NEGATIVE_AMOUNT),
     ],
@@ -72,6 +75,16 @@ def test_a_negative_total_is_flagged_besides_what_it_is_not() -> None:
 def test_oddities_that_cancel_out_in_a_doubled_asset_are_still_flagged() -> None:
     snapshot = _normalise(_row(total="4"), _row(total="2"), _row(total="-1", free="-1", locked="0"))
     assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind)
+
+
+def test_a_row_with_nothing_odd_hides_no_oddity_of_its_double() -> None:
+    snapshot = _normalise(_row(total="1", free="1", locked="0"), _row(total="-1", free="0", locked="0"))
+    assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind)
+
+
+def test_equal_names_share_their_memory() -> None:
+    (one,), (other,) = (_normalise(json.loads(json.dumps(_row("Some coin")))).balances for _ in range(2))
+    assert one.asset_id is other.asset_id is one.asset is one.asset_name
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, 1e3, "", "NaN", "1_000", " 1", [], {}, "1e99"])
