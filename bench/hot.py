@@ -212,12 +212,13 @@ def _report(found: dict[str, Any]) -> Iterable[str]:
         yield f"| {name} | {statistics.median(seen):,.0f} | {min(seen):,.0f} to {max(seen):,.0f} | {ratio:.2f} |"
     cold = found["cold_milliseconds"]
     yield f"\nCold read: {cold['through']:.2f} ms, the same call of the upstream directly {cold['direct']:.2f} ms."
-    yield "\n| open loop at half of the peak, medians | p50 ms | p99 ms | p99.9 ms | p99 to p50 | least to most | errors |"
-    yield "|---|--:|--:|--:|--:|--:|--:|"
+    yield "\n| open loop at half of the peak, medians | p50 ms | p99 ms | p99.9 ms | p99 to p50 | least to most | while least was stolen | errors |"
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for name, rounds in found["latencies"].items():
         p50, p99, p999 = (statistics.median(each[quantile] for each in rounds) for quantile in ("p50", "p99", "p999"))
         tails = [each["p99"] / each["p50"] for each in rounds]
-        spread = f"{statistics.median(tails):.1f} | {min(tails):.1f} to {max(tails):.1f}"
+        stolen, calm = min((each["stolen_seconds"], tail) for each, tail in zip(rounds, tails, strict=True))
+        spread = f"{statistics.median(tails):.1f} | {min(tails):.1f} to {max(tails):.1f} | {calm:.1f} ({stolen:.2f} s)"
         yield f"| {name} | {p50:.2f} | {p99:.2f} | {p999:.2f} | {spread} | {sum(each['errors'] for each in rounds)} |"
     one, two = (statistics.median(found["cpu_microseconds"][name]) for name in ("1", "2"))
     yield f"\nCPU for an answer: {one:.1f} µs with one worker, {two:.1f} µs with two ({two / one:.2f})."

@@ -5,7 +5,9 @@ A closed loop waits for a slow answer before it asks again, and so never sees th
 """
 
 import asyncio
+import os
 from collections import deque
+from pathlib import Path
 from time import perf_counter
 from typing import Final
 
@@ -16,7 +18,7 @@ WARM_UP_SECONDS: Final = 0.5
 
 
 class Latencies(Struct, frozen=True):
-    """What became of the requests: quantiles in milliseconds, and how many failed."""
+    """What became of the requests: quantiles in milliseconds, how many failed, and the seconds that were not ours meanwhile."""
 
     per_second: float
     p50: float
@@ -24,6 +26,7 @@ class Latencies(Struct, frozen=True):
     p999: float
     requests: int
     errors: int
+    stolen_seconds: float
 
 
 class _Connection(asyncio.Protocol):
@@ -82,6 +85,7 @@ async def run_open_loop(port: int, request: bytes, per_second: float, seconds: f
         (await loop.create_connection(lambda: _Connection(request, seen, errors), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
+    stolen = read_stolen_seconds()
     began, number, warm = perf_counter(), 0, 0
     while (now := perf_counter() - began) < WARM_UP_SECONDS + seconds:
         while number / per_second <= now:
@@ -94,4 +98,11 @@ async def run_open_loop(port: int, request: bytes, per_second: float, seconds: f
     counted = sorted(seen[warm:])
     unanswered = sum(wire.waiting for wire in wires)
     p50, p99, p999 = (1000 * counted[int(share * (len(counted) - 1))] for share in (0.5, 0.99, 0.999))
-    return Latencies(per_second, p50, p99, p999, len(counted), len(errors) + unanswered)
+    failed = len(errors) + unanswered
+    return Latencies(per_second, p50, p99, p999, len(counted), failed, read_stolen_seconds() - stolen)
+
+
+def read_stolen_seconds() -> float:
+    """Give the CPU time that a hypervisor has given to others instead of us, since it began (proc(5), `/proc/stat`)."""
+    of_all = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+    return int(of_all[8]) / os.sysconf("SC_CLK_TCK")
