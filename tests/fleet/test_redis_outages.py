@@ -16,6 +16,8 @@ from tests.support.valkey import Valkey, run_valkey
 HOT = range(10001, 10031)
 RATE = 20
 BURST = 20
+MOST_ABOVE = 2 * BURST + RATE / 4
+"""A burst before the outage, one after it, and turns that are used a quarter of a second later than they were given."""
 LOST_AND_FOUND = {"redis.lost": 1, "redis.found": 1, "bus.lost": 1, "bus.joined": 1}
 REFUSED_AND_ACCEPTED = {"redis.refuses": 1, "redis.accepts": 1}
 
@@ -95,7 +97,7 @@ async def test_killed_and_started_again_empty(fleet: Fleet) -> None:
         await ledger.told("redis.found", "bus.joined")
     assert set(statuses) == {200}
     assert ledger.news() == [LOST_AND_FOUND] * 3
-    assert ledger.above_rate() <= 2 * BURST
+    assert ledger.above_rate() <= MOST_ABOVE
     await _assert_one_fetch_serves_all(fleet)
 
 
@@ -109,7 +111,7 @@ async def test_frozen_and_going_on(fleet: Fleet) -> None:
         await ledger.told("redis.found", "bus.joined")
     assert set(statuses) == {200}
     assert ledger.news() == [LOST_AND_FOUND] * 3
-    assert ledger.above_rate() <= 2 * BURST
+    assert ledger.above_rate() <= MOST_ABOVE
     await _assert_one_fetch_serves_all(fleet)
 
 
@@ -137,7 +139,7 @@ async def test_refusing_writes(fleet: Fleet, refuse: str, accept: str) -> None:
         await ledger.told("redis.accepts")
     assert set(statuses) == {200}
     assert ledger.news() == [REFUSED_AND_ACCEPTED] * 3
-    assert ledger.above_rate() <= 2 * BURST
+    assert ledger.above_rate() <= MOST_ABOVE
     await _assert_one_fetch_serves_all(fleet)
 
 
