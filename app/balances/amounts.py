@@ -60,7 +60,7 @@ def parse_amount(value: str | int) -> Amount:
 def as_written(total: str | int, free: str | int, locked: str | int) -> Sequence[Amount] | None:
     """Give a row's amounts as they came, if that is what `parse_amount` makes of each, as it mostly is; None if one has to be parsed.
 
-    One look at three takes a fifth of what it takes to parse three.
+    One look at three takes three fifths of what it takes to parse them.
     """
     text = f"{total} {free} {locked}"
     if _THREE.fullmatch(text) is None:
