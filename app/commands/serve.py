@@ -9,10 +9,11 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +50,9 @@ _QUIET: Final[dict[str, Any]] = {"formatters": {}, "handlers": {}, "loggers": {"
 _LOOK_AFTER: Final = 10_000
 """How many objects more than before call for a look for garbage: of those that there are, a few megabytes."""
 
+_ASK_AFTER_SECONDS: Final = 0.0001
+"""How long a thread waits for the interpreter's lock before it asks for it. It is 5 ms by default."""
+
 log = structlog.get_logger()
 
 
@@ -73,6 +77,7 @@ def serve() -> None:
 
 def load_app(folder: Path) -> Edge:
     """Build the service in a worker process, which ends when its parent does, and takes their folder with it."""
+    spare_preemptions()
     _follow_parent(folder)
     settings = read_settings(os.environ)
     configure_logs(settings.log_format, settings.log_level)
@@ -92,6 +97,23 @@ def spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_LOOK_AFTER)
+
+
+def spare_preemptions() -> None:
+    """Let this thread, and those that it starts, wait until what runs on a core pauses, instead of breaking in when they wake up.
+
+    The server's thread and the event loop's wake each other for each request, and else change places on a busy core each
+    time: that took a third of the CPU of a hot read (docs/decisions/0030-scheduling.md). Where the system has no such class, or
+    does not let us, or somebody chose another one for us, it stays as it is.
+
+    A thread that does not break in is too late for the interpreter's lock when that is let go for a moment, and gets it only when it asks
+    for it after a while: that while is made short, lest a request wait for it in the midst of heavy work.
+    """
+    sys.setswitchinterval(_ASK_AFTER_SECONDS)
+    if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return
+    with suppress(OSError):  # a sandbox may forbid it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _expose(folder: Path) -> Exposition:
