@@ -10,6 +10,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.api.audit import Audit, Audited
 from app.api.browsers import Browsers
+from app.api.first_step import as_task
 from app.api.front import Front
 from app.api.problems import kind_of, render_problem
 from app.api.replies import SAFE, RawReply, Reply, as_body, as_start
@@ -72,6 +73,7 @@ class Edge:
             await send(start)
             await send(body)
             return
+        await as_task()
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
         request_id = self._request_ids.name(given).decode()
         is_head = scope["method"] == "HEAD"

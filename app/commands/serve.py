@@ -26,6 +26,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from app.api.edge import Edge
+from app.api.first_step import take_first_steps
 from app.cache.embedded import EmbeddedValkey
 from app.commands.stopping import AT_ONCE, stop_in_main, stop_once_in_worker
 from app.draining import Drain
@@ -81,8 +82,9 @@ def load_app(folder: Path) -> Edge:
     _follow_parent(folder)
     settings = read_settings(os.environ)
     configure_logs(settings.log_format, settings.log_level)
-    drain = Drain()
-    stop_once_in_worker(asyncio.get_event_loop(), drain, settings.drain_seconds)
+    drain, loop = Drain(), asyncio.get_event_loop()
+    stop_once_in_worker(loop, drain, settings.drain_seconds)
+    take_first_steps(loop)
     app = create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
     spare_collections()
     return app

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from app.access.callers import hash_key
 from app.cache.embedded import EmbeddedValkey
+from app.commands.key import format_client
 from app.commands.serve import spare_preemptions
 from sandbox import Sandbox
 from tests.support.asking import ask_until
@@ -20,6 +23,24 @@ from tests.support.wires import connect
 
 PATH = "/v1/portfolio"
 COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
+
+A_WORKER = """
+import asyncio, pathlib, tempfile
+from app.commands.serve import load_app
+
+loop = asyncio.new_event_loop()
+asyncio.set_event_loop(loop)
+load_app(pathlib.Path(tempfile.mkdtemp()))
+seen = []
+
+
+async def future_watcher():
+    seen.append("begun")
+
+
+loop.create_task(future_watcher())
+print(seen)
+"""
 
 
 @pytest.fixture
@@ -126,6 +147,17 @@ async def test_threads_give_way_unless_somebody_chose_a_policy_and_ask_for_the_i
     with ThreadPoolExecutor(1) as a_thread_that_ends:
         assert a_thread_that_ends.submit(choose).result() == getattr(os, kept)
     assert sys.getswitchinterval() == pytest.approx(0.0001)
+
+
+def test_a_worker_takes_the_first_steps_of_its_requests(tmp_path: Path) -> None:
+    clients = tmp_path / "clients.toml"
+    clients.write_text(format_client("one", hash_key("key"), "all", portfolio=True), encoding="utf-8")
+    settings = {"UPSTREAM_URL": "http://127.0.0.1:9", "UPSTREAM_TOKEN": "canary", "REDIS_URL": "redis://127.0.0.1:9"}
+    environment = {f"TALLYGATE_{name}": value for name, value in (settings | {"CLIENTS_FILE": str(clients)}).items()}
+    done = subprocess.run(
+        [sys.executable, "-c", A_WORKER], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "['begun']\n"), done.stderr
 
 
 async def test_nothing_is_left_of_a_service_whose_parent_is_killed(

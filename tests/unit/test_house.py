@@ -17,7 +17,7 @@ issuer_keys
 gauges
 settings
 clients_file
-api: face service routes batch portfolio merchants asking strips tabulating tables page_headers merchant_views paging documenting deadline short_way edge audit browsers front memos guards pages answers shelf encodings choices batch_views portfolio_views part_views problems replies request_ids views directives parameters header_lines formats origins
+api: face service routes batch portfolio merchants asking strips tabulating tables page_headers merchant_views paging documenting deadline short_way edge first_step audit browsers front memos guards pages answers shelf encodings choices batch_views portfolio_views part_views problems replies request_ids views directives parameters header_lines formats origins
 access: watching clients judge keyring jwts verifying issuers callers standing failures
 portfolio: portfolio reconciler looking roll holders parts
 desk

@@ -1,0 +1,44 @@
+"""The first step of a request: taken as the server hands it over, not when its task has its turn.
+
+The server makes a task for each request, and a task begins in the loop's next turn, which comes after all else that waits
+for the loop. A hot read never waits for anything, and so needs no task: it ends within its first step
+(docs/decisions/0031-the-first-step.md).
+"""
+
+import asyncio
+import types
+from collections.abc import Generator
+from typing import Any, Final
+
+_OF_THE_SERVER: Final = "future_watcher"
+"""What granian calls the coroutine that it makes of a request. By another name it would be made a task at once, as ever."""
+
+
+def take_first_steps(loop: asyncio.AbstractEventLoop) -> None:
+    """Take the first step of each request when the server asks `loop` for its task, and make that only if it did not end there.
+
+    Such a step has no current task. Before it waits for anything, or runs what might ask for one, it awaits `as_task`.
+    """
+    ended: Final = loop.create_future()
+    ended.set_result(None)
+
+    def make_task(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Future[Any]:
+        if steps.__name__ == _OF_THE_SERVER:
+            try:
+                steps.send(None)
+            except StopIteration:
+                return ended
+        return asyncio.Task(steps, loop=loop, **options)
+
+    loop.set_task_factory(make_task)
+
+
+@types.coroutine
+def _pause() -> Generator[None]:
+    yield
+
+
+async def as_task() -> None:
+    """Go on as a task, at once where this is one."""
+    if asyncio.current_task() is None:
+        await _pause()
