@@ -23,7 +23,7 @@ def take_first_steps(loop: asyncio.AbstractEventLoop) -> None:
     ended.set_result(None)
 
     def make_task(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Future[Any]:
-        if steps.__name__ == _OF_THE_SERVER:
+        if getattr(steps, "__name__", None) == _OF_THE_SERVER:
             try:
                 steps.send(None)
             except StopIteration:

@@ -1,7 +1,7 @@
 """The first step of a request is taken at once, and only what has to wait becomes a task."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -109,3 +109,20 @@ async def test_any_other_task_begins_in_its_turn(loop: asyncio.AbstractEventLoop
     assert await task == "its own"
     assert seen == [task, "the same turn", "a turn later"]
     assert task.get_name() == "named"
+
+
+async def test_what_steps_without_a_name_becomes_a_task_too(loop: asyncio.AbstractEventLoop) -> None:
+    class Nameless(Coroutine[Any, Any, str]):
+        def send(self, _: object) -> None:
+            raise StopIteration("all of it")
+
+        def throw(self, *_: object) -> None:
+            raise NotImplementedError
+
+        def close(self) -> None:
+            raise NotImplementedError
+
+        def __await__(self) -> Generator[Any, Any, str]:
+            raise NotImplementedError
+
+    assert await loop.create_task(Nameless()) == "all of it"
