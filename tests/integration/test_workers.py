@@ -25,12 +25,12 @@ PATH = "/v1/portfolio"
 COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
 
 A_WORKER = """
-import asyncio, pathlib, tempfile
+import asyncio, pathlib, sys
 from app.commands.serve import load_app
 
 loop = asyncio.new_event_loop()
 asyncio.set_event_loop(loop)
-load_app(pathlib.Path(tempfile.mkdtemp()))
+load_app(pathlib.Path(sys.argv[1]))
 seen = []
 
 
@@ -154,9 +154,8 @@ def test_a_worker_takes_the_first_steps_of_its_requests(tmp_path: Path) -> None:
     clients.write_text(format_client("one", hash_key("key"), "all", portfolio=True), encoding="utf-8")
     settings = {"UPSTREAM_URL": "http://127.0.0.1:9", "UPSTREAM_TOKEN": "canary", "REDIS_URL": "redis://127.0.0.1:9"}
     environment = {f"TALLYGATE_{name}": value for name, value in (settings | {"CLIENTS_FILE": str(clients)}).items()}
-    done = subprocess.run(
-        [sys.executable, "-c", A_WORKER], env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", A_WORKER, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "['begun']\n"), done.stderr
 
 

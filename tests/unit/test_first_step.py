@@ -45,7 +45,7 @@ async def hand_over(
 
     def make() -> None:
         watcher = Watcher()
-        task = loop.create_task(_make_steps(app)(watcher))
+        task = loop.create_task(_make_steps(app)(watcher), name="a request")
         given.set_result((task, list(watcher.told), watcher.told))
 
     loop.call_soon(make)
