@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.balances.snapshots import Entry, Key
 from app.cache import bus
@@ -142,11 +143,16 @@ class Fleet:
         return landing
 
     async def _ask(self, key: Key, errand: Errand) -> Landing:
+        """Ask the upstream. Its answer is newer than what was known when it was asked, whatever the clocks say."""
         began_at = self._now_ms()
+        known = self._memory.peek(key)
         try:
-            return Landed(self._memory.put(await self._load(key, errand)), began_at)
+            entry = await self._load(key, errand)
         except TallygateError as error:
             return Failed(error)
+        if known is not None and entry.as_of <= known.as_of:
+            entry = replace(entry, as_of=known.as_of + 1)
+        return Landed(self._memory.put(entry), began_at)
 
     async def _await_news(self, key: Key, lease_seconds: float) -> Failed | None:
         """Wait until the replica with the lease tells how it went, or may have died: then somebody takes over."""

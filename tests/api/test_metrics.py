@@ -1,12 +1,12 @@
 """Metrics over HTTP: each request counted once, by its template, never by an id."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.ageing import grow_older
 from tests.support.scrapes import scrape
 from tests.support.service import Service, run_service
 from tests.support.valkey import run_valkey
@@ -56,7 +56,7 @@ async def test_head_is_counted_as_head(service: Service) -> None:
 
 async def test_an_outage_that_stale_answers_hide_shows(service: Service) -> None:
     await service.get("/v1/portfolio")
-    await asyncio.sleep(0.002)  # in the millisecond that it was fetched in, it satisfies max-age=0
+    await grow_older()
     with service.upstream.fault("status", status=500):
         await service.get("/v1/portfolio", Cache_Control="max-age=0, max-stale=60")
         await service.get("/v1/portfolio", Cache_Control="no-cache")

@@ -17,6 +17,7 @@ import httpx
 from app.access.callers import hash_key
 from app.commands.key import format_client
 from sandbox import Sandbox
+from tests.support.ageing import ageing
 from tests.support.preloaded import Fork, fork, inherited
 
 KEY = "tg_gateway"
@@ -121,7 +122,11 @@ async def run_gateway(
     transport = httpx.AsyncHTTPTransport(verify=False, retries=5)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(
-        base_url=url, headers=headers, transport=transport, timeout=PATIENCE_SECONDS
+        base_url=url,
+        headers=headers,
+        transport=transport,
+        timeout=PATIENCE_SECONDS,
+        event_hooks=ageing(settings),
     ) as client:
         gateway = Gateway(process, url, client)
         hearing = asyncio.create_task(gateway.listen())

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fakeredis import FakeAsyncRedis, FakeServer
+from msgspec.structs import replace
 
 from app.balances.snapshots import Absence, Entry, Key, Row, Snapshot
 from app.breaker import Breaker
@@ -58,7 +59,7 @@ class Upstream:
 
 
 class Replica:
-    """One replica: its cache, and the parts that tests look into."""
+    """One replica: its cache, and the parts that tests look into. Its clock is `ahead_ms` ahead of the others'."""
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Replica:
         burst: float = 1000,
         concurrency: int = 1000,
     ) -> None:
+        self.ahead_ms = 0
         self.is_refused = False
         self.link = make_link(server)
         self.memory = MemoryTier(1000, 10**9)
@@ -88,7 +90,11 @@ class Replica:
 
         async def load(key: Key, errand: Errand) -> Entry:
             async with self.budget.turn(errand, 5):
-                return await upstream.load(key)
+                entry = await upstream.load(key)
+                return replace(entry, as_of=entry.as_of + self.ahead_ms) if self.ahead_ms else entry
+
+        def now_ms() -> int:
+            return unix_ms() + self.ahead_ms
 
         self.fleet = Fleet(
             memory=self.memory,
@@ -97,7 +103,7 @@ class Replica:
             load=load,
             hears=lambda: self.bus.connected,
             policy=POLICY,
-            now_ms=unix_ms,
+            now_ms=now_ms,
             random=lambda: 0.5,
         )
         self.bus = Bus(
@@ -116,7 +122,7 @@ class Replica:
             is_refused=lambda: self.is_refused,
             policy=POLICY,
             patience_seconds=PATIENCE_SECONDS,
-            now_ms=unix_ms,
+            now_ms=now_ms,
             random=lambda: 0.5,
         )
 

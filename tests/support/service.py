@@ -1,7 +1,7 @@
 """The service in this process, spoken to over ASGI."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from app.main import create_app
 from app.secrecy import Secret
 from app.settings import Settings
 from sandbox import Sandbox
+from tests.support.ageing import ageing
 
 KEYS = {name: f"tg_{name}" for name in ("all", "some", "slow")}
 
@@ -72,14 +73,19 @@ async def run_service(
     async with Redis.from_url(redis_url) as redis:
         if flush:  # before the service begins, which shares its token there at once
             await redis.flushall()
-    async with Redis.from_url(redis_url) as redis, lifespan(app), _client(app) as anonymous, _client(app) as client:
+    async with (
+        Redis.from_url(redis_url) as redis,
+        lifespan(app),
+        _client(app, changed) as anonymous,
+        _client(app, changed) as client,
+    ):
         client.headers["Authorization"] = f"Bearer {KEYS['all']}"
         yield Service(client, anonymous, redis, upstream)
 
 
-def _client(app: Edge) -> httpx.AsyncClient:
+def _client(app: Edge, settings: Mapping[str, object]) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
-    return httpx.AsyncClient(transport=transport, base_url="http://tallygate.test")
+    return httpx.AsyncClient(transport=transport, base_url="http://tallygate.test", event_hooks=ageing(settings))
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from fakeredis import FakeServer
 
 from app.balances.snapshots import Key
 from app.cache.cache import Source
+from app.cache.freshness import Terms
 from app.cache.redis_tier import LEASE_MS
 from app.errors import BudgetSpent, Unreachable
 from tests.support.replica import KEY, Replica, Upstream, run_replicas, terms
@@ -32,6 +33,21 @@ async def test_cold_reads_at_all_replicas_at_once_make_one_call(replicas: list[R
     served = await asyncio.gather(*reads)
     assert upstream.calls == 1
     assert len({one.entry for one in served}) == 1
+
+
+@pytest.mark.parametrize("seconds_back", [0.1, 1])
+async def test_what_was_asked_for_later_is_newer_though_a_clock_went_back(
+    replicas: list[Replica], upstream: Upstream, seconds_back: float
+) -> None:
+    asking, hearing, *_ = replicas
+    first = (await asking.cache.read(KEY, terms())).entry
+    asking.ahead_ms = round(-1000 * seconds_back)
+    second = (await asking.cache.read(KEY, Terms(unix_ms() + asking.ahead_ms, no_cache=True))).entry
+    await asyncio.sleep(0.01)
+    heard = await hearing.cache.read(KEY, terms())
+    assert (second.as_of, second) == (first.as_of + 1, heard.entry)
+    assert heard.source is Source.MEMORY
+    assert upstream.calls == 2
 
 
 async def test_a_wave_of_keys_makes_one_call_for_each(replicas: list[Replica], upstream: Upstream) -> None:
