@@ -89,8 +89,10 @@ class Server:
 
     def begin(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
         """Restate `scripts.BEGIN`."""
-        owner, lease_ms, oldest, known = args
+        owner, lease_ms, oldest, known, latest = args
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
+        if stored is not None and stored.as_of > latest:
+            stored = None
         if stored is not None and stored.as_of >= oldest:
             return stored.value, -1
         value = stored.value if stored and stored.as_of > known else None
@@ -101,15 +103,15 @@ class Server:
 
     def begin_and_take(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
         """Restate `scripts.BEGIN_AND_TAKE`."""
-        begun = self.begin(keys[:2], args[:4])
-        return begun if begun[1] != 0 else (*begun, *self.take_turns(keys[2:], [args[0], *args[4:], 1]))
+        begun = self.begin(keys[:2], args[:5])
+        return begun if begun[1] != 0 else (*begun, *self.take_turns(keys[2:], [args[0], *args[5:], 1]))
 
     def settle(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `scripts.SETTLE`."""
-        owner, value, as_of, ttl_ms, _ = args
+        owner, value, as_of, ttl_ms, _, latest = args
         self._give_back(keys[1], owner)
         stored = self._find(keys[0])
-        if stored is not None and stored.as_of >= as_of:
+        if stored is not None and as_of <= stored.as_of <= latest:
             return 0
         self._stored[keys[0]] = _Stored(value, as_of, self._now_ms() + ttl_ms)
         entry = self._decoder.decode(value)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -11,14 +12,17 @@ from app.balances.snapshots import Entry, Key
 from app.cache import bus
 from app.cache.advances import Advances
 from app.cache.budget import Errand
-from app.cache.freshness import Policy, Terms, oldest_that_needs_no_fetch, satisfies
+from app.cache.freshness import Policy, Terms, age_ms, latest_credible, oldest_that_needs_no_fetch, satisfies
 from app.cache.link import Outcome
 from app.cache.memory import MemoryTier
-from app.cache.redis_tier import Elsewhere, Found, Ours, RedisTier
+from app.cache.redis_tier import Begun, Elsewhere, Found, Ours, RedisTier
 from app.errors import TallygateError
 from app.telemetry.metrics import Metrics
 
 _WITHOUT_BUS_SECONDS: Final = 0.05
+_SILENT_SECONDS: Final = 60
+
+log = structlog.get_logger()
 
 
 class Landed(Struct, frozen=True, gc=False):
@@ -66,21 +70,16 @@ class Fleet:
         self._policy: Final = policy
         self._now_ms: Final = now_ms
         self._random: Final = random
+        self._silent_until = 0.0
         self._expected: Final[dict[Key, asyncio.Future[Failed | None]]] = {}
 
     async def fetch(self, key: Key, terms: Terms, errand: Errand) -> Landing:
         """Get an entry that satisfies the terms, out of Redis, from the replica that fetches it, or from the upstream."""
         while True:
-            oldest = oldest_that_needs_no_fetch(self._now_ms(), self._policy, terms)
-            ours = self._memory.peek(key)
-            with self._advances.asking(errand) as advance:
-                begun = await self._redis.begin(key, oldest, -1 if ours is None else ours.as_of, advance.extra)
-                advance.told = begun.turn if isinstance(begun, Ours) else ()
-            if not isinstance(begun, Outcome) and (newest := begun.entry or ours) is not None:
-                self._memory.put(newest)
+            begun = await self._begin(key, terms, errand)
             if (known := self._find_known(key, terms)) is not None:
                 if isinstance(begun, Ours):
-                    await self._redis.settle(known)
+                    await self._settle(known)
                 return Landed(known, None)
             match begun:
                 case Outcome():
@@ -99,14 +98,20 @@ class Fleet:
         One round trip, whatever the number.
         """
         found = await self._redis.get_many(keys)
-        stored = {} if isinstance(found, Outcome) else {key: self._memory.put(entry) for key, entry in found.items()}
+        latest = latest_credible(self._now_ms())
+        believed = {} if isinstance(found, Outcome) else found.items()
+        stored = {key: self._memory.put(entry) for key, entry in believed if entry.as_of <= latest}
         known = ((key, self._memory.peek(key)) for key in keys if key not in stored)
         return stored | {key: entry for key, entry in known if entry is not None}
 
     def hear_entry(self, entry: Entry) -> None:
         """Take what another replica tells."""
-        self._metrics.bus_lag.observe(max(0, self._now_ms() - entry.as_of) / 1000)
-        self._memory.put(entry)
+        now = self._now_ms()
+        if entry.as_of <= latest_credible(now):
+            self._metrics.bus_lag.observe(age_ms(entry, now) / 1000)
+            self._memory.put(entry)
+        else:
+            self._doubt(entry, now)
         self._wake(entry.key, None)
 
     def hear_freed(self, key: Key) -> None:
@@ -117,9 +122,32 @@ class Fleet:
         """Pass a failure on to those who wait for it."""
         self._wake(failure.key, Failed(failure.revive()))
 
+    def _doubt(self, entry: Entry, now: int) -> None:
+        """Leave aside what is from a time that has not come yet; tell so, once a minute."""
+        self._metrics.clock_doubts.add()
+        if (moment := asyncio.get_running_loop().time()) >= self._silent_until:
+            self._silent_until = moment + _SILENT_SECONDS
+            log.warning("bus.clocks_differ", merchant=entry.key, seconds=round((entry.as_of - now) / 1000, 3))
+
     async def close(self) -> None:
         """Wait until what was sent is answered."""
         await self._redis.close()
+
+    async def _begin(self, key: Key, terms: Terms, errand: Errand) -> Begun | Outcome:
+        """Ask Redis for an entry or the lease. Memory has the newest one then, and trusts it."""
+        now = self._now_ms()
+        oldest, latest = oldest_that_needs_no_fetch(now, self._policy, terms), latest_credible(now)
+        ours = self._memory.peek(key)
+        if ours is not None and ours.as_of > latest:  # our clock went back
+            self._memory.forget(key)
+            ours = None
+        known = -1 if ours is None else ours.as_of
+        with self._advances.asking(errand) as advance:
+            begun = await self._redis.begin(key, oldest, known, advance.extra, latest_as_of=latest)
+            advance.told = begun.turn if isinstance(begun, Ours) else ()
+        if not isinstance(begun, Outcome) and (newest := begun.entry or ours) is not None:
+            self._memory.put(newest)
+        return begun
 
     def _find_known(self, key: Key, terms: Terms) -> Entry | None:
         """Give what is known if it will do. Memory's own counts again, now that Redis has been asked."""
@@ -127,6 +155,9 @@ class Fleet:
         if known is not None and satisfies(known, None, self._now_ms(), self._policy, terms):
             return self._memory.put(known)
         return None
+
+    async def _settle(self, entry: Entry) -> None:
+        await self._redis.settle(entry, latest_as_of=latest_credible(self._now_ms()))
 
     async def _ask_for_all(self, key: Key, errand: Errand) -> Landing:
         try:
@@ -137,7 +168,7 @@ class Fleet:
             raise
         match landing:
             case Landed(entry):
-                await self._redis.settle(entry)
+                await self._settle(entry)
             case Failed(error):
                 await self._redis.abandon(key, bus.tell(key, error))
         return landing

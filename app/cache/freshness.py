@@ -10,6 +10,9 @@ from app.balances.snapshots import Absence, Entry
 ANY_STALENESS_MS = 2**50
 """The `max-stale` without a value: as stale as you like (RFC 9111, 5.2.1.2)."""
 
+CLOCKS_DIFFER_MS = 1_000
+"""By how much the clocks of replicas may differ. What is from a later time than this has an age that nobody knows."""
+
 _EARLY = 20
 """At most this part of a lifetime is given away by refreshing early."""
 
@@ -62,9 +65,14 @@ def age_ms(entry: Entry, now: int) -> int:
     return max(0, now - entry.as_of)
 
 
+def latest_credible(now: int) -> int:
+    """Give the last `as_of` (Unix milliseconds) that may be believed at `now`."""
+    return now + CLOCKS_DIFFER_MS
+
+
 def judge(entry: Entry | None, now: int, policy: Policy, terms: Terms) -> Verdict:
     """Say what a request gets at `now` (Unix milliseconds) if `entry` is what is stored."""
-    if entry is not None and not terms.no_cache:
+    if entry is not None and entry.as_of <= latest_credible(now) and not terms.no_cache:
         age = age_ms(entry, now)
         if age <= _oldest_at_once(entry, policy, terms):
             return Answer(entry) if age <= _lifetime(entry, policy) else AnswerAndRefresh(entry)
@@ -84,7 +92,7 @@ def satisfies(entry: Entry, fetch_began_at: int | None, now: int, policy: Policy
 
 def covers(entry: Entry | None, now: int, policy: Policy, terms: Terms) -> bool:
     """Tell whether an entry may be answered, marked stale, although a fetch failed (RFC 5861, 4)."""
-    if entry is None or isinstance(entry, Absence) or terms.no_cache:
+    if entry is None or isinstance(entry, Absence) or terms.no_cache or entry.as_of > latest_credible(now):
         return False
     limit = policy.stale_if_error_ms
     if terms.max_stale_ms is not None:

@@ -80,16 +80,25 @@ class MemoryTier:
         self._shrink()
         return held.entry
 
+    def forget(self, key: Key) -> None:
+        """Keep nothing of a key."""
+        held = self._held.pop(key, None)
+        if held is not None:
+            self._let_go(held)
+
     def distrust(self) -> None:
         """Trust no entry until it has been put again."""
         self._epoch += 1
 
     def _shrink(self) -> None:
         while len(self._held) > 1 and (len(self._held) > self._capacity or self.bytes > self._capacity_bytes):
-            key, out = self._held.popitem(last=False)
-            self.bytes -= out.weight
-            if self._listener is not None:
-                self._listener.drop(key)
+            _, out = self._held.popitem(last=False)
+            self._let_go(out)
+
+    def _let_go(self, out: _Held) -> None:
+        self.bytes -= out.weight
+        if self._listener is not None:
+            self._listener.drop(out.entry.key)
 
     def _tell(self, entry: Entry) -> None:
         if self._listener is not None:

@@ -19,6 +19,9 @@ from app.cache.strokes import Extra, make_script
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
+ANY_TIME: Final = 2**53
+"""Later than any `asOf`, and still a whole number to Redis."""
+
 LEASE_MS: Final = 3000
 RENEW_SECONDS: Final = 0.5
 
@@ -82,13 +85,19 @@ class RedisTier:
         return {entry.key: entry for entry in entries if entry is not None}
 
     async def begin(
-        self, key: Key, oldest_as_of: int, known_as_of: int = -1, turn: Extra | None = None
+        self,
+        key: Key,
+        oldest_as_of: int,
+        known_as_of: int = -1,
+        turn: Extra | None = None,
+        *,
+        latest_as_of: int = ANY_TIME,
     ) -> Begun | Outcome:
         """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease, and a turn with it.
 
-        An entry that is too old is given all the same if it is newer than `known_as_of`.
+        An entry that is too old is given all the same if it is newer than `known_as_of`. One from after `latest_as_of` is none.
         """
-        keys, arguments = self._names(key), [self._owner, LEASE_MS, oldest_as_of, known_as_of]
+        keys, arguments = self._names(key), [self._owner, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
         if turn is None:
             found = await self._convoys.run(self._begin, keys, arguments)
         else:
@@ -105,10 +114,10 @@ class RedisTier:
             case _:
                 return Elsewhere(entry, lease_ms)
 
-    async def settle(self, entry: Entry) -> None:
-        """Store and publish an entry, unless a newer one is there, and give the lease back."""
+    async def settle(self, entry: Entry, *, latest_as_of: int = ANY_TIME) -> None:
+        """Store and publish an entry, unless a newer one is there that is from no later than `latest_as_of`; give the lease back."""
         ttl_ms = longest_use_ms(entry, self._policy)
-        arguments = [self._owner, msgspec.json.encode(entry), entry.as_of, max(ttl_ms, 1), self._channel]
+        arguments = [self._owner, msgspec.json.encode(entry), entry.as_of, max(ttl_ms, 1), self._channel, latest_as_of]
         await self._convoys.run(self._settle, self._names(entry.key), arguments)
 
     async def abandon(self, key: Key, failure: Failure) -> None:
@@ -149,7 +158,7 @@ class RedisTier:
     async def _begin_anew(self, key: Key) -> Begun | Outcome:
         """Remove what looked new enough but cannot be read."""
         removed = await self._link.attempt(lambda: self._link.client.delete(self._name(key)))
-        return removed if isinstance(removed, Outcome) else await self.begin(key, 2**62)
+        return removed if isinstance(removed, Outcome) else await self.begin(key, ANY_TIME)
 
     def _name(self, key: Key) -> str:
         return f"{self._prefix}:{{{key}}}"

@@ -8,13 +8,15 @@ that does not begin as an entry does. To read the whole entry for it took a sixt
 from typing import Final
 
 BEGIN: Final = """
--- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch, the `asOf` that the owner has already.
--- Gives the entry, unless there is none or it is too old and no news, and 0 if the lease is ours, -1 if no fetch is needed, else how
+-- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch, the `asOf` that the owner has already, and the
+-- latest one that it believes. Gives the entry, unless there is none to believe or it is too old and no news, and 0 if the lease is ours, -1 if no fetch is needed, else how
 -- long it is another's. A lease of our own is ours: it was taken by a command whose answer came too late for us.
 local held = redis.call('GET', KEYS[1])
 if held then
   local known = as_of(held)
-  if known and known >= tonumber(ARGV[3]) then
+  if known and known > tonumber(ARGV[5]) then
+    held = false
+  elseif known and known >= tonumber(ARGV[3]) then
     return {held, -1}
   elseif known and known <= tonumber(ARGV[4]) then
     held = false
@@ -31,13 +33,13 @@ return {held, math.max(redis.call('PTTL', KEYS[2]), 1)}
 """
 
 SETTLE: Final = """
--- KEYS: entry, lease. ARGV: owner, the entry, its `asOf`, its time to live, the channel.
--- Stores and publishes the entry if it is newer than what is there, and gives the lease back. Gives 1 if it was newer.
+-- KEYS: entry, lease. ARGV: owner, the entry, its `asOf`, its time to live, the channel, and the latest `asOf` that the owner believes.
+-- Stores and publishes the entry unless something newer is there that may be believed, and gives the lease back. Gives 1 if it did.
 local newer = 1
 local held = redis.call('GET', KEYS[1])
 if held then
   local known = as_of(held)
-  if known and known >= tonumber(ARGV[3]) then
+  if known and known >= tonumber(ARGV[3]) and known <= tonumber(ARGV[6]) then
     newer = 0
   end
 end
@@ -198,11 +200,11 @@ end
 local function take(KEYS, ARGV)
 {TAKE_TURNS}
 end
-local begun = begin({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], ARGV[4]}})
+local begun = begin({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]}})
 if begun[2] ~= 0 then
   return begun
 end
-local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[5], ARGV[6], 1}})
+local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[6], ARGV[7], 1}})
 return {{begun[1], 0, taken[1], taken[2], taken[3]}}
 """
 

@@ -12,12 +12,14 @@ from msgspec import Struct
 
 from app.balances.merchants import Directory
 from app.balances.snapshots import Key
+from app.cache.freshness import latest_credible
 from app.errors import TallygateError
 
 _TRY_AGAIN_SECONDS: Final = 10.0
 _KEPT_MS: Final = 7 * 24 * 3600 * 1000
 _REST_MS: Final = 0
 _EARLIEST: Final = 0.9
+_MOST_LOOKS: Final = 3
 _STALE_AFTER: Final = 2
 """After so many times `refresh_seconds` a list is stale: a whole refresh did not come through, or took as long again."""
 
@@ -124,21 +126,31 @@ class Roll:
         return Listing(self._names, known.as_of, self.is_stale)
 
     def _seconds_left(self) -> float:
-        if self._known is None:
+        if self.age_seconds is None:
             return 0
         lifetime_seconds = self._refresh_seconds * (_EARLIEST + (1 - _EARLIEST) * self._random())
-        return max(0.0, lifetime_seconds - (self._now_ms() - self._known.as_of) / 1000)
+        return max(0.0, lifetime_seconds - self.age_seconds)
 
     async def _renew(self, oldest_as_of: int) -> Directory:
-        """Get a list that is no older: the one that the fleet keeps, or a new one."""
+        """Get a list that is no older: the one that the fleet keeps, or a new one. Should clocks disagree, the newest that can be had."""
         async with self._turn:
-            while self._known is None or self._known.as_of < oldest_as_of:
+            looks = 0
+            while (known := self._known) is None or (looks < _MOST_LOOKS and not self._is_within(known, oldest_as_of)):
+                looks += 1
                 self._packed, _ = await self._share(self._packed, self._make)
                 found = _unpack(self._packed)
-                if found is not None and (self._known is None or self._known.as_of < found.as_of):
+                if found is not None and self._is_newer(found):
                     self._known = found
                     self._names = {Key(str(one.id)): one.name or "" for one in found.merchants}
-            return self._known
+            return known
+
+    def _is_newer(self, found: Directory) -> bool:
+        """Tell whether a list is newer than the one that is known, unless either is from a time that has not come yet."""
+        known = self._known
+        return known is None or not self._is_within(known, 0) or self._is_within(found, known.as_of + 1)
+
+    def _is_within(self, directory: Directory, oldest_as_of: int) -> bool:
+        return oldest_as_of <= directory.as_of <= latest_credible(self._now_ms())
 
     async def _make(self) -> Made:
         return _pack(await self._fetch()), _KEPT_MS, _REST_MS

@@ -165,6 +165,9 @@ class Metrics:
             [("ok",), ("unavailable",), ("refused",)],
         )
         self.redis_available = Gauge("tallygate_redis_available", "1 while Redis answers.", Merge.MIN)
+        self.clock_doubts = Counter(
+            "tallygate_clock_doubts_total", "Entries of other replicas from a time that has not come yet."
+        )
         self.redis_unreadable = Counter("tallygate_redis_unreadable_total", "Values in Redis that are no entries.")
         self.bus_connected = Gauge("tallygate_bus_connected", "1 while the bus is heard.", Merge.MIN)
         self.bus_messages = Counter(

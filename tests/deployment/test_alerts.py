@@ -21,7 +21,7 @@ from tests.support.gateway import PATIENCE_SECONDS, run_gateway
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
 from tests.support.service import Service, run_service
-from tests.support.stored import store, store_directory
+from tests.support.stored import store, store_directory, tell
 from tests.support.valkey import run_valkey
 
 STEP_SECONDS = 60
@@ -53,6 +53,14 @@ async def disagree(service: Service) -> None:
 async def fail_to_reconcile(service: Service) -> None:
     """Wait until nothing has come of any reconciliation for longer than it may take."""
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_reconciliation_overdue 0" not in scraped)
+
+
+async def hear_of_a_later_time(service: Service) -> None:
+    """Hear what another replica has fetched a minute from now."""
+    before = await scrape(service)
+    await tell(service, 777, age_seconds=-60)
+    counted = "tallygate_clock_doubts_total"
+    await ask_until(lambda: scrape(service), lambda now: _lines(now, counted) != _lines(before, counted))
 
 
 async def lose_the_directory(service: Service) -> None:
@@ -95,6 +103,7 @@ CAUSES = [
     ("TallygateAnswersOld", Cause(ask_for_old, "status", {"status": 500})),
     ("TallygateErrors", Cause(fault="status", fields={"status": 500})),
     ("TallygateBudgetSpent", Cause(settings={"upstream_rate": 0.01, "upstream_burst": 1})),
+    ("TallygateClocksDiffer", Cause(hear_of_a_later_time, steps=4)),
     ("TallygateContractDrift", Cause(fault="unknown-field")),
     ("TallygateContractDrift", Cause(fault="malformed")),
     ("TallygateOddBalances", Cause(fault="total-mismatch")),
@@ -115,6 +124,10 @@ SILENCE = "TallygateDown"
 async def scrape(service: Service) -> str:
     """Give what Prometheus would get."""
     return (await service.anonymous.get("/metrics")).text
+
+
+def _lines(scraped: str, metric: str) -> list[str]:
+    return [line for line in scraped.splitlines() if line.startswith(metric)]
 
 
 async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callable[[], object] = list) -> Scrapes:

@@ -26,6 +26,13 @@ async def store(service: Service, merchant: int, *, age_seconds: float) -> Snaps
     return snapshot
 
 
+async def tell(service: Service, merchant: int, *, age_seconds: float) -> None:
+    """Store an answer, and tell the service of it as another replica would."""
+    entry = msgspec.json.encode(await store(service, merchant, age_seconds=age_seconds))
+    channel = redis_name(service, merchant).replace(f"{{{merchant}}}", "bus")
+    assert await service.redis.publish(channel, b'{"sender":"another","entry":%b}' % entry) == 1
+
+
 async def store_directory(service: Service, merchants: Iterable[int], *, age_seconds: float) -> Directory:
     """Store a list of merchants of so long ago."""
     as_of = time.time_ns() // 1_000_000 - round(age_seconds * 1000)

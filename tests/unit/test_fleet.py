@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakeredis import FakeServer
+from structlog.testing import capture_logs
 
-from app.balances.snapshots import Key
-from app.cache.cache import Source
+from app.balances.snapshots import Key, Snapshot
+from app.cache.cache import Served, Source
 from app.cache.freshness import Terms
 from app.cache.redis_tier import LEASE_MS
-from app.errors import BudgetSpent, Unreachable
+from app.errors import BudgetSpent, NotCached, Unreachable
 from tests.support.replica import KEY, Replica, Upstream, run_replicas, terms
 from tests.support.virtual_time import monotonic, unix_ms
 
@@ -42,11 +43,68 @@ async def test_what_was_asked_for_later_is_newer_though_a_clock_went_back(
     asking, hearing, *_ = replicas
     first = (await asking.cache.read(KEY, terms())).entry
     asking.ahead_ms = round(-1000 * seconds_back)
-    second = (await asking.cache.read(KEY, Terms(unix_ms() + asking.ahead_ms, no_cache=True))).entry
+    second = (await asking.cache.read(KEY, _now(asking, no_cache=True))).entry
     await asyncio.sleep(0.01)
     heard = await hearing.cache.read(KEY, terms())
     assert (second.as_of, second) == (first.as_of + 1, heard.entry)
     assert heard.source is Source.MEMORY
+    assert upstream.calls == 2
+
+
+def _now(replica: Replica, **directives: bool) -> Terms:
+    """Say what a request accepts that comes now, by the clock of a replica."""
+    return Terms(unix_ms() + replica.ahead_ms, **directives)
+
+
+@pytest.mark.parametrize("ahead_seconds", [4, 3600, -3600])
+async def test_a_replica_with_a_wrong_clock_makes_nobody_answer_what_is_old(
+    replicas: list[Replica], upstream: Upstream, ahead_seconds: int
+) -> None:
+    wrong, *_ = replicas
+    wrong.ahead_ms = 1000 * ahead_seconds
+    began = monotonic()
+    with capture_logs() as logs:
+        while monotonic() < began + 60:
+            for replica in replicas:
+                served = await replica.cache.read(KEY, _now(replica))
+                assert isinstance(served.entry, Snapshot)
+                asked_at = upstream.arrivals[int(served.entry.balances[0].total) - 1]
+                assert monotonic() - asked_at < 5.5
+            await asyncio.sleep(0.1)
+    assert 11 <= upstream.calls <= 26
+    told = [line["seconds"] for line in logs if line["event"] == "bus.clocks_differ"]
+    assert len(told) == (3 if ahead_seconds > 0 else 1)
+    assert all(abs(seconds - abs(ahead_seconds)) < 1 for seconds in told)
+
+
+async def test_what_a_wrong_clock_left_in_redis_is_found_by_nobody_and_replaced(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    wrong, late, later, latest = replicas
+    wrong.ahead_ms = 3_600_000
+    await wrong.cache.read(KEY, _now(wrong))
+    assert await late.fleet.look([KEY]) == {}
+    with pytest.raises(NotCached):
+        await late.cache.read(KEY, _now(late, only_if_cached=True))
+    assert (await late.cache.read(KEY, _now(late))).source is Source.FETCHED
+    later.memory.forget(KEY)
+    assert (await later.cache.read(KEY, _now(later))).source is Source.REDIS
+    latest.memory.forget(KEY)
+    (listed,) = (await latest.cache.read_many([KEY], _now(latest, only_if_cached=True))).values()
+    assert isinstance(listed, Served)
+    assert listed.source is Source.REDIS
+    assert upstream.calls == 2
+
+
+async def test_what_was_known_before_a_clock_went_back_an_hour_is_fetched_once_more(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    asking, *_ = replicas
+    asking.ahead_ms = 3_600_000
+    await asking.cache.read(KEY, _now(asking))
+    asking.ahead_ms = 0
+    served = [await asking.cache.read(KEY, _now(asking)) for _ in range(3)]
+    assert [one.source for one in served] == [Source.FETCHED, Source.MEMORY, Source.MEMORY]
     assert upstream.calls == 2
 
 

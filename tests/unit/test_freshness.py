@@ -18,6 +18,7 @@ from app.cache.freshness import (
     early_from,
     is_due_early,
     judge,
+    latest_credible,
     lifetime_seconds,
     oldest_that_needs_no_fetch,
     satisfies,
@@ -153,8 +154,13 @@ def test_time_to_live_and_age_add_up_to_the_lifetime() -> None:
     assert lifetime_seconds(_absence(4), NOW, POLICY) == 6
 
 
-def test_an_entry_from_a_clock_ahead_of_ours_is_new() -> None:
-    assert _verdict(_snapshot(-10), _terms()) is Answer
+@pytest.mark.parametrize(("ahead", "is_believed"), [(0.5, True), (1, True), (1.001, False), (3600, False)])
+def test_an_entry_from_a_clock_a_second_ahead_of_ours_is_new_and_from_a_later_one_it_is_none(
+    ahead: float, is_believed: bool
+) -> None:
+    assert _verdict(_snapshot(-ahead), _terms()) is (Answer if is_believed else Fetch)
+    assert covers(_snapshot(-ahead), NOW, POLICY, _terms()) is is_believed
+    assert (_snapshot(-ahead).as_of <= latest_credible(NOW)) is is_believed
 
 
 @pytest.mark.parametrize(

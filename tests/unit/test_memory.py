@@ -25,6 +25,16 @@ def test_an_older_or_equal_entry_never_replaces_a_newer_one() -> None:
     assert memory.get(Key("a")) is newest
 
 
+def test_what_is_forgotten_makes_room_for_an_older_one() -> None:
+    memory = MemoryTier(2, 10**9)
+    memory.put(_entry("a", 5))
+    memory.forget(Key("a"))
+    memory.forget(Key("b"))
+    assert (memory.peek(Key("a")), len(memory), memory.bytes) == (None, 0, 0)
+    older = _entry("a", 4)
+    assert memory.put(older) is older
+
+
 def test_bytes_are_bounded_too() -> None:
     memory = MemoryTier(100, 3 * weigh(_entry("a")))
     for key in "abcde":

@@ -52,6 +52,16 @@ async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> Non
     assert await tier.begin(Key("2"), 0) == Ours(None)
 
 
+async def test_what_is_from_too_late_a_time_is_neither_given_nor_kept_instead_of_ours(tier: RedisTier) -> None:
+    await tier.settle(_snapshot(9))
+    assert await tier.begin(KEY, 5, latest_as_of=9) == Found(_snapshot(9))
+    assert await tier.begin(KEY, 5, latest_as_of=8) == Ours(None)
+    await tier.settle(_snapshot(7), latest_as_of=9)
+    assert await tier.begin(KEY, 5) == Found(_snapshot(9))
+    await tier.settle(_snapshot(7), latest_as_of=8)
+    assert await tier.begin(KEY, 5) == Found(_snapshot(7))
+
+
 async def test_what_is_too_old_is_given_only_to_who_has_it_not_yet(tier: RedisTier) -> None:
     await tier.settle(_snapshot(5))
     assert await tier.begin(KEY, 6, known_as_of=4) == Ours(_snapshot(5))

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -47,14 +47,21 @@ async def _virtual() -> Iterator[None]:  # type: ignore[misc]
 
 @asynccontextmanager
 async def rolling(
-    source: Source, server: FakeServer, owner: str = "one", merchants: list[Key] | None = None
+    source: Source,
+    server: FakeServer,
+    owner: str = "one",
+    merchants: list[Key] | None = None,
+    now_ms: Callable[[], int] = unix_ms,
 ) -> AsyncIterator[Roll]:
+    async def fetch() -> Directory:
+        return replace(await source.fetch(), as_of=now_ms())
+
     roll = Roll(
         merchants=merchants,
-        fetch=source.fetch,
+        fetch=fetch,
         share=Vault(make_link(server), name="t:{directory}", owner=owner).obtain,
         refresh_seconds=300,
-        now_ms=unix_ms,
+        now_ms=now_ms,
         random=lambda: 0.5,
     )
     async with running(roll=roll.keep):
@@ -90,6 +97,57 @@ async def test_a_newcomer_takes_what_the_fleet_keeps(source: Source, server: Fak
     async with rolling(source, server, "b") as late:
         assert await ids(late) == ["1"]
     assert source.looks == 1
+
+
+async def test_a_list_that_a_clock_ahead_of_ours_wrote_is_made_anew_and_goes_on_being(
+    source: Source, server: FakeServer
+) -> None:
+    def ahead() -> int:
+        return unix_ms() + 3_600_000
+
+    async with rolling(source, server, "ahead", now_ms=ahead) as wrong, rolling(source, server, "right") as right:
+        assert await ids(wrong) == ["1"]
+        assert await ids(right) == ["1", "2"]
+        for _ in range(20):
+            await asyncio.sleep(300)
+            assert not right.is_stale
+            assert len(await ids(right)) > source.looks - 4
+    assert 40 <= source.looks <= 50
+
+
+async def test_a_list_that_a_clock_ahead_of_ours_wrote_hides_no_outage(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server, "right") as right:
+        await right.list()
+        async with rolling(source, server, "ahead", now_ms=lambda: unix_ms() + 3_600_000) as wrong:
+            await wrong.list_afresh()
+        source.error = Unreachable("x")
+        await asyncio.sleep(1000)
+        assert await ids(right) == ["1"]
+        assert right.is_stale
+
+
+async def test_a_list_from_before_a_clock_went_back_an_hour_is_made_once_more(
+    source: Source, server: FakeServer
+) -> None:
+    ahead_ms = 3_600_000
+    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as roll:
+        await roll.list()
+        await asyncio.sleep(1)
+        ahead_ms = 0
+        await asyncio.sleep(4000)
+        assert len(await ids(roll)) == source.looks == 15
+        assert not roll.is_stale
+
+
+async def test_a_clock_that_goes_back_while_a_list_is_wanted_makes_no_storm(source: Source, server: FakeServer) -> None:
+    ahead_ms = 3_600_000
+    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as roll:
+        await roll.list()
+        await asyncio.sleep(1)
+        wanted = asyncio.create_task(roll.list_afresh())
+        await asyncio.sleep(0.05)
+        ahead_ms = 0
+        assert len(await wanted) == source.looks <= 4
 
 
 async def test_an_outage_leaves_the_last_list_in_place(source: Source, server: FakeServer) -> None:
