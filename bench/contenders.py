@@ -74,13 +74,13 @@ class Stage:
         put(control, f"/merchants/{MERCHANT}", json.dumps({"balances": rows, "canDeposit": True}).encode())
         return port
 
-    def start_redis(self) -> str:
-        """Start a Redis for the afternoon gateways on the load's core, where it costs them nothing of their own."""
+    def start_redis(self, core: str = LOAD_CORE) -> str:
+        """Start a Redis for the afternoon gateways. On the load's core it costs them nothing of their own."""
         if shutil.which("redis-server") is None:
             self.missing.append("redis-server")
             return ""
         port = free_port()
-        self.start(["redis-server", "--port", str(port), "--save", ""], {}, core=LOAD_CORE)
+        self.start(["redis-server", "--port", str(port), "--save", ""], {}, core=core)
         await_port(port)
         return f"redis://127.0.0.1:{port}"
 
@@ -123,15 +123,15 @@ class Stage:
         await_port(port)
         return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"}, pid)
 
-    def litestar(self, upstream: int, redis: str) -> Contender:
+    def litestar(self, upstream: int, redis: str, where: str = "") -> Contender:
         """Start the afternoon gateway in Python on the same server."""
         port = free_port()
         command = [*_granian("asgi", port), "--factory", "bench.peers.afternoon:load"]
         self.start(command, _peer(upstream, redis))
         await_port(port)
-        return Contender("Litestar, httpx, redis", port, PATH, {"Authorization": f"Bearer {KEY}"})
+        return Contender(f"Litestar, httpx, redis{where}", port, PATH, {"Authorization": f"Bearer {KEY}"})
 
-    def fastify(self, upstream: int, redis: str) -> Contender | None:
+    def fastify(self, upstream: int, redis: str, where: str = "") -> Contender | None:
         """Start the afternoon gateway in JavaScript; None if Node or its packages are missing."""
         folder = ROOT / "bench" / "peers" / "fastify"
         if shutil.which("node") is None or not (folder / "node_modules").is_dir():
@@ -140,7 +140,7 @@ class Stage:
         port = free_port()
         self.start(["node", str(folder / "server.mjs")], {**_peer(upstream, redis), "PEER_PORT": str(port)})
         await_port(port)
-        return Contender("Fastify, undici, ioredis", port, PATH, {"Authorization": f"Bearer {KEY}"})
+        return Contender(f"Fastify, undici, ioredis{where}", port, PATH, {"Authorization": f"Bearer {KEY}"})
 
     def nginx(self, upstream: int) -> Contender | None:
         """Start nginx with `proxy_cache`; None if it is missing."""

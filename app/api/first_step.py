@@ -30,11 +30,8 @@ def take_first_steps(loop: asyncio.AbstractEventLoop) -> None:
     ended.set_result(None)
 
     def make_task(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Future[Any]:
-        if getattr(steps, "__name__", None) == _OF_THE_SERVER:
-            try:
-                steps.send(None)
-            except StopIteration:
-                return ended
+        if getattr(steps, "__name__", None) == _OF_THE_SERVER and next(steps.__await__(), ended) is ended:
+            return ended
         return asyncio.Task(steps, loop=loop, **options)
 
     loop.set_task_factory(make_task)
