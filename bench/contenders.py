@@ -74,11 +74,21 @@ class Stage:
         put(control, f"/merchants/{MERCHANT}", json.dumps({"balances": rows, "canDeposit": True}).encode())
         return port
 
-    def start_redis(self, core: str = LOAD_CORE) -> str:
-        """Start a Redis for the afternoon gateways. On the load's core it costs them nothing of their own."""
+    def afternoons(self, upstream: int) -> list[Contender | None]:
+        """Start the gateways that one would write in an afternoon, each with a Redis of its own.
+
+        Once that has the load's core, where it costs them nothing of their own, and once it shares theirs, as our Valkey does.
+        """
         if shutil.which("redis-server") is None:
             self.missing.append("redis-server")
-            return ""
+            return []
+        return [
+            start(upstream, self._start_redis(core), where)
+            for start in (self._start_litestar, self._start_fastify)
+            for core, where in ((LOAD_CORE, ""), (SERVER_CORE, " on the same core"))
+        ]
+
+    def _start_redis(self, core: str) -> str:
         port = free_port()
         self.start(["redis-server", "--port", str(port), "--save", ""], {}, core=core)
         await_port(port)
@@ -123,16 +133,14 @@ class Stage:
         await_port(port)
         return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"}, pid)
 
-    def litestar(self, upstream: int, redis: str, where: str = "") -> Contender:
-        """Start the afternoon gateway in Python on the same server."""
+    def _start_litestar(self, upstream: int, redis: str, where: str) -> Contender:
         port = free_port()
         command = [*_granian("asgi", port), "--factory", "bench.peers.afternoon:load"]
         self.start(command, _peer(upstream, redis))
         await_port(port)
         return Contender(f"Litestar, httpx, redis{where}", port, PATH, {"Authorization": f"Bearer {KEY}"})
 
-    def fastify(self, upstream: int, redis: str, where: str = "") -> Contender | None:
-        """Start the afternoon gateway in JavaScript; None if Node or its packages are missing."""
+    def _start_fastify(self, upstream: int, redis: str, where: str) -> Contender | None:
         folder = ROOT / "bench" / "peers" / "fastify"
         if shutil.which("node") is None or not (folder / "node_modules").is_dir():
             self.missing.append("Fastify (npm ci --prefix bench/peers/fastify)")

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from msgspec import Struct, to_builtins
 
-from bench.contenders import KEY, LOAD_CORE, PATH, SERVER_CORE, TOKEN, UPSTREAM_PATH, Contender, Stage
+from bench.contenders import KEY, LOAD_CORE, PATH, TOKEN, UPSTREAM_PATH, Contender, Stage
 from bench.open_loop import Latencies, run_open_loop
 from bench.results import record
 
@@ -33,9 +33,6 @@ COLD_READS: Final = 300
 OURS: Final = "Tallygate"
 BARE: Final = "bare ASGI application"
 UNCHANGED, BARE_UNCHANGED, PORTFOLIO = "Tallygate, 304", "bare ASGI application, 304", "Tallygate, portfolio"
-BESIDE: Final = " on the same core"
-"""Of a gateway whose Redis shares its core, as Tallygate's Valkey does; the others' Redis has the core of the load."""
-
 AT_AN_EVEN_RATE: Final = (OURS, BARE, "nginx proxy_cache")
 
 
@@ -95,7 +92,6 @@ def _start(stage: Stage, upstream: int) -> list[Contender]:
     unchanged = Contender(UNCHANGED, ours.port, PATH, {**ours.headers, "If-None-Match": etag})
     kept = [(name, value) for name, value in headers if name not in {"date", "server"}]
     kept_unchanged = [(name, value) for name, value in kept if not name.startswith("content-")]
-    apart, beside = stage.start_redis(), stage.start_redis(SERVER_CORE)
     others = [
         stage.bare(BARE, 200, kept, body.decode()),
         unchanged,
@@ -103,8 +99,7 @@ def _start(stage: Stage, upstream: int) -> list[Contender]:
         Contender(PORTFOLIO, ours.port, "/v1/portfolio", ours.headers),
         stage.nginx(upstream),
         stage.varnish(upstream),
-        *(stage.litestar(upstream, redis, where) for redis, where in ((apart, ""), (beside, BESIDE)) if redis),
-        *(stage.fastify(upstream, redis, where) for redis, where in ((apart, ""), (beside, BESIDE)) if redis),
+        *stage.afternoons(upstream),
     ]
     print(f"The body has {len(body)} bytes.")
     return [ours, *(each for each in others if each is not None)]

@@ -49,13 +49,11 @@ def main() -> None:
 
 def _start(stage: Stage) -> list[Contender]:
     upstream = stage.start_upstream(f"--merchants={MERCHANTS}", f"--moves-per-second={MOVES_PER_SECOND}")
-    redis = stage.start_redis()
     contenders = [
         stage.tallygate(upstream),
         stage.nginx(upstream),
         stage.varnish(upstream),
-        stage.litestar(upstream, redis) if redis else None,
-        stage.fastify(upstream, redis) if redis else None,
+        *stage.afternoons(upstream),
     ]
     return [each for each in contenders if each is not None]
 
