@@ -94,7 +94,7 @@ class Upstream:
                 found |= {merchant.id: merchant for merchant in merchants}
                 page += 1
             if len(found) >= total:
-                return Directory(round(self._now() * 1000), tuple(found[one] for one in sorted(found)))
+                return Directory(int(self._now() * 1000), tuple(found[one] for one in sorted(found)))
         raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")
 
     async def _ask_directory(self, page: int) -> tuple[list[Merchant], int]:
@@ -114,9 +114,9 @@ class Upstream:
         except UnknownMerchant:
             if key == AGGREGATE:
                 raise MalformedAnswer("The upstream says that there is no aggregate.") from None
-            return Absence(key, round(now * 1000))
+            return Absence(key, int(now * 1000))
         try:
-            snapshot = normalise(key, data, round(now * 1000))
+            snapshot = normalise(key, data, int(now * 1000))
         except ValueError as error:
             raise MalformedAnswer(f"The upstream's balances are not as documented: {error}.") from None
         self._watch_contract(snapshot, data)

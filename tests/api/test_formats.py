@@ -12,6 +12,7 @@ from app.access.callers import Caller, hash_key
 from app.balances.snapshots import Key
 from app.cache.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.ageing import grow_older
 from tests.support.errors import assert_problem
 from tests.support.raw import KEY, ask_raw
 from tests.support.reconciling import PATH as RECONCILIATION
@@ -185,6 +186,7 @@ async def test_a_stale_table_says_so_and_has_another_tag_than_the_fresh_one(calm
     assert lines[-1].endswith("; stale")
     assert many[-1].endswith(f"0 fresh, 1 stale, 0 unavailable of 1; stale here: {newcomer}")
     calm.upstream.world.set(newcomer, [row(OLD_TOTAL, "40", "1.5")])
+    await grow_older()
     fresh = await calm.get(named(path, "csv"), if_none_match=stale.headers["etag"], cache_control="no-cache")
     assert fresh.status_code == 200
     assert {one["status"] for one in rows_of(fresh)} == {"fresh"}

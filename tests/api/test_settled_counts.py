@@ -8,6 +8,7 @@ import pytest
 from app.balances.snapshots import AGGREGATE
 from app.cache.budget import Errand, Priority
 from app.cache.flights import Flights
+from tests.support.ageing import grow_older
 from tests.support.asking import ask_until
 from tests.support.service import Service
 from tests.support.stored import OLD_TOTAL, store
@@ -121,6 +122,7 @@ async def test_a_no_cache_read_takes_no_answer_that_was_asked_for_before_it_came
         early = asyncio.create_task(service.get(PATH))
         await service.upstream.calls(1)
         await let_them_wait(service)
+        await grow_older()
         late = [asyncio.create_task(service.get(PATH, cache_control="no-cache")) for _ in range(20)]
         await let_them_wait(service)
     assert {response.status_code for response in await asyncio.gather(early, *late)} == {200}

@@ -6,16 +6,13 @@ from typing import Any
 
 from app.heart import unix_ms
 
-_ROUNDED_UP_MS = 1
-"""How far the time of an answer may be ahead of the clock, which is rounded down."""
-
 Hooks = Mapping[str, list[Callable[..., Coroutine[Any, Any, None]]]]
 
 
 async def grow_older(*_: object) -> None:
     """Wait until whatever was fetched by now is older than zero milliseconds, as fast as the machine may be."""
     now = unix_ms()
-    while unix_ms() <= now + _ROUNDED_UP_MS:  # noqa: ASYNC110  # a clock tells nobody
+    while unix_ms() == now:  # noqa: ASYNC110  # a clock tells nobody
         await asyncio.sleep(0.001)
 
 

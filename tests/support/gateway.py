@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 import signal
 import sys
@@ -26,6 +27,10 @@ PATIENCE_SECONDS = 30
 """How long any single wait may take on a machine that is busy with something else."""
 
 _LONGEST_LINE_BYTES = 1 << 24
+_SHARE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
+"""Of the ports, one process of the tests has the even ones, the other one the odd ones."""
+
+_given: set[int] = set()
 
 
 class Gateway:
@@ -202,8 +207,10 @@ async def listening(port: int) -> None:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on, none of those that connections of other tests may take meanwhile."""
+    """Give a port that nobody listens on, none of those that connections or other tests may take meanwhile."""
     while True:
-        port = 10_000 + secrets.randbelow(22_000)
-        with suppress(OSError), create_server(("127.0.0.1", port)):
-            return port
+        port = 10_000 + 2 * secrets.randbelow(11_000) + _SHARE
+        if port not in _given:
+            with suppress(OSError), create_server(("127.0.0.1", port)):
+                _given.add(port)
+                return port
