@@ -27,6 +27,7 @@ from app.cache.tally import Tally
 from app.cache.turns import Turns
 from app.cache.vault import Vault
 from app.cache.versions import Versions
+from app.clock import unix_ms
 from app.desk import Desk
 from app.errors import StartError
 from app.gauges import watch_cache, watch_directory, watch_reconciliations, watch_token
@@ -242,8 +243,3 @@ def make_link(settings: Settings, metrics: Metrics | None = None, traces: Traces
 def _fingerprint(settings: Settings) -> str:
     """Name the upstream, so that balances of different ones do not meet in one Redis."""
     return hashlib.sha256(settings.upstream_url.rstrip("/").encode()).hexdigest()[:12]
-
-
-def unix_ms() -> int:
-    """Tell the time in Unix milliseconds."""
-    return time.time_ns() // 1_000_000

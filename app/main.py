@@ -23,8 +23,9 @@ from app.api.face import build_face
 from app.api.origins import read_origins
 from app.api.service import Readiness
 from app.clients_file import parse_clients
+from app.clock import unix_ms
 from app.draining import Drain
-from app.heart import make_heart, make_patience, make_policy, unix_ms
+from app.heart import make_heart, make_patience, make_policy
 from app.issuer_keys import make_ring
 from app.settings import Settings, read_clients_text
 from app.tasks import running

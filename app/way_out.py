@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from app.api.problems import kind_of
 from app.breaker import Breaker
+from app.clock import unix_ms
 from app.errors import StartError
 from app.settings import Settings, read_token_file
 from app.telemetry.metrics import Metrics
@@ -70,7 +71,7 @@ def make_upstream(
     metrics = metrics or Metrics()
     calls = _make_calls(settings, tokens, quiet, metrics, traces)
     metrics.breaker_open.watch(lambda: calls.is_breaker_open)
-    return Upstream(TokenWire(transport, tokens), calls, now=time.time, monotonic=time.monotonic, metrics=metrics)
+    return Upstream(TokenWire(transport, tokens), calls, now_ms=unix_ms, monotonic=time.monotonic, metrics=metrics)
 
 
 def _make_calls(

@@ -33,7 +33,7 @@ class Wire(Protocol):
 class Upstream:
     """Ask the upstream and check what it says.
 
-    `now` is Unix time, `monotonic` any clock, both in seconds.
+    `now_ms` is Unix time in milliseconds, `monotonic` any clock in seconds.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Upstream:
         wire: Wire,
         calls: Calls,
         *,
-        now: Callable[[], float],
+        now_ms: Callable[[], int],
         monotonic: Callable[[], float],
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics: Final = metrics or Metrics()
         self._wire: Final = wire
         self._calls: Final = calls
-        self._now: Final = now
+        self._now_ms: Final = now_ms
         self._monotonic: Final = monotonic
         self._unknown_fields: frozenset[str] = frozenset()
 
@@ -94,13 +94,13 @@ class Upstream:
                 found |= {merchant.id: merchant for merchant in merchants}
                 page += 1
             if len(found) >= total:
-                return Directory(int(self._now() * 1000), tuple(found[one] for one in sorted(found)))
+                return Directory(self._now_ms(), tuple(found[one] for one in sorted(found)))
         raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")
 
     async def _ask_directory(self, page: int) -> tuple[list[Merchant], int]:
         answer = await self._wire.get(directory.PATH, directory.ask_for(page))
         try:
-            return directory.read_page(open_envelope(answer, self._now()))
+            return directory.read_page(open_envelope(answer, self._now_ms() / 1000))
         except UnknownMerchant:
             raise MalformedAnswer("The upstream says that its directory is no merchant.") from None
         except ValueError as error:
@@ -108,15 +108,15 @@ class Upstream:
 
     async def _ask(self, key: Key) -> Entry:
         answer = await self._wire.get(BALANCES_PATH, {"merchantId": key})
-        now = self._now()
+        now_ms = self._now_ms()
         try:
-            data = open_envelope(answer, now)
+            data = open_envelope(answer, now_ms / 1000)
         except UnknownMerchant:
             if key == AGGREGATE:
                 raise MalformedAnswer("The upstream says that there is no aggregate.") from None
-            return Absence(key, int(now * 1000))
+            return Absence(key, now_ms)
         try:
-            snapshot = normalise(key, data, int(now * 1000))
+            snapshot = normalise(key, data, now_ms)
         except ValueError as error:
             raise MalformedAnswer(f"The upstream's balances are not as documented: {error}.") from None
         self._watch_contract(snapshot, data)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from app.heart import unix_ms
+from app.clock import unix_ms
 
 Hooks = Mapping[str, list[Callable[..., Coroutine[Any, Any, None]]]]
 

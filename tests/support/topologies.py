@@ -57,8 +57,10 @@ async def join(nodes: Sequence[Valkey]) -> None:
 
 
 async def _is_whole(node: Valkey, size: int) -> bool:
-    info = await node.ask("CLUSTER", "INFO")
-    return "cluster_state:ok" in info and f"cluster_known_nodes:{size}" in info
+    """Tell whether a node serves, knows all others, and has a link to and from each: over those goes what is published."""
+    info, nodes, links = [await node.ask("CLUSTER", asked) for asked in ("INFO", "NODES", "LINKS")]
+    known = [" connected" in line and "handshake" not in line for line in nodes.splitlines()]
+    return "cluster_state:ok" in info and known == [True] * size and len(links) == 2 * (size - 1)
 
 
 class Watched(Struct):

@@ -31,6 +31,7 @@ tasks
 telemetry: otlp traces side_door probes exposition gathering readings vitals metrics families pulse logs
 errors
 secrecy
+clock
 """
 
 ROOT = Path(__file__).parents[2]
