@@ -122,13 +122,6 @@ class Fleet:
         """Pass a failure on to those who wait for it."""
         self._wake(failure.key, Failed(failure.revive()))
 
-    def _doubt(self, entry: Entry, now: int) -> None:
-        """Leave aside what is from a time that has not come yet; tell so, once a minute."""
-        self._metrics.clock_doubts.add()
-        if (moment := asyncio.get_running_loop().time()) >= self._silent_until:
-            self._silent_until = moment + _SILENT_SECONDS
-            log.warning("bus.clocks_differ", merchant=entry.key, seconds=round((entry.as_of - now) / 1000, 3))
-
     async def close(self) -> None:
         """Wait until what was sent is answered."""
         await self._redis.close()
@@ -196,6 +189,13 @@ class Fleet:
             return None
         finally:
             self._expected.pop(key, None)
+
+    def _doubt(self, entry: Entry, now: int) -> None:
+        """Leave aside what is from a time that has not come yet; tell so, once a minute."""
+        self._metrics.clock_doubts.add()
+        if (moment := asyncio.get_running_loop().time()) >= self._silent_until:
+            self._silent_until = moment + _SILENT_SECONDS
+            log.warning("bus.clocks_differ", merchant=entry.key, seconds=round((entry.as_of - now) / 1000, 3))
 
     def _wake(self, key: Key, news: Failed | None) -> None:
         expected = self._expected.pop(key, None)

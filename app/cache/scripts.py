@@ -9,8 +9,9 @@ from typing import Final
 
 BEGIN: Final = """
 -- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch, the `asOf` that the owner has already, and the
--- latest one that it believes. Gives the entry, unless there is none to believe or it is too old and no news, and 0 if the lease is ours, -1 if no fetch is needed, else how
--- long it is another's. A lease of our own is ours: it was taken by a command whose answer came too late for us.
+-- latest one that it believes. Gives the entry, unless there is none to believe or it is too old and no news, and 0 if the lease is
+-- ours, -1 if no fetch is needed, else how long it is another's. A lease of our own is ours: it was taken by a command whose answer
+-- came too late for us.
 local held = redis.call('GET', KEYS[1])
 if held then
   local known = as_of(held)

@@ -20,6 +20,7 @@ _KEPT_MS: Final = 7 * 24 * 3600 * 1000
 _REST_MS: Final = 0
 _EARLIEST: Final = 0.9
 _MOST_LOOKS: Final = 3
+"""So many lists are looked at where one is wanted: more of them would not help against clocks that disagree."""
 _STALE_AFTER: Final = 2
 """After so many times `refresh_seconds` a list is stale: a whole refresh did not come through, or took as long again."""
 
@@ -96,8 +97,9 @@ class Roll:
 
     @property
     def is_stale(self) -> bool:
-        """Tell whether there is a list, and it is older than a list should be."""
-        return (self.age_seconds or 0) > _STALE_AFTER * self._refresh_seconds
+        """Tell whether there is a list, and it is older than a list should be, or of an age that nobody knows."""
+        oldest = self._now_ms() - round(_STALE_AFTER * self._refresh_seconds * 1000)
+        return self._known is not None and not self._is_within(self._known, oldest)
 
     async def keep(self) -> None:
         """Refresh the list behind, from when somebody asked for it first, until cancelled."""
@@ -126,7 +128,7 @@ class Roll:
         return Listing(self._names, known.as_of, self.is_stale)
 
     def _seconds_left(self) -> float:
-        if self.age_seconds is None:
+        if self.age_seconds is None or self.is_stale:
             return 0
         lifetime_seconds = self._refresh_seconds * (_EARLIEST + (1 - _EARLIEST) * self._random())
         return max(0.0, lifetime_seconds - self.age_seconds)
@@ -145,11 +147,12 @@ class Roll:
             return known
 
     def _is_newer(self, found: Directory) -> bool:
-        """Tell whether a list is newer than the one that is known, unless either is from a time that has not come yet."""
+        """Tell whether a list is newer than the one that is known. What is from a time that has not come yet is none."""
         known = self._known
-        return known is None or not self._is_within(known, 0) or self._is_within(found, known.as_of + 1)
+        return self._is_within(found, 0 if known is None or not self._is_within(known, 0) else known.as_of + 1)
 
     def _is_within(self, directory: Directory, oldest_as_of: int) -> bool:
+        """Tell whether a list is no older, nor from a time that has not come yet."""
         return oldest_as_of <= directory.as_of <= latest_credible(self._now_ms())
 
     async def _make(self) -> Made:

@@ -1,5 +1,6 @@
 """The user's document, through the whole service: what its examples say is what callers get, exactly."""
 
+import asyncio
 import json
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.clock import unix_ms
+from tests.support.ageing import grow_older
 from tests.support.service import Service
 
 EXAMPLES = Path(__file__).parents[1] / "sandbox" / "examples"
@@ -78,8 +80,12 @@ async def test_v2_takes_the_callers_key_where_the_upstream_takes_its_token(calm:
 
 @pytest.mark.parametrize("path", ["/v1/merchants/12345/balances", "/v1/merchants/12345/balances/BTC", "/v1/portfolio"])
 async def test_as_of_is_when_the_upstreams_answer_arrived(service: Service, path: str) -> None:
-    before = unix_ms()
-    text = (await service.get(path)).json()["asOf"]
+    with service.upstream.fault("hang"):
+        asking = asyncio.create_task(service.get(path))
+        await service.upstream.calls(1)
+        await grow_older()
+        before = unix_ms()
+    text = (await asking).json()["asOf"]
     after = unix_ms()
     assert before <= round(datetime.fromisoformat(text).timestamp() * 1000) <= after
     assert datetime.fromisoformat(text).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" == text

@@ -97,6 +97,10 @@ def test_a_library_is_met_in_one_place(what: str, where: set[str]) -> None:
     assert {_name(path) for path in MODULES if any(name.split(".")[0] == what for name in _imports(path))} == where
 
 
+def test_ages_are_made_of_one_clock() -> None:
+    assert [_name(path) for path in MODULES if "time_ns" in path.read_text()] == ["app.clock"]
+
+
 def test_the_cache_knows_no_upstream() -> None:
     cache = [path for path in MODULES if path.parent.name == "cache"]
     assert not [name for path in cache for name in _imports(path) if name.startswith("app.upstream")]

@@ -1,9 +1,17 @@
-from app.balances.snapshots import Absence, Key
+from app.balances.snapshots import Absence, Entry, Key
 from app.cache.memory import MemoryTier, weigh
 
 
 def _entry(key: str, as_of: int = 1) -> Absence:
     return Absence(Key(key), as_of)
+
+
+class _Hearing:
+    """Writes down what memory tells."""
+
+    def __init__(self) -> None:
+        self.told: list[Entry | Key] = []
+        self.take = self.drop = self.told.append
 
 
 def test_the_least_recently_used_goes_first() -> None:
@@ -26,11 +34,13 @@ def test_an_older_or_equal_entry_never_replaces_a_newer_one() -> None:
 
 
 def test_what_is_forgotten_makes_room_for_an_older_one() -> None:
-    memory = MemoryTier(2, 10**9)
+    hearing = _Hearing()
+    memory = MemoryTier(2, 10**9, hearing)
     memory.put(_entry("a", 5))
     memory.forget(Key("a"))
     memory.forget(Key("b"))
     assert (memory.peek(Key("a")), len(memory), memory.bytes) == (None, 0, 0)
+    assert hearing.told == [_entry("a", 5), "a"]
     older = _entry("a", 4)
     assert memory.put(older) is older
 

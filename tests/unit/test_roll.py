@@ -126,6 +126,32 @@ async def test_a_list_that_a_clock_ahead_of_ours_wrote_hides_no_outage(source: S
         assert right.is_stale
 
 
+async def test_a_newcomer_takes_no_list_that_a_clock_ahead_of_ours_wrote(source: Source, server: FakeServer) -> None:
+    async with rolling(source, server, "ahead", now_ms=lambda: unix_ms() + 3_600_000) as wrong:
+        await wrong.list()
+    source.error = Unreachable("x")
+    async with rolling(source, server, "right") as right:
+        with pytest.raises(Unreachable):
+            await right.list()
+        assert right.age_seconds is None
+
+
+async def test_a_list_from_before_a_clock_went_back_is_stale_until_a_new_one_can_be_had(
+    source: Source, server: FakeServer
+) -> None:
+    ahead_ms = 3_600_000
+    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as roll:
+        await roll.list()
+        await asyncio.sleep(1)
+        ahead_ms = 0
+        source.error = Unreachable("x")
+        assert (await roll.list()).is_stale
+        await asyncio.sleep(300)
+        source.error = None
+        await asyncio.sleep(15)
+        assert not (await roll.list()).is_stale
+
+
 async def test_a_list_from_before_a_clock_went_back_an_hour_is_made_once_more(
     source: Source, server: FakeServer
 ) -> None:
