@@ -5,9 +5,10 @@ import os
 import sys
 from importlib.metadata import version
 
-from app.commands import check, demo, key, serve
+from app.access.clients_file import read_clients, read_clients_path
+from app.cli import check, demo, key
 from app.errors import StartError
-from app.settings import read_clients, read_clients_path
+from app.server.workers import serve
 
 
 def main() -> int:
@@ -25,7 +26,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "serve":
-            serve.serve()
+            serve()
         case "demo":
             demo.demo(arguments.port, arguments.upstream_port)
         case "check":

@@ -13,29 +13,27 @@ from litestar import Litestar
 from msgspec import UNSET, json
 
 from app.access.callers import Callers
-from app.access.clients import Clients
-from app.access.failures import Failures
-from app.access.judge import Judge
-from app.access.watching import Watch
-from app.api.audit import Audit
-from app.api.edge import Edge
-from app.api.face import build_face
-from app.api.origins import read_origins
-from app.api.service import Readiness
-from app.clients_file import parse_clients
+from app.access.clients_file import Clients, parse_clients, read_clients_text
+from app.access.clients_watch import Watch
+from app.access.failed_logins import Failures
+from app.access.tokens.jwks_source import make_ring
+from app.access.tokens.verifier import Judge
+from app.api.app import build_face
+from app.api.middleware.audit import Audit
+from app.api.middleware.edge import Edge
+from app.api.routes.service import Readiness
 from app.clock import unix_ms
-from app.draining import Drain
-from app.heart import make_heart, make_patience, make_policy
-from app.issuer_keys import make_ring
-from app.settings import Settings, read_clients_text
-from app.tasks import running
+from app.resilience.draining import Drain
+from app.resilience.supervision import running
+from app.settings import Audited, Settings, read_origins
 from app.telemetry.exposition import Exposition
+from app.telemetry.heartbeat import Pulse
 from app.telemetry.metrics import Metrics
-from app.telemetry.pulse import Pulse
+from app.telemetry.samples import Vitals
 from app.telemetry.traces import Traces
-from app.telemetry.vitals import Vitals
-from app.upstream.tokens import Tokens, TokenState
-from app.way_out import make_transport
+from app.upstream.token_source import Tokens, TokenState
+from app.wiring.cache import make_heart, make_patience, make_policy
+from app.wiring.upstream import make_transport
 
 _SPARE_SECONDS: Final = 1.5
 """What a request may take besides waiting for balances: its token may wait a second for the keys of its issuer."""
@@ -111,7 +109,7 @@ def create_app(
         drain=drain,
         traces=traces,
         origins=read_origins(settings.cors_origins),
-        audit=Audit(settings.audit, time.monotonic),
+        audit=Audit(time.monotonic, refusals=settings.audit is not Audited.NONE, answers=settings.audit is Audited.ALL),
         deadline_seconds=make_deadline(settings),
         lifespan=[lifespan],
     )

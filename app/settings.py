@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -10,18 +11,17 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from app.access.clients import Clients
-from app.api.audit import Audited
-from app.api.origins import read_origins
 from app.balances.snapshots import Key
-from app.clients_file import parse_clients
 from app.errors import StartError
-from app.secrecy import Secret
+from app.secret import Secret
 from app.telemetry.logs import LogFormat, LogLevel
 
 PREFIX: Final = "TALLYGATE_"
 
 _HOST_AND_PORT: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_ORIGIN: Final = re.compile(r"(https?)://(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_MAX_PORT: Final = 65535
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
@@ -30,6 +30,14 @@ SomeSeconds = Annotated[float, Meta(gt=0, le=3_600)]
 PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 
 Merchants = Annotated[str, Meta(pattern=r"\A(?:discover|[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)\Z")]
+
+
+class Audited(StrEnum):
+    """Which requests are written down."""
+
+    NONE = "none"
+    REFUSED = "refused"
+    ALL = "all"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -84,7 +92,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         given |= _read_secret_file(name, given, environment)
     for field in msgspec.structs.fields(Settings):
         if field.required and field.name not in given:
-            raise StartError(f"{_variable(field.name)} is not set.")
+            raise StartError(f"{variable_name(field.name)} is not set.")
     _check_one_token_source(given)
     try:
         settings = msgspec.convert(given, Settings, strict=False, dec_hook=_make_secret)
@@ -113,25 +121,8 @@ def read_token_file(path: str) -> Secret:
     return Secret(text)
 
 
-def read_clients(path: str) -> Clients:
-    """Read and check the clients file. Raises `StartError` that says what is wrong in it, and where."""
-    return parse_clients(read_clients_text(path), path)
-
-
-def read_clients_path(environment: Mapping[str, str]) -> str:
-    """Tell where the clients file is, for those who need no other setting. Raises `StartError`."""
-    path = environment.get(_variable("clients_file"))
-    if not path:
-        raise StartError(f"{_variable('clients_file')} is not set.")
-    return path
-
-
-def read_clients_text(path: str) -> str:
-    """Read the clients file. Raises `StartError`."""
-    return _read_file("TALLYGATE_CLIENTS_FILE", path)
-
-
-def _variable(name: str) -> str:
+def variable_name(name: str) -> str:
+    """Give the environment variable of a setting."""
     return PREFIX + name.upper()
 
 
@@ -154,23 +145,24 @@ def _check_one_token_source(given: Collection[str]) -> None:
 
 
 def _read_secret_file(name: str, given: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    variable = _variable(name) + "_FILE"
+    variable = variable_name(name) + "_FILE"
     path = environment.get(variable)
     if not path:
         return {}
     if name in given:
-        raise StartError(f"{_variable(name)} and {variable} are both set: choose one.")
+        raise StartError(f"{variable_name(name)} and {variable} are both set: choose one.")
     return {name: _read_secret_text(variable, path)}
 
 
 def _read_secret_text(variable: str, path: str) -> str:
-    text = _read_file(variable, path).strip()
+    text = read_file(variable, path).strip()
     if not text:
         raise StartError(f"{variable}: {path} is empty.")
     return text
 
 
-def _read_file(variable: str, path: str) -> str:
+def read_file(variable: str, path: str) -> str:
+    """Read a file that a setting names. Raises `StartError`."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -196,7 +188,7 @@ def _name_setting(error: msgspec.ValidationError) -> str:
         if place == "port`"
         else ""
     )
-    return f"{_variable(place.rstrip('`'))} is wrong: {message[:1].lower()}{message[1:]}{hint}."
+    return f"{variable_name(place.rstrip('`'))} is wrong: {message[:1].lower()}{message[1:]}{hint}."
 
 
 def _check_upstream_url(url: str) -> None:
@@ -216,3 +208,23 @@ def _check_cors_origins(text: str) -> None:
         raise StartError(
             f"TALLYGATE_CORS_ORIGINS wants origins like https://app.example.com, separated by commas: {error}."
         ) from None
+
+
+def read_origins(text: str) -> frozenset[str]:
+    """Read origins separated by commas. Raises `ValueError` that says which of them no browser would ever send.
+
+    A browser writes scheme and host in lower case, and no port where it is the default one (RFC 6454, 6.2).
+    """
+    origins = [origin.strip(" ") for origin in text.split(",")] if text else []
+    for number, origin in enumerate(origins, 1):
+        if not _is_origin(origin):
+            raise ValueError(f"number {number} is not an origin as a browser writes it")
+    return frozenset(origins)
+
+
+def _is_origin(text: str) -> bool:
+    parts = _ORIGIN.fullmatch(text)
+    if parts is None:
+        return False
+    scheme, port = parts[1], parts[3]
+    return port is None or (int(port) <= _MAX_PORT and port != _DEFAULT_PORTS[scheme])

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from app.access.callers import hash_key
-from app.commands.key import format_client
+from app.cli.key import format_client
 from bench.memory import ASSETS
 
 ROOT: Final = Path(__file__).parents[1]

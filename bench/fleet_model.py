@@ -10,22 +10,22 @@ from typing import Any, Final, cast
 
 from app.balances.amounts import Amount
 from app.balances.snapshots import Entry, Key, Row, Snapshot
-from app.breaker import Breaker
-from app.cache.advances import Advances
+from app.budget.budget import Budget, Errand
+from app.budget.fleet_rate import Turns
+from app.budget.prefetch import Advances
 from app.cache.backoff import Backoff
-from app.cache.budget import Budget, Errand
 from app.cache.cache import Cache, Served
-from app.cache.fleet import Fleet
+from app.cache.fleet_loader import Fleet
 from app.cache.freshness import Fetch, Policy, Terms, age_ms, judge
-from app.cache.link import Link
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import RedisTier
-from app.cache.turns import Turns
 from app.errors import TallygateError
-from app.tasks import running
+from app.redis.client import Link
+from app.resilience.circuit_breaker import Breaker
+from app.resilience.retry_budget import Retries
+from app.resilience.supervision import running
 from app.upstream.calls import Calls
-from app.upstream.retries import Retries
-from app.upstream.tokens import NoToken
+from app.upstream.token_source import NoToken
 from bench.fleet_figures import Conditions, Figures
 from bench.redis_model import Client, Server
 from tests.support.virtual_time import VirtualLoop, monotonic, unix_ms

@@ -10,14 +10,14 @@ from random import Random
 from typing import Any, Final, cast
 
 from app.access.callers import Caller, Callers, hash_key
-from app.access.failures import Failures
-from app.api.edge import Edge
-from app.api.face import build_face
-from app.api.front import Front, _read_plain
+from app.access.failed_logins import Failures
+from app.accounts import Desk
+from app.api.app import build_face
+from app.api.middleware.edge import Edge
+from app.api.reads.hot_path import Front, _read_plain
 from app.cache.cache import Cache
 from app.cache.freshness import Policy
 from app.cache.memory import MemoryTier
-from app.desk import Desk
 from app.telemetry.metrics import Metrics
 from bench.memory import ASSETS, make_snapshots
 

@@ -25,12 +25,12 @@ import uvloop
 from msgspec import Struct
 
 from app.access.callers import Caller, hash_key
-from app.access.clients import Clients
-from app.api.edge import Edge
-from app.cache.embedded import EmbeddedValkey
-from app.commands.serve import spare_collections
+from app.access.clients_file import Clients
+from app.api.middleware.edge import Edge
 from app.main import create_app
-from app.secrecy import Secret
+from app.redis.embedded import EmbeddedValkey
+from app.secret import Secret
+from app.server.workers import spare_collections
 from app.settings import Settings
 from app.telemetry.logs import LogFormat, LogLevel, configure_logs
 from app.upstream.client import BALANCES_PATH

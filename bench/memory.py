@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-from app.balances.normalising import normalise
+from app.balances.normalisation import normalise
 from app.balances.snapshots import Key, Snapshot
 from app.cache.memory import MemoryTier, weigh
 

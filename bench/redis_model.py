@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from app.balances.snapshots import Entry, Key
-from app.cache import scripts
-from app.cache.bus import Failure
-from app.cache.strokes import make_script
+from app.fleet.bus import Failure
+from app.redis import lua as scripts
+from app.redis.scripts import make_script
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
 Run = tuple[str, Sequence[str], Sequence[Any]]
@@ -196,7 +196,7 @@ class Server:
 
 
 class Script:
-    """A script of `app/cache/scripts.py`, which a client runs by its text or, the model says, by the same as its name."""
+    """A script of `app/redis/lua.py`, which a client runs by its text or, the model says, by the same as its name."""
 
     def __init__(self, client: "Client", text: str) -> None:
         self._client: Final = client

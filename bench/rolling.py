@@ -19,8 +19,8 @@ from socket import create_server
 from time import perf_counter
 
 from app.access.callers import hash_key, make_key
-from app.cache.embedded import EmbeddedValkey
-from app.commands.key import format_client
+from app.cli.key import format_client
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 
 ROOT = Path(__file__).parents[1]

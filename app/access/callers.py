@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from app.access.standing import Headers, Standing
+from app.access.quotas import Headers, Standing
 from app.balances.snapshots import AGGREGATE, Key
 from app.errors import Forbidden, Unauthenticated
 

@@ -7,9 +7,9 @@ from typing import Final, assert_never
 from msgspec import Struct
 
 from app.balances.snapshots import Entry, Key
+from app.budget.budget import Errand, Priority
 from app.cache.backoff import Backoff
-from app.cache.budget import Errand, Priority
-from app.cache.fleet import Failed, Fleet, Landed, Landing
+from app.cache.fleet_loader import Failed, Fleet, Landed, Landing
 from app.cache.freshness import (
     Answer,
     AnswerAndRefresh,
@@ -23,8 +23,8 @@ from app.cache.freshness import (
     judge,
     only_fresh,
 )
+from app.cache.load_waiter import Arrival, Waiting
 from app.cache.memory import MemoryTier
-from app.cache.waiting import Arrival, Waiting
 from app.errors import NotCached, TallygateError, UpstreamRefusal
 from app.telemetry.metrics import Metrics
 

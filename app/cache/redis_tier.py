@@ -9,13 +9,13 @@ import msgspec
 import structlog
 
 from app.balances.snapshots import Entry, Key
-from app.cache import scripts
-from app.cache.bus import Failure, encode_failure, encode_freed
-from app.cache.connecting import get_values
-from app.cache.convoys import Convoys
 from app.cache.freshness import Policy, longest_use_ms
-from app.cache.link import Link, Outcome
-from app.cache.strokes import Extra, make_script
+from app.fleet.bus import Failure, encode_failure, encode_freed
+from app.redis import lua as scripts
+from app.redis.batching import Convoys
+from app.redis.client import Link, Outcome
+from app.redis.connections import get_values
+from app.redis.scripts import Extra, make_script
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2

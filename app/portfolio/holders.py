@@ -2,11 +2,11 @@
 
 from msgspec import Struct
 
+from app.accounts import Told
 from app.balances.amounts import Amount
 from app.balances.shares import NoShares, divide
 from app.balances.snapshots import Row, find_row
 from app.balances.totals import Total
-from app.desk import Told
 from app.portfolio.parts import Parts, Sort, order
 
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from app.accounts import Part, Told
 from app.balances.snapshots import Key, find_row
 from app.balances.totals import Total
-from app.desk import Part, Told
 
 
 class Parts(Struct, frozen=True):

@@ -4,15 +4,15 @@ from typing import Final
 
 import msgspec
 
+from app.accounts import Desk, Part, Question, Told
 from app.balances.snapshots import Key
-from app.cache.tally import Tally
-from app.cache.versions import Versions
-from app.desk import Desk, Part, Question, Told
 from app.errors import TallygateError, UnknownAsset
+from app.fleet.view_versions import Versions
+from app.portfolio.directory import Listing, Roll
 from app.portfolio.holders import Holders, find_holders
 from app.portfolio.parts import Parts, Sort, order
 from app.portfolio.reconciler import Reconciler
-from app.portfolio.roll import Listing, Roll
+from app.portfolio.running_totals import Tally
 
 
 class Portfolio:

@@ -10,12 +10,12 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
-from app.balances.reconciling import Finding, Look, Verdict, needs_another_look, reconcile
+from app.balances.reconciliation import Finding, Look, Verdict, needs_another_look, reconcile
 from app.balances.snapshots import Key
-from app.cache.jobs import Jobs, Kept
-from app.cache.link import Outcome
 from app.errors import NoReconciliation, StoreUnavailable, TallygateError, UnknownReconciliation
-from app.portfolio.looking import Looker, Progress
+from app.fleet.jobs import Jobs, Kept
+from app.portfolio.sweep import Looker, Progress
+from app.redis.client import Outcome
 
 _MOST_LOOKS: Final = 3
 _RENEW_SECONDS: Final = 2.0

@@ -15,10 +15,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from app.telemetry.families import Counter, Family, Gauge, Histogram
-from app.telemetry.gathering import Gathering
 from app.telemetry.metrics import Metrics
-from app.telemetry.readings import Reading, merge, read, resume
-from app.telemetry.vitals import Vitals
+from app.telemetry.multiprocess import Gathering
+from app.telemetry.samples import Reading, Vitals, merge, read, resume
 
 _TO_ADD_UP: Final = frozenset({"process_virtual_memory_bytes", "process_resident_memory_bytes", "process_open_fds"})
 _COUNTED_BY_US: Final = "process_cpu_seconds"

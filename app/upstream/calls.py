@@ -7,7 +7,6 @@ from typing import Final, TypeVar
 
 import structlog
 
-from app.breaker import Breaker, State
 from app.errors import (
     BreakerOpen,
     BudgetSpent,
@@ -18,10 +17,11 @@ from app.errors import (
     UpstreamFaulty,
     UpstreamTimeout,
 )
+from app.resilience.circuit_breaker import Breaker, State
+from app.resilience.retry_budget import Retries
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
-from app.upstream.retries import Retries
-from app.upstream.tokens import Tokens
+from app.upstream.token_source import Tokens
 
 T = TypeVar("T")
 

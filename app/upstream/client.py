@@ -8,7 +8,7 @@ import structlog
 from msgspec import to_builtins
 
 from app.balances.merchants import Directory, Merchant
-from app.balances.normalising import normalise, unknown_fields
+from app.balances.normalisation import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
 from app.telemetry.metrics import Metrics

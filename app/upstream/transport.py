@@ -15,7 +15,7 @@ from msgspec import Struct
 from yarl import URL
 
 from app.errors import InternalError, IssuerUnavailable, MalformedAnswer, Unreachable
-from app.secrecy import Secret
+from app.secret import Secret
 from app.upstream.envelope import Answer
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.service import Service, run_service
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from tests.support.seeded_redis import OLD_TOTAL, seconds_since, store
 from tests.support.service import Service
-from tests.support.stored import OLD_TOTAL, seconds_since, store
 
 PATH = "/v1/merchants/12345/balances"
 PATHS = [PATH, f"{PATH}/BTC", "/v2/assets/account/assets?merchantId=12345"]

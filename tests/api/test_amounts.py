@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 
 from tests.support.errors import assert_envelope, assert_problem
+from tests.support.rows import row
 from tests.support.service import Service
-from tests.support.worlds import row
 
 WRITTEN = [
     ("0", "0"),

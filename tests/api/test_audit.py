@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.api.audit import Audited
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
+from app.settings import Audited
 from sandbox import Sandbox
 from tests.support.service import KEYS, Service, run_service
 

@@ -9,12 +9,12 @@ import pytest
 
 from app.access.callers import Caller, hash_key
 from app.balances.snapshots import Key
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.amounts import as_units
 from tests.support.errors import assert_problem
+from tests.support.rows import row
 from tests.support.service import KEYS, Service, run_service
-from tests.support.worlds import row
 
 PATH = "/v1/portfolio/merchants"
 COUNT = 120

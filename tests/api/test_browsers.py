@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.pages import NotAllowed, Page
-from tests.support.raw import ask_raw
+from tests.support.raw_asgi import ask_raw
 from tests.support.service import KEYS, Service, run_service
 
 APP, OTHER_APP = "https://app.example.com", "http://localhost:3000"

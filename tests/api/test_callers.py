@@ -5,12 +5,12 @@ import threading
 import httpx
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
 from app.errors import UnknownMerchant
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.apps import face
 from tests.support.errors import assert_envelope, assert_problem
-from tests.support.faces import face
-from tests.support.raw import app_of, ask_app
+from tests.support.raw_asgi import app_of, ask_app
 from tests.support.service import Service, run_service
 
 PATH = "/v1/merchants/12345/balances"

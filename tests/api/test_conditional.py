@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from tests.support.raw import ask_raw
+from tests.support.raw_asgi import ask_raw
+from tests.support.rows import row
 from tests.support.service import Service
-from tests.support.worlds import row
 
 PATH = "/v1/merchants/12345/balances"
 PATHS = [PATH, f"{PATH}?assets=BTC", f"{PATH}/BTC", "/v1/portfolio", "/v2/assets/account/assets?merchantId=12345"]

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.support.errors import assert_envelope, assert_problem
-from tests.support.raw import ask_raw
+from tests.support.merchant_fault import trouble
+from tests.support.raw_asgi import ask_raw
+from tests.support.rows import row
+from tests.support.seeded_redis import OLD_TOTAL, store
 from tests.support.service import Service
-from tests.support.stored import OLD_TOTAL, store
-from tests.support.trouble import trouble
-from tests.support.worlds import row
 
 PATH = "/v1/merchants/12345/balances"
 V2 = "/v2/assets/account/assets?merchantId=12345"

@@ -10,16 +10,16 @@ import pytest
 
 from app.access.callers import Caller, hash_key
 from app.balances.snapshots import Key
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.ageing import grow_older
 from tests.support.errors import assert_problem
-from tests.support.raw import KEY, ask_raw
+from tests.support.expired_answers import grow_older
+from tests.support.raw_asgi import KEY, ask_raw
 from tests.support.reconciling import PATH as RECONCILIATION
 from tests.support.reconciling import reconcile
+from tests.support.rows import row
+from tests.support.seeded_redis import OLD_TOTAL, store
 from tests.support.service import KEYS, Service, run_service
-from tests.support.stored import OLD_TOTAL, store
-from tests.support.worlds import row
 
 MERCHANT = "/v1/merchants/12345/balances"
 BREAKDOWN = "/v1/portfolio/merchants"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.ageing import grow_older
+from tests.support.expired_answers import grow_older
 from tests.support.scrapes import scrape
 from tests.support.service import Service, run_service
 from tests.support.valkey import run_valkey

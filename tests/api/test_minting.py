@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.cache.embedded import EmbeddedValkey
-from app.secrecy import Secret
-from app.upstream.minting import TOKEN_PATH
+from app.redis.embedded import EmbeddedValkey
+from app.secret import Secret
+from app.upstream.token_minting import TOKEN_PATH
 from sandbox import Sandbox
-from tests.support.asking import ask_until, is_ok
 from tests.support.errors import assert_problem
+from tests.support.polling import ask_until, is_ok
 from tests.support.service import Service, run_service
 
 MINTING: dict[str, Any] = {

@@ -8,16 +8,16 @@ import pytest
 from httpx import Response
 
 from app.access.callers import Caller, hash_key
-from app.api.views import format_time
+from app.api.views.accounts import format_time
 from app.balances.merchants import Directory
 from app.balances.snapshots import Key
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.asking import ask_until
 from tests.support.errors import assert_problem
+from tests.support.polling import ask_until
 from tests.support.reconciling import reconcile
+from tests.support.seeded_redis import store_directory
 from tests.support.service import KEYS, Service, run_service
-from tests.support.stored import store_directory
 
 MERCHANTS = "/v1/merchants"
 BREAKDOWN = "/v1/portfolio/merchants"

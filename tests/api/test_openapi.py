@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from litestar.routes import HTTPRoute
 
-from tests.support.raw import app_of
+from tests.support.raw_asgi import app_of
 from tests.support.service import Service
 
 PATHS = {

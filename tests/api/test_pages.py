@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.api.problems import PROBLEMS, Kind
+from app.api.rendering.problems import PROBLEMS, Kind
 from tests.support.errors import assert_problem
 from tests.support.service import Service
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.api.problems import PROBLEMS
+from app.api.rendering.problems import PROBLEMS
 from app.errors import MethodNotAllowed, TallygateError, UnknownCode, UpstreamBusy
+from tests.support.apps import face
 from tests.support.errors import assert_envelope, assert_problem
-from tests.support.faces import face
 
 PATHS = ["/v1/merchants/1/balances", "/v1/merchants/1/balances/BTC", "/v1/portfolio"]
 V2 = "/v2/assets/account/assets?merchantId=1"

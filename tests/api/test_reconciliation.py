@@ -8,10 +8,10 @@ import pytest
 
 from app.access.callers import Caller, hash_key
 from app.balances.snapshots import Key
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.asking import ask_until
 from tests.support.errors import assert_problem
+from tests.support.polling import ask_until
 from tests.support.reconciling import PATH, reconcile
 from tests.support.service import KEYS, Service, run_service
 

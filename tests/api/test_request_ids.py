@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.raw import ask_raw
+from tests.support.raw_asgi import ask_raw
 from tests.support.service import Service
 
 PATHS = ["/v1/portfolio", "/v2/assets/account/assets?merchantId=12345", "/health/live", "/docs", "/v1/portfolio?x=1"]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.api.edge import MAX_HEADER_BYTES, MAX_URI_BYTES
+from app.api.middleware.edge import MAX_HEADER_BYTES, MAX_URI_BYTES
 from tests.support.errors import assert_envelope, assert_problem
-from tests.support.raw import KEY, ask_raw
+from tests.support.raw_asgi import KEY, ask_raw
 from tests.support.service import Service
 
 MERCHANT = "/v1/merchants/12345/balances"

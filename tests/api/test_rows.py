@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.support.errors import assert_envelope, assert_problem
+from tests.support.rows import row
 from tests.support.service import Service
-from tests.support.worlds import row
 
 ROWS = [
     row("3", "2", "1", "USDT"),

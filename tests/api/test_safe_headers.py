@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.raw import app_of as app
-from tests.support.raw import ask_app, ask_raw
+from tests.support.raw_asgi import app_of as app
+from tests.support.raw_asgi import ask_app, ask_raw
 from tests.support.service import Service
 
 PATHS = [

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from tests.support.errors import assert_envelope, assert_problem
-from tests.support.raw import app_of, ask_app
+from tests.support.raw_asgi import app_of, ask_app
+from tests.support.rows import row
 from tests.support.service import KEYS, Service
-from tests.support.worlds import row
 
 EXISTS, EXISTS_NOT = "12346", "99998"
 MANY = 100_000

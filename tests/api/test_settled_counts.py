@@ -6,12 +6,12 @@ from collections import Counter
 import pytest
 
 from app.balances.snapshots import AGGREGATE
-from app.cache.budget import Errand, Priority
-from app.cache.flights import Flights
-from tests.support.ageing import grow_older
-from tests.support.asking import ask_until
+from app.budget.budget import Errand, Priority
+from app.cache.single_flight import Flights
+from tests.support.expired_answers import grow_older
+from tests.support.polling import ask_until
+from tests.support.seeded_redis import OLD_TOTAL, store
 from tests.support.service import Service
-from tests.support.stored import OLD_TOTAL, store
 
 PATH = "/v1/merchants/12345/balances"
 VIEWS = [PATH, f"{PATH}?assets=BTC", f"{PATH}/BTC", f"{PATH}/USDT", "/v2/assets/account/assets?merchantId=12345"]

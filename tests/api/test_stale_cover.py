@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.asking import ask_until
 from tests.support.errors import assert_envelope, assert_problem
+from tests.support.merchant_fault import trouble
+from tests.support.polling import ask_until
+from tests.support.rows import row
+from tests.support.seeded_redis import OLD_TOTAL, seconds_since, store
 from tests.support.service import Service
-from tests.support.stored import OLD_TOTAL, seconds_since, store
-from tests.support.trouble import trouble
-from tests.support.worlds import row
 
 PATH = "/v1/merchants/12345/balances"
 V2 = "/v2/assets/account/assets?merchantId=12345"

@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from app.access.issuers import Source
-from app.cache.embedded import EmbeddedValkey
+from app.access.tokens.issuers import Source
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.errors import assert_envelope, assert_problem
 from tests.support.service import Service, run_service

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from structlog.testing import capture_logs
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from app.telemetry.otlp import TellingExporter
 from sandbox import Sandbox
 from tests.support.service import KEYS, run_service
@@ -106,5 +106,5 @@ def test_spans_that_are_lost_are_told_when_it_begins_and_when_it_ends() -> None:
 
 
 def test_nothing_of_it_is_imported_unless_it_is_wanted() -> None:
-    code = "import app.commands.serve, sys; print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'requests'))])"
+    code = "import app.server.workers, sys; print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'requests'))])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"

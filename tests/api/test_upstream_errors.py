@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.errors import KINDS, assert_envelope, assert_problem
 from tests.support.gateway import free_port
+from tests.support.merchant_fault import trouble
+from tests.support.rows import row
+from tests.support.seeded_redis import redis_name
 from tests.support.service import Service, run_service
-from tests.support.stored import redis_name
-from tests.support.trouble import trouble
-from tests.support.worlds import row
 
 PATH = "/v1/merchants/12345/balances"
 V2 = "/v2/assets/account/assets?merchantId=12345"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.errors import assert_envelope, assert_problem
 from tests.support.service import Service, run_service

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.errors import assert_envelope, assert_problem
-from tests.support.raw import ask_raw
+from tests.support.raw_asgi import ask_raw
 from tests.support.service import Service
 
 WRONG = [

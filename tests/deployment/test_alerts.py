@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
-from app.secrecy import Secret
+from app.redis.embedded import EmbeddedValkey
+from app.secret import Secret
 from sandbox import Sandbox
 from tests.support.alerts import alerts, dashboard_expressions
-from tests.support.asking import ask_until
 from tests.support.gateway import PATIENCE_SECONDS, run_gateway
+from tests.support.polling import ask_until
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
+from tests.support.seeded_redis import store, store_directory, tell
 from tests.support.service import Service, run_service
-from tests.support.stored import store, store_directory, tell
 from tests.support.valkey import run_valkey
 
 STEP_SECONDS = 60

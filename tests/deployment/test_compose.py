@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from app.access.callers import hash_key
-from app.settings import Settings, read_clients, unknown_settings
+from app.access.clients_file import read_clients
+from app.settings import Settings, unknown_settings
 from tests.support.manifests import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -7,7 +7,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from app.clients_file import parse_clients
+from app.access.clients_file import parse_clients
 from app.settings import read_settings, unknown_settings
 from tests.support.manifests import (
     OVERLAYS,

@@ -4,8 +4,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from app.cache.embedded import EmbeddedValkey
-from app.secrecy import Secret
+from app.redis.embedded import EmbeddedValkey
+from app.secret import Secret
 from sandbox import Sandbox
 from tests.support.manifests import ROOT
 from tests.support.service import run_service

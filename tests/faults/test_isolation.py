@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.asking import ask_until, is_ok
 from tests.support.gateway import free_port, run_gateway
+from tests.support.polling import ask_until, is_ok
 
 
 async def test_a_hanging_merchant_holds_nobody_else_up(

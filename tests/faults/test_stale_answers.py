@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.asking import ask_until
 from tests.support.gateway import Gateway, run_gateway
+from tests.support.polling import ask_until
 
 SETTINGS: dict[str, Any] = {
     "redis_timeout_seconds": 5,

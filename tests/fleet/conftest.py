@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import KEY, PATIENCE_SECONDS, Gateway, run_gateway
 

@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from app.access.callers import hash_key
-from app.commands.key import format_client
+from app.cli.key import format_client
 from sandbox import Sandbox
 from tests.fleet.conftest import HEADERS, run_fleet
 from tests.support.gateway import KEY, TOKEN, Gateway

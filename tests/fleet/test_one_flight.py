@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.fleet.conftest import run_fleet, storm
 

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
-from app.upstream.minting import TOKEN_PATH
+from app.redis.embedded import EmbeddedValkey
+from app.upstream.token_minting import TOKEN_PATH
 from sandbox import Sandbox
 from tests.fleet.conftest import HEADERS, run_fleet
 from tests.support.gateway import PATIENCE_SECONDS, TOKEN, Gateway, run_gateway

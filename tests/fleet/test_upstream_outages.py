@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from sandbox import Sandbox
 from tests.fleet.conftest import HEADERS, run_fleet
-from tests.support.asking import ask_until
 from tests.support.gateway import TOKEN, Gateway
+from tests.support.polling import ask_until
 from tests.support.valkey import run_valkey
 
 KNOWN = range(10001, 10006)

@@ -13,16 +13,16 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from app.settings import Settings
 from sandbox import Fault, Sandbox
-from tests.support.asking import ask_until, is_ok
 from tests.support.collector import collector
+from tests.support.fork_server import inherited
 from tests.support.gateway import KEY, TOKEN, Gateway, newcomer, run_gateway
-from tests.support.preloaded import inherited
-from tests.support.programs import left_in, processes_of
+from tests.support.polling import ask_until, is_ok
+from tests.support.processes import left_in, processes_of
+from tests.support.raw_http import connect
 from tests.support.valkey import Valkey, run_valkey
-from tests.support.wires import connect
 
 API_KEY = "canary-key-77ab"
 API_SECRET = "canary-secret-c2e9"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN, as_variables, free_port, run_gateway, serving, write_clients
-from tests.support.programs import Finished, run
+from tests.support.processes import Finished, run
 
 
 def told(finished: Finished) -> dict[str, tuple[str, str]]:

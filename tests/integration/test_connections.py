@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from app.cache.connecting import TROUBLE, AnyRedis, connect, send_command
+from app.redis.connections import TROUBLE, AnyRedis, connect, send_command
 from tests.support.valkey import Valkey, run_valkey
 
 TIMEOUT_SECONDS = 1

@@ -13,9 +13,9 @@ from socket import create_server
 
 import pytest
 
+from tests.support.fork_server import Fork, fork
 from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, newcomer, stop
-from tests.support.preloaded import Fork, fork
-from tests.support.programs import Sighting, all_gone, left_in, processes_of, run
+from tests.support.processes import Sighting, all_gone, left_in, processes_of, run
 
 EXPECTED = [{"BTC": "0.5", "USDT": "1000"}, {"BTC": "2", "USDT": "5000"}, {"BTC": "0.5", "USDT": "1000"}]
 

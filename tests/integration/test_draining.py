@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import KEY, free_port, newcomer, run_gateway
-from tests.support.programs import all_gone, left_in, processes_of
-from tests.support.wires import connect
+from tests.support.processes import all_gone, left_in, processes_of
+from tests.support.raw_http import connect
 
 PATH = "/v1/merchants/12345/balances"
 LONG = 600

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, free_port, run_gateway
-from tests.support.programs import Sighting, all_gone, left_in, processes_of
+from tests.support.processes import Sighting, all_gone, left_in, processes_of
 from tests.support.valkey import entries_in
 
 PATH = "/v1/merchants/12345/balances"

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from app.access.issuers import Source
-from app.cache.embedded import EmbeddedValkey
+from app.access.tokens.issuers import Source
+from app.access.tokens.jwks_source import fetch_keys
 from app.errors import IssuerUnavailable
-from app.issuer_keys import fetch_keys
+from app.redis.embedded import EmbeddedValkey
 from app.upstream.transport import MAX_DOCUMENT_BYTES
 from sandbox import Sandbox
 from tests.support.gateway import as_variables, run_gateway, serving
-from tests.support.programs import run
+from tests.support.processes import run
 from tests.support.tokens import URL, jwks, sign
 from tests.support.topologies import run_tls
 

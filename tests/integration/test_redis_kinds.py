@@ -18,16 +18,16 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import Entry, Key, Snapshot
-from app.breaker import Breaker
-from app.cache.bus import Bus, Failure
-from app.cache.census import Census
-from app.cache.connecting import connect, count_subscribers
-from app.cache.link import Link, Outcome
+from app.budget.fleet_rate import Turns
 from app.cache.redis_tier import Elsewhere, Found, Ours, RedisTier
-from app.cache.turns import Turns
-from app.tasks import running
-from tests.support.asking import ask_until
+from app.fleet.bus import Bus, Failure
+from app.fleet.replica_count import Census
+from app.redis.client import Link, Outcome
+from app.redis.connections import connect, count_subscribers
+from app.resilience.circuit_breaker import Breaker
+from app.resilience.supervision import running
 from tests.support.gateway import PATIENCE_SECONDS, free_port
+from tests.support.polling import ask_until
 from tests.support.replica import POLICY
 from tests.support.topologies import LOGIN, Watched, join, open_account, run_node, run_tls, run_watched
 from tests.support.valkey import run_valkey

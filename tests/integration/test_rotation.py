@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 
 from app.access.callers import hash_key
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, run_gateway
 

@@ -5,10 +5,10 @@ from socket import create_server
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN, Gateway, as_variables, free_port, run_gateway, serving, write_clients
-from tests.support.programs import Finished, left_in, run
+from tests.support.processes import Finished, left_in, run
 
 SECRET = "secret-9b1c"
 HASH = "0" * 64

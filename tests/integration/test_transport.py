@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.errors import InternalError, MalformedAnswer, TallygateError, Unreachable
-from app.secrecy import Secret
+from app.secret import Secret
 from app.upstream.client import BALANCES_PATH
 from app.upstream.transport import MAX_BODY_BYTES, TOKEN_HEADER, Shown, Transport
 from sandbox import Sandbox

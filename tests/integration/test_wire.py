@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.cache.embedded import EmbeddedValkey
+from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import KEY, Gateway, run_gateway
-from tests.support.wires import connect
+from tests.support.raw_http import connect
 
 PATH = "/v1/merchants/12345/balances"
 

@@ -11,22 +11,22 @@ from pathlib import Path
 import pytest
 
 from app.access.callers import hash_key
-from app.cache.embedded import EmbeddedValkey
-from app.commands.key import format_client
-from app.commands.serve import spare_preemptions
+from app.cli.key import format_client
+from app.redis.embedded import EmbeddedValkey
+from app.server.workers import spare_preemptions
 from sandbox import Sandbox
-from tests.support.asking import ask_until
 from tests.support.gateway import Gateway, free_port, newcomer, run_gateway
-from tests.support.programs import all_gone, left_in, processes_of
+from tests.support.polling import ask_until
+from tests.support.processes import all_gone, left_in, processes_of
+from tests.support.raw_http import connect
 from tests.support.scrapes import Scraped, scrape
-from tests.support.wires import connect
 
 PATH = "/v1/portfolio"
 COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
 
 A_WORKER = """
 import asyncio, pathlib, sys
-from app.commands.serve import load_app
+from app.server.workers import load_app
 
 loop = asyncio.new_event_loop()
 asyncio.set_event_loop(loop)

@@ -2,7 +2,7 @@
 
 import httpx
 
-from app.api.problems import PROBLEMS, Kind
+from app.api.rendering.problems import PROBLEMS, Kind
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in PROBLEMS.values()}
 

@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 
 from app.access.callers import hash_key
-from app.commands.key import format_client
+from app.cli.key import format_client
 from sandbox import Sandbox
-from tests.support.ageing import ageing
-from tests.support.preloaded import Fork, fork, inherited
+from tests.support.expired_answers import ageing
+from tests.support.fork_server import Fork, fork, inherited
 
 KEY = "tg_gateway"
 TOKEN = "canary-token-3d1f"

@@ -10,9 +10,9 @@ from app.balances.amounts import Amount
 from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
 from app.balances.totals import Totals
 from app.cache.freshness import Terms
-from app.cache.jobs import Jobs
-from app.portfolio.looking import Looker
+from app.fleet.jobs import Jobs
 from app.portfolio.reconciler import Reconciler
+from app.portfolio.sweep import Looker
 from tests.support.amounts import make_row, make_snapshot
 from tests.support.replica import make_link
 from tests.support.virtual_time import unix_ms

@@ -4,7 +4,7 @@ from typing import Any
 
 from httpx import Response
 
-from tests.support.asking import ask_until
+from tests.support.polling import ask_until
 from tests.support.service import Service
 
 PATH = "/v1/portfolio/reconciliation"

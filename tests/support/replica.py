@@ -8,20 +8,20 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from msgspec.structs import replace
 
 from app.balances.snapshots import Absence, Entry, Key, Row, Snapshot
-from app.breaker import Breaker
-from app.cache.advances import Advances
+from app.budget.budget import Budget, Errand
+from app.budget.fleet_rate import Turns
+from app.budget.prefetch import Advances
 from app.cache.backoff import Backoff
-from app.cache.budget import Budget, Errand
-from app.cache.bus import Bus
 from app.cache.cache import Cache
-from app.cache.census import Census
-from app.cache.fleet import Fleet
+from app.cache.fleet_loader import Fleet
 from app.cache.freshness import Policy, Terms
-from app.cache.link import Link
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import RedisTier
-from app.cache.turns import Turns
-from app.tasks import running
+from app.fleet.bus import Bus
+from app.fleet.replica_count import Census
+from app.redis.client import Link
+from app.resilience.circuit_breaker import Breaker
+from app.resilience.supervision import running
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic, unix_ms
 

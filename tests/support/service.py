@@ -9,15 +9,15 @@ import httpx
 from redis.asyncio import Redis
 
 from app.access.callers import Caller, hash_key
-from app.access.clients import Clients
-from app.access.issuers import Issuer
-from app.api.edge import Edge
+from app.access.clients_file import Clients
+from app.access.tokens.issuers import Issuer
+from app.api.middleware.edge import Edge
 from app.balances.snapshots import Key
 from app.main import create_app
-from app.secrecy import Secret
+from app.secret import Secret
 from app.settings import Settings
 from sandbox import Sandbox
-from tests.support.ageing import ageing
+from tests.support.expired_answers import ageing
 
 KEYS = {name: f"tg_{name}" for name in ("all", "some", "slow")}
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from app.access.callers import MAX_CREDENTIAL_CHARACTERS
-from app.access.issuers import Issuer, Rule, Source
+from app.access.tokens.issuers import Issuer, Rule, Source
 from app.balances.snapshots import Key
 
 URL = "https://id.example.com/realm"

@@ -12,7 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as NoConnection
 
-from app.cache.embedded import _find_server
+from app.redis.embedded import _find_server
 from tests.support.gateway import PATIENCE_SECONDS
 
 _BETWEEN_QUESTIONS_SECONDS = 0.02

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from app.access.clients_file import read_clients
 from app.balances.snapshots import Key
 from app.errors import StartError
-from app.settings import read_clients, read_settings, unknown_settings
+from app.settings import read_settings, unknown_settings
 
 NEEDED = {
     "TALLYGATE_UPSTREAM_URL": "https://api.example.com",

@@ -1,0 +1,58 @@
+"""Failed authentications, counted by address, so that guessing is slow and costs us little."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from app.errors import TooFast
+from app.resilience.rate_limiter import Rate
+
+MAX_ADDRESSES: Final = 10_000
+
+_IPV6_NETWORK_BITS: Final = 64
+_BURST_SECONDS: Final = 10
+
+
+class Failures:
+    """Allow each address `per_second` failures a second, after ten seconds' worth at once.
+
+    At most `MAX_ADDRESSES` are remembered, those that failed last. `monotonic` gives seconds.
+    """
+
+    def __init__(self, per_second: float, monotonic: Callable[[], float]) -> None:
+        self._per_second: Final = per_second
+        self._monotonic: Final = monotonic
+        self._rates: Final[OrderedDict[str, Rate]] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """Raise `TooFast` if an address has failed so often that it may not try now."""
+        rate = self._rates.get(_network(address))
+        if rate is not None and (wait := rate.wait(self._monotonic())) > 0:
+            raise TooFast("Too many wrong credentials came from your address.", retry_after_seconds=wait)
+
+    def count(self, address: str) -> None:
+        """Note a failure of an address."""
+        network = _network(address)
+        rate = self._rates.get(network)
+        if rate is None:
+            rate = self._rates[network] = Rate(self._per_second, self._per_second * _BURST_SECONDS)
+        rate.take(self._monotonic())
+        self._rates.move_to_end(network)
+        if len(self._rates) > MAX_ADDRESSES:
+            self._rates.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    """Take the addresses of one IPv6 network, of which a host has as many as it likes, for one."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(int(parsed) >> _IPV6_NETWORK_BITS)

@@ -1,0 +1,1 @@
+"""Callers' JWTs: verification, and the keys of their issuers."""

@@ -1,0 +1,116 @@
+"""The keys of an issuer: fetched behind, kept through its outages, asked for again at a bounded rate."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from app.access.tokens.jwks import KeySet, PublicKey
+from app.errors import IssuerUnavailable
+from app.resilience.rate_limiter import Rate
+
+EVERY_SECONDS: Final = 300.0
+LEAST_SECONDS: Final = 10.0
+AT_ONCE: Final = 3
+"""Fetches that may follow each other at once after a rest; then one each `LEAST_SECONDS`."""
+
+PATIENCE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 30.0
+
+log = structlog.get_logger()
+
+
+class KeyRing:
+    """Keep the keys that `fetch` gives, which raises `IssuerUnavailable` where it cannot; `tend` alone fetches.
+
+    `changed` is called whenever the keys are others than before. `monotonic` gives seconds, `random` numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        fetch: Callable[[], Awaitable[KeySet]],
+        changed: Callable[[], None],
+        *,
+        monotonic: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._issuer: Final = issuer
+        self._fetch: Final = fetch
+        self._changed: Final = changed
+        self._monotonic: Final = monotonic
+        self._random: Final = random
+        self._rate: Final = Rate(1 / LEAST_SECONDS, AT_ONCE)
+        self._keys: KeySet | None = None
+        self._due = float("-inf")
+        self._failures = 0
+        self._fetching = False
+        self._wanted: Final = asyncio.Event()
+        self._over = asyncio.Event()
+
+    async def obtain(self, key_id: str | None, algorithm: str) -> PublicKey | None:
+        """Give a key, or None if the issuer has none of that id for the algorithm.
+
+        A key that is not there waits up to a second for a fetch, if one is under way or may be made now. Raises
+        `IssuerUnavailable` if the issuer's keys could never be had. Cancelling it cancels no fetch.
+        """
+        key = self._find(key_id, algorithm)
+        if key is None and self._ask():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._over.wait()
+            key = self._find(key_id, algorithm)
+        if self._keys is None:
+            left = max(0.0, self._due - self._monotonic())
+            raise IssuerUnavailable("The keys of this token's issuer cannot be had.", retry_after_seconds=left)
+        return key
+
+    async def tend(self) -> None:
+        """Fetch the keys each five minutes, when one is asked for that is not there, and soon after a failure."""
+        while True:
+            await self._until_due()
+            try:
+                self._fetching = True
+                self._rate.take(self._monotonic())
+                await self._renew()
+            finally:
+                self._fetching = False
+                self._wanted.clear()
+                over, self._over = self._over, asyncio.Event()
+                over.set()
+
+    def _find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
+        return None if self._keys is None else self._keys.find(key_id, algorithm)
+
+    def _ask(self) -> bool:
+        """Ask for a fetch, and tell whether one is under way, or is now."""
+        if not self._fetching and self._rate.wait(self._monotonic()) == 0:
+            self._wanted.set()
+        return self._fetching or self._wanted.is_set()
+
+    async def _until_due(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._due - self._monotonic())):
+                await self._wanted.wait()
+
+    async def _renew(self) -> None:
+        """Fetch once. Whatever happens, the next fetch is not at once, and keys that were there are not lost."""
+        self._failures += 1
+        pause = min(2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_SECONDS)
+        self._due = self._monotonic() + pause * (1 - self._random() / 4)
+        try:
+            keys = await self._fetch()
+        except IssuerUnavailable as error:
+            if self._failures == 1:
+                log.warning("issuer.lost", issuer=self._issuer, reason=error.detail)
+            return
+        if self._failures > 1:
+            log.info("issuer.found", issuer=self._issuer)
+        self._failures = 0
+        self._due = self._monotonic() + EVERY_SECONDS
+        if keys != self._keys:
+            self._keys = keys
+            self._changed()
+            log.info("issuer.keys_changed", issuer=self._issuer, keys=len(keys))

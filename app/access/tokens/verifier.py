@@ -1,0 +1,142 @@
+"""Tokens of issuers: judged once, then remembered until they expire, or the issuers or their keys change."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from app.access.callers import Caller
+from app.access.tokens.issuers import Issuer, Source
+from app.access.tokens.jwks import PublicKey
+from app.access.tokens.jwks_cache import KeyRing
+from app.access.tokens.jwts import Token, read_claims, read_token
+from app.errors import Unauthenticated
+
+MAX_REMEMBERED: Final = 10_000
+REFUSED_SECONDS: Final = 5
+
+MakeRing = Callable[[Source, Callable[[], None]], KeyRing]
+"""Makes the ring of a source's keys, and has it call when they are others."""
+
+
+class _Taken(Struct, frozen=True):
+    caller: Caller
+    until: float
+    source: Source
+
+
+class _Refused(Struct, frozen=True):
+    detail: str
+    until: float
+
+
+class Judge:
+    """Judge tokens of some issuers; `now` is Unix time in seconds.
+
+    Tokens are remembered by their digests, never themselves: up to `MAX_REMEMBERED` that were taken, and as many whose
+    signature or claims were wrong, for `REFUSED_SECONDS`.
+    """
+
+    def __init__(self, make_ring: MakeRing, now: Callable[[], float]) -> None:
+        self._make_ring: Final = make_ring
+        self._now: Final = now
+        self._issuers: dict[str, Issuer] = {}
+        self._rings: dict[Source, KeyRing] = {}
+        self._taken: OrderedDict[bytes, _Taken] = OrderedDict()
+        self._refused: Final[OrderedDict[bytes, _Refused]] = OrderedDict()
+        self._renewed: Final = asyncio.Event()
+
+    def renew(self, issuers: Iterable[Issuer]) -> bool:
+        """Take other issuers, and tell whether they are others. Keys of a source that stays are kept."""
+        by_name = {issuer.source.issuer: issuer for issuer in issuers}
+        if by_name == self._issuers:
+            return False
+        self._issuers = by_name
+        sources = {issuer.source for issuer in by_name.values()}
+        self._rings = {source: self._rings.get(source) or self._ring(source) for source in sources}
+        self._taken.clear()
+        self._refused.clear()
+        self._renewed.set()
+        return True
+
+    async def tend(self) -> None:
+        """Keep the keys of all issuers, whichever they are. A fetch for one that stays is not broken off."""
+        tended: dict[KeyRing, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._renewed.clear()
+                rings = set(self._rings.values())
+                for ring in tended.keys() - rings:
+                    tended.pop(ring).cancel()
+                for ring in rings - tended.keys():
+                    tended[ring] = group.create_task(ring.tend())
+                await self._renewed.wait()
+
+    def recall(self, digest: bytes) -> Caller | None:
+        """Give the caller of a token that was taken and is still good."""
+        taken = self._taken.get(digest)
+        if taken is None or self._now() >= taken.until:
+            return None
+        self._taken.move_to_end(digest)
+        return taken.caller
+
+    async def judge(self, text: str, digest: bytes) -> Caller:
+        """Give the caller that a token is of. May wait a second for the keys of its issuer.
+
+        Raises `Unauthenticated`, or `IssuerUnavailable` if these could never be had.
+        """
+        refused = self._refused.get(digest)
+        if refused is not None and self._now() < refused.until:
+            raise Unauthenticated(refused.detail)
+        token = read_token(text)
+        while True:
+            issuer = self._issuer_of(token)
+            key = await self._rings[issuer.source].obtain(token.key_id, token.algorithm)
+            if self._issuers.get(token.issuer) == issuer:  # they may have changed meanwhile
+                break
+        if key is None:
+            raise Unauthenticated("The key of this token is not known.")
+        return self.recall(digest) or self._decide(token, digest, issuer, key)
+
+    def _issuer_of(self, token: Token) -> Issuer:
+        issuer = self._issuers.get(token.issuer)
+        if issuer is None:
+            raise Unauthenticated("The issuer of this token is not known here.")
+        if token.algorithm not in issuer.algorithms:
+            raise Unauthenticated("Tokens signed like this are not taken.")
+        return issuer
+
+    def _decide(self, token: Token, digest: bytes, issuer: Issuer, key: PublicKey) -> Caller:
+        """Verify a token and remember what came of it."""
+        now = self._now()
+        try:
+            caller, until = _verify(token, issuer, key, now)
+        except Unauthenticated as error:
+            _remember(self._refused, digest, _Refused(error.detail, now + REFUSED_SECONDS))
+            raise
+        _remember(self._taken, digest, _Taken(caller, until, issuer.source))
+        return caller
+
+    def _ring(self, source: Source) -> KeyRing:
+        return self._make_ring(source, lambda: self._forget(source))
+
+    def _forget(self, source: Source) -> None:
+        """Forget what was judged by keys that may be withdrawn now, or lacked those that are there now."""
+        self._taken = OrderedDict((digest, taken) for digest, taken in self._taken.items() if taken.source != source)
+        self._refused.clear()
+
+
+def _verify(token: Token, issuer: Issuer, key: PublicKey, now: float) -> tuple[Caller, float]:
+    """Give caller and end of a token: nothing that it claims is looked at before its signature is found good."""
+    if not key.verifies(token.signed, token.signature):
+        raise Unauthenticated("The signature of this token is wrong.")
+    return read_claims(token.payload, issuer, now)
+
+
+def _remember(memory: OrderedDict[bytes, Any], digest: bytes, verdict: _Taken | _Refused) -> None:
+    memory[digest] = verdict
+    memory.move_to_end(digest)
+    if len(memory) > MAX_REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,69 @@
+"""The deadline of a whole request: what takes longer ends with a problem, and never hangs."""
+
+import asyncio
+from typing import Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
+
+from app.api.middleware.edge import refuse, send_reply
+from app.errors import BodyTooSlow, DeadlinePassed
+
+
+class Deadline:
+    """Give an application so many seconds until an answer begins; one that has begun is not cut off.
+
+    Then it is cancelled, and what it waited for goes on where others wait too. A body that is still not here is the
+    caller's fault (408), anything else ours (504).
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app: Final = app
+        self._seconds: Final = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Speak ASGI."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(receive, send, asyncio.timeout(self._seconds))
+        try:
+            async with exchange.limit:
+                await self._app(scope, exchange.receive, exchange.send)
+        except TimeoutError:
+            if not exchange.limit.expired():
+                raise
+            if not exchange.is_being_answered:
+                await send_reply(refuse(self._blame(exchange), scope), send)
+
+    def _blame(self, exchange: "_Exchange") -> BodyTooSlow | DeadlinePassed:
+        if exchange.awaits_body:
+            return BodyTooSlow(f"The body was not here within {self._seconds:g} s.")
+        return DeadlinePassed(f"No answer was there within {self._seconds:g} s.")
+
+
+class _Exchange:
+    """One request and its answer, and how far they have come."""
+
+    def __init__(self, receive: Receive, send: Send, limit: asyncio.Timeout) -> None:
+        self._receive: Final = receive
+        self._send: Final = send
+        self.limit: Final = limit
+        self._has_body = False
+        self.awaits_body = False
+        self.is_being_answered = False
+
+    async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        """Receive the next part of the body. Once that is whole, it is awaited no more, whatever else is."""
+        self.awaits_body = not self._has_body
+        message = await self._receive()
+        self._has_body |= message["type"] == "http.request" and not message["more_body"]
+        self.awaits_body = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer. The first one lifts the limit."""
+        if not self.is_being_answered:
+            self.is_being_answered = True
+            self.limit.reschedule(None)
+        await self._send(message)

@@ -1,0 +1,1 @@
+"""The OpenAPI document, and the pages for people."""

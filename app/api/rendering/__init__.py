@@ -1,0 +1,1 @@
+"""Views to bytes: representations, entity tags, response headers, tables, codings, problems."""

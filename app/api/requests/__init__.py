@@ -1,0 +1,1 @@
+"""What a request says, read strictly: parameters, Cache-Control, Accept, credentials, ids."""

@@ -1,0 +1,140 @@
+"""Parameters, read strictly: what is unknown, doubled or not as documented is refused, never guessed at."""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Final
+from urllib.parse import parse_qsl
+
+from app.api.requests.formats import Format
+from app.balances.snapshots import AGGREGATE, Key
+from app.errors import InvalidRequest
+from app.portfolio.parts import Sort
+
+MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
+MERCHANT_IDS_PATTERN: Final = "^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$"
+MAX_MERCHANTS: Final = 1000
+MAX_SEARCH: Final = 64
+ASSETS_PATTERN: Final = "^[^,]{1,64}(,[^,]{1,64}){0,99}$"
+SORT_PATTERN: Final = "^-?[^,-][^,]{0,63}$"
+LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
+CURSOR_PATTERN: Final = "^[0-9a-f]{24}-[1-9][0-9]{0,8}$"
+
+_MERCHANT_ID: Final = re.compile(MERCHANT_ID_PATTERN)
+_WRITTEN: Final = re.compile(rb'[^\s{}\[\]:,"]+')
+_ASSETS: Final = re.compile(ASSETS_PATTERN)
+_SORT: Final = re.compile(SORT_PATTERN)
+_LIMIT: Final = re.compile(LIMIT_PATTERN)
+_CURSOR: Final = re.compile(CURSOR_PATTERN)
+
+_BY_MERCHANT: Final = "id"
+_LIMIT_DEFAULT: Final = 100
+
+
+def check_query(query: bytes, known: Collection[str]) -> None:
+    """Raise `InvalidRequest` if a query has a parameter that is not known or comes twice, or is not UTF-8."""
+    try:
+        names = [name for name, _ in parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")]
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query is not percent-encoded UTF-8.") from None
+    for name in names:
+        if name not in known:
+            raise InvalidRequest(f"There is no parameter {name[:64]!r} here.")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InvalidRequest(f"The parameter {min(twice)!r} comes twice.")
+
+
+def check_written(merchants: Iterable[str], body: bytes) -> None:
+    """Raise `InvalidRequest` if a body does not have the very digits of these merchants and nothing but them.
+
+    A decoder takes 1e4 and 10000.0 for 10000, rounds 9007199254740993.0 to another merchant, and of two lists takes one.
+    """
+    if _WRITTEN.findall(body) != [b"merchantIds", *(merchant.encode() for merchant in merchants)]:
+        raise InvalidRequest("merchantIds wants one list of ids, each of 1 to 19 digits.")
+
+
+def read_merchant_id(text: str, name: str = "merchantId") -> Key:
+    """Read a merchant id: 1 to 19 ASCII digits without sign, space or leading zero. Raises `InvalidRequest`."""
+    if not _MERCHANT_ID.fullmatch(text):
+        raise InvalidRequest(f"{name} wants 1 to 19 digits without sign, space or leading zero, not {text[:32]!r}.")
+    return Key(text)
+
+
+def read_merchant_ids(texts: Iterable[str]) -> tuple[Key, ...]:
+    """Read merchant ids, of which doubled ones count once. Raises `InvalidRequest` for one that is wrong, or too many."""
+    keys = tuple(dict.fromkeys(map(read_merchant_id, texts)))
+    if not 1 <= len(keys) <= MAX_MERCHANTS:
+        raise InvalidRequest(f"One can ask for 1 to {MAX_MERCHANTS} merchants at once.")
+    return keys
+
+
+def read_require(text: str | None) -> bool:
+    """Read `complete`: the caller wants all or nothing. Raises `InvalidRequest`."""
+    if text not in {None, "complete"}:
+        raise InvalidRequest("require wants complete.")
+    return text is not None
+
+
+def read_account_id(text: str) -> Key:
+    """Read a merchant id as the upstream's own endpoint takes it, `0` for all together. Raises `InvalidRequest`."""
+    return AGGREGATE if text == AGGREGATE else read_merchant_id(text)
+
+
+def read_assets(text: str | None) -> frozenset[str] | None:
+    """Read a list of asset ids, None if there is no such parameter. Raises `InvalidRequest`."""
+    if text is None:
+        return None
+    if not _ASSETS.fullmatch(text):
+        raise InvalidRequest("assets wants 1 to 100 asset ids of 1 to 64 characters, separated by commas.")
+    return frozenset(text.split(","))
+
+
+def read_flag(name: str, text: str | None) -> bool:
+    """Read `true` or `false`, false if there is no such parameter. Raises `InvalidRequest`."""
+    match text:
+        case "true":
+            return True
+        case "false" | None:
+            return False
+        case _:
+            raise InvalidRequest(f"{name} wants true or false.")
+
+
+def read_format(text: str) -> Format:
+    """Read the name of a format. Raises `InvalidRequest`."""
+    if text not in set(Format):
+        raise InvalidRequest("format wants json, csv or text.")
+    return Format(text)
+
+
+def read_sort(text: str | None) -> Sort:
+    """Read an order, by merchant if there is no such parameter. Raises `InvalidRequest`."""
+    if text is None:
+        return Sort()
+    if not _SORT.fullmatch(text):
+        raise InvalidRequest("sort wants id or an asset id, with - before it for the largest first.")
+    by = text.removeprefix("-")
+    return Sort(None if by == _BY_MERCHANT else by, descending=text != by)
+
+
+def read_search(text: str | None) -> str:
+    """Read what to look for, in lower case; nothing if there is no such parameter. Raises `InvalidRequest`."""
+    if text is not None and not 1 <= len(text) <= MAX_SEARCH:
+        raise InvalidRequest(f"search wants 1 to {MAX_SEARCH} characters.")
+    return (text or "").casefold()
+
+
+def read_limit(text: str | None) -> int:
+    """Read how many are wanted on a page, 100 if there is no such parameter. Raises `InvalidRequest`."""
+    if text is None:
+        return _LIMIT_DEFAULT
+    if not _LIMIT.fullmatch(text):
+        raise InvalidRequest("limit wants a number from 1 to 1000.")
+    return int(text)
+
+
+def read_cursor(text: str) -> tuple[str, int]:
+    """Read a cursor: a version of a view, and how much of it has been seen. Raises `InvalidRequest`."""
+    if not _CURSOR.fullmatch(text):
+        raise InvalidRequest("after wants the next of another page.")
+    version, _, seen = text.partition("-")
+    return version, int(seen)

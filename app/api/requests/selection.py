@@ -1,0 +1,36 @@
+"""Which rows a caller wants to see: `?assets=` and `?nonzero=`, and the one way to write them."""
+
+from typing import Self
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from app.api.requests.parameters import read_assets, read_flag
+from app.balances.snapshots import Row
+
+
+class Choice(Struct, frozen=True):
+    """A choice of rows; without `assets`, all of them."""
+
+    assets: frozenset[str] | None
+    nonzero: bool
+
+    @classmethod
+    def read(cls, assets: str | None, nonzero: str | None) -> Self:
+        """Read the parameters. Raises `InvalidRequest`."""
+        return cls(read_assets(assets), read_flag("nonzero", nonzero))
+
+    @property
+    def query(self) -> str:
+        """The canonical query: equal choices are written alike."""
+        assets = [] if self.assets is None else [f"assets={quote(','.join(sorted(self.assets)), safe=',')}"]
+        return "&".join(assets + ["nonzero=true"] * self.nonzero)
+
+    @property
+    def is_all(self) -> bool:
+        """Tell whether every row is wanted."""
+        return self.assets is None and not self.nonzero
+
+    def keeps(self, row: Row) -> bool:
+        """Tell whether a row is wanted."""
+        return (self.assets is None or row.asset_id in self.assets) and not (self.nonzero and row.is_zero)

@@ -1,0 +1,1 @@
+"""Litestar handlers by topic, and the exchange through which they answer."""

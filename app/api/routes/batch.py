@@ -1,0 +1,106 @@
+"""The path that gives many merchants' balances at once."""
+
+from typing import Annotated, Final
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import Body
+from msgspec import Meta, Struct
+
+from app.accounts import Missing
+from app.api.openapi.document import AssetsText, FlagText, InFormats, MerchantIdsText, RequireText, document_answers
+from app.api.requests.formats import Format
+from app.api.requests.parameters import (
+    MAX_MERCHANTS,
+    MERCHANT_ID_PATTERN,
+    check_written,
+    read_merchant_ids,
+    read_require,
+)
+from app.api.requests.selection import Choice
+from app.api.routes.exchange import Asking
+from app.api.views.batch import BatchView
+from app.errors import Incomplete, TallygateError
+
+_PATH: Final = "/v1/balances"
+_MAX_BODY_BYTES: Final = 64 * 1024
+
+_DESCRIBED: Final = "Each merchant's balances, or what stands in their way."
+
+
+class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The body of a question about many merchants."""
+
+    merchant_ids: Annotated[
+        list[Annotated[str, Meta(pattern=MERCHANT_ID_PATTERN)] | Annotated[int, Meta(ge=1)]],
+        Meta(min_length=1, max_length=MAX_MERCHANTS, description="Merchant ids, as numbers or as text."),
+    ]
+
+
+_POSTED: Final = {
+    status: answer
+    for status, answer in document_answers(BatchView, described=_DESCRIBED, not_found=False, takes_body=True).items()
+    if status != 304  # noqa: PLR2004
+}
+
+
+@get(
+    _PATH,
+    query=("merchantId", "require", "assets", "nonzero", "format"),
+    operation_class=InFormats,
+    summary="Many merchants' balances",
+    responses=document_answers(BatchView, described=_DESCRIBED, not_found=False),
+)
+async def read_many(
+    merchant_ids: MerchantIdsText,
+    asking: NamedDependency[Asking],
+    form: NamedDependency[Format],
+    require: RequireText = None,
+    assets: AssetsText = None,
+    nonzero: FlagText = None,
+) -> Response[bytes]:
+    """Give many merchants' balances, in the order asked for, each with its own status."""
+    return await _answer(merchant_ids.split(","), asking, form, require, assets, nonzero)
+
+
+@post(
+    _PATH,
+    query=("require", "assets", "nonzero", "format"),
+    operation_class=InFormats,
+    summary="Many merchants' balances, for long lists",
+    status_code=200,
+    responses=_POSTED,
+    request_max_body_size=_MAX_BODY_BYTES,
+)
+async def ask_for_many(
+    data: Annotated[BatchQuestion, Body(description="Which merchants.")],
+    request: Request[None, None, State],
+    asking: NamedDependency[Asking],
+    form: NamedDependency[Format],
+    require: RequireText = None,
+    assets: AssetsText = None,
+    nonzero: FlagText = None,
+) -> Response[bytes]:
+    """Give many merchants' balances, in the order asked for, each with its own status."""
+    merchants = [str(merchant) for merchant in data.merchant_ids]
+    check_written(merchants, await request.body())
+    return await _answer(merchants, asking, form, require, assets, nonzero)
+
+
+async def _answer(
+    merchants: list[str],
+    asking: Asking,
+    form: Format,
+    require: str | None,
+    assets: str | None,
+    nonzero: str | None,
+) -> Response[bytes]:
+    keys = asking.authorise_all(read_merchant_ids(merchants))
+    all_or_nothing = read_require(require)
+    choice = Choice.read(assets, nonzero)
+    parts = await asking.desk.tell_many(keys, asking.question())
+    failed: dict[str, TallygateError] = {part.key: part.error for part in parts if isinstance(part, Missing)}
+    if failed and all_or_nothing:
+        raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
+    return await asking.reply_batch(parts, choice, form)

@@ -1,0 +1,74 @@
+"""Pages: the first one of a view made now, the others of the version that it began."""
+
+from hashlib import blake2b
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from app.api.requests.parameters import read_cursor
+from app.api.views.parts import PartView
+from app.api.views.portfolio import BreakdownView, HoldersView, HolderView
+from app.errors import StoreUnavailable, ViewGone
+from app.fleet.view_versions import Versions
+from app.redis.client import Outcome
+
+PagedView = BreakdownView | HoldersView
+V = TypeVar("V", BreakdownView, HoldersView)
+
+_ITEMS: Final[dict[type, tuple[str, type]]] = {
+    BreakdownView: ("merchants", PartView),
+    HoldersView: ("holders", HolderView),
+}
+
+
+class Page(Struct, frozen=True):
+    """A page of a view, and when the oldest part of the whole view was true (Unix milliseconds)."""
+
+    view: PagedView
+    as_of: int
+
+
+class _Head(Struct, frozen=True):
+    scope: str
+    as_of: int
+    view: msgspec.Raw
+
+
+class Pages:
+    """Cut views into pages. `scope` names the view and who may see it: a cursor leads nowhere from another."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions: Final = versions
+
+    async def begin(
+        self, head: PagedView, items: list[PartView] | list[HolderView], *, scope: str, as_of: int, limit: int
+    ) -> Page:
+        """Give the first page, and keep the whole if there are more."""
+        encoded = [msgspec.json.encode(item) for item in items]
+        kept = msgspec.json.encode(_Head(scope, as_of, msgspec.Raw(msgspec.json.encode(head))))
+        version = blake2b(b"\0".join([kept, *encoded]), digest_size=12).hexdigest()
+        if len(items) > limit:
+            await self._versions.keep(version, kept, encoded)
+        return Page(_fill(head, version, tuple(items[:limit]), 0, len(items)), as_of)
+
+    async def follow(self, kind: type[V], cursor: str, *, scope: str, limit: int) -> Page:
+        """Give the page at a cursor. Raises `InvalidRequest`, `ViewGone`, or `StoreUnavailable`."""
+        version, seen = read_cursor(cursor)
+        found = await self._versions.slice(version, seen, limit)
+        if isinstance(found, Outcome):
+            raise StoreUnavailable("The view is kept in Redis, and it is away.", retry_after_seconds=2)
+        head = None if found is None else msgspec.json.decode(found.head, type=_Head)
+        if found is None or head is None or head.scope != scope or not found.items:
+            raise ViewGone("The version of the view that this cursor belongs to is not kept any more.")
+        _, item = _ITEMS[kind]
+        items: tuple[Struct, ...] = tuple(msgspec.json.decode(raw, type=item) for raw in found.items)
+        view = msgspec.json.decode(head.view, type=kind)
+        return Page(_fill(view, version, items, seen, found.count), head.as_of)
+
+
+def _fill(head: PagedView, version: str, items: tuple[Struct, ...], seen: int, count: int) -> PagedView:
+    name, _ = _ITEMS[type(head)]
+    seen += len(items)
+    after = UNSET if seen >= count else f"{version}-{seen}"
+    return msgspec.structs.replace(head, **{name: items, "version": version, "next": after})

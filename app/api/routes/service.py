@@ -1,0 +1,137 @@
+"""The paths about the service itself: health, the OpenAPI document, pages for people. They need no key."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Annotated, Final, Literal
+
+from litestar import Litestar, MediaType, Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+from msgspec import UNSET, Meta, Struct, UnsetType, json
+
+from app.api.openapi import html as pages
+from app.api.openapi.document import document_service
+from app.api.rendering.problems import PROBLEMS
+from app.api.routes.exchange import AnyRequest
+from app.api.routes.guards import check_parameters
+from app.errors import UnknownPath
+from app.telemetry.exposition import Scrape
+from app.upstream.token_source import TokenState
+
+
+class Alive(Struct, frozen=True):
+    """The service's loop turns."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(Struct, frozen=True, rename="camel"):
+    """Whether requests should be sent here, and what it depends on. Redis away is no reason not to."""
+
+    status: Literal["ready", "not ready", "draining"]
+    callers: int
+    token: TokenState
+    redis: Literal["available", "unavailable"]
+    token_seconds_left: Annotated[int, Meta(ge=0, description="Of the token, where that is known.")] | UnsetType = UNSET
+    reason: Annotated[str, Meta(description="Why the token is refused.")] | UnsetType = UNSET
+
+
+Look = Callable[[], Awaitable[Readiness]]
+"""Looks at how the service is."""
+
+Write = Callable[[Litestar], bytes]
+"""Writes what is to be read of an application, each time the same."""
+
+
+@get(
+    "/health/live",
+    summary="Is it alive?",
+    responses=document_service(Alive, described="It is."),
+    sync_to_thread=False,
+)
+def tell_life() -> Alive:
+    """Answer, which is what it takes to be alive."""
+    return Alive()
+
+
+@get(
+    "/health/ready",
+    summary="May it be sent requests?",
+    responses={
+        **document_service(Readiness, described="It may."),
+        503: ResponseSpec(Readiness, generate_examples=False, description="It may not."),
+    },
+)
+async def tell_readiness(look: NamedDependency[Look]) -> Response[Readiness]:
+    """Tell whether requests can be answered, with 503 if not."""
+    readiness = await look()
+    return Response(readiness, status_code=200 if readiness.status == "ready" else 503)
+
+
+@get("/metrics", include_in_schema=False, sync_to_thread=False)
+def show_metrics(request: AnyRequest, scrape: NamedDependency[Scrape]) -> Response[bytes]:
+    """Give the metrics as Prometheus reads them."""
+    page = scrape(request.headers.get("accept", ""))
+    return Response(page.body, media_type=page.content_type)
+
+
+@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+def show_document(request: AnyRequest, write_document: NamedDependency[Write]) -> Response[bytes]:
+    """Give the OpenAPI document."""
+    return Response(write_document(request.app), media_type=MediaType.JSON)
+
+
+@get("/docs", include_in_schema=False, sync_to_thread=False)
+def show_docs(request: AnyRequest, write_docs: NamedDependency[Write]) -> Response[bytes]:
+    """Give the OpenAPI document as a page."""
+    return _html(write_docs(request.app))
+
+
+@get("/problems", include_in_schema=False, sync_to_thread=False)
+def list_problems() -> Response[bytes]:
+    """Give a page that lists the kinds of problems."""
+    return _html(pages.render_problem_index(PROBLEMS.values()).encode())
+
+
+@get("/problems/{name:str}", include_in_schema=False, sync_to_thread=False)
+def explain_problem(name: FromPath[str]) -> Response[bytes]:
+    """Give the page of a kind of problem."""
+    for kind in PROBLEMS.values():
+        if kind.name == name:
+            return _html(pages.render_problem_kind(kind).encode())
+    raise UnknownPath("There is no such kind of problem.")
+
+
+SERVICE: Final = (tell_life, tell_readiness, show_document, show_docs, list_problems, explain_problem)
+
+
+def service_routes(look: Look, scrape: Scrape | None) -> Router:
+    """Put the service's own paths together, `/metrics` among them if there is something to scrape."""
+    # once: it takes up to a tenth of a second, and anybody may ask
+    write_document, write_docs = cache(_write_document), cache(_write_docs)
+    return Router(
+        "/",
+        route_handlers=SERVICE if scrape is None else (*SERVICE, show_metrics),
+        guards=[check_parameters],
+        dependencies={
+            "look": Provide(lambda: look, sync_to_thread=False),
+            "scrape": Provide(lambda: scrape, sync_to_thread=False),
+            "write_document": Provide(lambda: write_document, sync_to_thread=False),
+            "write_docs": Provide(lambda: write_docs, sync_to_thread=False),
+        },
+        tags=["Service"],
+    )
+
+
+def _write_document(app: Litestar) -> bytes:
+    return json.encode(app.openapi_schema.to_schema())
+
+
+def _write_docs(app: Litestar) -> bytes:
+    return pages.render_docs(app.openapi_schema.to_schema()).encode()
+
+
+def _html(page: bytes) -> Response[bytes]:
+    headers = {"Content-Security-Policy": pages.CONTENT_SECURITY_POLICY}
+    return Response(page, media_type=MediaType.HTML, headers=headers)

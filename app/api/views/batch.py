@@ -1,0 +1,33 @@
+"""What callers see of the merchants that they named."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from app.accounts import Part
+from app.api.views.accounts import Keep, Time
+from app.api.views.parts import Coverage, PartView, span
+
+
+class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The balances of many merchants, in the order asked for; only if `complete` is every one of them there."""
+
+    complete: bool
+    coverage: Coverage
+    oldest_as_of: Time | UnsetType = UNSET
+    newest_as_of: Time | UnsetType = UNSET
+    merchants: tuple[PartView, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[Part], keep: Keep) -> Self:
+        """Show parts, and of each the rows to keep."""
+        return msgspec.structs.replace(cls.head(parts), merchants=tuple(PartView.of(part, keep) for part in parts))
+
+    @classmethod
+    def head(cls, parts: Sequence[Part]) -> Self:
+        """Show what holds for all parts, and none of them."""
+        coverage = Coverage.of(parts)
+        oldest, newest = span(parts)
+        return cls(not coverage.unavailable, coverage, oldest, newest)

@@ -1,0 +1,104 @@
+"""What callers see of one merchant among many, and of how much of the whole there is."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, Self, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.accounts import Missing, Part, Told
+from app.api.rendering.problems import Merchant, PartProblem
+from app.api.views.accounts import Keep, Time, format_time
+from app.balances.snapshots import Anomaly, Row
+
+MerchantName = Annotated[
+    str, Meta(description="In the breakdown and for holders, where the upstream's directory has one.")
+]
+DirectoryTime = Annotated[
+    str,
+    Meta(
+        description="When the upstream named the merchants, RFC 3339 in UTC; not there where the service was told them."
+    ),
+]
+DirectoryStale = Annotated[
+    bool, Meta(description="That list could not be read again in time: merchants that came since are not in it.")
+]
+Count = Annotated[int, Meta(ge=0)]
+T = TypeVar("T", bound=Struct)
+
+
+class Coverage(Struct, frozen=True):
+    """How many merchants there are to tell of, and of how many what is known."""
+
+    expected: Count
+    fresh: Count
+    stale: Count
+    unavailable: Count
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Self:
+        """Count the parts."""
+        missing = sum(isinstance(part, Missing) for part in parts)
+        stale = sum(isinstance(part, Told) and part.served.is_stale for part in parts)
+        return cls(len(parts), len(parts) - missing - stale, stale, missing)
+
+
+class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One merchant: its balances if they are known, or the problem that says why they are not."""
+
+    merchant_id: Merchant
+    merchant_name: MerchantName | UnsetType = UNSET
+    status: Literal["fresh", "stale", "unavailable"]
+    can_deposit: bool | UnsetType = UNSET
+    as_of: Time | UnsetType = UNSET
+    balances: tuple[Row, ...] | UnsetType = UNSET
+    anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
+    problem: PartProblem | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, part: Part, keep: Keep | None = None, *, name: str | None = None) -> Self:
+        """Show a part, and of its rows and their anomalies those to keep; all if nothing is said."""
+        merchant_name = UNSET if name is None else name
+        if isinstance(part, Missing):
+            return cls(
+                merchant_id=int(part.key),
+                merchant_name=merchant_name,
+                status="unavailable",
+                problem=PartProblem.of(part.error),
+            )
+        snapshot = part.snapshot
+        rows, anomalies = snapshot.balances, snapshot.anomalies
+        if keep is not None:
+            rows = tuple(filter(keep, rows))
+            shown = {row.asset_id for row in rows}
+            anomalies = tuple(anomaly for anomaly in anomalies if anomaly.asset_id in shown)
+        return cls(
+            merchant_id=int(snapshot.key),
+            merchant_name=merchant_name,
+            status="stale" if part.served.is_stale else "fresh",
+            can_deposit=snapshot.can_deposit,
+            as_of=format_time(snapshot.as_of),
+            balances=rows,
+            anomalies=anomalies or UNSET,
+        )
+
+
+def oldest(parts: Iterable[Part]) -> int | None:
+    """Tell since when the oldest part that is there stands (Unix milliseconds)."""
+    return min((part.snapshot.as_of for part in parts if isinstance(part, Told)), default=None)
+
+
+def span(parts: Iterable[Part]) -> tuple[Time | UnsetType, Time | UnsetType]:
+    """Tell since when the oldest and the newest part stand, if there are any."""
+    times = [part.snapshot.as_of for part in parts if isinstance(part, Told)]
+    return (format_time(min(times)), format_time(max(times))) if times else (UNSET, UNSET)
+
+
+def format_known(unix_ms: int | None) -> Time | UnsetType:
+    """Write a time where there is one."""
+    return UNSET if unix_ms is None else format_time(unix_ms)
+
+
+def without_times(items: Iterable[T]) -> tuple[T, ...]:
+    """Give items without their `as_of`, for a tag that an unchanged balance keeps."""
+    return tuple(msgspec.structs.replace(item, as_of=UNSET) for item in items)

@@ -1,0 +1,145 @@
+"""`tallygate check`: is everything right that the service depends on, and if not, how to mend it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from app.access.clients_file import read_clients
+from app.access.tokens.issuers import Issuer
+from app.access.tokens.jwks_source import fetch_keys
+from app.balances.snapshots import AGGREGATE
+from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
+from app.resilience.supervision import running
+from app.settings import Settings, read_settings, unknown_settings
+from app.upstream.token_renewal import Made
+from app.wiring.cache import make_link
+from app.wiring.upstream import make_tokens, make_transport, make_upstream
+
+
+class Right(Struct, frozen=True):
+    """What was looked at and is as it should be."""
+
+    subject: str
+    seen: str
+
+
+class Wrong(Struct, frozen=True):
+    """What was looked at and is not, and how to mend it."""
+
+    subject: str
+    seen: str
+
+
+Finding = Right | Wrong
+
+
+def check() -> bool:
+    """Print a table of findings and tell whether all is right."""
+    findings = asyncio.run(_gather())
+    for finding in findings:
+        print(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}")  # noqa: T201
+    return all(isinstance(finding, Right) for finding in findings)
+
+
+async def _gather() -> list[Finding]:
+    try:
+        settings = read_settings(os.environ)
+    except StartError as error:
+        return [Wrong("settings", error.detail)]
+    return [finding async for finding in _look(settings)]
+
+
+async def _look(settings: Settings) -> AsyncIterator[Finding]:
+    yield _check_names()
+    for finding in await _check_callers(settings):
+        yield finding
+    yield await _check_redis(settings)
+    for finding in await _check_upstream(settings):
+        yield finding
+
+
+def _check_names() -> Finding:
+    unknown = [f"{name} (perhaps {meant})" if meant else name for name, meant in unknown_settings(os.environ)]
+    if unknown:
+        return Wrong("settings", f"There is no setting {', '.join(unknown)}.")
+    return Right("settings", "All are known and well-formed.")
+
+
+async def _check_callers(settings: Settings) -> list[Finding]:
+    try:
+        clients = read_clients(settings.clients_file)
+    except StartError as error:
+        return [Wrong("callers", error.detail)]
+    found = Right("callers", f"{len(clients.callers)} in {settings.clients_file}.")
+    return [found, *await asyncio.gather(*map(_check_issuer, clients.issuers))]
+
+
+async def _check_issuer(issuer: Issuer) -> Finding:
+    """Fetch the keys of an issuer of tokens."""
+    try:
+        keys = await fetch_keys(issuer.source)
+    except IssuerUnavailable as error:
+        return Wrong("issuer", f"{issuer.name}: {error.detail}")
+    if not keys.serves(issuer.algorithms):
+        return Wrong("issuer", f"{issuer.name}: none of its keys is for {', '.join(issuer.algorithms)}.")
+    return Right("issuer", f"{issuer.name}: {len(keys)} keys.")
+
+
+async def _check_redis(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        return Right("redis", "None is set: `serve` starts an embedded Valkey for the workers of one machine.")
+    try:
+        link = make_link(settings)
+    except StartError as error:
+        return Wrong("redis", error.detail)
+    try:
+        if await link.ping():
+            return Right("redis", "It answers.")
+        return Wrong("redis", "It does not answer in time. Is TALLYGATE_REDIS_URL right, and the server up?")
+    finally:
+        await link.close()
+
+
+async def _check_upstream(settings: Settings) -> list[Finding]:
+    """Ask the upstream once, for the aggregate, with a token that was made for it where it makes them."""
+    async with make_transport(settings) as transport:
+        tokens = make_tokens(
+            settings, transport, quiet=_note_nothing, turn=_at_once, share=lambda _: _keep_to_ourselves
+        )
+        upstream = make_upstream(settings, transport, tokens, _note_nothing)
+        async with running(token=tokens.tend):
+            try:
+                await upstream.fetch_balances(AGGREGATE, _at_once)
+            except TokenRefused as error:
+                return [Right("upstream", "It answers."), Wrong("token", f"{error.detail} {_mend(settings)}")]
+            except TallygateError as error:
+                return [Wrong("upstream", error.detail), Wrong("token", "Not known: see upstream.")]
+            left = (
+                "" if tokens.seconds_left is None else f" It was minted, and is good for {tokens.seconds_left:.0f} s."
+            )
+            return [Right("upstream", "It answers."), Right("token", f"The upstream accepts it.{left}")]
+
+
+def _mend(settings: Settings) -> str:
+    if settings.upstream_token is None:
+        return "Are TALLYGATE_UPSTREAM_API_KEY and TALLYGATE_UPSTREAM_API_SECRET right?"
+    return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.upstream_token_file else ''} the current one?"
+
+
+async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[Made]]) -> tuple[bytes, int]:
+    """There is no fleet to share a token with."""
+    sealed, left_ms, _rest_ms = await make()
+    return sealed, left_ms
+
+
+async def _note_nothing(_: float) -> None:
+    """There is no fleet to be told."""
+
+
+@asynccontextmanager
+async def _at_once(_: float) -> AsyncIterator[None]:
+    """One call is within any budget."""
+    yield

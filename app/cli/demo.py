@@ -1,0 +1,81 @@
+"""`tallygate demo`: the simulated upstream, an embedded Valkey and the gateway, in one command."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from contextlib import ExitStack
+from typing import Final
+
+from app.access.callers import hash_key, make_key
+from app.cli.key import format_client
+from app.errors import StartError
+from app.redis.embedded import EmbeddedValkey
+from app.server.workers import check_port, serve
+from app.settings import PREFIX
+
+_TEXT: Final = """\
+Tallygate is at {url}, the simulated upstream at {upstream}. Ctrl-C ends both. Try:
+
+  curl -H 'Authorization: Bearer {key}' {url}/v1/merchants/12345/balances
+  curl -H 'Authorization: Bearer {key}' {url}/v1/portfolio
+  curl -H 'X-BH-TOKEN: {key}' '{url}/v2/assets/account/assets?merchantId=12345'
+
+The paths are explained at {url}/docs.
+"""
+
+
+def demo(port: int, upstream_port: int) -> None:
+    """Serve made-up balances until SIGINT or SIGTERM. Raises `StartError`."""
+    check_port("127.0.0.1", port)
+    with ExitStack() as stack:
+        token = secrets.token_urlsafe(32)
+        upstream = _start_upstream(stack, upstream_port, token)
+        valkey = stack.enter_context(EmbeddedValkey())
+        key = make_key()
+        clients = valkey.folder / "clients.toml"
+        clients.write_text(format_client("demo", hash_key(key), "all", portfolio=True))
+        ours = {
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "UPSTREAM_URL": upstream,
+            "UPSTREAM_TOKEN": token,
+            "UPSTREAM_RATE": "200",  # which it can take: all that it shows is there at once
+            "REDIS_URL": valkey.url,
+            "CLIENTS_FILE": str(clients),
+            "LOG_FORMAT": "console",
+            "DRAIN_SECONDS": "0",
+        }
+        for name in [name for name in os.environ if name.startswith(PREFIX)]:
+            del os.environ[name]
+        os.environ.update({PREFIX + name: value for name, value in ours.items()})
+        print(_TEXT.format(url=f"http://127.0.0.1:{port}", upstream=upstream, key=key), flush=True)  # noqa: T201
+        serve()
+
+
+def _start_upstream(stack: ExitStack, port: int, token: str) -> str:
+    """Start the simulated upstream, which ends when its standard input does, and give its URL."""
+    process = stack.enter_context(
+        subprocess.Popen(  # noqa: S603  # our own program
+            [
+                sys.executable,
+                "-m",
+                "sandbox",
+                "--scenario=document",
+                f"--port={port}",
+                "--control-port=0",
+                "--stop-on-eof",
+            ],
+            env={**os.environ, "SANDBOX_TOKEN": token},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("both were asked for")
+    ready = process.stdout.readline()
+    if not ready:
+        raise StartError("The simulated upstream did not start. Choose another --upstream-port.")
+    return str(json.loads(ready)["url"])

@@ -1,0 +1,50 @@
+"""`tallygate key`: a new key for a client, shown once, with its lines for the clients file; and who is in that file."""
+
+from typing import Literal
+
+from msgspec import json
+
+from app.access.callers import ALL, Caller, hash_key, make_key
+from app.access.clients_file import Clients
+from app.api.requests.parameters import read_merchant_id
+from app.errors import InvalidRequest, StartError
+
+
+def make_client(name: str, merchants: str, *, portfolio: bool) -> str:
+    """Give the text to print. Raises `StartError` if the merchants are not `all` or a list of ids."""
+    key = make_key()
+    lines = format_client(name, hash_key(key), _read_merchants(merchants), portfolio=portfolio)
+    return (
+        f"The key, shown this once. Hand it to {name} and keep no copy:\n\n  {key}\n\n"
+        f"Add these lines to the clients file (TALLYGATE_CLIENTS_FILE):\n\n{lines}"
+    )
+
+
+def format_client(name: str, key_sha256: str, merchants: list[int] | Literal["all"], *, portfolio: bool) -> str:
+    """Write a `[[client]]` of the clients file."""
+    fields = {"name": name, "key_sha256": key_sha256, "merchants": merchants, "portfolio": portfolio}
+    # What JSON writes for these is TOML as well.
+    return "[[client]]\n" + "".join(f"{field} = {json.encode(value).decode()}\n" for field, value in fields.items())
+
+
+def list_clients(clients: Clients) -> str:
+    """Give a table of who may ask, by name: how many keys, which merchants. Nothing in it tells a key or its hash."""
+    rows = [("name", "keys", "merchants", "portfolio"), *map(_describe, sorted(clients.callers, key=lambda c: c.name))]
+    rows += [(f"{issuer.name}/…", "tokens", "by its rules", "") for issuer in clients.issuers]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _describe(caller: Caller) -> tuple[str, str, str, str]:
+    merchants = caller.merchants if isinstance(caller.merchants, str) else ",".join(sorted(caller.merchants, key=int))
+    name = caller.name if caller.name.isprintable() else repr(caller.name)
+    return name, str(len(caller.key_hashes)), merchants or "none", "yes" if caller.portfolio else "no"
+
+
+def _read_merchants(text: str) -> list[int] | Literal["all"]:
+    if text == ALL:
+        return ALL
+    try:
+        return [int(read_merchant_id(merchant.strip())) for merchant in text.split(",")]
+    except InvalidRequest:
+        raise StartError(f"--merchants wants `all` or merchant ids separated by commas, not {text!r}.") from None

@@ -1,0 +1,1 @@
+"""The only httpx and aiohttp: one origin, bounded bodies, trust."""

@@ -1,0 +1,156 @@
+"""The bus: each new entry told to all replicas with its content, each failure to those who wait for it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from app.balances.snapshots import Entry, Key
+from app.errors import TallygateError, Unreachable, UpstreamError
+from app.redis.client import heeding
+from app.redis.connections import TROUBLE, AnyRedis
+from app.telemetry.metrics import Metrics
+
+_TICK_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.25
+_JOIN_SECONDS: Final = 10.0
+"""What joining may take: some of the servers that are asked for the way may hang, each for as long as redis-py waits for it."""
+
+log = structlog.get_logger()
+
+
+class Failure(msgspec.Struct, frozen=True, rename="camel"):
+    """Why a replica could not fetch a key: the error's class, and what it says."""
+
+    key: Key
+    error: str
+    detail: str
+    retry_after_seconds: float | None = None
+    code: int | None = None
+
+    def revive(self) -> TallygateError:
+        """Make the error again."""
+        kinds = {kind.__name__: kind for kind in _leaves(UpstreamError)}
+        kind = kinds.get(self.error, Unreachable)
+        return kind(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
+
+
+def tell(key: Key, error: TallygateError) -> Failure:
+    """Say an error so that it can be sent."""
+    return Failure(key, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+
+
+class _Message(msgspec.Struct, frozen=True):
+    sender: str
+    entry: Entry | None = None
+    failure: Failure | None = None
+    freed: Key | None = None
+
+
+def encode_failure(sender: str, failure: Failure) -> bytes:
+    """Write a message that tells a failure."""
+    return msgspec.json.encode(_Message(sender, failure=failure))
+
+
+def encode_freed(sender: str, key: Key) -> bytes:
+    """Write a message that tells that a lease was given back with nothing fetched."""
+    return msgspec.json.encode(_Message(sender, freed=key))
+
+
+class Bus:
+    """Listen on `channel`: `on_entry` and `on_failure` get what other replicas tell, `on_join` each (re)connection.
+
+    `on_freed` gets the keys that another replica has let go. While `connected` is false, messages are being missed.
+    """
+
+    def __init__(
+        self,
+        client: AnyRedis,
+        *,
+        channel: str,
+        owner: str,
+        on_join: Callable[[], None],
+        on_entry: Callable[[Entry], None],
+        on_failure: Callable[[Failure], None],
+        on_freed: Callable[[Key], None] = lambda _: None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._metrics: Final = metrics or Metrics()
+        self._client: Final[Any] = client
+        self._channel: Final = channel
+        self._owner: Final = owner
+        self._on_join: Final = on_join
+        self._on_entry: Final = on_entry
+        self._on_failure: Final = on_failure
+        self._on_freed: Final = on_freed
+        self._decoder: Final = msgspec.json.Decoder(_Message)
+        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(owner)
+        self.connected = False
+
+    async def listen(self) -> None:
+        """Listen until cancelled, joining again whenever the connection is lost."""
+        while True:
+            try:
+                await self._listen_once()
+            except TROUBLE as error:
+                if self.connected:
+                    log.warning("bus.lost", error=type(error).__name__)
+            finally:
+                self.connected = False
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _listen_once(self) -> None:
+        async with self._client.pubsub() as pubsub:
+            async with asyncio.timeout(_JOIN_SECONDS):
+                await heeding(self._client.initialize())  # a cluster's bus does not do so by itself
+                await heeding(pubsub.subscribe(self._channel))
+            asked = False
+            while True:
+                message = await heeding(pubsub.get_message(timeout=_TICK_SECONDS))
+                if message is None:
+                    if asked:
+                        raise TimeoutError
+                    await pubsub.ping()
+                asked = message is None
+                if message is not None:
+                    self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "subscribe":
+                self.connected = True
+                log.info("bus.joined")
+                self._on_join()
+            case "message":
+                self._dispatch(message["data"])
+
+    def _dispatch(self, data: bytes) -> None:
+        """Take what others tell, a line each; what is told together has one sender, and is not read if that is us."""
+        if not data.startswith(self._ours):
+            for line in data.split(b"\n"):
+                self._take_line(line)
+
+    def _take_line(self, line: bytes) -> None:
+        try:
+            message = self._decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._metrics.bus_messages.add("unreadable")
+            log.warning("bus.unreadable")
+            return
+        if message.sender == self._owner:
+            return
+        if message.entry is not None:
+            self._metrics.bus_messages.add("entry")
+            self._on_entry(message.entry)
+        if message.failure is not None:
+            self._metrics.bus_messages.add("failure")
+            self._on_failure(message.failure)
+        if message.freed is not None:
+            self._on_freed(message.freed)
+
+
+def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:
+    below = kind.__subclasses__()
+    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]

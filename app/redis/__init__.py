@@ -1,0 +1,1 @@
+"""The only redis-py: client, connections, script batching, Lua scripts, embedded server."""

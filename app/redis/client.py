@@ -1,0 +1,205 @@
+"""The link to Redis: every command bounded in time, an outage noticed by few requests, its end by a probe behind."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import structlog
+from redis.exceptions import ResponseError
+
+from app.redis.connections import AT_ONCE, TROUBLE, AnyRedis
+from app.resilience.circuit_breaker import Breaker, State
+from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces
+
+T = TypeVar("T")
+
+_STEPS: Final = 4
+_CALM_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
+
+
+async def heeding(command: Awaitable[T]) -> T:
+    """Await a command, and be cancelled even where it swallowed that: until Python 3.12 `asyncio.wait_for` may."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    result = await command
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
+
+
+class _Bounded:
+    """Bound what is awaited to so many seconds, of which however long this process was busy with other things counts little.
+
+    They pass in steps, and a loop that was held up takes one step late: else a burst of our own work, while the answer
+    waited to be read, would look as if Redis were lost. Raises `TimeoutError`.
+    """
+
+    __slots__ = ("_left", "_scope", "_seconds", "_step")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds: Final = seconds / _STEPS
+        self._left = _STEPS
+        self._scope: Final = asyncio.timeout(None)
+        self._step: asyncio.TimerHandle
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._pass_on()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._step.cancel()
+        await self._scope.__aexit__(kind, error, trace)
+
+    def _pass_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._left == 0:
+            self._scope.reschedule(loop.time())
+        else:
+            self._left -= 1
+            self._step = loop.call_later(self._seconds, self._pass_on)
+
+
+class Outcome(Enum):
+    """Why a command gave no result."""
+
+    UNAVAILABLE = auto()
+    REFUSED = auto()
+
+
+class Link:
+    """Send commands, each within `timeout_seconds`; after a few that failed, none until a probe of `tend` succeeds.
+
+    A command that Redis refuses (it is read-only, or full) is no failure of the link.
+    """
+
+    def __init__(
+        self,
+        client: AnyRedis,
+        *,
+        breaker: Breaker,
+        timeout_seconds: float,
+        metrics: Metrics | None = None,
+        traces: Traces | None = None,
+    ) -> None:
+        self._metrics: Final = metrics or Metrics()
+        self._traces: Final = traces or Traces()
+        self.client: Final[Any] = client
+        self._breaker: Final = breaker
+        self._timeout_seconds: Final = timeout_seconds
+        self._places: Final = asyncio.Semaphore(AT_ONCE)
+        self._lost: Final = asyncio.Event()
+        # What was sent before a refusal tells nothing of after.
+        self._calm_seconds: Final = max(_CALM_SECONDS, 2 * timeout_seconds)
+        self._refused_at: float | None = None
+        self._closed = False
+
+    @property
+    def available(self) -> bool:
+        """Tell whether Redis answered when it was last asked."""
+        return self._breaker.state is State.CLOSED and not self._closed
+
+    async def attempt(
+        self, command: Callable[[], Awaitable[T]], *, writes: bool = False, commands: int = 1
+    ) -> T | Outcome:
+        """Send a command, or so many that travel together: those fail as one. Never raises what Redis or the network may raise.
+
+        One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some, but not just now.
+        """
+        with self._traces.span("redis.command"):
+            result = await self._send_in_turn(command, writes=writes) if self.available else Outcome.UNAVAILABLE
+        self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok", amount=commands)
+        return result
+
+    def judge(self, result: T | Exception, *, writes: bool = False) -> T | Outcome:
+        """Give what one of many commands gave that travelled together, or why it gave nothing. `writes` as for `attempt`."""
+        match result:
+            case ResponseError():
+                self._note_refusal(result)
+                return Outcome.REFUSED
+            case Exception():  # a node of a cluster that could not be reached, while others could
+                self._note_trouble(result)
+                return Outcome.UNAVAILABLE
+            case _:
+                if writes and not isinstance(result, Outcome):
+                    self._note_accepted()
+                return result
+
+    async def ping(self) -> bool:
+        """Ask Redis whether it is there."""
+        return not isinstance(await self.attempt(self.client.ping), Outcome)
+
+    async def tend(self) -> None:
+        """Probe for Redis whenever it is lost, until cancelled."""
+        while True:
+            await self._lost.wait()
+            await asyncio.sleep(self._breaker.left())
+            await self._probe()
+
+    async def close(self) -> None:
+        """Send nothing more, wait until what was sent is answered or given up, and close all connections.
+
+        One that was still being opened would stay open else.
+        """
+        self._closed = True
+        for _ in range(AT_ONCE):
+            await self._places.acquire()
+        await self.client.aclose()
+
+    async def _send_in_turn(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
+        async with self._places:
+            return await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
+
+    async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
+        try:
+            async with _Bounded(self._timeout_seconds):
+                result = await heeding(command())
+        except ResponseError as error:
+            self._breaker.succeeded()
+            self._note_refusal(error)
+            return Outcome.REFUSED
+        except TROUBLE as error:
+            self._note_trouble(error)
+            return Outcome.UNAVAILABLE
+        self._breaker.succeeded()
+        if writes:
+            self._note_accepted()
+        return result
+
+    async def _probe(self) -> None:
+        self._breaker.enter()
+        try:
+            async with asyncio.timeout(self._timeout_seconds * 4):
+                await self.client.ping()
+        except TROUBLE:
+            self._breaker.failed()
+            return
+        self._lost.clear()
+        self._breaker.succeeded()
+        log.warning("redis.found")
+
+    def _note_trouble(self, error: Exception) -> None:
+        if self._breaker.failed():
+            log.warning("redis.lost", error=type(error).__name__)
+            self._lost.set()
+
+    def _note_accepted(self) -> None:
+        """Believe that writes are accepted again if none was refused for a while: nearly full, Redis accepts some."""
+        if self._refused_at is not None and _now() - self._refused_at >= self._calm_seconds:
+            self._refused_at = None
+            log.warning("redis.accepts")
+
+    def _note_refusal(self, error: ResponseError) -> None:
+        if self._refused_at is None:
+            log.warning("redis.refuses", error=type(error).__name__)
+        self._refused_at = _now()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Circuit breaker, rate limiter, retry budget, supervision, draining. Knows nothing of balances."""

@@ -1,0 +1,1 @@
+"""The server process: granian workers, signals, scheduling, shutdown, the admin port. All knowledge of granian is here."""

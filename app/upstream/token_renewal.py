@@ -1,0 +1,197 @@
+"""The token that is minted: made of API key and secret, renewed before it ends, by one replica for all."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from app.errors import InternalError, TallygateError, TokenRefused, UpstreamRefusal
+from app.secret import Secret
+from app.upstream.token_minting import Minted
+from app.upstream.token_sealing import Broken, Seal
+from app.upstream.token_source import Token, Tokens, TokenState
+
+_EARLIEST: Final = 0.3
+_LATEST: Final = 0.2
+"""Between which shares of a life that are left a token is renewed: when exactly is chosen at random for each."""
+
+_LONGEST_REST_SECONDS: Final = 60.0
+_LONGEST_WAIT_SECONDS: Final = 5.0
+_FORGIVEN_SECONDS: Final = 300.0
+
+log = structlog.get_logger()
+
+Made = tuple[bytes, int, int]
+"""A token under seal, the milliseconds for which it is good, and those for which no other shall be made."""
+
+Share = Callable[[bytes, Callable[[], Awaitable[Made]]], Awaitable[tuple[bytes, int]]]
+"""Gives the fleet's token under seal and for how many milliseconds it is good, if it is not the one that the caller does
+not want; else has one made, by one replica. Raises what the making raised, here or there."""
+
+
+class _Round(Struct, eq=False):
+    """One renewal, which all wait for who need it."""
+
+    over: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    error: TallygateError | None = None
+
+
+class MintedToken(Tokens):
+    """Keep a token that `mint` makes, shared with the fleet through `share`, under `seal`.
+
+    `tend` does all the work: it renews before the token ends, and at once if one is wanted. A token that was refused is
+    replaced at once; if that happens again, after a pause that doubles from a second to a minute. The same pauses
+    follow a renewal that failed, but short ones if it may pass. `monotonic` gives seconds, `random` numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        mint: Callable[[], Awaitable[Minted]],
+        seal: Seal,
+        share: Share,
+        *,
+        monotonic: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        super().__init__(None, monotonic=monotonic)
+        self._mint: Final = mint
+        self._seal: Final = seal
+        self._share: Final = share
+        self._random: Final = random
+        self._sealed = b""
+        self._renew_at = 0.0
+        self._wanted: Final = asyncio.Event()
+        self._round = _Round()
+        self._failures = self._strikes = 0
+        self._struck_at = float("-inf")
+        self._rest_until = float("-inf")
+        self._trouble: TallygateError | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether there is a token to show that is neither over nor refused."""
+        return self._is_usable()
+
+    async def ready(self) -> None:
+        """Return when there is a token that is neither over nor refused; see `renew`."""
+        if not self._is_usable():
+            await self._await_round()
+
+    async def renew(self) -> bool:
+        """Wait for another token if the present one was refused. May be cancelled: the renewal goes on.
+
+        Raises the `UpstreamError` that says why none can be had.
+        """
+        if self.state is TokenState.REFUSED:
+            await self._await_round()
+        return True
+
+    async def tend(self) -> None:
+        """Renew the token whenever that is due or wanted, until cancelled."""
+        while True:
+            await self._until_due()
+            error: TallygateError | None = InternalError("The token's renewal crashed.")
+            try:
+                error = await self._obtain()
+            finally:
+                self._end_round(error)
+
+    def refuse(self, token: Token | None, error: TokenRefused) -> TokenRefused:
+        """Note that the upstream refused a token that should still be good; see `Tokens.refuse`."""
+        is_news = token is not None and token is self.current and self.state is not TokenState.REFUSED
+        refusal = super().refuse(token, error)
+        if is_news and token is not None and not self._is_over(token):
+            self._strike(refusal)
+        return refusal
+
+    def _is_usable(self) -> bool:
+        return self.current is not None and self.state is not TokenState.REFUSED and not self._is_over(self.current)
+
+    async def _await_round(self) -> None:
+        if self._trouble is not None and (left := self._rest_until - self._monotonic()) > 0:
+            raise type(self._trouble)(self._trouble.detail, retry_after_seconds=left, code=self._trouble.code)
+        waited = self._round
+        self._wanted.set()
+        await waited.over.wait()
+        if waited.error is not None:
+            raise waited.error.with_traceback(None)
+
+    async def _until_due(self) -> None:
+        """Wait until somebody wants another token, or the present one is to be renewed; a refused one is not by itself."""
+        at = max(self._renew_at, self._rest_until)
+        wait = None if self.state is TokenState.REFUSED else max(0.0, at - self._monotonic())
+        try:
+            async with asyncio.timeout(wait):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
+
+    def _end_round(self, error: TallygateError | None) -> None:
+        over, self._round = self._round, _Round()
+        self._wanted.clear()
+        over.error = error
+        over.over.set()
+
+    async def _obtain(self) -> TallygateError | None:
+        """Get another token than the present one; give what stood in the way."""
+        unwanted = self._sealed
+        try:
+            while True:
+                sealed, left_ms = await self._share(unwanted, self._make)
+                try:
+                    token, life_seconds = self._seal.open(sealed)
+                except Broken:
+                    log.warning("token.unreadable")
+                    unwanted = sealed
+                else:
+                    self._sealed = sealed
+                    self._take(token, life_seconds, left_ms / 1000)
+                    return None
+        except TallygateError as error:
+            self._fail(error)
+            return error
+
+    async def _make(self) -> Made:
+        minted = await self._mint()
+        log.info("token.minted", life_seconds=round(minted.life_seconds))
+        sealed = self._seal.close(minted.token, minted.life_seconds)
+        return sealed, max(1, int(minted.life_seconds * 1000)), round(1000 * _pause_seconds(self._strikes))
+
+    def _take(self, token: Secret, life_seconds: float, left_seconds: float) -> None:
+        good_until = self._monotonic() + left_seconds
+        early_seconds = life_seconds * (_LATEST + (_EARLIEST - _LATEST) * self._random())
+        self._put(Token(token, good_until))
+        self._renew_at = good_until - early_seconds
+        self._failures = 0
+        self._rest_until = float("-inf")
+        self._trouble = None
+        log.info("token.changed", seconds_left=round(left_seconds))
+
+    def _strike(self, refusal: TokenRefused) -> None:
+        """Pause before the next renewal if there was another one for the same reason not long ago."""
+        now = self._monotonic()
+        if now - self._struck_at > _FORGIVEN_SECONDS:
+            self._strikes = 0
+        self._struck_at = now
+        self._rest_until = now + _pause_seconds(self._strikes)
+        self._trouble = refusal
+        self._strikes += 1
+
+    def _fail(self, error: TallygateError) -> None:
+        self._failures += 1
+        is_final = isinstance(error, UpstreamRefusal)
+        longest = _LONGEST_REST_SECONDS if is_final else _LONGEST_WAIT_SECONDS
+        pause = min(_pause_seconds(self._failures) / 2, longest) * (1 - self._random() / 4)
+        self._rest_until = self._monotonic() + pause
+        self._trouble = error
+        if is_final and not self._is_usable():
+            self.state, self.why = TokenState.REFUSED, error
+        log.warning("token.renewal_failed", error=type(error).__name__, detail=error.detail, code=error.code)
+
+
+def _pause_seconds(count: int) -> float:
+    """Tell the pause after so many: none, 1 s, 2 s, 4 s, … a minute."""
+    return min(2.0 ** min(count - 1, 16), _LONGEST_REST_SECONDS) if count else 0.0

@@ -1,0 +1,68 @@
+"""What is done with the API secret: it signs, and it seals what is shared. It is opened nowhere else."""
+
+import hashlib
+import hmac
+import os
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from app.secret import Secret
+
+_NONCE_BYTES: Final = 12
+_NAME_BYTES: Final = 8
+
+
+class _Content(msgspec.Struct, frozen=True, rename="camel"):
+    token: str
+    life_seconds: float
+
+
+class Broken(Exception):
+    """Say that a seal was made with another secret, for another purpose, or was tampered with."""
+
+
+class Seal:
+    """Seal tokens with a key derived from a secret, bound to one purpose (AES-256-GCM, HKDF-SHA-256).
+
+    `name` tells seals of different secrets or purposes apart, and tells nothing of either. Nonces are random: good for
+    2^32 values, far more than tokens are ever minted with one secret.
+    """
+
+    def __init__(self, secret: Secret, purpose: str) -> None:
+        self._purpose: Final = purpose.encode()
+        self._cipher: Final = AESGCM(_derive(secret, b"seal:" + self._purpose, 32))
+        self.name: Final = _derive(secret, b"name:" + self._purpose, _NAME_BYTES).hex()
+
+    def close(self, token: Secret, life_seconds: float) -> bytes:
+        """Give a token sealed, with how long it was good for when it was new. Sealing it again gives other bytes."""
+        nonce = os.urandom(_NONCE_BYTES)
+        content = msgspec.json.encode(_Content(token.reveal(), life_seconds))
+        return nonce + self._cipher.encrypt(nonce, content, self._purpose)
+
+    def open(self, sealed: bytes) -> tuple[Secret, float]:
+        """Give back what was sealed. Raises `Broken`."""
+        try:
+            opened = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
+            content = msgspec.json.decode(opened, type=_Content)
+        except (InvalidTag, ValueError) as error:
+            raise Broken from error
+        return Secret(content.token), content.life_seconds
+
+
+def sign(secret: Secret, message: str) -> str:
+    """Give the signature that the upstream wants of a message: its HMAC-SHA256 in hex."""
+    return hmac.digest(secret.reveal().encode(), message.encode(), "sha256").hex()
+
+
+def fingerprint(secret: Secret) -> str:
+    """Give a hash by which a secret is told from others."""
+    return hashlib.sha256(secret.reveal().encode()).hexdigest()
+
+
+def _derive(secret: Secret, info: bytes, length: int) -> bytes:
+    return HKDF(SHA256(), length, salt=None, info=b"tallygate/1/" + info).derive(secret.reveal().encode())

@@ -1,0 +1,1 @@
+"""One builder per part, each from one section of the settings."""

@@ -1,0 +1,105 @@
+"""The way out, put together: the wire to the upstream, the token's source, the calls."""
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from app.api.rendering.problems import kind_of
+from app.clock import unix_ms
+from app.errors import StartError
+from app.resilience.circuit_breaker import Breaker
+from app.resilience.retry_budget import Retries
+from app.settings import Settings, read_token_file
+from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces
+from app.upstream.calls import Calls, Turn
+from app.upstream.client import Upstream
+from app.upstream.token_minting import Mint
+from app.upstream.token_renewal import MintedToken, Share
+from app.upstream.token_sealing import Seal, fingerprint
+from app.upstream.token_source import FileToken, NoToken, Token, Tokens, TokenWire
+from app.upstream.transport import Transport
+
+
+def make_transport(settings: Settings) -> Transport:
+    """Make the wire to the upstream."""
+    return Transport(settings.upstream_url, connections=settings.upstream_concurrency)
+
+
+def make_tokens(
+    settings: Settings,
+    transport: Transport,
+    *,
+    quiet: Callable[[float], Awaitable[None]],
+    turn: Turn,
+    share: Callable[[str], Share],
+    metrics: Metrics | None = None,
+) -> Tokens:
+    """Make the source of the token that the settings name; one that is minted is shared by a name."""
+    path, token = settings.upstream_token_file, settings.upstream_token
+    if path is not None and token is not None:
+        return FileToken(token, lambda: read_token_file(path), monotonic=time.monotonic)
+    if token is not None:
+        return Tokens(Token(token), monotonic=time.monotonic)
+    if settings.upstream_api_key is None or settings.upstream_api_secret is None:
+        raise StartError("There is no source of the upstream's token.")
+    seal = Seal(
+        settings.upstream_api_secret,
+        f"the token of {settings.upstream_url.rstrip('/')} for {fingerprint(settings.upstream_api_key)}",
+    )
+    calls = _make_calls(settings, NoToken(None, monotonic=time.monotonic), quiet, metrics or Metrics())
+    mint = Mint(
+        transport,
+        calls,
+        turn,
+        api_key=settings.upstream_api_key,
+        api_secret=settings.upstream_api_secret,
+        now=time.time,
+    )
+    return MintedToken(mint.mint, seal, share(seal.name), monotonic=time.monotonic, random=random.random)
+
+
+def make_upstream(
+    settings: Settings,
+    transport: Transport,
+    tokens: Tokens,
+    quiet: Callable[[float], Awaitable[None]],
+    metrics: Metrics | None = None,
+    traces: Traces | None = None,
+) -> Upstream:
+    """Make the client of the upstream; `quiet` is told when the upstream wants to be left alone."""
+    metrics = metrics or Metrics()
+    calls = _make_calls(settings, tokens, quiet, metrics, traces)
+    metrics.breaker_open.watch(lambda: calls.is_breaker_open)
+    return Upstream(TokenWire(transport, tokens), calls, now_ms=unix_ms, monotonic=time.monotonic, metrics=metrics)
+
+
+def _make_calls(
+    settings: Settings,
+    tokens: Tokens,
+    quiet: Callable[[float], Awaitable[None]],
+    metrics: Metrics,
+    traces: Traces | None = None,
+) -> Calls:
+    return Calls(
+        tokens=tokens,
+        breaker=make_breaker(threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
+        retries=Retries(random.random),
+        quiet=quiet,
+        timeout_seconds=settings.upstream_timeout_seconds,
+        monotonic=time.monotonic,
+        metrics=metrics,
+        traces=traces,
+        name_of=lambda error: kind_of(error).name,
+    )
+
+
+def make_breaker(*, threshold: int, first_pause_seconds: float, longest_pause_seconds: float) -> Breaker:
+    """Make a breaker over the real clock; see `Breaker`."""
+    return Breaker(
+        threshold=threshold,
+        first_pause_seconds=first_pause_seconds,
+        longest_pause_seconds=longest_pause_seconds,
+        monotonic=time.monotonic,
+        random=random.random,
+    )

@@ -1,0 +1,59 @@
+"""The clients file, issuers of tokens included: what is taken, and what a wrong one says."""
+
+from pathlib import Path
+
+import pytest
+
+from app.access.clients_file import parse_clients
+from app.access.tokens.issuers import Source
+from app.balances.snapshots import Key
+from app.errors import StartError
+
+ISSUER = '[[issuer]]\nname = "kc"\nissuer = "https://id.example.com"\naudience = "tallygate"\n'
+RULE = "[[issuer.rule]]\n"
+CLIENT = f'[[client]]\nname = "kc/web"\nkey_sha256 = "{"a" * 64}"\nmerchants = "all"\n'
+
+
+def test_an_issuer_needs_no_client_beside_it() -> None:
+    clients = parse_clients(ISSUER + RULE + 'group = "a"\nmerchants = [1]\n', "x")
+    (issuer,) = clients.issuers
+    assert not clients.callers
+    assert (issuer.source, issuer.audience) == (Source("https://id.example.com"), frozenset({"tallygate"}))
+    assert issuer.algorithms == ("RS256", "ES256")
+    assert issuer.rules[0].merchants == frozenset({Key("1")})
+
+
+def test_the_issuers_of_the_readme_are_ones_that_are_taken() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (example,) = (block for block in readme.split("```toml\n")[1:] if block.startswith("[[issuer]]"))
+    assert [issuer.name for issuer in parse_clients(example.partition("```")[0], "x").issuers] == ["kc", "k8s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ISSUER, "rule"),
+        (ISSUER + 'algorithms = ["HS256"]\n' + RULE, "HS256"),
+        (ISSUER + 'algorithms = ["none"]\n' + RULE, "none"),
+        (ISSUER + 'jwks_url = "https://a"\njwks_file = "b"\n' + RULE, "not both"),
+        (ISSUER.replace("https://id.example.com", "id") + RULE, "https://"),
+        (ISSUER.replace("https:", "http:") + RULE, "https://"),
+        (ISSUER + 'jwks_url = "http://id.example.com/keys"\n' + RULE, "jwks_url"),
+        (ISSUER + 'jwks_url = "http://127.0.0.1/keys"\nbearer_file = "b"\n' + RULE, "bearer_file"),
+        (ISSUER + "leeway_seconds = 301\n" + RULE, "leeway_seconds"),
+        (ISSUER + RULE + 'merchants = [1]\nmerchants_claim = "m"\n', "not both"),
+        (ISSUER + RULE + ISSUER + RULE, "same name"),
+        (ISSUER + RULE + ISSUER.replace("kc", "other") + RULE, "same issuer"),
+        (ISSUER + RULE + CLIENT, "kc/web"),
+        (ISSUER + "keys = 1\n" + RULE, "keys"),
+    ],
+)
+def test_a_wrong_issuer_says_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(StartError, match=said):
+        parse_clients(text, "x")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_an_issuer_within_this_machine_may_do_without_tls(host: str) -> None:
+    (issuer,) = parse_clients(ISSUER.replace("https://id.example.com", f"http://{host}:8080") + RULE, "x").issuers
+    assert issuer.source.issuer == f"http://{host}:8080"

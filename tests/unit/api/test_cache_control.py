@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.rendering.responses import matches
+from app.api.requests.cache_control import read_terms
+from app.cache.freshness import ANY_STALENESS_MS, Terms
+from app.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("header", "terms"),
+    [
+        ("", Terms(0)),
+        ("max-age=5", Terms(0, max_age_ms=5000)),
+        ('Max-Age="5"', Terms(0, max_age_ms=5000)),
+        ("max-stale", Terms(0, max_stale_ms=ANY_STALENESS_MS)),
+        ("max-stale=7 , min-fresh=2", Terms(0, max_stale_ms=7000, min_fresh_ms=2000)),
+        ("no-cache, no-store, only-if-cached", Terms(0, no_cache=True, only_if_cached=True)),
+        (", ,max-age=1,, ", Terms(0, max_age_ms=1000)),
+        ('private="a, max-age=3", future=1, future=2', Terms(0)),
+        ("max-age=99999999999999999999", Terms(0, max_age_ms=9_999_999_999_000)),
+    ],
+)
+def test_a_header_is_read_as_the_rfc_has_it(header: str, terms: Terms) -> None:
+    assert read_terms(header, 0, 5000) == terms
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "max-age",
+        "max-age=",
+        "max-age=-1",
+        "max-age=1.5",
+        "max-age=\u0663",
+        "max-age=5 6",
+        "max-age=1, max-age=1",
+        "=",
+        "min-fresh=6",
+        '"',
+    ],
+)
+def test_what_cannot_be_read_or_never_met_is_refused(header: str) -> None:
+    with pytest.raises(InvalidRequest, match="Cache-Control"):
+        read_terms(header, 0, 5000)
+
+
+@given(st.text() | st.text(alphabet='max-age=stale5",; '))
+def test_no_header_is_an_exception(header: str) -> None:
+    try:
+        read_terms(header, 0, 5000)
+    except InvalidRequest:
+        return
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "matched"),
+    [
+        ('W/"a"', True),
+        ('"a"', True),
+        ('"b", W/"a"', True),
+        ("*", True),
+        ("", False),
+        ('W/"b"', False),
+        ("a", False),
+        ('w/"a"', False),
+    ],
+)
+def test_tags_are_compared_weakly(if_none_match: str, matched: bool) -> None:
+    assert matches(if_none_match, 'W/"a"') is matched

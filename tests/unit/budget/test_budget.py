@@ -1,0 +1,220 @@
+import asyncio
+import random
+
+import pytest
+from fakeredis import FakeServer
+from structlog.testing import capture_logs
+
+from app.balances.snapshots import Key
+from app.budget.budget import Errand, Priority
+from app.cache.single_flight import Flights
+from app.errors import BudgetSpent
+from tests.support.budget_replica import REFRESH, WAITING, WARM_UP, Till, run_tills
+from tests.support.virtual_time import monotonic
+
+
+async def _wait_in_order(till: Till, *errands: tuple[str, Errand]) -> list[asyncio.Task[None]]:
+    """Let errands come one after the other."""
+    tasks = []
+    for name, errand in errands:
+        tasks.append(asyncio.create_task(till.take(errand, name=name)))
+        await asyncio.sleep(0.001)
+    return tasks
+
+
+async def test_no_more_turns_than_places_are_in_use_at_a_time(server: FakeServer) -> None:
+    async with run_tills(server, concurrency=3) as (till,):
+        await asyncio.gather(*(till.take(WAITING, seconds=0.1) for _ in range(30)))
+        assert till.most_in_use == 3
+        assert monotonic() == pytest.approx(30 / 3 * 0.1, abs=0.01)
+
+
+# Who goes first
+
+
+async def test_those_who_are_waited_for_go_first_then_refreshes_then_warming_up(server: FakeServer) -> None:
+    async with run_tills(server, concurrency=1) as (till,):
+        tasks = await _wait_in_order(
+            till, ("holder", WAITING), *((errand.priority.name, errand) for errand in (WARM_UP, REFRESH, WAITING))
+        )
+        assert till.names == ["holder", "WARM_UP", "REFRESH", "WAITING"]
+        till.given.clear()
+        await asyncio.gather(*tasks)
+
+
+async def test_when_places_are_few_the_most_urgent_goes_first(server: FakeServer) -> None:
+    async with run_tills(server, concurrency=1) as (till,):
+        holder = asyncio.create_task(till.take(WAITING, seconds=1))
+        await asyncio.sleep(0.1)
+        tasks = await _wait_in_order(till, ("warm-up", WARM_UP), ("refresh", REFRESH), ("waiting", WAITING))
+        await asyncio.gather(holder, *tasks)
+    assert till.names == ["", "waiting", "refresh", "warm-up"]
+
+
+async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refreshes(server: FakeServer) -> None:
+    async with run_tills(server, concurrency=1) as (till,):
+        holder = asyncio.create_task(till.take(WAITING, seconds=1))
+        await asyncio.sleep(0.1)
+        joined = Errand(Priority.REFRESH)
+        tasks = await _wait_in_order(till, *((f"{number}", REFRESH) for number in range(5)), ("joined", joined))
+        joined.serve(Errand(Priority.WAITING, "web"))
+        await asyncio.gather(holder, *tasks)
+    assert till.names == ["", "joined", "0", "1", "2", "3", "4"]
+
+
+async def test_half_of_the_burst_is_spared_for_those_who_are_waited_for(server: FakeServer) -> None:
+    async with run_tills(server, per_second=1, burst=10) as (till,):
+        refreshes = [asyncio.create_task(till.take(REFRESH)) for _ in range(10)]
+        await asyncio.sleep(0.01)
+        assert len(till.given) == 5
+        await asyncio.gather(*(till.take(WAITING, name="waiting") for _ in range(4)))
+        assert monotonic() < 0.1
+        await asyncio.gather(*refreshes)
+
+
+async def test_a_refresh_that_somebody_comes_to_wait_for_is_spared_no_more(server: FakeServer) -> None:
+    async with run_tills(server, per_second=1, burst=10) as (till,):
+        await asyncio.gather(*(till.take(WAITING) for _ in range(9)))
+        flights = Flights[None]()
+        flights.board(Key("1"), Errand(Priority.REFRESH), lambda errand: till.take(errand, name="joined"))
+        await asyncio.sleep(0.01)
+        assert "joined" not in till.names
+        flight, _ = flights.board(Key("1"), Errand(Priority.WAITING, "web"), till.take)
+        await flight
+        assert monotonic() < 1
+
+
+async def test_who_wants_thousands_holds_nobody_up_who_wants_one(server: FakeServer) -> None:
+    async with run_tills(server, per_second=10, burst=1) as (till,):
+        greedy = Errand(Priority.WAITING, "greedy")
+        crowd = [asyncio.create_task(till.take(greedy, name="greedy")) for _ in range(1000)]
+        await asyncio.sleep(1.05)
+        before = len(till.given)
+        await till.take(Errand(Priority.WAITING, "modest"), 5, name="modest")
+        assert till.names[before:] in (["modest"], ["greedy", "modest"])
+        for task in crowd:
+            task.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_callers_take_turns(server: FakeServer) -> None:
+    async with run_tills(server, concurrency=1) as (till,):
+        holder = asyncio.create_task(till.take(WAITING, seconds=1))
+        await asyncio.sleep(0.1)
+        callers = [name for name in "abc" for _ in range(5)]
+        tasks = await _wait_in_order(till, *((name, Errand(Priority.WAITING, name)) for name in callers))
+        await asyncio.gather(holder, *tasks)
+    assert till.names[1:] == list("abc") * 5
+
+
+async def test_whoever_has_a_turn_is_no_longer_held_by_what_they_waited_with(server: FakeServer) -> None:
+    """Else only the garbage collector would free them."""
+    async with run_tills(server, concurrency=1) as (till,):
+        errands = [Errand(Priority.WAITING, "web") for _ in range(3)]
+        await asyncio.gather(*(till.take(errand, seconds=1) for errand in errands))
+        assert [errand.changed for errand in errands] == [None] * 3
+
+
+# Who gets none
+
+
+async def test_the_hopeless_are_told_at_once_and_when_to_come_again(server: FakeServer) -> None:
+    async with run_tills(server, per_second=1, burst=1) as (till,):
+        crowd = [asyncio.create_task(till.take(WAITING)) for _ in range(10)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(BudgetSpent) as spent:
+            await till.take(WAITING, 5)
+        assert monotonic() == pytest.approx(0.01)
+        assert spent.value.retry_after_seconds == pytest.approx(10, abs=1)
+        await asyncio.gather(*crowd)
+
+
+async def test_nobody_is_refused_whose_turn_would_have_come(server: FakeServer) -> None:
+    async with run_tills(server, per_second=10, burst=100) as (till,):
+        results = await asyncio.gather(*(till.take(WAITING, 5) for _ in range(100)), return_exceptions=True)
+        assert results == [None] * 100
+        assert monotonic() < 0.1
+
+
+async def test_the_caller_of_one_is_not_hopeless_behind_another_who_wants_thousands(server: FakeServer) -> None:
+    async with run_tills(server, per_second=10, burst=1) as (till,):
+        crowd = [asyncio.create_task(till.take(Errand(Priority.WAITING, "greedy"))) for _ in range(1000)]
+        await asyncio.sleep(0.01)
+        await till.take(Errand(Priority.WAITING, "modest"), 0.5)
+        for task in crowd:
+            task.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_patience_ends_with_budget_spent(server: FakeServer) -> None:
+    async with run_tills(server, concurrency=1) as (till,):
+        holder = asyncio.create_task(till.take(WAITING, seconds=30))
+        await asyncio.sleep(0.01)
+        with pytest.raises(BudgetSpent) as spent:
+            await till.take(WAITING, 5)
+        assert monotonic() == pytest.approx(5.01)
+        assert spent.value.retry_after_seconds is not None
+        await holder
+
+
+# What is given back
+
+
+async def test_a_failed_call_gives_its_place_back(server: FakeServer) -> None:
+    async with run_tills(server, concurrency=1) as (till,):
+        for _ in range(5):
+            with pytest.raises(ValueError, match="broken"):
+                async with till.budget.turn(WAITING, 1):
+                    raise ValueError("broken")
+        await till.take(WAITING, 1)
+
+
+async def _assert_places(till: Till, count: int) -> None:
+    """Find out that so many turns can be held at a time and no more."""
+    till.most_in_use = 0
+    before = monotonic()
+    await asyncio.gather(*(till.take(WAITING, seconds=1) for _ in range(2 * count)))
+    assert till.most_in_use == count
+    assert monotonic() - before == pytest.approx(2, abs=0.05)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_waiter_cancelled_in_the_moment_of_its_turn_gives_it_back(server: FakeServer, connected: bool) -> None:
+    """Whichever comes first in that moment: at every step of the loop around it."""
+    server.connected = connected
+    with capture_logs() as logs:
+        async with run_tills(server, concurrency=1) as (till,):
+            await asyncio.gather(*(till.take(WAITING) for _ in range(10)))
+            for steps in range(12):
+                holder = asyncio.create_task(till.take(WAITING, seconds=1))
+                await asyncio.sleep(0.5)
+                waiter = asyncio.create_task(till.take(WAITING, seconds=1))
+                await asyncio.sleep(0.4)
+                holder.cancel()
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                waiter.cancel()
+                await asyncio.gather(holder, waiter, return_exceptions=True)
+            await _assert_places(till, 1)
+    assert [line["task"] for line in logs if line["event"] == "task.crashed"] == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_place_is_lost_however_many_are_cancelled_whenever(server: FakeServer, seed: int) -> None:
+    chance = random.Random(seed)
+    server.connected = seed % 2 == 0
+    with capture_logs() as logs:
+        async with run_tills(server, concurrency=3) as (till,):
+            tasks: list[asyncio.Task[None]] = []
+            for _ in range(100):
+                seconds = chance.choice((0, 0.01, 0.02))
+                tasks.append(asyncio.create_task(till.take(WAITING, chance.choice((0.01, 1)), seconds=seconds)))
+                if chance.random() < 0.6:
+                    chance.choice(tasks).cancel()
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(chance.choice((0, 0, 0.005, 0.01)))
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(one) for one in results} <= {type(None), asyncio.CancelledError, BudgetSpent}
+            await _assert_places(till, 3)
+    assert [line["task"] for line in logs if line["event"] == "task.crashed"] == []

@@ -1,0 +1,221 @@
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from msgspec import structs
+from structlog.testing import capture_logs
+
+from app.balances.snapshots import Absence, Key, Snapshot
+from app.cache.redis_tier import LEASE_MS, Elsewhere, Found, Ours, RedisTier
+from app.fleet.bus import Failure
+from app.redis.client import Outcome
+from app.resilience.supervision import running
+from tests.support.replica import CHANNEL, KEY, POLICY, make_link
+from tests.support.virtual_redis import virtual_redis_time
+from tests.support.virtual_time import unix_ms
+
+NAME = f"t:{{{KEY}}}"
+
+
+@pytest.fixture
+def tier(server: FakeServer) -> RedisTier:
+    return _tier(server, "one")
+
+
+def _tier(server: FakeServer, owner: str) -> RedisTier:
+    return RedisTier(make_link(server), prefix="t", owner=owner, channel=CHANNEL, policy=POLICY)
+
+
+@pytest.fixture
+def raw(server: FakeServer) -> FakeAsyncRedis:
+    return FakeAsyncRedis(server=server)
+
+
+@pytest.fixture(autouse=True)
+async def _virtual() -> Iterator[None]:  # type: ignore[misc]
+    with virtual_redis_time():
+        yield
+
+
+def _snapshot(as_of: int) -> Snapshot:
+    return Snapshot(KEY, as_of, can_deposit=True, balances=())
+
+
+async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> None:
+    await tier.settle(_snapshot(5))
+    assert await tier.get_many([Key("2"), KEY, Key("3")]) == {KEY: _snapshot(5)}
+    assert await tier.begin(KEY, 5) == Found(_snapshot(5))
+    assert await tier.begin(KEY, 6) == Ours(_snapshot(5))
+    assert await tier.begin(Key("2"), 0) == Ours(None)
+
+
+async def test_what_is_from_too_late_a_time_is_neither_given_nor_kept_instead_of_ours(tier: RedisTier) -> None:
+    await tier.settle(_snapshot(9))
+    assert await tier.begin(KEY, 5, latest_as_of=9) == Found(_snapshot(9))
+    assert await tier.begin(KEY, 5, latest_as_of=8) == Ours(None)
+    await tier.settle(_snapshot(7), latest_as_of=9)
+    assert await tier.begin(KEY, 5) == Found(_snapshot(9))
+    await tier.settle(_snapshot(7), latest_as_of=8)
+    assert await tier.begin(KEY, 5) == Found(_snapshot(7))
+
+
+async def test_what_is_too_old_is_given_only_to_who_has_it_not_yet(tier: RedisTier) -> None:
+    await tier.settle(_snapshot(5))
+    assert await tier.begin(KEY, 6, known_as_of=4) == Ours(_snapshot(5))
+    assert await tier.begin(KEY, 6, known_as_of=5) == Ours(None)
+    assert await tier.begin(KEY, 5, known_as_of=5) == Found(_snapshot(5))
+
+
+async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tier: RedisTier) -> None:
+    forgetful = structs.replace(POLICY, absent_ms=0)
+    absent = RedisTier(make_link(server), prefix="t", owner="two", channel=CHANNEL, policy=forgetful)
+    with capture_logs() as logs:
+        await absent.settle(Absence(KEY, 5))
+    assert logs == []
+
+
+async def test_what_is_settled_shows_that_redis_takes_writes_again(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await raw.hset(NAME, "no", "entry")
+    with capture_logs() as logs:
+        assert await tier.begin(KEY, 5) is Outcome.REFUSED
+        await raw.delete(NAME)
+        await asyncio.sleep(1)
+        assert await tier.begin(KEY, 5) == Ours(None)
+        assert [line["event"] for line in logs] == ["redis.refuses"]
+        await tier.settle(_snapshot(5))
+    assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
+
+
+@pytest.mark.parametrize("kind", [Snapshot, Absence])
+async def test_redis_knows_how_old_an_entry_of_each_kind_is(tier: RedisTier, kind: type[Snapshot | Absence]) -> None:
+    old, new = (Absence(KEY, at) if kind is Absence else _snapshot(at) for at in (5, 7))
+    await tier.settle(new)
+    await tier.settle(old)
+    assert await tier.begin(KEY, 7) == Found(new)
+    assert await tier.begin(KEY, 8, known_as_of=7) == Ours(None)
+
+
+async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await tier.settle(_snapshot(5))
+    stored = await raw.get(NAME)
+    assert isinstance(stored, bytes)
+    value = json.loads(stored)
+    assert (value["key"], value["asOf"]) == (KEY, 5)
+
+
+async def test_a_straggler_never_overwrites_a_newer_entry(tier: RedisTier) -> None:
+    for entry in (_snapshot(5), _snapshot(4)):
+        await tier.settle(entry)
+    assert await tier.get_many([KEY]) == {KEY: _snapshot(5)}
+    await tier.settle(Absence(KEY, 6))
+    assert await tier.get_many([KEY]) == {KEY: Absence(KEY, 6)}
+
+
+async def test_entries_expire_with_their_use(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await tier.settle(_snapshot(5))
+    assert await raw.pttl(NAME) == 600_000
+    await tier.settle(Absence(KEY, 6))
+    assert await raw.pttl(NAME) == 10_000
+
+
+async def test_one_has_the_lease_and_the_others_are_told_for_how_long(tier: RedisTier, server: FakeServer) -> None:
+    other = _tier(server, "other")
+    assert await tier.begin(KEY, 1) == Ours(None)
+    assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS)
+    await asyncio.sleep(0.4)
+    assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS - 400)
+
+
+async def test_a_lease_that_was_taken_by_a_command_nobody_waited_for_is_taken_again(
+    tier: RedisTier, server: FakeServer
+) -> None:
+    await tier.begin(KEY, 1)
+    await asyncio.sleep(0.4)
+    assert await tier.begin(KEY, 1) == Ours(None)
+    assert await _tier(server, "other").begin(KEY, 1) == Elsewhere(None, LEASE_MS)
+
+
+async def test_a_lease_ends_by_itself_unless_it_is_kept(tier: RedisTier, server: FakeServer) -> None:
+    other = _tier(server, "other")
+    await tier.begin(KEY, 1)
+    async with running(leases=tier.keep_leases):
+        with tier.holding(KEY):
+            await asyncio.sleep(9.9)
+            assert isinstance(await other.begin(KEY, 1), Elsewhere)
+        await asyncio.sleep(LEASE_MS / 1000)
+        assert await other.begin(KEY, 1) == Ours(None)
+
+
+async def test_a_lease_is_renewed_while_it_is_held_and_not_before_it_was_for_a_while(
+    tier: RedisTier, server: FakeServer, raw: FakeAsyncRedis
+) -> None:
+    keys = [Key(str(number)) for number in range(5)]
+    async with running(leases=tier.keep_leases):
+        for key in keys:
+            await tier.begin(key, 1)
+        with ExitStack() as held:
+            for key in keys[:4]:
+                held.enter_context(tier.holding(key))
+            await asyncio.sleep(0.9)
+            assert {await raw.pttl(f"t:{{{key}}}:lease") for key in keys} == {LEASE_MS - 900}
+            await asyncio.sleep(0.2)
+        lefts = [await raw.pttl(f"t:{{{key}}}:lease") for key in keys]
+    assert lefts == [LEASE_MS - 100] * 4 + [LEASE_MS - 1100]
+
+
+async def test_settling_and_abandoning_give_back_only_ones_own_lease(tier: RedisTier, server: FakeServer) -> None:
+    other = _tier(server, "other")
+    await tier.begin(KEY, 9)
+    await other.settle(_snapshot(5))
+    await other.abandon(KEY, Failure(KEY, "Unreachable", "x"))
+    assert isinstance(await other.begin(KEY, 9), Elsewhere)
+    await tier.abandon(KEY, Failure(KEY, "Unreachable", "x"))
+    assert isinstance(await other.begin(KEY, 9), Ours)
+    await other.settle(_snapshot(7))
+    assert isinstance(await tier.begin(KEY, 9), Ours)
+
+
+ROW = '{"assetId":"BTC","asset":"BTC","assetName":"BTC","total":"1","free":"%s","locked":"0"}'
+STORED = '{"type":"balances","key":"12345","asOf":99,"canDeposit":true,"balances":[%s]}'
+
+
+async def test_what_is_stored_is_read(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await raw.set(NAME, STORED % (ROW % "1.5"))
+    found = await tier.get_many([KEY])
+    assert isinstance(found, dict)
+    assert found[KEY].as_of == 99
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"", b"nonsense", b"[]", b'{"key":"12345"}', b"\xff", b'{"type":"old","key":"12345","asOf":99}'),
+        *((STORED % (ROW % amount)).encode() for amount in ("1.50", "1e3", "", "-0", "1 0", "NaN")),
+    ],
+)
+async def test_what_cannot_be_read_is_a_miss_and_replaced(tier: RedisTier, raw: FakeAsyncRedis, value: bytes) -> None:
+    await raw.set(NAME, value)
+    with capture_logs() as logs:
+        assert await tier.begin(KEY, 5) == Ours(None)
+        await tier.settle(_snapshot(5))
+        assert await tier.get_many([KEY]) == {KEY: _snapshot(5)}
+    assert [line["event"] for line in logs] == ["redis.unreadable"]
+
+
+async def test_an_answer_about_another_key_is_a_miss(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await tier.settle(_snapshot(5))
+    await raw.copy(NAME, "t:{2}")
+    with capture_logs() as logs:
+        assert await tier.get_many([Key("2")]) == {}
+        assert await tier.begin(Key("2"), 5) == Ours(None)
+    assert {line["event"] for line in logs} == {"redis.foreign"}
+
+
+async def test_an_outage_is_unavailable_to_all_and_costs_only_few_anything(tier: RedisTier, server: FakeServer) -> None:
+    server.connected = False
+    assert [await tier.begin(KEY, 5) for _ in range(20)] == [Outcome.UNAVAILABLE] * 20
+    await tier.settle(_snapshot(unix_ms()))
+    assert await tier.get_many([KEY]) is Outcome.UNAVAILABLE

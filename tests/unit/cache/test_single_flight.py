@@ -1,0 +1,92 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.balances.snapshots import Key
+from app.budget.budget import Errand, Priority
+from app.cache.single_flight import Flights
+
+KEY = Key("1")
+
+
+class _Load:
+    """A load that lands when it is told to, and counts how often it was started."""
+
+    def __init__(self, result: object = "landed") -> None:
+        self.started = 0
+        self.land = asyncio.Event()
+        self.result = result
+
+    async def __call__(self, _: Errand) -> object:
+        self.started += 1
+        await self.land.wait()
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+async def test_many_wait_for_one_load() -> None:
+    flights, load = Flights[object](), _Load()
+    boarded = [flights.board(KEY, Errand(Priority.WAITING), load) for _ in range(100)]
+    load.land.set()
+    assert await asyncio.gather(*(task for task, _ in boarded)) == ["landed"] * 100
+    assert load.started == 1
+    assert [under_way for _, under_way in boarded] == [False] + [True] * 99
+
+
+async def test_keys_do_not_wait_for_each_other() -> None:
+    flights, slow, quick = Flights[object](), _Load(), _Load()
+    flights.board(Key("slow"), Errand(Priority.WAITING), slow)
+    task, under_way = flights.board(Key("quick"), Errand(Priority.WAITING), quick)
+    quick.land.set()
+    assert (await task, under_way) == ("landed", False)
+    await flights.close()
+
+
+async def test_a_caller_who_leaves_ends_nothing() -> None:
+    flights, load = Flights[object](), _Load()
+    task, _ = flights.board(KEY, Errand(Priority.WAITING), load)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await asyncio.shield(task)
+    load.land.set()
+    assert await task == "landed"
+
+
+async def test_after_a_landing_the_next_one_loads_again() -> None:
+    flights, load = Flights[object](), _Load()
+    load.land.set()
+    for _ in range(2):
+        await flights.board(KEY, Errand(Priority.WAITING), load)[0]
+        await asyncio.sleep(0)
+    assert load.started == 2
+
+
+async def test_a_crash_that_nobody_waits_for_is_logged_and_gone() -> None:
+    flights, load = Flights[object](), _Load(RuntimeError("broken"))
+    with capture_logs() as logs:
+        flights.board(KEY, Errand(Priority.WAITING), load)
+        load.land.set()
+        await asyncio.sleep(1)
+    assert [line["event"] for line in logs] == ["cache.flight_crashed"]
+    assert flights.board(KEY, Errand(Priority.WAITING), _Load())[1] is False
+    await flights.close()
+
+
+async def test_closing_ends_what_is_in_the_air() -> None:
+    flights, load = Flights[object](), _Load()
+    task, _ = flights.board(KEY, Errand(Priority.WAITING), load)
+    await flights.close()
+    assert task.cancelled()
+
+
+async def test_a_load_under_way_becomes_as_urgent_as_who_boards_it() -> None:
+    flights, load = Flights[object](), _Load()
+    errand = Errand(Priority.REFRESH)
+    flights.board(KEY, errand, load)
+    flights.board(KEY, Errand(Priority.WARM_UP, "lazy"), load)
+    assert (errand.priority, errand.caller) == (Priority.REFRESH, "")
+    flights.board(KEY, Errand(Priority.WAITING, "web"), load)
+    assert (errand.priority, errand.caller) == (Priority.WAITING, "web")
+    await flights.close()

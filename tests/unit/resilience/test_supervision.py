@@ -1,0 +1,112 @@
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.resilience.supervision import running
+from tests.support.virtual_time import monotonic
+
+
+class _Work:
+    """A work that notes when it was started, and ends as it is told to."""
+
+    def __init__(self, error: BaseException | None = None, seconds: float = 5) -> None:
+        self.starts: list[float] = []
+        self.is_cancelled = False
+        self._error = error
+        self._seconds = seconds
+
+    async def __call__(self) -> None:
+        self.starts.append(monotonic())
+        try:
+            await asyncio.sleep(self._seconds)
+        except asyncio.CancelledError:
+            self.is_cancelled = True
+            raise
+        if self._error is not None:
+            raise self._error
+
+
+async def test_works_run_as_long_as_the_context_and_no_longer() -> None:
+    before = asyncio.all_tasks()
+    one, other = _Work(seconds=1000), _Work(seconds=1000)
+    async with running(one=one, other=other):
+        await asyncio.sleep(10)
+        assert {task.get_name() for task in asyncio.all_tasks() - before} == {"one", "other"}
+        assert not one.is_cancelled
+    assert one.is_cancelled
+    assert other.is_cancelled
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_work_that_fails_is_logged_and_started_again_after_a_pause() -> None:
+    work = _Work(RuntimeError("broken"))
+    with capture_logs() as logs:
+        async with running(work=work):
+            await asyncio.sleep(13)
+    assert work.starts == [0, 6, 12]
+    assert [(line["event"], line["task"], line["log_level"]) for line in logs] == [
+        ("task.crashed", "work", "error")
+    ] * 2
+
+
+async def test_a_work_that_ends_is_logged_and_started_again() -> None:
+    work = _Work()
+    with capture_logs() as logs:
+        async with running(work=work):
+            await asyncio.sleep(7)
+    assert work.starts == [0, 6]
+    assert [(line["event"], line["task"]) for line in logs] == [("task.ended", "work")]
+
+
+async def test_a_work_that_is_cancelled_by_what_it_waits_for_is_started_again() -> None:
+    work = _Work(asyncio.CancelledError())
+    async with running(work=work):
+        await asyncio.sleep(7)
+        assert work.starts == [0, 6]
+
+
+async def test_a_crash_harms_no_other_work() -> None:
+    steady = _Work(seconds=1000)
+    with capture_logs():
+        async with running(broken=_Work(RuntimeError("broken")), steady=steady):
+            await asyncio.sleep(60)
+            assert steady.starts == [0]
+            assert not steady.is_cancelled
+
+
+async def test_leaving_during_the_pause_after_a_crash_ends_the_work() -> None:
+    work = _Work(RuntimeError("broken"))
+    with capture_logs():
+        async with running(work=work):
+            await asyncio.sleep(5.5)
+    assert monotonic() == 5.5
+    assert work.starts == [0]
+
+
+async def test_leaving_with_an_error_ends_the_works_and_tells_the_error() -> None:
+    work = _Work(seconds=1000)
+
+    async def leave() -> None:
+        async with running(work=work):
+            await asyncio.sleep(1)
+            raise ValueError
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await leave()
+    assert [type(error) for error in raised.value.exceptions] == [ValueError]
+    assert work.is_cancelled
+
+
+async def test_a_work_that_misses_a_cancellation_is_ended_all_the_same() -> None:
+    """Until Python 3.12, `asyncio.wait_for`, through which redis-py talks, may miss one."""
+
+    async def deaf_once() -> None:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1000)
+
+    async with asyncio.timeout(100):
+        async with running(deaf=deaf_once):
+            await asyncio.sleep(1)
