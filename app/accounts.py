@@ -5,27 +5,27 @@ from typing import Final
 
 from msgspec import Struct
 
-from app.balances.snapshots import AGGREGATE, Absence, Key, Row, Snapshot, find_row
+from app.balances.snapshots import AGGREGATE, Absence, AccountId, Row, Snapshot, find_row
 from app.cache.cache import Cache, Served
-from app.cache.freshness import Terms
+from app.cache.freshness import RequestDirectives
 from app.errors import TallygateError, UnknownAsset, UnknownMerchant
 
 
-class Told(Struct, frozen=True, gc=False):
+class Available(Struct, frozen=True, gc=False):
     """What is known about an account, and how it was come by."""
 
     snapshot: Snapshot
     served: Served
 
 
-class Missing(Struct, frozen=True):
+class Unavailable(Struct, frozen=True):
     """Why nothing is known about an account."""
 
-    key: Key
+    account_id: AccountId
     error: TallygateError
 
 
-Part = Told | Missing
+AccountResult = Available | Unavailable
 """What there is to say about one account of many."""
 
 
@@ -33,49 +33,49 @@ class Question(Struct, frozen=True):
     """On which terms a caller asks."""
 
     caller: str
-    terms: Terms
+    directives: RequestDirectives
 
 
-class Desk:
+class Accounts:
     """Answer questions about balances. Raises what `Cache.read` raises, besides what is told below."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache: Final = cache
 
-    async def tell_account(self, key: Key, question: Question) -> Told:
+    async def get(self, key: AccountId, question: Question) -> Available:
         """Tell the balances of a merchant. Raises `UnknownMerchant` if the upstream knows none of this id."""
-        part = _as_part(key, await self._cache.read(key, question.terms, question.caller))
-        if isinstance(part, Missing):
+        part = _as_part(key, await self._cache.read(key, question.directives, question.caller))
+        if isinstance(part, Unavailable):
             raise part.error
         return part
 
-    async def tell_many(self, keys: Collection[Key], question: Question) -> tuple[Part, ...]:
+    async def get_many(self, keys: Collection[AccountId], question: Question) -> tuple[AccountResult, ...]:
         """Tell the balances of many merchants in this order, or of each why it cannot be told."""
-        found = await self._cache.read_many(keys, question.terms, question.caller)
+        found = await self._cache.read_many(keys, question.directives, question.caller)
         return tuple(_as_part(key, one) for key, one in found.items())
 
-    def tell_at_once(self, key: Key, terms: Terms) -> Told | None:
+    def get_now(self, key: AccountId, directives: RequestDirectives) -> Available | None:
         """Tell the balances of an account if memory has an answer that needs no waiting."""
-        served = self._cache.read_at_once(key, terms)
+        served = self._cache.read_now(key, directives)
         if served is None or isinstance(served.entry, Absence):
             return None
-        return Told(served.entry, served)
+        return Available(served.entry, served)
 
-    def note_read(self, snapshot: Snapshot, now: int) -> None:
+    def refresh_if_due(self, snapshot: Snapshot, now: int) -> None:
         """Let a fresh snapshot that is told again at `now` (Unix milliseconds) be refreshed in time, as each read does."""
         self._cache.refresh_if_due(snapshot, now)
 
-    def holds(self, snapshot: Snapshot) -> bool:
+    def is_current(self, snapshot: Snapshot) -> bool:
         """Tell whether what is known of an account is still this very snapshot."""
-        return self._cache.holds(snapshot)
+        return self._cache.is_current(snapshot)
 
-    async def tell_portfolio(self, question: Question) -> Told:
+    async def tell_portfolio(self, question: Question) -> Available:
         """Tell the upstream's own aggregate over all merchants."""
-        return await self.tell_account(AGGREGATE, question)
+        return await self.get(AGGREGATE, question)
 
-    async def tell_asset(self, key: Key, asset_id: str, question: Question) -> tuple[Row, Told]:
+    async def tell_asset(self, key: AccountId, asset_id: str, question: Question) -> tuple[Row, Available]:
         """Tell one row of an account. Raises `UnknownAsset` if it has none, which does not mean zero."""
-        told = await self.tell_account(key, question)
+        told = await self.get(key, question)
         return take_row(told.snapshot, asset_id), told
 
 
@@ -87,9 +87,9 @@ def take_row(snapshot: Snapshot, asset_id: str) -> Row:
     return row
 
 
-def _as_part(key: Key, found: Served | TallygateError) -> Part:
+def _as_part(key: AccountId, found: Served | TallygateError) -> AccountResult:
     if isinstance(found, TallygateError):
-        return Missing(key, found)
+        return Unavailable(key, found)
     if isinstance(found.entry, Absence):
-        return Missing(key, UnknownMerchant("There is no such merchant."))
-    return Told(found.entry, found)
+        return Unavailable(key, UnknownMerchant("There is no such merchant."))
+    return Available(found.entry, found)

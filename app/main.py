@@ -14,26 +14,26 @@ from msgspec import UNSET, json
 
 from app.access.callers import Callers
 from app.access.clients_file import Clients, parse_clients, read_clients_text
-from app.access.clients_watch import Watch
-from app.access.failed_logins import Failures
-from app.access.tokens.jwks_source import make_ring
-from app.access.tokens.verifier import Judge
-from app.api.app import build_face
+from app.access.clients_watch import ClientsFileWatcher
+from app.access.failed_logins import FailedLogins
+from app.access.tokens.jwks_source import build_jwks_cache
+from app.access.tokens.verifier import TokenVerifier
+from app.api.app import build_api
 from app.api.middleware.audit import Audit
 from app.api.middleware.edge import Edge
 from app.api.routes.service import Readiness
 from app.clock import unix_ms
 from app.resilience.draining import Drain
-from app.resilience.supervision import running
+from app.resilience.supervision import supervised
 from app.settings import Audited, Settings, read_origins
 from app.telemetry.exposition import Exposition
-from app.telemetry.heartbeat import Pulse
+from app.telemetry.heartbeat import Heartbeat
 from app.telemetry.metrics import Metrics
-from app.telemetry.samples import Vitals
+from app.telemetry.samples import WorkerHealth
 from app.telemetry.traces import Traces
-from app.upstream.token_source import Tokens, TokenState
-from app.wiring.cache import make_heart, make_patience, make_policy
-from app.wiring.upstream import make_transport
+from app.upstream.token_source import TokenSource, TokenState
+from app.wiring.cache import build_policy, make_heart, read_timeout_seconds
+from app.wiring.upstream import build_transport
 
 _SPARE_SECONDS: Final = 1.5
 """What a request may take besides waiting for balances: its token may wait a second for the keys of its issuer."""
@@ -53,22 +53,22 @@ def create_app(
     drain = drain or Drain()
     metrics = exposition.metrics
     traces = _make_traces(settings.otlp_endpoint)
-    policy = make_policy(settings)
-    transport = make_transport(settings)
+    policy = build_policy(settings)
+    transport = build_transport(settings)
     heart = make_heart(settings, policy, transport, metrics, traces)
-    judge = Judge(make_ring, time.time)
-    judge.renew(clients.issuers)
+    judge = TokenVerifier(build_jwks_cache, time.time)
+    judge.replace_all(clients.issuers)
     known = Callers(clients.callers, workers=settings.workers, monotonic=time.monotonic, judge=judge)
-    failures = Failures(settings.wrong_keys_rate / settings.workers, time.monotonic)
+    failures = FailedLogins(settings.wrong_keys_rate / settings.workers, time.monotonic)
 
     def look_at_once() -> Readiness:
         return Readiness(
             status=_judge_readiness(heart.tokens, drain),
             callers=len(known),
             token=heart.tokens.state,
-            redis="available" if heart.link.available else "unavailable",
+            redis="available" if heart.redis_client.available else "unavailable",
             token_seconds_left=UNSET if heart.tokens.seconds_left is None else int(heart.tokens.seconds_left),
-            reason=heart.tokens.why.detail if heart.tokens.why else UNSET,
+            reason=heart.tokens.refusal.detail if heart.tokens.refusal else UNSET,
         )
 
     async def look() -> Readiness:
@@ -76,27 +76,27 @@ def create_app(
 
     def share() -> None:
         readiness = look_at_once()
-        exposition.share(Vitals(time.monotonic(), readiness.status == "ready", json.encode(readiness)))
+        exposition.share(WorkerHealth(time.monotonic(), readiness.status == "ready", json.encode(readiness)))
 
     drain.watch(share)
-    pulse = Pulse(time.monotonic, share)
-    metrics.loop_lag.watch(pulse.lag_seconds)
+    heartbeat = Heartbeat(time.monotonic, share)
+    metrics.loop_lag.watch(heartbeat.lag_seconds)
     metrics.callers.watch(lambda: len(known))
     watched = _watch_clients(settings, known, judge, metrics)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with transport:
-            async with running(pulse=pulse.beat, issuers=judge.tend, **watched, **heart.works):
+            async with supervised(heartbeat=heartbeat.run, issuers=judge.tend, **watched, **heart.works):
                 log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
                 yield
             await heart.cache.close()  # after the works: they would fetch anew what this breaks off
-        await heart.link.close()
+        await heart.redis_client.close()
         await asyncio.to_thread(traces.close)
         log.info("server.stopped", pid=os.getpid())
 
-    return build_face(
-        desk=heart.desk,
+    return build_api(
+        accounts=heart.accounts,
         portfolio=heart.portfolio,
         callers=known,
         failures=failures,
@@ -125,29 +125,29 @@ def _make_traces(endpoint: str | None) -> Traces:
 
 def make_deadline(settings: Settings) -> float:
     """Tell how many seconds a request may take in all: what is set, but never less than waiting for balances may take."""
-    return max(settings.request_timeout_seconds, make_patience(settings) + _SPARE_SECONDS)
+    return max(settings.request_timeout_seconds, read_timeout_seconds(settings) + _SPARE_SECONDS)
 
 
-def _judge_readiness(tokens: Tokens, drain: Drain) -> Literal["ready", "not ready", "draining"]:
+def _judge_readiness(tokens: TokenSource, drain: Drain) -> Literal["ready", "not ready", "draining"]:
     if drain.is_on:
         return "draining"
     return "not ready" if tokens.state is TokenState.REFUSED else "ready"
 
 
 def _watch_clients(
-    settings: Settings, callers: Callers, judge: Judge, metrics: Metrics
+    settings: Settings, callers: Callers, judge: TokenVerifier, metrics: Metrics
 ) -> Mapping[str, Callable[[], Awaitable[None]]]:
     path = settings.clients_file
     if not path:
         return {}
 
     def renew(clients: Clients) -> bool:
-        return callers.renew(clients.callers) | judge.renew(clients.issuers)
+        return callers.replace_all(clients.callers) | judge.replace_all(clients.issuers)
 
-    watch = Watch(
+    watch = ClientsFileWatcher(
         read=lambda: asyncio.to_thread(read_clients_text, path),
         parse=lambda text: parse_clients(text, path),
         renew=renew,
     )
     metrics.clients_file_ok.watch(lambda: watch.is_ok)
-    return {"clients": watch.tend}
+    return {"clients": watch.keep_watching}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.errors import StartError
 from app.secret import Secret
 from app.telemetry.logs import LogFormat, LogLevel
@@ -77,9 +77,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: LogLevel = LogLevel.INFO
 
     @property
-    def known_merchants(self) -> tuple[Key, ...] | None:
+    def known_merchants(self) -> tuple[AccountId, ...] | None:
         """Give the merchants that are set, each once; None if they are to be discovered."""
-        return None if self.merchants == "discover" else tuple(map(Key, dict.fromkeys(self.merchants.split(","))))
+        return None if self.merchants == "discover" else tuple(map(AccountId, dict.fromkeys(self.merchants.split(","))))
 
 
 _SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")

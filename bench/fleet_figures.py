@@ -5,7 +5,7 @@ from statistics import quantiles
 
 from msgspec import Struct, field
 
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
 class Figures(Struct):
     """What came of it. `calls` are those of the upstream, in order: when, and for which key."""
 
-    calls: list[tuple[float, Key]] = []
+    calls: list[tuple[float, AccountId]] = []
     ages: list[int] = []
     waits: list[float] = []
     failures: Counter[str] = field(default_factory=Counter)

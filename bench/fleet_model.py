@@ -9,28 +9,30 @@ from random import Random
 from typing import Any, Final, cast
 
 from app.balances.amounts import Amount
-from app.balances.snapshots import Entry, Key, Row, Snapshot
-from app.budget.budget import Budget, Errand
-from app.budget.fleet_rate import Turns
-from app.budget.prefetch import Advances
+from app.balances.snapshots import AccountId, Entry, Row, Snapshot
+from app.budget.budget import Budget, PermitRequest
+from app.budget.fleet_rate import FleetRateLimiter
+from app.budget.prefetch import PermitPrefetcher
 from app.cache.backoff import Backoff
 from app.cache.cache import Cache, Served
-from app.cache.fleet_loader import Fleet
-from app.cache.freshness import Fetch, Policy, Terms, age_ms, judge
+from app.cache.fleet_loader import FleetLoader
+from app.cache.freshness import Fetch, FreshnessPolicy, RequestDirectives, age_ms, decide
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import RedisTier
 from app.errors import TallygateError
-from app.redis.client import Link
-from app.resilience.circuit_breaker import Breaker
-from app.resilience.retry_budget import Retries
-from app.resilience.supervision import running
-from app.upstream.calls import Calls
-from app.upstream.token_source import NoToken
+from app.redis.client import RedisClient
+from app.resilience.circuit_breaker import CircuitBreaker
+from app.resilience.retry_budget import RetryBudget
+from app.resilience.supervision import supervised
+from app.upstream.calls import CallExecutor
+from app.upstream.token_source import NoTokenSource
 from bench.fleet_figures import Conditions, Figures
 from bench.redis_model import Client, Server
 from tests.support.virtual_time import VirtualLoop, monotonic, unix_ms
 
-POLICY: Final = Policy(fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000)
+POLICY: Final = FreshnessPolicy(
+    fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000
+)
 _CALLERS: Final = ("web", "app", "jobs", "support")
 
 
@@ -40,9 +42,9 @@ class _Upstream:
     def __init__(self, random: Random, median_seconds: float) -> None:
         self._random: Final = random
         self._median_seconds: Final = median_seconds
-        self.calls: Final[list[tuple[float, Key]]] = []
+        self.calls: Final[list[tuple[float, AccountId]]] = []
 
-    async def answer(self, key: Key) -> Entry:
+    async def answer(self, key: AccountId) -> Entry:
         self.calls.append((monotonic(), key))
         await asyncio.sleep(self._median_seconds * self._random.lognormvariate(0, 0.3))
         amount = Amount(str(len(self.calls)))
@@ -54,40 +56,42 @@ class Replica:
     """One replica, wired as `app/main.py` does it."""
 
     def __init__(
-        self, name: str, conditions: Conditions, server: Server, answer: Callable[[Key], Any], random: Random
+        self, name: str, conditions: Conditions, server: Server, answer: Callable[[AccountId], Any], random: Random
     ) -> None:
-        link = _make_link(Client(server, _way(random, conditions.way_seconds)), random)
-        turns = Turns(
-            link,
+        redis_client = _make_link(Client(server, _way(random, conditions.way_seconds)), random)
+        fleet_rate = FleetRateLimiter(
+            redis_client,
             prefix="t",
-            owner=name,
+            replica_id=name,
             per_second=conditions.budget,
             burst=conditions.budget,
             monotonic=monotonic,
             replicas=lambda: conditions.replicas,
         )
-        self.budget: Final = Budget(turns, per_second=conditions.budget, concurrency=conditions.concurrency)
-        calls = Calls(
-            tokens=NoToken(None, monotonic=monotonic),
+        self.budget: Final = Budget(fleet_rate, per_second=conditions.budget, concurrency=conditions.concurrency)
+        calls = CallExecutor(
+            tokens=NoTokenSource(None, monotonic=monotonic),
             breaker=_make_breaker(random, 5, 0.5, 15),
-            retries=Retries(random.random),
-            quiet=turns.quiet,
+            retries=RetryBudget(random.random),
+            quiet=fleet_rate.pause,
             timeout_seconds=5,
             monotonic=monotonic,
         )
 
-        async def load(key: Key, errand: Errand) -> Entry:
-            entry: Entry = await calls.make(lambda: answer(key), lambda patience: self.budget.turn(errand, patience))
+        async def load(key: AccountId, permit_request: PermitRequest) -> Entry:
+            entry: Entry = await calls.execute(
+                lambda: answer(key), lambda patience: self.budget.permit(permit_request, patience)
+            )
             return entry
 
         self.memory: Final = MemoryTier(200_000, 512 * 1024 * 1024)
-        self.tier: Final = RedisTier(link, prefix="t", owner=name, channel="t:bus", policy=POLICY)
-        self.fleet: Final = Fleet(
+        self.tier: Final = RedisTier(redis_client, prefix="t", replica_id=name, channel="t:bus", policy=POLICY)
+        self.fleet: Final = FleetLoader(
             memory=self.memory,
             redis=self.tier,
-            advances=Advances(self.budget, turns),
+            prefetcher=PermitPrefetcher(self.budget, fleet_rate),
             load=load,
-            hears=lambda: True,
+            is_bus_connected=lambda: True,
             policy=POLICY,
             now_ms=unix_ms,
             random=random.random,
@@ -113,7 +117,7 @@ class Readers:
         self._replicas: Final = replicas
         self._figures: Final = figures
         self._random: Final = random
-        self._keys: Final = [Key(str(10_001 + number)) for number in range(conditions.merchants)]
+        self._keys: Final = [AccountId(str(10_001 + number)) for number in range(conditions.merchants)]
         self._weights: Final = list(
             accumulate(1 / rank**conditions.skew for rank in range(1, conditions.merchants + 1))
         )
@@ -124,9 +128,9 @@ class Readers:
             while monotonic() < self._conditions.seconds:
                 await asyncio.sleep(self._random.expovariate(self._conditions.reads_per_second))
                 key = self._random.choices(self._keys, cum_weights=self._weights)[0]
-                replica, terms = self._random.choice(self._replicas), Terms(came_at=unix_ms())
-                reading = replica.cache.read(key, terms, self._random.choice(_CALLERS))
-                if isinstance(judge(replica.memory.peek(key), unix_ms(), POLICY, terms), Fetch):
+                replica, directives = self._random.choice(self._replicas), RequestDirectives(received_at=unix_ms())
+                reading = replica.cache.read(key, directives, self._random.choice(_CALLERS))
+                if isinstance(decide(replica.memory.peek(key), unix_ms(), POLICY, directives), Fetch):
                     waiting.create_task(self._wait(reading))
                 else:
                     self._note(_run_at_once(reading), monotonic())
@@ -163,7 +167,9 @@ async def _live(conditions: Conditions) -> Figures:
     figures = Figures(calls=upstream.calls, warm_up_seconds=conditions.warm_up_seconds)
     async with AsyncExitStack() as stack:
         for replica in replicas:
-            await stack.enter_async_context(running(budget=replica.budget.serve, leases=replica.tier.keep_leases))
+            await stack.enter_async_context(
+                supervised(budget=replica.budget.dispatch, leases=replica.tier.renew_leases)
+            )
         reading = asyncio.create_task(Readers(conditions, replicas, figures, random).read())
         await asyncio.sleep(conditions.warm_up_seconds)
         before, messages = server.operations.copy(), server.messages
@@ -191,12 +197,14 @@ def _way(random: Random, median_seconds: float) -> Callable[[], float]:
     return lambda: random.lognormvariate(location, 0.4)
 
 
-def _make_link(client: Client, random: Random) -> Link:
-    return Link(cast("Any", client), breaker=_make_breaker(random, 3, 0.25, 2), timeout_seconds=0.05)
+def _make_link(client: Client, random: Random) -> RedisClient:
+    return RedisClient(cast("Any", client), breaker=_make_breaker(random, 3, 0.25, 2), timeout_seconds=0.05)
 
 
-def _make_breaker(random: Random, threshold: int, first_pause_seconds: float, longest_pause_seconds: float) -> Breaker:
-    return Breaker(
+def _make_breaker(
+    random: Random, threshold: int, first_pause_seconds: float, longest_pause_seconds: float
+) -> CircuitBreaker:
+    return CircuitBreaker(
         threshold=threshold,
         first_pause_seconds=first_pause_seconds,
         longest_pause_seconds=longest_pause_seconds,

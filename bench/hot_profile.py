@@ -10,20 +10,20 @@ from random import Random
 from typing import Any, Final, cast
 
 from app.access.callers import Caller, Callers, hash_key
-from app.access.failed_logins import Failures
-from app.accounts import Desk
-from app.api.app import build_face
+from app.access.failed_logins import FailedLogins
+from app.accounts import Accounts
+from app.api.app import build_api
 from app.api.middleware.edge import Edge
-from app.api.reads.hot_path import Front, _read_plain
+from app.api.reads.hot_path import HotPath, _read_plain
 from app.cache.cache import Cache
-from app.cache.freshness import Policy
+from app.cache.freshness import FreshnessPolicy
 from app.cache.memory import MemoryTier
 from app.telemetry.metrics import Metrics
 from bench.memory import ASSETS, make_snapshots
 
 CALLS: Final = 20_000
 ROUNDS: Final = 7
-POLICY: Final = Policy(5_000, 30_000, 600_000, 10_000)
+POLICY: Final = FreshnessPolicy(5_000, 30_000, 600_000, 10_000)
 HEADERS: Final = [(b"host", b"127.0.0.1:8080"), (b"authorization", b"Bearer key")]
 MORE: Final = [(b"accept", b"*/*"), (b"user-agent", b"wrk"), (b"accept-encoding", b"br"), (b"x-request-id", b"a1")]
 NOBODY: Final = cast("Any", None)
@@ -73,18 +73,18 @@ def build(callers: Callers) -> tuple[Edge, str]:
         now_ms=now_ms,
         random=Random(1).random,
     )
-    edge = build_face(
-        desk=Desk(cache),
+    edge = build_api(
+        accounts=Accounts(cache),
         portfolio=NOBODY,
         callers=callers,
-        failures=Failures(1_000, time.monotonic),
+        failures=FailedLogins(1_000, time.monotonic),
         policy=POLICY,
         look=NOBODY,
         version="0",
         now_ms=now_ms,
         metrics=Metrics(),
     )
-    return edge, f"/v1/merchants/{snapshot.key}/balances"
+    return edge, f"/v1/merchants/{snapshot.account_id}/balances"
 
 
 def run(request: Coroutine[Any, Any, None]) -> None:
@@ -101,7 +101,7 @@ async def main() -> None:
     caller = Caller("one", hash_key("key"), "all")
     callers = Callers([caller], workers=1, monotonic=time.monotonic)
     edge, path = build(callers)
-    front = cast("Front", edge._front)  # noqa: SLF001
+    hot_path = cast("HotPath", edge._hot_path)  # noqa: SLF001
     sent: list[Any] = []
 
     def scope(*headers: tuple[bytes, bytes]) -> Any:
@@ -117,8 +117,8 @@ async def main() -> None:
     start, body = sent[-2:]
     plain, known, rich = scope(), scope((b"if-none-match", dict(start["headers"])[b"etag"])), scope(*MORE)
     asked: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
-    memo = cast("Any", front._memos.recall(asked))  # noqa: SLF001
-    now = front._now_ms()  # noqa: SLF001
+    memo = cast("Any", hot_path._memos.recall(asked))  # noqa: SLF001
+    now = hot_path._now_ms()  # noqa: SLF001
 
     def send(_: object) -> Any:
         return _Sent()
@@ -132,13 +132,13 @@ async def main() -> None:
 
     steps: dict[str, Callable[[], object]] = {
         "a bare application that sends the same": lambda: run(bare(plain, NOBODY, send)),
-        "know the request again": lambda: front._readings.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
+        "know the request again": lambda: hot_path._readings.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
         "or read its headers": lambda: _read_plain(HEADERS),
-        "find the memo": lambda: front._memos.recall(asked),  # noqa: SLF001
-        "see that memory still has the snapshot": lambda: front._holds(memo.snapshot),  # noqa: SLF001
+        "find the memo": lambda: hot_path._memos.recall(asked),  # noqa: SLF001
+        "see that memory still has the snapshot": lambda: hot_path._holds(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
-        "name it": lambda: front._request_ids.name(None),  # noqa: SLF001
-        "judge anew, once a second of age": lambda: front._judge(asked, now),  # noqa: SLF001
+        "name it": lambda: hot_path._request_ids.name(None),  # noqa: SLF001
+        "judge anew, once a second of age": lambda: hot_path._judge(asked, now),  # noqa: SLF001
         "**a hot read through the edge**": ask(plain),
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),
@@ -147,7 +147,7 @@ async def main() -> None:
     print("| step | µs |\n|---|--:|")
     for name, step in steps.items():
         print(f"| {name} | {measure(step) - idle:.2f} |")
-    callers.renew([Caller("one", hash_key("key"), "all", rate=1e9)])
+    callers.replace_all([Caller("one", hash_key("key"), "all", rate=1e9)])
     print(f"| **the same for a caller with a rate** | {measure(ask(plain)) - idle:.2f} |")
 
 

@@ -30,11 +30,11 @@ from app.api.middleware.edge import Edge
 from app.main import create_app
 from app.redis.embedded import EmbeddedValkey
 from app.secret import Secret
-from app.server.workers import spare_collections
+from app.server.workers import tune_garbage_collection
 from app.settings import Settings
 from app.telemetry.logs import LogFormat, LogLevel, configure_logs
 from app.upstream.client import BALANCES_PATH
-from app.upstream.transport import TOKEN_HEADER, Shown, Transport
+from app.upstream.transport import TOKEN_HEADER, SecretHeader, Transport
 from bench.results import record
 from tests.support.service import lifespan
 
@@ -164,7 +164,7 @@ async def call_all(url: str) -> tuple[float, float]:
 
         async def work() -> None:
             for merchant in waiting:
-                await transport.get(BALANCES_PATH, {"merchantId": str(merchant)}, Shown(TOKEN_HEADER, TOKEN))
+                await transport.get(BALANCES_PATH, {"merchantId": str(merchant)}, SecretHeader(TOKEN_HEADER, TOKEN))
 
         cost = _watch()
         await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     configure_logs(LogFormat.CONSOLE, LogLevel.ERROR)  # what fails here fails on purpose
-    spare_collections()
+    tune_garbage_collection()
     load_before = os.getloadavg()
     found: dict[str, list[tuple[float, float]]] = {}
     with run_upstream() as upstream:

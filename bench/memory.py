@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from app.balances.normalisation import normalise
-from app.balances.snapshots import Key, Snapshot
+from app.balances.snapshots import AccountId, Snapshot
 from app.cache.memory import MemoryTier, weigh
 
 ENTRIES = 100_000
@@ -50,7 +50,7 @@ def make_snapshots(count: int, assets: int, random: Random) -> Iterator[Snapshot
     for number in range(count):
         data = json.loads(make_body(random))
         del data["balances"][assets:]
-        yield normalise(Key(str(10_001 + number)), data, 1_000_000_000_000 + number)
+        yield normalise(AccountId(str(10_001 + number)), data, 1_000_000_000_000 + number)
 
 
 def measure_bytes(assets: int, count: int) -> float:
@@ -79,7 +79,7 @@ def measure_resident() -> tuple[float, MemoryTier]:
     return (_resident_bytes() - before) / ENTRIES, memory
 
 
-def measure_reads(memory: MemoryTier, keys: list[Key]) -> float:
+def measure_reads(memory: MemoryTier, keys: list[AccountId]) -> float:
     """Give the nanoseconds of one `get`."""
     get = memory.get
     began = time.perf_counter_ns()
@@ -94,7 +94,7 @@ def compare_reads(many: MemoryTier) -> dict[str, float]:
     few = MemoryTier(ENTRIES, 2**40)
     for snapshot in make_snapshots(FEW, len(ASSETS), random):
         few.put(snapshot)
-    keys = [Key(str(10_001 + number)) for number in range(ENTRIES)]
+    keys = [AccountId(str(10_001 + number)) for number in range(ENTRIES)]
     reads = {
         "few": (few, random.choices(keys[:FEW], k=READS)),
         "many": (many, random.choices(keys, k=READS)),

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 from msgspec import Struct
 
-from app.balances.snapshots import Entry, Key
+from app.balances.snapshots import AccountId, Entry
 from app.fleet.bus import Failure
 from app.redis import lua as scripts
 from app.redis.scripts import make_script
@@ -25,13 +25,13 @@ Delay = Callable[[], float]
 class Listener(Protocol):
     """A replica's end of the bus."""
 
-    def hear_entry(self, entry: Entry, /) -> None:
+    def on_entry(self, entry: Entry, /) -> None:
         """Take what another replica tells."""
 
-    def hear_failure(self, failure: Failure, /) -> None:
+    def on_failure(self, failure: Failure, /) -> None:
         """Take why another replica has nothing to tell."""
 
-    def hear_freed(self, key: Key, /) -> None:
+    def on_lease_released(self, key: AccountId, /) -> None:
         """Take that another replica has let a key go."""
 
 
@@ -42,20 +42,20 @@ class _Stored(Struct, frozen=True):
 
 
 class _Lease(Struct, frozen=True):
-    owner: str
+    replica_id: str
     until_ms: int
 
 
 class _Trouble(Struct, frozen=True):
     failure: Failure | None = None
-    freed: Key | None = None
+    freed: AccountId | None = None
 
     def tell(self, listener: Listener) -> None:
         """Tell why there is no entry, or that a lease was given back without a word about it."""
         if self.failure is not None:
-            listener.hear_failure(self.failure)
+            listener.on_failure(self.failure)
         if self.freed is not None:
-            listener.hear_freed(self.freed)
+            listener.on_lease_released(self.freed)
 
 
 class Server:
@@ -78,18 +78,18 @@ class Server:
         self.operations: Final[Counter[str]] = Counter()
         self.messages = 0
         self.commands: Final[dict[str, Command]] = {
-            make_script(scripts.BEGIN).sha: self.begin,
-            make_script(scripts.BEGIN_AND_TAKE).sha: self.begin_and_take,
-            make_script(scripts.SETTLE).sha: self.settle,
-            make_script(scripts.ABANDON).sha: self.abandon,
-            make_script(scripts.RENEW).sha: self.renew,
-            scripts.TAKE_TURNS: self.take_turns,
-            scripts.QUIET: self.quiet,
+            make_script(scripts.READ_OR_LEASE).sha: self.begin,
+            make_script(scripts.READ_OR_LEASE_WITH_PERMIT).sha: self.begin_and_take,
+            make_script(scripts.STORE_AND_RELEASE).sha: self.settle,
+            make_script(scripts.RELEASE_AND_NOTIFY).sha: self.abandon,
+            make_script(scripts.RENEW_LEASE).sha: self.renew,
+            scripts.TAKE_PERMITS: self.take_turns,
+            scripts.PAUSE: self.quiet,
         }
 
     def begin(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
         """Restate `scripts.BEGIN`."""
-        owner, lease_ms, oldest, known, latest = args
+        replica_id, lease_ms, oldest, known, latest = args
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
         if stored is not None and stored.as_of > latest:
             stored = None
@@ -97,7 +97,7 @@ class Server:
             return stored.value, -1
         value = stored.value if stored and stored.as_of > known else None
         if lease is None:
-            self._leases[keys[1]] = _Lease(owner, self._now_ms() + lease_ms)
+            self._leases[keys[1]] = _Lease(replica_id, self._now_ms() + lease_ms)
             return value, 0
         return value, max(lease.until_ms - self._now_ms(), 1)
 
@@ -108,38 +108,38 @@ class Server:
 
     def settle(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `scripts.SETTLE`."""
-        owner, value, as_of, ttl_ms, _, latest = args
-        self._give_back(keys[1], owner)
+        replica_id, value, as_of, ttl_ms, _, latest = args
+        self._give_back(keys[1], replica_id)
         stored = self._find(keys[0])
         if stored is not None and as_of <= stored.as_of <= latest:
             return 0
         self._stored[keys[0]] = _Stored(value, as_of, self._now_ms() + ttl_ms)
         entry = self._decoder.decode(value)
-        self._publish(owner, lambda listener: listener.hear_entry(entry))
+        self._publish(replica_id, lambda listener: listener.on_entry(entry))
         return 1
 
     def abandon(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `scripts.ABANDON`."""
-        owner, message, _ = args
-        if self._give_back(keys[0], owner):
+        replica_id, message, _ = args
+        if self._give_back(keys[0], replica_id):
             trouble = msgspec.json.decode(message, type=_Trouble)
-            self._publish(owner, trouble.tell)
+            self._publish(replica_id, trouble.tell)
         return 1
 
     def renew(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `scripts.RENEW`."""
-        owner, lease_ms = args
+        replica_id, lease_ms = args
         lease = self._find_lease(keys[0])
-        if lease is None or lease.owner != owner:
+        if lease is None or lease.replica_id != replica_id:
             return 0
-        self._leases[keys[0]] = _Lease(owner, self._now_ms() + lease_ms)
+        self._leases[keys[0]] = _Lease(replica_id, self._now_ms() + lease_ms)
         return 1
 
     def take_turns(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
         """Restate `scripts.TAKE_TURNS`."""
-        owner, interval, tolerance, wanted = args
+        replica_id, interval, tolerance, wanted = args
         now = self._now_us()
-        self._note_asking(owner, now)
+        self._note_asking(replica_id, now)
         if self._quiet_until > now:
             return 0, self._quiet_until - now, len(self._asked)
         interval *= self._slowness(now)
@@ -158,10 +158,10 @@ class Server:
         self._quiet_until = self._slowed = max(self._quiet_until, now + args[0])
         return 1
 
-    def _note_asking(self, owner: str, now: int) -> None:
+    def _note_asking(self, replica_id: str, now: int) -> None:
         """Keep who asked within the last second, in the order in which they did."""
-        self._asked.pop(owner, None)
-        self._asked[owner] = now
+        self._asked.pop(replica_id, None)
+        self._asked[replica_id] = now
         while self._asked[first := next(iter(self._asked))] <= now - 1_000_000:
             del self._asked[first]
 
@@ -172,8 +172,8 @@ class Server:
     def _publish(self, sender: str, tell: Callable[[Listener], None]) -> None:
         self.messages += 1
         loop = asyncio.get_running_loop()
-        for owner, listener in self.listeners.items():
-            if owner != sender:
+        for replica_id, listener in self.listeners.items():
+            if replica_id != sender:
                 loop.call_later(self._delay(), tell, listener)
 
     def _find(self, name: str) -> _Stored | None:
@@ -184,9 +184,9 @@ class Server:
         lease = self._leases.get(name)
         return lease if lease is not None and lease.until_ms > self._now_ms() else None
 
-    def _give_back(self, name: str, owner: str) -> bool:
+    def _give_back(self, name: str, replica_id: str) -> bool:
         lease = self._find_lease(name)
-        if lease is None or lease.owner != owner:
+        if lease is None or lease.replica_id != replica_id:
             return False
         del self._leases[name]
         return True

@@ -16,14 +16,16 @@ from contextlib import contextmanager
 import aiohttp
 import httpx
 
-from app.upstream.transport import Lines
+from app.upstream.transport import AiohttpTransport
 
 CALLS = 600
 ROUNDS = 5
 LATENCY_MS = 50
 TRANSPORTS: dict[str, Callable[[int], httpx.AsyncBaseTransport]] = {
     "httpx": lambda connections: httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=connections)),
-    "aiohttp": lambda connections: Lines(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections))),
+    "aiohttp": lambda connections: AiohttpTransport(
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections))
+    ),
 }
 
 

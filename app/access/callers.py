@@ -8,8 +8,8 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from app.access.quotas import Headers, Standing
-from app.balances.snapshots import AGGREGATE, Key
+from app.access.quotas import CallerQuota, Headers
+from app.balances.snapshots import AGGREGATE, AccountId
 from app.errors import Forbidden, Unauthenticated
 
 KEY_PREFIX: Final = "tg_"
@@ -17,7 +17,7 @@ KEY_PREFIX: Final = "tg_"
 ALL: Final = "all"
 
 MAX_CREDENTIAL_CHARACTERS: Final = 8 * 1024
-MAX_GUESTS: Final = 10_000
+MAX_TOKEN_CALLERS: Final = 10_000
 
 _JSON_BEGINS: Final = "eyJ"
 """How an object of JSON begins in base64, and a JWT with it."""
@@ -32,14 +32,14 @@ class Caller(Struct, frozen=True):
 
     name: str
     key_sha256: str
-    merchants: frozenset[Key] | Literal["all"]
+    merchants: frozenset[AccountId] | Literal["all"]
     portfolio: bool = False
     rate: float | None = None
     concurrency: int | None = None
     other_key_sha256: str | None = None
 
     @property
-    def is_guest(self) -> bool:
+    def has_token(self) -> bool:
         """Tell whether this caller came with a token."""
         return not self.key_sha256
 
@@ -48,20 +48,20 @@ class Caller(Struct, frozen=True):
         """The SHA-256 of each key that it may send."""
         return (self.key_sha256,) if self.other_key_sha256 is None else (self.key_sha256, self.other_key_sha256)
 
-    def may_read(self, key: Key) -> bool:
+    def may_read(self, key: AccountId) -> bool:
         """Tell whether this caller may read a merchant, or, under `AGGREGATE`, the portfolio."""
         if key == AGGREGATE:
             return self.portfolio
         return self.merchants == ALL or key in self.merchants
 
 
-class TokenJudge(Protocol):
+class TokenAuthenticator(Protocol):
     """Who knows whose token is whose, by its digest; see `Judge`."""
 
-    def recall(self, digest: bytes) -> Caller | None:
+    def find_known(self, digest: bytes) -> Caller | None:
         """Give the caller of a token that was taken and is still good."""
 
-    async def judge(self, text: str, digest: bytes) -> Caller:
+    async def verify(self, text: str, digest: bytes) -> Caller:
         """Give the caller that a token is of. Raises `Unauthenticated` or `IssuerUnavailable`."""
 
 
@@ -78,22 +78,22 @@ class Callers:
         *,
         workers: int,
         monotonic: Callable[[], float],
-        judge: TokenJudge | None = None,
+        judge: TokenAuthenticator | None = None,
     ) -> None:
         self._workers: Final = workers
         self._monotonic: Final = monotonic
         self._judge: Final = judge
         self._callers: tuple[Caller, ...] = ()
         self._by_digest: dict[bytes, Caller] = {}
-        self._standings: Final[dict[str, Standing]] = {}
-        self._guests: Final[OrderedDict[tuple[object, ...], Standing]] = OrderedDict()
+        self._quotas: Final[dict[str, CallerQuota]] = {}
+        self._guests: Final[OrderedDict[tuple[object, ...], CallerQuota]] = OrderedDict()
         self.generation = 0
-        self.renew(callers)
+        self.replace_all(callers)
 
     def __len__(self) -> int:
         return len(self._callers)
 
-    def renew(self, callers: Iterable[Caller]) -> bool:
+    def replace_all(self, callers: Iterable[Caller]) -> bool:
         """Take other callers, and tell whether they are others.
 
         Those that stay keep what they have used up of a rate, and their requests under way.
@@ -104,13 +104,13 @@ class Callers:
         self.generation += 1
         self._callers = callers
         self._by_digest = {bytes.fromhex(digest): caller for caller in callers for digest in caller.key_hashes}
-        for name in self._standings.keys() - {caller.name for caller in callers}:
-            del self._standings[name]
+        for name in self._quotas.keys() - {caller.name for caller in callers}:
+            del self._quotas[name]
         for caller in callers:
-            self.standing_of(caller).adopt(caller.rate, caller.concurrency)
+            self.quota_of(caller).configure(caller.rate, caller.concurrency)
         return True
 
-    def recall(self, presented: str | None) -> Caller | None:
+    def find_known(self, presented: str | None) -> Caller | None:
         """Give the caller of a key, or of a token that was taken before; None of anything else.
 
         A digest is looked up, never the credential, so that the time taken tells nothing about any.
@@ -119,7 +119,7 @@ class Callers:
             return None
         digest = _digest(presented)
         caller = self._by_digest.get(digest)
-        return self._judge.recall(digest) if caller is None and self._judge is not None else caller
+        return self._judge.find_known(digest) if caller is None and self._judge is not None else caller
 
     async def identify(self, presented: str | None) -> Caller:
         """Give the caller of any credential. Raises `Unauthenticated`, or `IssuerUnavailable` if that cannot be told."""
@@ -127,52 +127,52 @@ class Callers:
             raise Unauthenticated("Send your key as Authorization: Bearer <key>, or as X-BH-TOKEN.")
         if len(presented) > MAX_CREDENTIAL_CHARACTERS:
             raise Unauthenticated(f"A key or token may have {MAX_CREDENTIAL_CHARACTERS} characters.")
-        caller = self.recall(presented)
+        caller = self.find_known(presented)
         if caller is not None:
             return caller
         if self._judge is None or not presented.startswith(_JSON_BEGINS):
             raise Unauthenticated("This key is not known.")
-        return await self._judge.judge(presented, _digest(presented))
+        return await self._judge.verify(presented, _digest(presented))
 
     def admit(self, caller: Caller) -> None:
         """Count a request of a caller. Raises `TooFast` if it is above its rate."""
-        self.standing_of(caller).count(self._monotonic())
+        self.quota_of(caller).count_request(self._monotonic())
 
-    def enter(self, caller: Caller) -> Callable[[], None]:
+    def acquire_slot(self, caller: Caller) -> Callable[[], None]:
         """Give a request of a caller a place while it is answered, and what gives the place back. Raises `TooFast`."""
-        return self.standing_of(caller).enter()
+        return self.quota_of(caller).acquire_slot()
 
     def limits(self, caller: Caller) -> Headers:
         """Give the headers that tell a rated caller what is left of its rate; none to a caller without one."""
-        return self.standing_of(caller).limits(self._monotonic())
+        return self.quota_of(caller).limits(self._monotonic())
 
-    def standing_of(self, caller: Caller) -> Standing:
+    def quota_of(self, caller: Caller) -> CallerQuota:
         """Give how a caller stands in this process."""
-        if caller.is_guest:
-            return self._standing_of_guest(caller)
-        standing = self._standings.get(caller.name)
-        if standing is None:
-            standing = self._standings[caller.name] = Standing(self._workers)
-            standing.adopt(caller.rate, caller.concurrency)
-        return standing
+        if caller.has_token:
+            return self._quota_of_token(caller)
+        quota = self._quotas.get(caller.name)
+        if quota is None:
+            quota = self._quotas[caller.name] = CallerQuota(self._workers)
+            quota.configure(caller.rate, caller.concurrency)
+        return quota
 
-    def _standing_of_guest(self, caller: Caller) -> Standing:
+    def _quota_of_token(self, caller: Caller) -> CallerQuota:
         """Give how the subject of tokens stands, of which there may be any number: those that came last are kept.
 
         One whose tokens allow it different rates stands under each, lest one token give it back what another used up.
         """
         name = (caller.name, caller.rate, caller.concurrency)
-        standing = self._guests.get(name)
-        if standing is None:
-            standing = self._guests[name] = Standing(self._workers)
-            standing.adopt(caller.rate, caller.concurrency)
-            if len(self._guests) > MAX_GUESTS:
+        quota = self._guests.get(name)
+        if quota is None:
+            quota = self._guests[name] = CallerQuota(self._workers)
+            quota.configure(caller.rate, caller.concurrency)
+            if len(self._guests) > MAX_TOKEN_CALLERS:
                 self._guests.popitem(last=False)
         self._guests.move_to_end(name)
-        return standing
+        return quota
 
 
-def authorise(caller: Caller, key: Key) -> None:
+def authorise(caller: Caller, key: AccountId) -> None:
     """Let a caller read a merchant or the portfolio, or raise `Forbidden`: the same words whether it exists or not."""
     if not caller.may_read(key):
         raise Forbidden("You may not read this.")

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 from app.access.callers import ALL, Caller
 from app.access.tokens.issuers import USUAL_ALGORITHMS, Issuer, Rule, Source, is_confidential
 from app.access.tokens.jwks import Algorithm
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.errors import StartError
 from app.settings import read_file, variable_name
 
@@ -59,8 +59,8 @@ def _check_unique(path: str, whose: str, what: str, values: Sequence[str]) -> No
         raise StartError(f"{path}: two {whose} have the same {what}.")
 
 
-def _as_keys(merchants: Merchants) -> frozenset[Key] | Literal["all"]:
-    return ALL if merchants == ALL else frozenset(Key(str(merchant)) for merchant in merchants)
+def _as_keys(merchants: Merchants) -> frozenset[AccountId] | Literal["all"]:
+    return ALL if merchants == ALL else frozenset(AccountId(str(merchant)) for merchant in merchants)
 
 
 def _as_path(claim: str | list[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ EVERY_SECONDS: Final = 0.5
 log = structlog.get_logger()
 
 
-class Watch:
+class ClientsFileWatcher:
     """Look at the clients file each half second, by its content: Kubernetes replaces mounted files behind a link.
 
     `read` gives its text, `parse` what it says, `renew` takes that over and tells whether it is new. Reading and
@@ -35,13 +35,13 @@ class Watch:
         self._seen: str | None = None
         self.is_ok = True
 
-    async def tend(self) -> None:
+    async def keep_watching(self) -> None:
         """Watch for ever."""
         while True:
-            await self.look()
+            await self.check_once()
             await asyncio.sleep(EVERY_SECONDS)
 
-    async def look(self) -> None:
+    async def check_once(self) -> None:
         """Take over what has changed since the last look."""
         try:
             text = await self._read()

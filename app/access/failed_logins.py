@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from app.errors import TooFast
-from app.resilience.rate_limiter import Rate
+from app.resilience.rate_limiter import RateLimiter
 
 MAX_ADDRESSES: Final = 10_000
 
@@ -14,7 +14,7 @@ _IPV6_NETWORK_BITS: Final = 64
 _BURST_SECONDS: Final = 10
 
 
-class Failures:
+class FailedLogins:
     """Allow each address `per_second` failures a second, after ten seconds' worth at once.
 
     At most `MAX_ADDRESSES` are remembered, those that failed last. `monotonic` gives seconds.
@@ -23,12 +23,12 @@ class Failures:
     def __init__(self, per_second: float, monotonic: Callable[[], float]) -> None:
         self._per_second: Final = per_second
         self._monotonic: Final = monotonic
-        self._rates: Final[OrderedDict[str, Rate]] = OrderedDict()
+        self._rates: Final[OrderedDict[str, RateLimiter]] = OrderedDict()
 
     def check(self, address: str) -> None:
         """Raise `TooFast` if an address has failed so often that it may not try now."""
         rate = self._rates.get(_network(address))
-        if rate is not None and (wait := rate.wait(self._monotonic())) > 0:
+        if rate is not None and (wait := rate.wait_seconds(self._monotonic())) > 0:
             raise TooFast("Too many wrong credentials came from your address.", retry_after_seconds=wait)
 
     def count(self, address: str) -> None:
@@ -36,8 +36,8 @@ class Failures:
         network = _network(address)
         rate = self._rates.get(network)
         if rate is None:
-            rate = self._rates[network] = Rate(self._per_second, self._per_second * _BURST_SECONDS)
-        rate.take(self._monotonic())
+            rate = self._rates[network] = RateLimiter(self._per_second, self._per_second * _BURST_SECONDS)
+        rate.acquire(self._monotonic())
         self._rates.move_to_end(network)
         if len(self._rates) > MAX_ADDRESSES:
             self._rates.popitem(last=False)

@@ -5,7 +5,7 @@ from math import ceil, floor
 from typing import Final
 
 from app.errors import TooFast
-from app.resilience.rate_limiter import Rate
+from app.resilience.rate_limiter import RateLimiter
 
 DEFAULT_CONCURRENCY: Final = 1000
 
@@ -14,18 +14,18 @@ Headers = tuple[tuple[str, str], ...]
 _ROUNDING: Final = 1e-6
 
 
-class Standing:
+class CallerQuota:
     """Count one caller's requests in this process, which has its share of what `workers` processes may admit."""
 
     def __init__(self, workers: int) -> None:
         self._workers: Final = workers
-        self._rate: Rate | None = None
+        self._rate: RateLimiter | None = None
         self._quota = 0
         self._policy = ""
         self._places = max(1, DEFAULT_CONCURRENCY // workers)
         self._inside = 0
 
-    def adopt(self, per_second: float | None, concurrency: int | None) -> None:
+    def configure(self, per_second: float | None, concurrency: int | None) -> None:
         """Hold the caller to what it may now. What it has used up of a rate that stays the same stays used up."""
         self._places = max(1, (concurrency or DEFAULT_CONCURRENCY) // self._workers)
         if per_second is None:
@@ -33,16 +33,16 @@ class Standing:
             return
         share = per_second / self._workers
         if self._rate is None or self._rate.per_second != share:
-            self._rate = Rate(share, share)
+            self._rate = RateLimiter(share, share)
         self._quota = max(1, floor(share))
         self._policy = f'"default";q={self._quota};w={ceil(self._quota / share)}'
 
-    def count(self, now: float) -> None:
+    def count_request(self, now: float) -> None:
         """Count a request. Raises `TooFast` if it is above the rate."""
-        if self._rate is not None and (wait := self._rate.take(now)) > 0:
+        if self._rate is not None and (wait := self._rate.acquire(now)) > 0:
             raise TooFast("You are above your rate.", retry_after_seconds=wait)
 
-    def enter(self) -> Callable[[], None]:
+    def acquire_slot(self) -> Callable[[], None]:
         """Take a place for a request, and give what gives it back, once. Raises `TooFast` if there is none."""
         if self._inside >= self._places:
             raise TooFast("Too many of your requests are being answered.", retry_after_seconds=1)
@@ -60,6 +60,6 @@ class Standing:
         """Tell a rated caller its quota, and what is left of it (draft-ietf-httpapi-ratelimit-headers)."""
         if self._rate is None:
             return ()
-        left = min(self._quota, floor(self._rate.left(now) + _ROUNDING))
-        seconds = ceil(self._rate.rested_in(now) - _ROUNDING)
+        left = min(self._quota, floor(self._rate.remaining(now) + _ROUNDING))
+        seconds = ceil(self._rate.seconds_to_full_burst(now) - _ROUNDING)
         return (("RateLimit-Policy", self._policy), ("RateLimit", f'"default";r={left};t={seconds}'))

@@ -19,24 +19,24 @@ from litestar.exceptions import (
 )
 
 from app.access.callers import Callers
-from app.access.failed_logins import Failures
-from app.accounts import Desk
+from app.access.failed_logins import FailedLogins
+from app.accounts import Accounts
 from app.api.middleware.audit import Audit
-from app.api.middleware.cors import Browsers
-from app.api.middleware.deadline import Deadline
-from app.api.middleware.edge import Edge, refuse
+from app.api.middleware.cors import Cors
+from app.api.middleware.deadline import RequestDeadline
+from app.api.middleware.edge import Edge, render_refusal
 from app.api.openapi.document import openapi_config
 from app.api.reads.account_reads import ShortWay
-from app.api.reads.hot_path import Front
-from app.api.rendering.batch_fragments import Strips
-from app.api.rendering.representations import Shelf
+from app.api.reads.hot_path import HotPath
+from app.api.rendering.batch_fragments import BatchFragments
+from app.api.rendering.representations import RepresentationCache
 from app.api.requests.request_ids import RequestIds
 from app.api.routes.accounts import answer_routes
-from app.api.routes.exchange import AnyRequest, Asking, as_response, read_form
-from app.api.routes.guards import Doorkeeper
-from app.api.routes.paging import Pages
-from app.api.routes.service import Look, service_routes
-from app.cache.freshness import Policy
+from app.api.routes.exchange import AnyRequest, Exchange, as_response, read_form
+from app.api.routes.guards import Admission
+from app.api.routes.paging import Paginator
+from app.api.routes.service import ReadinessProbe, service_routes
+from app.cache.freshness import FreshnessPolicy
 from app.errors import (
     BodyTooLarge,
     InternalError,
@@ -52,21 +52,21 @@ from app.telemetry.exposition import Scrape
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
 
-SHEETS: Final = 50_000
-SHEET_BYTES: Final = 128 * 1024 * 1024
-STRIP_BYTES: Final = 64 * 1024 * 1024
+REPRESENTATIONS: Final = 50_000
+REPRESENTATION_BYTES: Final = 128 * 1024 * 1024
+FRAGMENT_BYTES: Final = 64 * 1024 * 1024
 
 log = structlog.get_logger()
 
 
-def build_face(
+def build_api(
     *,
-    desk: Desk,
+    accounts: Accounts,
     portfolio: Portfolio,
     callers: Callers,
-    failures: Failures,
-    policy: Policy,
-    look: Look,
+    failures: FailedLogins,
+    policy: FreshnessPolicy,
+    look: ReadinessProbe,
     version: str,
     now_ms: Callable[[], int],
     metrics: Metrics | None = None,
@@ -83,26 +83,33 @@ def build_face(
     Pages of `origins` may read answers. What takes longer than `deadline_seconds` ends with a problem.
     """
     metrics = metrics or Metrics()
-    shelf = Shelf(SHEETS, SHEET_BYTES)
-    strips = Strips(STRIP_BYTES)
+    representations = RepresentationCache(REPRESENTATIONS, REPRESENTATION_BYTES)
+    fragments = BatchFragments(FRAGMENT_BYTES)
     request_ids = RequestIds(SystemRandom().getrandbits)
 
-    def make_asking(request: AnyRequest) -> Asking:
-        return Asking(request, desk=desk, shelf=shelf, strips=strips, policy=policy, now_ms=now_ms)
+    def make_exchange(request: AnyRequest) -> Exchange:
+        return Exchange(
+            request,
+            accounts=accounts,
+            representations=representations,
+            fragments=fragments,
+            policy=policy,
+            now_ms=now_ms,
+        )
 
     dependencies = {
-        "asking": Provide(make_asking, sync_to_thread=False),
+        "exchange": Provide(make_exchange, sync_to_thread=False),
         "form": Provide(read_form, sync_to_thread=False),
         "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
-        "pages": Provide(lambda: Pages(portfolio.versions), sync_to_thread=False),
+        "pages": Provide(lambda: Paginator(portfolio.versions), sync_to_thread=False),
     }
-    doorkeeper = Doorkeeper(callers, failures)
+    admission = Admission(callers, failures)
     app = Litestar(
         route_handlers=[
-            *answer_routes(doorkeeper, dependencies),
+            *answer_routes(admission, dependencies),
             service_routes(look, scrape),
         ],
-        exception_handlers={Exception: answer_error},
+        exception_handlers={Exception: respond_with_problem},
         openapi_config=openapi_config(version),
         lifespan=list(lifespan),
         logging_config=None,
@@ -110,42 +117,43 @@ def build_face(
     short_way = ShortWay(
         app,
         callers=callers,
-        doorkeeper=doorkeeper,
-        desk=desk,
-        shelf=shelf,
+        admission=admission,
+        accounts=accounts,
+        representations=representations,
         policy=policy,
-        blame=_classify,
+        blame=translate_error,
         now_ms=now_ms,
     )
     return Edge(
-        Deadline(short_way, deadline_seconds),
+        RequestDeadline(short_way, deadline_seconds),
         metrics,
         drain or Drain(),
         request_ids,
-        front=Front(
+        hot_path=HotPath(
             callers=callers,
-            desk=desk,
-            shelf=shelf,
+            accounts=accounts,
+            representations=representations,
             policy=policy,
             metrics=metrics,
             request_ids=request_ids,
             now_ms=now_ms,
         ),
         audit=audit,
-        browsers=Browsers(origins) if origins else None,
+        cors=Cors(origins) if origins else None,
         traces=traces,
     )
 
 
-def answer_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+def respond_with_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Answer any error of any kind as a problem; one that nobody foresaw is logged with its trace, and no more said."""
-    return as_response(refuse(_classify(error), request.scope))
+    return as_response(render_refusal(translate_error(error), request.scope))
 
 
 _MISSING: Final = re.compile("Missing required query parameter ('[^']+')")
 
 
-def _classify(error: Exception) -> TallygateError:
+def translate_error(error: Exception) -> TallygateError:
+    """Say any error as one of ours; what nobody foresaw is logged."""
     match error:
         case TallygateError():
             return error
@@ -155,17 +163,17 @@ def _classify(error: Exception) -> TallygateError:
             allow = (headers or {}).get("allow", "GET, OPTIONS")
             return MethodNotAllowed("The path does not take this method.", allow=allow)
         case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
-            return _blame(error)
+            return _translate_http_error(error)
         case _:
             log.error("request.crashed", exc_info=error)
             return InternalError("Something went wrong here.")
 
 
-def _blame(error: HTTPException) -> RequestError:
+def _translate_http_error(error: HTTPException) -> RequestError:
     """Say what is wrong with a request that the framework could not read."""
     match error:
         case ValidationException(extra=list(faults)):
-            return InvalidRequest("; ".join(map(_describe, faults)))
+            return InvalidRequest("; ".join(map(_describe_fault, faults)))
         case ValidationException(detail=detail) if missing := _MISSING.search(detail):
             return InvalidRequest(f"The parameter {missing[1]} is missing.")
         case ClientException(__cause__=SerializationException()):
@@ -176,7 +184,7 @@ def _blame(error: HTTPException) -> RequestError:
             return InvalidRequest("The request cannot be read.")
 
 
-def _describe(fault: Mapping[str, str]) -> str:
+def _describe_fault(fault: Mapping[str, str]) -> str:
     """Say what is wrong where; what Litestar calls `data` is the body, and it says `'data'` where there is none."""
     if fault["message"] == "'data'":
         return "This wants a body."

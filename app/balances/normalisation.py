@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from app.balances.amounts import ZERO, Amount, add_amounts, adds_up, as_written, is_negative, parse_amount
-from app.balances.snapshots import Anomaly, AnomalyKind, AssetId, Key, Row, Snapshot
+from app.balances.snapshots import AccountId, Anomaly, AnomalyKind, AssetId, Row, Snapshot
 
 
 class _WireRow(msgspec.Struct, rename="camel"):
@@ -36,7 +36,7 @@ _AMOUNTS: Final = ("total", "free", "locked")
 _asset_id: Final = attrgetter("asset_id")
 
 
-def normalise(key: Key, data: object, as_of: int) -> Snapshot:
+def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
     """Make a snapshot of the decoded `data` of a balances answer that arrived at `as_of` (Unix milliseconds).
 
     Raises `ValueError`, naming the field and never its value, where the data is not as the document says. Fields that
@@ -49,7 +49,7 @@ def normalise(key: Key, data: object, as_of: int) -> Snapshot:
     rows = sorted(map(_read_row, account.balances, range(len(account.balances))), key=_asset_id)
     by_asset = [list(same) for _, same in groupby(rows, key=_asset_id)]
     return Snapshot(
-        key=key,
+        account_id=key,
         as_of=as_of,
         can_deposit=account.can_deposit,
         balances=tuple(same[0] if len(same) == 1 else _merge(same) for same in by_asset),

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Final, NewType
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from app.balances.amounts import ZERO, CheckedAmount, check_amounts
 
-Key = NewType("Key", str)
+AccountId = NewType("AccountId", str)
 """Whose balances: a merchant id in digits, or `AGGREGATE`."""
 
-AGGREGATE: Final = Key("0")
+AGGREGATE: Final = AccountId("0")
 """The upstream's own name for all merchants together (`merchantId=0`)."""
 
 AssetId = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -58,7 +58,7 @@ class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
     Rows are sorted by `asset_id`, one an asset.
     """
 
-    key: Key
+    account_id: AccountId = field(name="key")  # the name that entries in Redis have
     as_of: int
     can_deposit: bool
     balances: tuple[Row, ...]
@@ -68,7 +68,7 @@ class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
 class Absence(Struct, frozen=True, gc=False, rename="camel", tag="absent"):
     """The upstream's word that there is no such merchant, and when it came."""
 
-    key: Key
+    account_id: AccountId = field(name="key")  # the name that entries in Redis have
     as_of: int
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-Place = tuple[int, str]
+QueueKey = tuple[int, str]
 """How urgent something is (the lower, the earlier), and for which caller."""
 
 _number: Final = attrgetter("number")
@@ -19,36 +19,36 @@ _number: Final = attrgetter("number")
 class Waiter(Struct, eq=False):
     """Somebody in a line: the `number`-th who came. `turn` tells that their turn has come, or that none will."""
 
-    place: Place
+    place: QueueKey
     number: int
-    turn: asyncio.Future[bool]
+    permit: asyncio.Future[bool]
 
     @property
     def has_come(self) -> bool:
         """Tell whether their turn has come."""
-        return self.turn.done() and not self.turn.cancelled() and self.turn.result()
+        return self.permit.done() and not self.permit.cancelled() and self.permit.result()
 
     def give_up(self) -> None:
         """Stop waiting, unless the turn has come."""
-        if not self.turn.done():
-            self.turn.set_result(False)
+        if not self.permit.done():
+            self.permit.set_result(False)
 
 
-class Lines:
+class FairQueue:
     """Keep who waits. First come the more urgent, among equals callers in turn, of each caller those who came first.
 
     Who has given up, or was cancelled and has not noticed yet, is not served.
     """
 
     def __init__(self) -> None:
-        self._lines: Final[dict[Place, list[Waiter]]] = {}
+        self._lines: Final[dict[QueueKey, list[Waiter]]] = {}
         self._last_served: Final[dict[str, int]] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
-    def join(self, place: Place) -> Waiter:
+    def join(self, place: QueueKey) -> Waiter:
         """Let somebody wait, behind all others of their place."""
         waiter = Waiter(place, self._next(), asyncio.get_running_loop().create_future())
         self._lines.setdefault(place, []).append(waiter)
@@ -63,21 +63,21 @@ class Lines:
         self._take(waiter.place, index)
         return True
 
-    def move(self, waiter: Waiter, place: Place) -> None:
+    def move(self, waiter: Waiter, place: QueueKey) -> None:
         """Let somebody who waits do so at another place, before those there who came later."""
         if self.leave(waiter):
             waiter.place = place
             insort(self._lines.setdefault(place, []), waiter, key=_number)
 
-    def most_urgent(self, most: int) -> tuple[int, int]:
+    def peek_urgency(self, most: int) -> tuple[int, int]:
         """Give the greatest urgency of those who wait, and how many have it, counted up to `most`; none have it if none wait."""
         for urgency in sorted({urgency for urgency, _ in self._lines}):
             lines = (line for place, line in self._lines.items() if place[0] == urgency)
-            if count := sum(1 for _ in islice((one for line in lines for one in line if not one.turn.done()), most)):
+            if count := sum(1 for _ in islice((one for line in lines for one in line if not one.permit.done()), most)):
                 return urgency, count
         return 0, 0
 
-    def serve(self, count: int) -> int:
+    def grant(self, count: int) -> int:
         """Tell so many, or all there are, that their turn has come; give how many."""
         served = 0
         heads = [self._head(place) for place in self._lines]
@@ -87,8 +87,8 @@ class Lines:
             place = head[0], head[-1]
             if head == self._head(place):  # else another line of this caller was served meanwhile
                 waiter = self._take(place, 0)
-                if not waiter.turn.done():
-                    waiter.turn.set_result(True)
+                if not waiter.permit.done():
+                    waiter.permit.set_result(True)
                     self._last_served[place[1]] = self._next()
                     served += 1
             if place in self._lines:
@@ -97,7 +97,7 @@ class Lines:
             self._last_served.clear()
         return served
 
-    def before(self, place: Place) -> tuple[int, int]:
+    def count_ahead(self, place: QueueKey) -> tuple[int, int]:
         """Tell how many go before somebody who would come to a place now, at most: of the same caller, and of others."""
         urgency, caller = place
         waiting: Counter[str] = Counter()
@@ -107,14 +107,14 @@ class Lines:
         mine = waiting.pop(caller, 0)
         return mine, sum(min(count, mine + 1) for count in waiting.values())
 
-    def _take(self, place: Place, index: int) -> Waiter:
+    def _take(self, place: QueueKey, index: int) -> Waiter:
         line = self._lines[place]
         waiter = line.pop(index)
         if not line:
             del self._lines[place]
         return waiter
 
-    def _head(self, place: Place) -> tuple[int, int, int, str]:
+    def _head(self, place: QueueKey) -> tuple[int, int, int, str]:
         """Tell when a line's first one is to be served, in an order of such tuples."""
         urgency, caller = place
         return urgency, self._last_served.get(caller, -1), self._lines[place][0].number, caller

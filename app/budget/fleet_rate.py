@@ -5,15 +5,15 @@ from collections.abc import Callable
 from typing import Final
 
 from app.redis import lua as scripts
-from app.redis.client import Link, Outcome
+from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import is_one_server
-from app.redis.scripts import Extra
-from app.resilience.rate_limiter import Rate
+from app.redis.scripts import ExtraArguments
+from app.resilience.rate_limiter import RateLimiter
 
 _SPARE: Final = 0.5
 
 
-class Turns:
+class FleetRateLimiter:
     """Take turns at `per_second`, `burst` at once after a rest, in the name of `owner`. `monotonic` gives seconds.
 
     `asking` is how many replicas asked lately; without Redis, each of the replicas seen last keeps to its part.
@@ -21,28 +21,28 @@ class Turns:
 
     def __init__(
         self,
-        link: Link,
+        redis_client: RedisClient,
         *,
         prefix: str,
-        owner: str,
+        replica_id: str,
         per_second: float,
         burst: float,
         monotonic: Callable[[], float],
         replicas: Callable[[], int],
     ) -> None:
-        self._link: Final = link
+        self._redis_client: Final = redis_client
         self._keys: Final = [f"{prefix}:{{budget}}", f"{prefix}:{{budget}}:asking"]
-        self._along: Final = is_one_server(link.client)
-        self._owner: Final = owner
+        self._along: Final = is_one_server(redis_client.client)
+        self._replica_id: Final = replica_id
         self._per_second: Final = per_second
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
-        self._take: Final = link.client.register_script(scripts.TAKE_TURNS)
-        self._quiet: Final = link.client.register_script(scripts.QUIET)
-        self._local: Final = Rate(per_second, burst)
+        self._take: Final = redis_client.client.register_script(scripts.TAKE_PERMITS)
+        self._quiet: Final = redis_client.client.register_script(scripts.PAUSE)
+        self._local: Final = RateLimiter(per_second, burst)
         self._due = self._quiet_until = float("-inf")
-        self.asking = 1
+        self.exchange = 1
 
     async def take(self, wanted: int, *, spare: bool) -> tuple[int, float]:
         """Take up to so many turns; give how many, and the seconds until there are more.
@@ -51,38 +51,38 @@ class Turns:
         """
         if (left := self._quiet_until - self._monotonic()) > 0:
             return 0, self._note_wait(left)
-        arguments = [self._owner, *self._terms(spare=spare), wanted]
-        found = await self._link.attempt(lambda: self._take(keys=self._keys, args=arguments), writes=True)
-        if isinstance(found, Outcome):
+        arguments = [self._replica_id, *self._directives(spare=spare), wanted]
+        found = await self._redis_client.execute(lambda: self._take(keys=self._keys, args=arguments), writes=True)
+        if isinstance(found, RedisFailure):
             return self._take_local(wanted)
-        return self.note(*found)
+        return self.record(*found)
 
-    def extra(self, *, spare: bool) -> Extra | None:
+    def script_arguments(self, *, spare: bool) -> ExtraArguments | None:
         """Say what a script wants to take a turn besides; None while nobody may take one, and where no script can do both."""
-        if self.quiet_seconds() > 0 or not self._along:
+        if self.pause_seconds() > 0 or not self._along:
             return None
-        return Extra(self._keys, self._terms(spare=spare))
+        return ExtraArguments(self._keys, self._directives(spare=spare))
 
-    def note(self, granted: int, wait_us: int, asking: int) -> tuple[int, float]:
+    def record(self, granted: int, wait_us: int, exchange: int) -> tuple[int, float]:
         """Note what Redis said of turns that were asked for; give how many there are, and the seconds until there are more."""
-        self.asking = asking
+        self.exchange = exchange
         for _ in range(granted):
-            self._local.take(self._monotonic(), math.inf)
+            self._local.acquire(self._monotonic(), math.inf)
         return granted, self._note_wait(wait_us / 1_000_000)
 
-    async def quiet(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Let nobody in the fleet take a turn for so long, and fewer for a while after."""
         self._quiet_until = max(self._quiet_until, self._monotonic() + seconds)
-        self._local.rest(self._monotonic() + seconds)
-        await self._link.attempt(
+        self._local.pause_until(self._monotonic() + seconds)
+        await self._redis_client.execute(
             lambda: self._quiet(keys=self._keys[:1], args=[round(seconds * 1_000_000)]), writes=True
         )
 
-    def at_once(self) -> int:
+    def available_now(self) -> int:
         """Tell how many turns there may be without waiting, as far as we know."""
         return 0 if self.wait_seconds() else int(self._burst)
 
-    def quiet_seconds(self) -> float:
+    def pause_seconds(self) -> float:
         """Tell for how long the upstream wants to be left alone yet."""
         return max(0.0, self._quiet_until - self._monotonic())
 
@@ -90,16 +90,16 @@ class Turns:
         """Tell the seconds until the next turn, as last heard."""
         return max(0.0, max(self._due, self._quiet_until) - self._monotonic())
 
-    def _terms(self, *, spare: bool) -> tuple[float, float]:
+    def _directives(self, *, spare: bool) -> tuple[float, float]:
         """Give the interval between turns, and how far ahead of it one may be taken, in microseconds."""
         interval = 1_000_000 / self._per_second
         return interval, (self._burst - 1) * interval * (_SPARE if spare else 1)
 
     def _take_local(self, wanted: int) -> tuple[int, float]:
-        self.asking = max(1, self._replicas())
+        self.exchange = max(1, self._replicas())
         granted = 0
         wait = 0.0
-        while granted < wanted and not (wait := self._local.take(self._monotonic(), share=1 / self.asking)):
+        while granted < wanted and not (wait := self._local.acquire(self._monotonic(), share=1 / self.exchange)):
             granted += 1
         return granted, self._note_wait(wait)
 

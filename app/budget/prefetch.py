@@ -7,50 +7,58 @@ from typing import Final
 
 from msgspec import Struct
 
-from app.budget.budget import Budget, Errand, Priority
-from app.budget.fleet_rate import Turns
-from app.redis.scripts import Extra
+from app.budget.budget import Budget, PermitRequest, Priority
+from app.budget.fleet_rate import FleetRateLimiter
+from app.redis.scripts import ExtraArguments
 
 _GOOD_SECONDS: Final = 0.25
 """How late a turn may be used that was given in advance. What waits for a token meanwhile may hold up no place: the token wants one."""
 
 
-class Advance(Struct):
+class PrefetchedPermit(Struct):
     """How to ask for a turn besides a lease, None where it is not to be had like this; `told` is what was said of it."""
 
-    extra: Extra | None
-    told: tuple[int, ...] = ()
+    extra: ExtraArguments | None
+    result: tuple[int, ...] = ()
 
 
-class Advances:
+class PermitPrefetcher:
     """Let a turn be taken at the same stroke as a lease, and not without one: that saves a read a round trip.
 
     Only where it changes nobody's place in the line: while none waits for a turn, and a call could be made. `is_ready` tells
     whether it would be made then: a turn that nobody uses is lost to the whole fleet.
     """
 
-    def __init__(self, budget: Budget, turns: Turns, is_ready: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, budget: Budget, fleet_rate: FleetRateLimiter, is_ready: Callable[[], bool] = lambda: True
+    ) -> None:
         self._budget: Final = budget
-        self._turns: Final = turns
+        self._fleet_rate: Final = fleet_rate
         self._is_ready: Final = is_ready
 
     @contextmanager
-    def asking(self, errand: Errand) -> Iterator[Advance]:
+    def with_lease(self, permit_request: PermitRequest) -> Iterator[PrefetchedPermit]:
         """Keep a place while the context lasts, and for the errand after it if a turn was granted."""
-        extra = self._turns.extra(spare=errand.priority is not Priority.WAITING) if self._is_ready() else None
-        advance = Advance(extra if extra is not None and self._budget.reserve() else None)
+        extra = (
+            self._fleet_rate.script_arguments(spare=permit_request.priority is not Priority.WAITING)
+            if self._is_ready()
+            else None
+        )
+        advance = PrefetchedPermit(extra if extra is not None and self._budget.reserve_slot() else None)
         try:
             yield advance
         finally:
             if advance.extra is not None:
-                self._settle(errand, advance.told)
+                self._settle(permit_request, advance.result)
 
-    def _settle(self, errand: Errand, told: tuple[int, ...]) -> None:
-        if told and self._turns.note(*told)[0]:
-            errand.advance = asyncio.get_running_loop().call_later(_GOOD_SECONDS, self._take_back, errand)
+    def _settle(self, permit_request: PermitRequest, told: tuple[int, ...]) -> None:
+        if told and self._fleet_rate.record(*told)[0]:
+            permit_request.prefetched = asyncio.get_running_loop().call_later(
+                _GOOD_SECONDS, self._take_back, permit_request
+            )
         else:
-            self._budget.give_back()
+            self._budget.release()
 
-    def _take_back(self, errand: Errand) -> None:
-        errand.advance = None
-        self._budget.give_back()
+    def _take_back(self, permit_request: PermitRequest) -> None:
+        permit_request.prefetched = None
+        self._budget.release()

@@ -17,7 +17,7 @@ _EARLY = 20
 """At most this part of a lifetime is given away by refreshing early."""
 
 
-class Policy(Struct, frozen=True):
+class FreshnessPolicy(Struct, frozen=True):
     """How the service treats age by itself; all in milliseconds (RFC 9111, 4.2, and RFC 5861)."""
 
     fresh_ms: int
@@ -26,10 +26,10 @@ class Policy(Struct, frozen=True):
     absent_ms: int
 
 
-class Terms(Struct, frozen=True):
+class RequestDirectives(Struct, frozen=True):
     """What one request accepts (RFC 9111, 5.2.1), and when it came (Unix milliseconds)."""
 
-    came_at: int
+    received_at: int
     max_age_ms: int | None = None
     max_stale_ms: int | None = None
     min_fresh_ms: int | None = None
@@ -37,13 +37,13 @@ class Terms(Struct, frozen=True):
     only_if_cached: bool = False
 
 
-class Answer(Struct, frozen=True, gc=False):
+class ServeFresh(Struct, frozen=True, gc=False):
     """Answer this: it is fresh."""
 
     entry: Entry
 
 
-class AnswerAndRefresh(Struct, frozen=True, gc=False):
+class ServeStaleAndRevalidate(Struct, frozen=True, gc=False):
     """Answer this at once, it is not too old; and fetch a newer one behind."""
 
     entry: Entry
@@ -57,7 +57,7 @@ class Refuse(Struct, frozen=True, gc=False):
     """Nothing stored will do, and the caller wants no fetch."""
 
 
-Verdict = Answer | AnswerAndRefresh | Fetch | Refuse
+Decision = ServeFresh | ServeStaleAndRevalidate | Fetch | Refuse
 
 
 def age_ms(entry: Entry, now: int) -> int:
@@ -65,66 +65,70 @@ def age_ms(entry: Entry, now: int) -> int:
     return max(0, now - entry.as_of)
 
 
-def latest_credible(now: int) -> int:
+def latest_plausible_as_of(now: int) -> int:
     """Give the last `as_of` (Unix milliseconds) that may be believed at `now`."""
     return now + CLOCKS_DIFFER_MS
 
 
-def judge(entry: Entry | None, now: int, policy: Policy, terms: Terms) -> Verdict:
+def decide(entry: Entry | None, now: int, policy: FreshnessPolicy, directives: RequestDirectives) -> Decision:
     """Say what a request gets at `now` (Unix milliseconds) if `entry` is what is stored."""
-    if entry is not None and entry.as_of <= latest_credible(now) and not terms.no_cache:
+    if entry is not None and entry.as_of <= latest_plausible_as_of(now) and not directives.no_cache:
         age = age_ms(entry, now)
-        if age <= _oldest_at_once(entry, policy, terms):
-            return Answer(entry) if age <= _lifetime(entry, policy) else AnswerAndRefresh(entry)
-    return Refuse() if terms.only_if_cached else Fetch()
+        if age <= _oldest_servable(entry, policy, directives):
+            return ServeFresh(entry) if age <= _lifetime(entry, policy) else ServeStaleAndRevalidate(entry)
+    return Refuse() if directives.only_if_cached else Fetch()
 
 
-def satisfies(entry: Entry, fetch_began_at: int | None, now: int, policy: Policy, terms: Terms) -> bool:
+def satisfies(
+    entry: Entry, fetch_began_at: int | None, now: int, policy: FreshnessPolicy, directives: RequestDirectives
+) -> bool:
     """Tell whether an entry that a caller waited for is what it may have.
 
     `fetch_began_at` is when the upstream was asked for it, None if it came out of a store. What arrived after the
     request came is as young as can be had.
     """
-    if terms.no_cache:
-        return fetch_began_at is not None and fetch_began_at >= terms.came_at
-    return entry.as_of >= terms.came_at or not isinstance(judge(entry, now, policy, terms), Fetch)
+    if directives.no_cache:
+        return fetch_began_at is not None and fetch_began_at >= directives.received_at
+    return entry.as_of >= directives.received_at or not isinstance(decide(entry, now, policy, directives), Fetch)
 
 
-def covers(entry: Entry | None, now: int, policy: Policy, terms: Terms) -> bool:
+def allows_stale_if_error(
+    entry: Entry | None, now: int, policy: FreshnessPolicy, directives: RequestDirectives
+) -> bool:
     """Tell whether an entry may be answered, marked stale, although a fetch failed (RFC 5861, 4)."""
-    if entry is None or isinstance(entry, Absence) or terms.no_cache or entry.as_of > latest_credible(now):
+    if entry is None or isinstance(entry, Absence) or directives.no_cache or entry.as_of > latest_plausible_as_of(now):
         return False
     limit = policy.stale_if_error_ms
-    if terms.max_stale_ms is not None:
-        limit = min(limit, policy.fresh_ms + terms.max_stale_ms)
-    return age_ms(entry, now) <= _narrow(limit, policy.fresh_ms, terms)
+    if directives.max_stale_ms is not None:
+        limit = min(limit, policy.fresh_ms + directives.max_stale_ms)
+    return age_ms(entry, now) <= _narrow(limit, policy.fresh_ms, directives)
 
 
-def only_fresh(terms: Terms, policy: Policy) -> Terms:
+def without_stale(directives: RequestDirectives, policy: FreshnessPolicy) -> RequestDirectives:
     """Narrow terms to what is fresh."""
-    fresh_ms = policy.fresh_ms if terms.max_age_ms is None else min(terms.max_age_ms, policy.fresh_ms)
-    return replace(terms, max_age_ms=fresh_ms)
+    fresh_ms = policy.fresh_ms if directives.max_age_ms is None else min(directives.max_age_ms, policy.fresh_ms)
+    return replace(directives, max_age_ms=fresh_ms)
 
 
-def is_due_early(entry: Entry, now: int, policy: Policy, fetch_ms: float, luck: float) -> bool:
+def is_early_refresh_due(entry: Entry, now: int, policy: FreshnessPolicy, fetch_ms: float, luck: float) -> bool:
     """Tell whether a fresh entry that is read should be refreshed already.
 
     XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015): the earlier,
     the longer a fetch takes (`fetch_ms`), and at different moments for different readers (`luck`, drawn from (0, 1]).
     At most the last twentieth of the lifetime is given away, so that a window still holds one call.
     """
-    if now < early_from(entry, policy):
+    if now < early_refresh_from(entry, policy):
         return False
     return _lifetime(entry, policy) - age_ms(entry, now) <= -fetch_ms * log(luck)
 
 
-def early_from(entry: Entry, policy: Policy) -> int:
+def early_refresh_from(entry: Entry, policy: FreshnessPolicy) -> int:
     """Give the moment (Unix milliseconds) before which `is_due_early` says no, whatever the luck."""
     lifetime = _lifetime(entry, policy)
     return entry.as_of + lifetime - lifetime // _EARLY
 
 
-def calm_span(entry: Entry, now: int, policy: Policy) -> tuple[int, int]:
+def constant_age_span(entry: Entry, now: int, policy: FreshnessPolicy) -> tuple[int, int]:
     """Give the span around `now` in which the answer that an entry makes stays the same, to its whole seconds of age.
 
     From the first moment until before the second one (Unix milliseconds), `judge` says `Answer` to terms that ask for
@@ -134,45 +138,45 @@ def calm_span(entry: Entry, now: int, policy: Policy) -> tuple[int, int]:
     return since, min(since + 1000, entry.as_of + _lifetime(entry, policy) + 1)
 
 
-def oldest_that_needs_no_fetch(now: int, policy: Policy, terms: Terms) -> int:
+def oldest_acceptable_as_of(now: int, policy: FreshnessPolicy, directives: RequestDirectives) -> int:
     """Give the `as_of` from which on a stored snapshot may be answered at once to somebody who waits for one."""
-    if terms.no_cache:
+    if directives.no_cache:
         return now + ANY_STALENESS_MS
-    stale = policy.stale_while_revalidate_ms if terms.max_stale_ms is None else terms.max_stale_ms
-    limit = _narrow(policy.fresh_ms + stale, policy.fresh_ms, terms)
-    return min(now - limit, terms.came_at)
+    stale = policy.stale_while_revalidate_ms if directives.max_stale_ms is None else directives.max_stale_ms
+    limit = _narrow(policy.fresh_ms + stale, policy.fresh_ms, directives)
+    return min(now - limit, directives.received_at)
 
 
-def longest_use_ms(entry: Entry, policy: Policy) -> int:
+def retention_ms(entry: Entry, policy: FreshnessPolicy) -> int:
     """Tell until which age the policy has any use for an entry."""
     if isinstance(entry, Absence):
         return policy.absent_ms
     return max(policy.fresh_ms + policy.stale_while_revalidate_ms, policy.stale_if_error_ms)
 
 
-def lifetime_seconds(entry: Entry, now: int, policy: Policy) -> int:
+def ttl_seconds(entry: Entry, now: int, policy: FreshnessPolicy) -> int:
     """Give the seconds for which an entry stays fresh, in step with `Age`; negative when it is stale already."""
     return _lifetime(entry, policy) // 1000 - age_ms(entry, now) // 1000
 
 
-def _lifetime(entry: Entry, policy: Policy) -> int:
+def _lifetime(entry: Entry, policy: FreshnessPolicy) -> int:
     return policy.absent_ms if isinstance(entry, Absence) else policy.fresh_ms
 
 
-def _oldest_at_once(entry: Entry, policy: Policy, terms: Terms) -> int:
+def _oldest_servable(entry: Entry, policy: FreshnessPolicy, directives: RequestDirectives) -> int:
     lifetime = _lifetime(entry, policy)
     if isinstance(entry, Absence):
         stale = 0
-    elif terms.max_stale_ms is None:
+    elif directives.max_stale_ms is None:
         stale = policy.stale_while_revalidate_ms
     else:
-        stale = terms.max_stale_ms
-    return _narrow(lifetime + stale, lifetime, terms)
+        stale = directives.max_stale_ms
+    return _narrow(lifetime + stale, lifetime, directives)
 
 
-def _narrow(limit: int, lifetime: int, terms: Terms) -> int:
-    if terms.max_age_ms is not None:
-        limit = min(limit, terms.max_age_ms)
-    if terms.min_fresh_ms is not None:
-        limit = min(limit, lifetime - terms.min_fresh_ms)
+def _narrow(limit: int, lifetime: int, directives: RequestDirectives) -> int:
+    if directives.max_age_ms is not None:
+        limit = min(limit, directives.max_age_ms)
+    if directives.min_fresh_ms is not None:
+        limit = min(limit, lifetime - directives.min_fresh_ms)
     return limit

@@ -6,32 +6,32 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from app.balances.snapshots import Key
-from app.budget.budget import Errand
-from app.cache.fleet_loader import Failed, Landed, Landing
-from app.cache.freshness import Policy, Terms, satisfies
-from app.cache.single_flight import Flights
+from app.balances.snapshots import AccountId
+from app.budget.budget import PermitRequest
+from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult
+from app.cache.freshness import FreshnessPolicy, RequestDirectives, satisfies
+from app.cache.single_flight import SingleFlight
 from app.errors import DeadlinePassed
 
-Fly = Callable[[Key, Terms, Errand], Coroutine[Any, Any, Landing]]
+Load = Callable[[AccountId, RequestDirectives, PermitRequest], Coroutine[Any, Any, LoadResult]]
 
 
-class Arrival(Struct, frozen=True):
+class WaitResult(Struct, frozen=True):
     """What landed for somebody who waited, when (Unix milliseconds), and whether it was under way before."""
 
-    landing: Landing
+    result: LoadResult
     at: int
     was_under_way: bool
 
 
-class _Party(Struct, eq=False):
+class _PendingWait(Struct, eq=False):
     """The keys that one caller waits for: how many, those that arrived, and what ends when all have or time is up."""
 
     count: int
     end: asyncio.Future[None]
-    arrived: dict[Key, Arrival]
+    arrived: dict[AccountId, WaitResult]
 
-    def take(self, key: Key, arrival: Arrival) -> None:
+    def take(self, key: AccountId, arrival: WaitResult) -> None:
         self.arrived[key] = arrival
         if len(self.arrived) == self.count:
             self.leave()
@@ -41,20 +41,26 @@ class _Party(Struct, eq=False):
             self.end.set_result(None)
 
 
-class Waiting:
+class LoadWaiter:
     """Own the flights, which `fly` flies, and let callers wait for them. `now_ms` is Unix time in milliseconds."""
 
-    def __init__(self, fly: Fly, policy: Policy, now_ms: Callable[[], int]) -> None:
+    def __init__(self, fly: Load, policy: FreshnessPolicy, now_ms: Callable[[], int]) -> None:
         self._fly: Final = fly
         self._policy: Final = policy
         self._now_ms: Final = now_ms
-        self._flights: Final[Flights[Landing]] = Flights()
+        self._single_flight: Final[SingleFlight[LoadResult]] = SingleFlight()
 
-    def board(self, key: Key, terms: Terms, errand: Errand) -> tuple[asyncio.Task[Landing], bool]:
+    def start_or_join(
+        self, key: AccountId, directives: RequestDirectives, permit_request: PermitRequest
+    ) -> tuple[asyncio.Task[LoadResult], bool]:
         """Give the flight of a key, begun now if there is none, and tell whether it was under way."""
-        return self._flights.board(key, errand, lambda errand: self._fly(key, terms, errand))
+        return self._single_flight.join(
+            key, permit_request, lambda permit_request: self._fly(key, directives, permit_request)
+        )
 
-    async def wait(self, wanted: Mapping[Key, Terms], errand: Errand, patience_seconds: float) -> dict[Key, Arrival]:
+    async def wait(
+        self, wanted: Mapping[AccountId, RequestDirectives], permit_request: PermitRequest, patience_seconds: float
+    ) -> dict[AccountId, WaitResult]:
         """Wait for keys, each on its own terms; those that did not arrive in time failed with `DeadlinePassed`.
 
         May be cancelled: the flights go on for others, as they do when the time is up. Makes no task but the flights.
@@ -62,43 +68,47 @@ class Waiting:
         if not wanted:
             return {}
         loop = asyncio.get_running_loop()
-        party = _Party(len(wanted), loop.create_future(), {})
-        for key, terms in wanted.items():
-            self._send(party, key, terms, errand)
-        time_is_up = loop.call_later(patience_seconds, party.leave)
+        pending = _PendingWait(len(wanted), loop.create_future(), {})
+        for key, directives in wanted.items():
+            self._send(pending, key, directives, permit_request)
+        time_is_up = loop.call_later(patience_seconds, pending.leave)
         try:
-            await party.end
+            await pending.end
         finally:
             time_is_up.cancel()
-        return {key: party.arrived.get(key) or self._note_late(patience_seconds) for key in wanted}
+        return {key: pending.arrived.get(key) or self._note_late(patience_seconds) for key in wanted}
 
     async def close(self) -> None:
         """End the flights that are under way."""
-        await self._flights.close()
+        await self._single_flight.close()
 
-    def _send(self, party: _Party, key: Key, terms: Terms, errand: Errand) -> None:
-        flight, was_under_way = self.board(key, terms, Errand(errand.priority, errand.caller))
+    def _send(
+        self, pending: _PendingWait, key: AccountId, directives: RequestDirectives, permit_request: PermitRequest
+    ) -> None:
+        flight, was_under_way = self.start_or_join(
+            key, directives, PermitRequest(permit_request.priority, permit_request.caller)
+        )
 
-        def meet(flight: asyncio.Task[Landing]) -> None:
-            if party.end.done():
+        def meet(flight: asyncio.Task[LoadResult]) -> None:
+            if pending.end.done():
                 return
             if flight.cancelled():
-                party.end.cancel()
+                pending.end.cancel()
             elif (crash := flight.exception()) is not None:
-                party.end.set_exception(crash)
-            elif self._will_do(landing := flight.result(), terms):
-                party.take(key, Arrival(landing, self._now_ms(), was_under_way))
+                pending.end.set_exception(crash)
+            elif self._will_do(result := flight.result(), directives):
+                pending.take(key, WaitResult(result, self._now_ms(), was_under_way))
             else:
-                self._send(party, key, terms, errand)
+                self._send(pending, key, directives, permit_request)
 
         flight.add_done_callback(meet)
 
-    def _note_late(self, patience_seconds: float) -> Arrival:
+    def _note_late(self, patience_seconds: float) -> WaitResult:
         late = DeadlinePassed(f"No answer was there within {patience_seconds:g} s.")
-        return Arrival(Failed(late), self._now_ms(), was_under_way=False)
+        return WaitResult(LoadFailed(late), self._now_ms(), was_under_way=False)
 
-    def _will_do(self, landing: Landing, terms: Terms) -> bool:
+    def _will_do(self, result: LoadResult, directives: RequestDirectives) -> bool:
         """Tell whether somebody may take what landed. One that began before they came, or for laxer terms, may not satisfy."""
-        return not isinstance(landing, Landed) or satisfies(
-            landing.entry, landing.fetch_began_at, self._now_ms(), self._policy, terms
+        return not isinstance(result, Loaded) or satisfies(
+            result.entry, result.fetch_began_at, self._now_ms(), self._policy, directives
         )

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from app.balances.snapshots import Absence, Entry, Key
+from app.balances.snapshots import Absence, AccountId, Entry
 
 # What CPython takes for an entry and for each of its rows (`bench/memory.py` measures it).
 _ENTRY_BYTES: Final = 520
@@ -21,10 +21,10 @@ class _Held(Struct, gc=False):
 class Listener(Protocol):
     """Whoever wants to hear what memory holds."""
 
-    def take(self, entry: Entry, /) -> None:
+    def on_put(self, entry: Entry, /) -> None:
         """Hear of an entry that is kept from now on, instead of any other of its key."""
 
-    def drop(self, key: Key, /) -> None:
+    def on_drop(self, key: AccountId, /) -> None:
         """Hear of a key of which nothing is kept any more."""
 
 
@@ -39,14 +39,14 @@ class MemoryTier:
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
         self._listener: Final = listener
-        self._held: Final[OrderedDict[Key, _Held]] = OrderedDict()
+        self._held: Final[OrderedDict[AccountId, _Held]] = OrderedDict()
         self._epoch = 0
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: AccountId) -> Entry | None:
         """Give the entry of a key if it is trusted, and note that it was used."""
         held = self._held.get(key)
         if held is None or held.epoch != self._epoch:
@@ -56,31 +56,31 @@ class MemoryTier:
 
     def holds(self, entry: Entry) -> bool:
         """Tell whether this very entry is what `get` would give."""
-        held = self._held.get(entry.key)
+        held = self._held.get(entry.account_id)
         return held is not None and held.entry is entry and held.epoch == self._epoch
 
-    def peek(self, key: Key) -> Entry | None:
+    def peek(self, key: AccountId) -> Entry | None:
         """Give the entry of a key, trusted or not."""
         held = self._held.get(key)
         return None if held is None else held.entry
 
     def put(self, entry: Entry) -> Entry:
         """Take an entry unless a newer one is here; give the one that is kept, trusted from now on."""
-        held = self._held.get(entry.key)
+        held = self._held.get(entry.account_id)
         if held is None:
-            held = self._held[entry.key] = _Held(entry, weigh(entry), self._epoch)
+            held = self._held[entry.account_id] = _Held(entry, weigh(entry), self._epoch)
             self.bytes += held.weight
-            self._tell(entry)
+            self._notify(entry)
         elif held.entry.as_of < entry.as_of:
             self.bytes += (weight := weigh(entry)) - held.weight
             held.entry, held.weight = entry, weight
-            self._tell(entry)
+            self._notify(entry)
         held.epoch = self._epoch
-        self._held.move_to_end(entry.key)
+        self._held.move_to_end(entry.account_id)
         self._shrink()
         return held.entry
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: AccountId) -> None:
         """Keep nothing of a key."""
         held = self._held.pop(key, None)
         if held is not None:
@@ -98,11 +98,11 @@ class MemoryTier:
     def _let_go(self, out: _Held) -> None:
         self.bytes -= out.weight
         if self._listener is not None:
-            self._listener.drop(out.entry.key)
+            self._listener.on_drop(out.entry.account_id)
 
-    def _tell(self, entry: Entry) -> None:
+    def _notify(self, entry: Entry) -> None:
         if self._listener is not None:
-            self._listener.take(entry)
+            self._listener.on_put(entry)
 
 
 def weigh(entry: Entry) -> int:

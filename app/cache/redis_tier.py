@@ -8,14 +8,14 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from app.balances.snapshots import Entry, Key
-from app.cache.freshness import Policy, longest_use_ms
-from app.fleet.bus import Failure, encode_failure, encode_freed
+from app.balances.snapshots import AccountId, Entry
+from app.cache.freshness import FreshnessPolicy, retention_ms
+from app.fleet.bus import Failure, encode_failure, encode_released
 from app.redis import lua as scripts
-from app.redis.batching import Convoys
-from app.redis.client import Link, Outcome
+from app.redis.batching import ScriptBatcher
+from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import get_values
-from app.redis.scripts import Extra, make_script
+from app.redis.scripts import ExtraArguments, make_script
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
@@ -34,104 +34,118 @@ class Found(msgspec.Struct, frozen=True):
     entry: Entry
 
 
-class Ours(msgspec.Struct, frozen=True):
+class LeaseAcquired(msgspec.Struct, frozen=True):
     """The lease is ours: we are to fetch. What is stored is too old, or nothing, or no news.
 
     `turn` is what `TAKE_TURNS` told, where it was asked for with the lease.
     """
 
     entry: Entry | None
-    turn: tuple[int, ...] = ()
+    permit: tuple[int, ...] = ()
 
 
-class Elsewhere(msgspec.Struct, frozen=True):
+class LeaseHeldElsewhere(msgspec.Struct, frozen=True):
     """Another replica has the lease for so long, if it does not renew it."""
 
     entry: Entry | None
     lease_ms: int
 
 
-Begun = Found | Ours | Elsewhere
+LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
 
 
 class RedisTier:
     """Read and write entries below `prefix` for the replica `owner`. Nothing here raises what Redis may raise."""
 
     def __init__(
-        self, link: Link, *, prefix: str, owner: str, channel: str, policy: Policy, metrics: Metrics | None = None
+        self,
+        redis_client: RedisClient,
+        *,
+        prefix: str,
+        replica_id: str,
+        channel: str,
+        policy: FreshnessPolicy,
+        metrics: Metrics | None = None,
     ) -> None:
         self._metrics: Final = metrics or Metrics()
-        self._link: Final = link
-        self._convoys: Final = Convoys(link)
+        self._redis_client: Final = redis_client
+        self._batcher: Final = ScriptBatcher(redis_client)
         self._prefix: Final = prefix
-        self._owner: Final = owner
+        self._replica_id: Final = replica_id
         self._channel: Final = channel
         self._policy: Final = policy
         self._decoder: Final = msgspec.json.Decoder(Entry)
-        self._held: Final[set[Key]] = set()
-        self._begin: Final = make_script(scripts.BEGIN)
-        self._begin_and_take: Final = make_script(scripts.BEGIN_AND_TAKE)
-        self._settle: Final = make_script(scripts.SETTLE, writes=True)
-        self._abandon: Final = make_script(scripts.ABANDON)
-        self._renew: Final = make_script(scripts.RENEW)
+        self._held: Final[set[AccountId]] = set()
+        self._begin: Final = make_script(scripts.READ_OR_LEASE)
+        self._begin_and_take: Final = make_script(scripts.READ_OR_LEASE_WITH_PERMIT)
+        self._settle: Final = make_script(scripts.STORE_AND_RELEASE, writes=True)
+        self._abandon: Final = make_script(scripts.RELEASE_AND_NOTIFY)
+        self._renew: Final = make_script(scripts.RENEW_LEASE)
 
-    async def get_many(self, keys: Sequence[Key]) -> dict[Key, Entry] | Outcome:
+    async def get_many(self, keys: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
         """Look keys up in one round trip. What cannot be read, or names another key, is a miss, and logged."""
         names = [self._name(key) for key in keys]
-        found = await self._link.attempt(lambda: get_values(self._link.client, names))
-        if isinstance(found, Outcome):
+        found = await self._redis_client.execute(lambda: get_values(self._redis_client.client, names))
+        if isinstance(found, RedisFailure):
             return found
         entries = (self._decode(key, value) for key, value in zip(keys, found, strict=True))
-        return {entry.key: entry for entry in entries if entry is not None}
+        return {entry.account_id: entry for entry in entries if entry is not None}
 
-    async def begin(
+    async def read_or_lease(
         self,
-        key: Key,
+        key: AccountId,
         oldest_as_of: int,
         known_as_of: int = -1,
-        turn: Extra | None = None,
+        turn: ExtraArguments | None = None,
         *,
         latest_as_of: int = ANY_TIME,
-    ) -> Begun | Outcome:
+    ) -> LeaseResult | RedisFailure:
         """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease, and a turn with it.
 
         An entry that is too old is given all the same if it is newer than `known_as_of`. One from after `latest_as_of` is none.
         """
-        keys, arguments = self._names(key), [self._owner, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
+        keys, arguments = self._names(key), [self._replica_id, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
         if turn is None:
-            found = await self._convoys.run(self._begin, keys, arguments)
+            found = await self._batcher.run(self._begin, keys, arguments)
         else:
-            found = await self._convoys.run(self._begin_and_take, [*keys, *turn.keys], [*arguments, *turn.arguments])
-        if isinstance(found, Outcome):
+            found = await self._batcher.run(self._begin_and_take, [*keys, *turn.keys], [*arguments, *turn.arguments])
+        if isinstance(found, RedisFailure):
             return found
         value, lease_ms, *taken = found
         entry = self._decode(key, value)
         match lease_ms:
             case 0:
-                return Ours(entry, tuple(taken))
+                return LeaseAcquired(entry, tuple(taken))
             case -1:
-                return Found(entry) if entry else await self._begin_anew(key)
+                return Found(entry) if entry else await self._read_or_lease_again(key)
             case _:
-                return Elsewhere(entry, lease_ms)
+                return LeaseHeldElsewhere(entry, lease_ms)
 
-    async def settle(self, entry: Entry, *, latest_as_of: int = ANY_TIME) -> None:
+    async def store_and_release(self, entry: Entry, *, latest_as_of: int = ANY_TIME) -> None:
         """Store and publish an entry, unless a newer one is there that is from no later than `latest_as_of`; give the lease back."""
-        ttl_ms = longest_use_ms(entry, self._policy)
-        arguments = [self._owner, msgspec.json.encode(entry), entry.as_of, max(ttl_ms, 1), self._channel, latest_as_of]
-        await self._convoys.run(self._settle, self._names(entry.key), arguments)
+        ttl_ms = retention_ms(entry, self._policy)
+        arguments = [
+            self._replica_id,
+            msgspec.json.encode(entry),
+            entry.as_of,
+            max(ttl_ms, 1),
+            self._channel,
+            latest_as_of,
+        ]
+        await self._batcher.run(self._settle, self._names(entry.account_id), arguments)
 
-    async def abandon(self, key: Key, failure: Failure) -> None:
+    async def release_with_failure(self, key: AccountId, failure: Failure) -> None:
         """Give the lease back, and tell the replicas that wait why there is no entry."""
-        arguments = [self._owner, encode_failure(self._owner, failure), self._channel]
-        await self._convoys.run(self._abandon, self._names(key)[1:], arguments)
+        arguments = [self._replica_id, encode_failure(self._replica_id, failure), self._channel]
+        await self._batcher.run(self._abandon, self._names(key)[1:], arguments)
 
-    async def let_go(self, key: Key) -> None:
+    async def release(self, key: AccountId) -> None:
         """Give the lease back without a word about the key: another replica may fetch it."""
-        arguments = [self._owner, encode_freed(self._owner, key), self._channel]
-        await self._convoys.run(self._abandon, self._names(key)[1:], arguments)
+        arguments = [self._replica_id, encode_released(self._replica_id, key), self._channel]
+        await self._batcher.run(self._abandon, self._names(key)[1:], arguments)
 
     @contextmanager
-    def holding(self, key: Key) -> Iterator[None]:
+    def holding(self, key: AccountId) -> Iterator[None]:
         """Have a lease renewed while the context lasts: should we die, it ends by itself within `LEASE_MS`."""
         self._held.add(key)
         try:
@@ -139,13 +153,13 @@ class RedisTier:
         finally:
             self._held.discard(key)
 
-    async def keep_leases(self) -> None:
+    async def renew_leases(self) -> None:
         """Renew the leases that are held until cancelled, each for the first time when it was held at the last look too."""
-        before: set[Key] = set()
+        before: set[AccountId] = set()
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             renewals = [
-                self._convoys.send(self._renew, self._names(key)[1:], [self._owner, LEASE_MS])
+                self._batcher.submit(self._renew, self._names(key)[1:], [self._replica_id, LEASE_MS])
                 for key in before & self._held
             ]
             before = set(self._held)
@@ -153,20 +167,20 @@ class RedisTier:
 
     async def close(self) -> None:
         """Wait until what was sent is answered, which takes no longer than a command may."""
-        await self._convoys.close()
+        await self._batcher.close()
 
-    async def _begin_anew(self, key: Key) -> Begun | Outcome:
+    async def _read_or_lease_again(self, key: AccountId) -> LeaseResult | RedisFailure:
         """Remove what looked new enough but cannot be read."""
-        removed = await self._link.attempt(lambda: self._link.client.delete(self._name(key)))
-        return removed if isinstance(removed, Outcome) else await self.begin(key, ANY_TIME)
+        removed = await self._redis_client.execute(lambda: self._redis_client.client.delete(self._name(key)))
+        return removed if isinstance(removed, RedisFailure) else await self.read_or_lease(key, ANY_TIME)
 
-    def _name(self, key: Key) -> str:
+    def _name(self, key: AccountId) -> str:
         return f"{self._prefix}:{{{key}}}"
 
-    def _names(self, key: Key) -> list[str]:
+    def _names(self, key: AccountId) -> list[str]:
         return [self._name(key), f"{self._name(key)}:lease"]
 
-    def _decode(self, key: Key, value: Any) -> Entry | None:
+    def _decode(self, key: AccountId, value: Any) -> Entry | None:
         if value is None:
             return None
         try:
@@ -175,7 +189,7 @@ class RedisTier:
             self._metrics.redis_unreadable.add()
             log.warning("redis.unreadable", key=self._name(key))
             return None
-        if entry.key != key:
+        if entry.account_id != key:
             self._metrics.redis_unreadable.add()
             log.warning("redis.foreign", key=self._name(key))
             return None

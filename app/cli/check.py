@@ -12,11 +12,11 @@ from app.access.tokens.issuers import Issuer
 from app.access.tokens.jwks_source import fetch_keys
 from app.balances.snapshots import AGGREGATE
 from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
-from app.resilience.supervision import running
+from app.resilience.supervision import supervised
 from app.settings import Settings, read_settings, unknown_settings
-from app.upstream.token_renewal import Made
-from app.wiring.cache import make_link
-from app.wiring.upstream import make_tokens, make_transport, make_upstream
+from app.upstream.token_renewal import MintedLife
+from app.wiring.cache import build_redis_client
+from app.wiring.upstream import build_token_source, build_transport, build_upstream
 
 
 class Right(Struct, frozen=True):
@@ -92,25 +92,25 @@ async def _check_redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
         return Right("redis", "None is set: `serve` starts an embedded Valkey for the workers of one machine.")
     try:
-        link = make_link(settings)
+        redis_client = build_redis_client(settings)
     except StartError as error:
         return Wrong("redis", error.detail)
     try:
-        if await link.ping():
+        if await redis_client.ping():
             return Right("redis", "It answers.")
         return Wrong("redis", "It does not answer in time. Is TALLYGATE_REDIS_URL right, and the server up?")
     finally:
-        await link.close()
+        await redis_client.close()
 
 
 async def _check_upstream(settings: Settings) -> list[Finding]:
     """Ask the upstream once, for the aggregate, with a token that was made for it where it makes them."""
-    async with make_transport(settings) as transport:
-        tokens = make_tokens(
+    async with build_transport(settings) as transport:
+        tokens = build_token_source(
             settings, transport, quiet=_note_nothing, turn=_at_once, share=lambda _: _keep_to_ourselves
         )
-        upstream = make_upstream(settings, transport, tokens, _note_nothing)
-        async with running(token=tokens.tend):
+        upstream = build_upstream(settings, transport, tokens, _note_nothing)
+        async with supervised(token=tokens.keep_current):
             try:
                 await upstream.fetch_balances(AGGREGATE, _at_once)
             except TokenRefused as error:
@@ -129,7 +129,7 @@ def _mend(settings: Settings) -> str:
     return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.upstream_token_file else ''} the current one?"
 
 
-async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[Made]]) -> tuple[bytes, int]:
+async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[MintedLife]]) -> tuple[bytes, int]:
     """There is no fleet to share a token with."""
     sealed, left_ms, _rest_ms = await make()
     return sealed, left_ms

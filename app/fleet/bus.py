@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from app.balances.snapshots import Entry, Key
+from app.balances.snapshots import AccountId, Entry
 from app.errors import TallygateError, Unreachable, UpstreamError
-from app.redis.client import heeding
-from app.redis.connections import TROUBLE, AnyRedis
+from app.redis.client import honouring_cancellation
+from app.redis.connections import CONNECTION_ERRORS, AnyRedis
 from app.telemetry.metrics import Metrics
 
 _TICK_SECONDS: Final = 2.0
@@ -24,20 +24,20 @@ log = structlog.get_logger()
 class Failure(msgspec.Struct, frozen=True, rename="camel"):
     """Why a replica could not fetch a key: the error's class, and what it says."""
 
-    key: Key
+    account_id: AccountId = msgspec.field(name="key")
     error: str
     detail: str
     retry_after_seconds: float | None = None
     code: int | None = None
 
-    def revive(self) -> TallygateError:
+    def to_error(self) -> TallygateError:
         """Make the error again."""
         kinds = {kind.__name__: kind for kind in _leaves(UpstreamError)}
         kind = kinds.get(self.error, Unreachable)
         return kind(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
 
 
-def tell(key: Key, error: TallygateError) -> Failure:
+def tell(key: AccountId, error: TallygateError) -> Failure:
     """Say an error so that it can be sent."""
     return Failure(key, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
 
@@ -46,7 +46,7 @@ class _Message(msgspec.Struct, frozen=True):
     sender: str
     entry: Entry | None = None
     failure: Failure | None = None
-    freed: Key | None = None
+    released: AccountId | None = msgspec.field(name="freed", default=None)
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
@@ -54,15 +54,15 @@ def encode_failure(sender: str, failure: Failure) -> bytes:
     return msgspec.json.encode(_Message(sender, failure=failure))
 
 
-def encode_freed(sender: str, key: Key) -> bytes:
+def encode_released(sender: str, key: AccountId) -> bytes:
     """Write a message that tells that a lease was given back with nothing fetched."""
-    return msgspec.json.encode(_Message(sender, freed=key))
+    return msgspec.json.encode(_Message(sender, released=key))
 
 
 class Bus:
-    """Listen on `channel`: `on_entry` and `on_failure` get what other replicas tell, `on_join` each (re)connection.
+    """Listen on `channel`: `on_entry` and `on_failure` get what other replicas tell, `on_subscribed` each (re)connection.
 
-    `on_freed` gets the keys that another replica has let go. While `connected` is false, messages are being missed.
+    `on_lease_released` gets the keys that another replica has let go. While `connected` is false, messages are being missed.
     """
 
     def __init__(
@@ -70,23 +70,23 @@ class Bus:
         client: AnyRedis,
         *,
         channel: str,
-        owner: str,
-        on_join: Callable[[], None],
+        replica_id: str,
+        on_subscribed: Callable[[], None],
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
-        on_freed: Callable[[Key], None] = lambda _: None,
+        on_lease_released: Callable[[AccountId], None] = lambda _: None,
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics: Final = metrics or Metrics()
         self._client: Final[Any] = client
         self._channel: Final = channel
-        self._owner: Final = owner
-        self._on_join: Final = on_join
+        self._replica_id: Final = replica_id
+        self._on_subscribed: Final = on_subscribed
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
-        self._on_freed: Final = on_freed
+        self._on_lease_released: Final = on_lease_released
         self._decoder: Final = msgspec.json.Decoder(_Message)
-        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(owner)
+        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(replica_id)
         self.connected = False
 
     async def listen(self) -> None:
@@ -94,7 +94,7 @@ class Bus:
         while True:
             try:
                 await self._listen_once()
-            except TROUBLE as error:
+            except CONNECTION_ERRORS as error:
                 if self.connected:
                     log.warning("bus.lost", error=type(error).__name__)
             finally:
@@ -104,11 +104,11 @@ class Bus:
     async def _listen_once(self) -> None:
         async with self._client.pubsub() as pubsub:
             async with asyncio.timeout(_JOIN_SECONDS):
-                await heeding(self._client.initialize())  # a cluster's bus does not do so by itself
-                await heeding(pubsub.subscribe(self._channel))
+                await honouring_cancellation(self._client.initialize())  # a cluster's bus does not do so by itself
+                await honouring_cancellation(pubsub.subscribe(self._channel))
             asked = False
             while True:
-                message = await heeding(pubsub.get_message(timeout=_TICK_SECONDS))
+                message = await honouring_cancellation(pubsub.get_message(timeout=_TICK_SECONDS))
                 if message is None:
                     if asked:
                         raise TimeoutError
@@ -122,7 +122,7 @@ class Bus:
             case "subscribe":
                 self.connected = True
                 log.info("bus.joined")
-                self._on_join()
+                self._on_subscribed()
             case "message":
                 self._dispatch(message["data"])
 
@@ -139,7 +139,7 @@ class Bus:
             self._metrics.bus_messages.add("unreadable")
             log.warning("bus.unreadable")
             return
-        if message.sender == self._owner:
+        if message.sender == self._replica_id:
             return
         if message.entry is not None:
             self._metrics.bus_messages.add("entry")
@@ -147,8 +147,8 @@ class Bus:
         if message.failure is not None:
             self._metrics.bus_messages.add("failure")
             self._on_failure(message.failure)
-        if message.freed is not None:
-            self._on_freed(message.freed)
+        if message.released is not None:
+            self._on_lease_released(message.released)
 
 
 def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:

@@ -5,17 +5,17 @@ from typing import Final
 from msgspec import Struct
 
 from app.redis import lua as scripts
-from app.redis.client import Link, Outcome
+from app.redis.client import RedisClient, RedisFailure
 
 LEASE_MS: Final = 10_000
 _KEPT_MS: Final = 30 * 86_400_000
 
 
-class Kept(Struct, frozen=True):
+class JobRecord(Struct, frozen=True):
     """A record as it was last written, and the id of the job that has the lease now."""
 
     record: bytes | None
-    running: str | None
+    leaseholder: str | None
 
 
 class Jobs:
@@ -25,51 +25,51 @@ class Jobs:
     Redis may raise. Times are Unix milliseconds.
     """
 
-    def __init__(self, link: Link, *, prefix: str, kind: str) -> None:
-        self._link: Final = link
+    def __init__(self, redis_client: RedisClient, *, prefix: str, kind: str) -> None:
+        self._redis_client: Final = redis_client
         self._name: Final = f"{prefix}:{{{kind}}}"
-        self._start: Final = link.client.register_script(scripts.START_JOB)
-        self._note: Final = link.client.register_script(scripts.NOTE_JOB)
+        self._start: Final = redis_client.client.register_script(scripts.START_JOB)
+        self._note: Final = redis_client.client.register_script(scripts.UPDATE_JOB)
 
-    async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | Outcome | None:
+    async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | RedisFailure | None:
         """Give the lease to a job if no other has it and the last one began by then.
 
         Gives the id of the job that has the lease, or None if it is too early.
         """
         keys = [self._lease, self._job(job_id), f"{self._name}:began"]
         arguments = [job_id, LEASE_MS, record, _KEPT_MS, now, last_began_by]
-        found = await self._link.attempt(lambda: self._start(keys=keys, args=arguments))
-        return found if isinstance(found, Outcome) else found.decode() or None
+        found = await self._redis_client.execute(lambda: self._start(keys=keys, args=arguments))
+        return found if isinstance(found, RedisFailure) else found.decode() or None
 
-    async def note(self, job_id: str, record: bytes) -> bool | Outcome:
+    async def update(self, job_id: str, record: bytes) -> bool | RedisFailure:
         """Write the record of the job that has the lease, and renew it. Gives False if the lease is lost."""
         return await self._write(job_id, record, over=False, result=False)
 
-    async def finish(self, job_id: str, record: bytes, *, result: bool) -> bool | Outcome:
+    async def finish(self, job_id: str, record: bytes, *, result: bool) -> bool | RedisFailure:
         """Write the last record of a job and give its lease back; a `result` is what `last` gives from now on."""
         return await self._write(job_id, record, over=True, result=result)
 
-    async def find(self, job_id: str) -> Kept | Outcome:
+    async def find(self, job_id: str) -> JobRecord | RedisFailure:
         """Give the record of a job."""
         return await self._read(self._job(job_id))
 
-    async def last(self) -> Kept | Outcome:
+    async def last(self) -> JobRecord | RedisFailure:
         """Give the last result."""
         return await self._read(f"{self._name}:last")
 
-    async def _write(self, job_id: str, record: bytes, *, over: bool, result: bool) -> bool | Outcome:
+    async def _write(self, job_id: str, record: bytes, *, over: bool, result: bool) -> bool | RedisFailure:
         keys = [self._lease, self._job(job_id), f"{self._name}:last"]
         arguments = [job_id, LEASE_MS, record, _KEPT_MS, int(over), int(result)]
-        found = await self._link.attempt(lambda: self._note(keys=keys, args=arguments))
-        return found if isinstance(found, Outcome) else found == 1
+        found = await self._redis_client.execute(lambda: self._note(keys=keys, args=arguments))
+        return found if isinstance(found, RedisFailure) else found == 1
 
-    async def _read(self, name: str) -> Kept | Outcome:
+    async def _read(self, name: str) -> JobRecord | RedisFailure:
         """Read a record and the lease at one moment."""
-        found = await self._link.attempt(lambda: self._link.client.mget(name, self._lease))
-        if isinstance(found, Outcome):
+        found = await self._redis_client.execute(lambda: self._redis_client.client.mget(name, self._lease))
+        if isinstance(found, RedisFailure):
             return found
         record, running = found
-        return Kept(record, running.decode() if running else None)
+        return JobRecord(record, running.decode() if running else None)
 
     @property
     def _lease(self) -> str:

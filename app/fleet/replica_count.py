@@ -4,35 +4,37 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from app.redis.client import Link, Outcome
+from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import count_subscribers
 
 _PERIOD_SECONDS: Final = 2.0
 _BELIEVED_COUNTS: Final = 5
 
 
-class Census:
+class ReplicaCount:
     """Count the replicas now and then; while Redis is away, the last counts stand. `at_least` are surely there.
 
     The largest of the last few counts is believed: after Redis has been away, replicas come back to the bus one by one,
     and who took the first for all would keep to too large a share of the budget if Redis went again.
     """
 
-    def __init__(self, link: Link, *, channel: str, at_least: int) -> None:
-        self._link: Final = link
+    def __init__(self, redis_client: RedisClient, *, channel: str, at_least: int) -> None:
+        self._redis_client: Final = redis_client
         self._channel: Final = channel
         self._counts: Final = deque([at_least], maxlen=_BELIEVED_COUNTS)
         self._at_least: Final = at_least
 
     @property
-    def replicas(self) -> int:
+    def current(self) -> int:
         """Tell how many there are."""
         return max(self._at_least, *self._counts)
 
-    async def count(self) -> None:
+    async def keep_counting(self) -> None:
         """Count until cancelled."""
         while True:
-            found = await self._link.attempt(lambda: count_subscribers(self._link.client, self._channel))
-            if not isinstance(found, Outcome):
+            found = await self._redis_client.execute(
+                lambda: count_subscribers(self._redis_client.client, self._channel)
+            )
+            if not isinstance(found, RedisFailure):
                 self._counts.append(found)
             await asyncio.sleep(_PERIOD_SECONDS)

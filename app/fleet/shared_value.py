@@ -6,83 +6,87 @@ from typing import Final
 
 import msgspec
 
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.cache.redis_tier import LEASE_MS, RENEW_SECONDS
 from app.errors import TallygateError, TokenRefused, Unreachable
 from app.fleet.bus import Failure, tell
 from app.redis import lua as scripts
-from app.redis.client import Link, Outcome
+from app.redis.client import RedisClient, RedisFailure
 
 _LOOK_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
 
-Make = Callable[[], Awaitable[tuple[bytes, int, int]]]
+Create = Callable[[], Awaitable[tuple[bytes, int, int]]]
 """Makes a value; gives it, the milliseconds for which it is good, and those for which no other shall be made."""
 
 
-class Vault:
+class SharedValue:
     """Keep a value under `name` for the replicas that share it, each known as `owner`. It lasts as long as it is good.
 
     The name has a part in braces, by which value and lease lie in one slot of a cluster.
     """
 
-    def __init__(self, link: Link, *, name: str, owner: str) -> None:
-        self._link: Final = link
+    def __init__(self, redis_client: RedisClient, *, name: str, replica_id: str) -> None:
+        self._redis_client: Final = redis_client
         self._keys: Final = [name, f"{name}:lease"]
-        self._owner: Final = owner
-        self._open: Final = link.client.register_script(scripts.OPEN_VAULT)
-        self._fill: Final = link.client.register_script(scripts.FILL_VAULT)
-        self._leave: Final = link.client.register_script(scripts.LEAVE_VAULT)
-        self._renew: Final = link.client.register_script(scripts.RENEW)
+        self._replica_id: Final = replica_id
+        self._open: Final = redis_client.client.register_script(scripts.SHARED_GET)
+        self._fill: Final = redis_client.client.register_script(scripts.SHARED_SET)
+        self._leave: Final = redis_client.client.register_script(scripts.SHARED_FAIL)
+        self._renew: Final = redis_client.client.register_script(scripts.RENEW_LEASE)
 
-    async def obtain(self, unwanted: bytes, make: Make) -> tuple[bytes, int]:
+    async def get_or_create(self, unwanted: bytes, make: Create) -> tuple[bytes, int]:
         """Give the value, and the milliseconds for which it is good, unless it is the unwanted one: then a new one.
 
         Of all replicas that want a new one, one makes it; the others wait. Without Redis each makes its own. Raises
         what the making raised, at whichever replica.
         """
-        arguments = [self._owner, LEASE_MS, unwanted]
+        arguments = [self._replica_id, LEASE_MS, unwanted]
         while True:
-            found = await self._link.attempt(lambda: self._open(keys=self._keys, args=arguments), writes=True)
-            if isinstance(found, Outcome):
+            found = await self._redis_client.execute(lambda: self._open(keys=self._keys, args=arguments), writes=True)
+            if isinstance(found, RedisFailure):
                 value, left_ms, _ = await make()
                 return value, left_ms
             match found:
                 case [b"kept", value, left_ms]:
                     return value, left_ms
                 case [b"ours", *_]:
-                    return await self._make_for_all(make)
+                    return await self._create_for_all(make)
                 case [b"failed", why, _]:
                     raise _read(why)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _make_for_all(self, make: Make) -> tuple[bytes, int]:
+    async def _create_for_all(self, make: Create) -> tuple[bytes, int]:
         keeping = asyncio.create_task(self._keep_lease())
         try:
             value, left_ms, rest_ms = await make()
         except TallygateError as error:
             why = _write(error)
-            await self._link.attempt(lambda: self._leave(keys=self._keys[1:], args=[self._owner, why, _FAILURE_MS]))
+            await self._redis_client.execute(
+                lambda: self._leave(keys=self._keys[1:], args=[self._replica_id, why, _FAILURE_MS])
+            )
             raise
         finally:
             keeping.cancel()
         why = _write(TokenRefused("The upstream made a new token just now, and refuses that one too."))
-        arguments = [self._owner, value, left_ms, rest_ms, why]
-        await self._link.attempt(lambda: self._fill(keys=self._keys, args=arguments))
+        arguments = [self._replica_id, value, left_ms, rest_ms, why]
+        await self._redis_client.execute(lambda: self._fill(keys=self._keys, args=arguments))
         return value, left_ms
 
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            await self._link.attempt(lambda: self._renew(keys=self._keys[1:], args=[self._owner, LEASE_MS]))
+            await self._redis_client.execute(
+                lambda: self._renew(keys=self._keys[1:], args=[self._replica_id, LEASE_MS])
+            )
 
 
 def _write(error: TallygateError) -> bytes:
-    return msgspec.json.encode(tell(Key("token"), error))
+    return msgspec.json.encode(tell(AccountId("token"), error))
 
 
 def _read(why: bytes) -> TallygateError:
     try:
-        return msgspec.json.decode(why, type=Failure).revive()
+        return msgspec.json.decode(why, type=Failure).to_error()
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Unreachable("Another replica could not get a token.")

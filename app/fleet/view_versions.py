@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from app.redis.client import Link, Outcome
+from app.redis.client import RedisClient, RedisFailure
 
 KEPT_SECONDS: Final = 300
 _CHUNK: Final = 500
@@ -38,23 +38,29 @@ class _Kept(Struct, frozen=True):
         return sum(map(len, self.fields.values()))
 
 
-class Versions:
+class ViewVersions:
     """Keep up to `capacity` versions of about `capacity_bytes` (compressed) together, for 300 s, here and in Redis.
 
     What has to go here goes in Redis too; the newest stays, however large. While Redis is away, a version is known only where it was made.
     """
 
     def __init__(
-        self, link: Link, *, prefix: str, capacity: int, capacity_bytes: int, monotonic: Callable[[], float]
+        self,
+        redis_client: RedisClient,
+        *,
+        prefix: str,
+        capacity: int,
+        capacity_bytes: int,
+        monotonic: Callable[[], float],
     ) -> None:
-        self._link: Final = link
+        self._redis_client: Final = redis_client
         self._prefix: Final = prefix
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
         self._monotonic: Final = monotonic
         self._kept: Final[OrderedDict[str, _Kept]] = OrderedDict()
 
-    async def keep(self, version: str, head: bytes, items: Sequence[bytes]) -> None:
+    async def save(self, version: str, head: bytes, items: Sequence[bytes]) -> None:
         """Keep a version under its name. May be repeated: the same name means the same content."""
         fields = {}
         for number, start in enumerate(range(0, len(items), _CHUNK)):
@@ -66,16 +72,18 @@ class Versions:
         await self._share(version, fields)
         await self._shrink()
 
-    async def slice(self, version: str, start: int, limit: int) -> Slice | Outcome | None:
+    async def slice(self, version: str, start: int, limit: int) -> Slice | RedisFailure | None:
         """Give the items from `start` on, at most `limit`; None if the version is not kept any more."""
         first, last = start // _CHUNK, (start + limit - 1) // _CHUNK
         names = [_HEAD, *(str(number) for number in range(first, last + 1))]
         kept = self._kept.get(version)
         if kept is not None and self._monotonic() < kept.until:
-            found: list[bytes | None] | Outcome = [kept.fields.get(name) for name in names]
+            found: list[bytes | None] | RedisFailure = [kept.fields.get(name) for name in names]
         else:
-            found = await self._link.attempt(lambda: self._link.client.hmget(self._name(version), names))
-        if isinstance(found, Outcome):
+            found = await self._redis_client.execute(
+                lambda: self._redis_client.client.hmget(self._name(version), names)
+            )
+        if isinstance(found, RedisFailure):
             return found
         head, *chunks = found
         if head is None:
@@ -90,17 +98,17 @@ class Versions:
         for field, value in fields.items():
 
             async def write(field: str = field, value: bytes = value) -> None:
-                await self._link.client.hset(name, field, value)
-                await self._link.client.pexpire(name, KEPT_SECONDS * 1000)
+                await self._redis_client.client.hset(name, field, value)
+                await self._redis_client.client.pexpire(name, KEPT_SECONDS * 1000)
 
-            if isinstance(await self._link.attempt(write), Outcome):
+            if isinstance(await self._redis_client.execute(write), RedisFailure):
                 return
 
     async def _shrink(self) -> None:
         while len(self._kept) > 1 and (len(self._kept) > self._capacity or self._weight() > self._capacity_bytes):
             version, _ = self._kept.popitem(last=False)
             name = self._name(version)
-            await self._link.attempt(lambda name=name: self._link.client.delete(name))  # type: ignore[misc]
+            await self._redis_client.execute(lambda name=name: self._redis_client.client.delete(name))  # type: ignore[misc]
 
     def _weight(self) -> int:
         return sum(kept.weight for kept in self._kept.values())

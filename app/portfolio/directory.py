@@ -11,8 +11,8 @@ import structlog
 from msgspec import Struct
 
 from app.balances.merchants import Directory
-from app.balances.snapshots import Key
-from app.cache.freshness import latest_credible
+from app.balances.snapshots import AccountId
+from app.cache.freshness import latest_plausible_as_of
 from app.errors import TallygateError
 
 _TRY_AGAIN_SECONDS: Final = 10.0
@@ -26,8 +26,8 @@ _STALE_AFTER: Final = 2
 
 log = structlog.get_logger()
 
-Made = tuple[bytes, int, int]
-Share = Callable[[bytes, Callable[[], Awaitable[Made]]], Awaitable[tuple[bytes, int]]]
+PackedListing = tuple[bytes, int, int]
+GetShared = Callable[[bytes, Callable[[], Awaitable[PackedListing]]], Awaitable[tuple[bytes, int]]]
 """Gives what the fleet keeps, unless it is the unwanted one: then one replica makes a new one (`Vault.obtain`)."""
 
 
@@ -38,12 +38,12 @@ class Listing(Struct, frozen=True):
     stale one.
     """
 
-    names: Mapping[Key, str]
+    names: Mapping[AccountId, str]
     as_of: int | None
     is_stale: bool
 
 
-class Roll:
+class MerchantDirectory:
     """Name the merchants: those that are set, or those that `fetch` names, asked for anew every `refresh_seconds`.
 
     The first who asks waits; from then on the list is refreshed behind, a little early at random. One that is older than
@@ -53,9 +53,9 @@ class Roll:
     def __init__(
         self,
         *,
-        merchants: Collection[Key] | None,
+        merchants: Collection[AccountId] | None,
         fetch: Callable[[], Awaitable[Directory]],
-        share: Share,
+        share: GetShared,
         refresh_seconds: float,
         now_ms: Callable[[], int],
         random: Callable[[], float],
@@ -71,20 +71,20 @@ class Roll:
         self._wanted: Final = asyncio.Event()
         self._packed = b""
         self._known: Directory | None = None
-        self._names: Mapping[Key, str] = {}
+        self._names: Mapping[AccountId, str] = {}
 
     async def list(self) -> Listing:
         """Give the merchants as known. Raises the `UpstreamError` that kept us from ever knowing."""
-        return self._set or await self._tell()
+        return self._set or await self._report()
 
-    async def list_afresh(self) -> Collection[Key]:
+    async def list_now(self) -> Collection[AccountId]:
         """Give the merchants that there are now. Raises the `UpstreamError` that keeps us from knowing."""
         if self._set is not None:
             return self._set.names.keys()
         await self._renew(self._now_ms())
         return self._names.keys()
 
-    def names(self) -> Mapping[Key, str]:
+    def names(self) -> Mapping[AccountId, str]:
         """Give the names that are known here, without waiting, and see to it that they are asked for."""
         if self._set is None:
             self._wanted.set()
@@ -101,7 +101,7 @@ class Roll:
         oldest = self._now_ms() - round(_STALE_AFTER * self._refresh_seconds * 1000)
         return self._known is not None and not self._is_within(self._known, oldest)
 
-    async def keep(self) -> None:
+    async def keep_fresh(self) -> None:
         """Refresh the list behind, from when somebody asked for it first, until cancelled."""
         await self._wanted.wait()
         while True:
@@ -120,7 +120,7 @@ class Roll:
                 await self._renew(self._now_ms())
         self._begun = True
 
-    async def _tell(self) -> Listing:
+    async def _report(self) -> Listing:
         self._wanted.set()
         if not self._begun:
             await self._begin()
@@ -143,7 +143,7 @@ class Roll:
                 found = _unpack(self._packed)
                 if found is not None and self._is_newer(found):
                     self._known = found
-                    self._names = {Key(str(one.id)): one.name or "" for one in found.merchants}
+                    self._names = {AccountId(str(one.id)): one.name or "" for one in found.merchants}
             return known
 
     def _is_newer(self, found: Directory) -> bool:
@@ -153,13 +153,13 @@ class Roll:
 
     def _is_within(self, directory: Directory, oldest_as_of: int) -> bool:
         """Tell whether a list is no older, nor from a time that has not come yet."""
-        return oldest_as_of <= directory.as_of <= latest_credible(self._now_ms())
+        return oldest_as_of <= directory.as_of <= latest_plausible_as_of(self._now_ms())
 
-    async def _make(self) -> Made:
+    async def _make(self) -> PackedListing:
         return _pack(await self._fetch()), _KEPT_MS, _REST_MS
 
 
-def _set(merchants: Collection[Key]) -> Listing:
+def _set(merchants: Collection[AccountId]) -> Listing:
     return Listing(dict.fromkeys(sorted(merchants, key=int), ""), None, is_stale=False)
 
 

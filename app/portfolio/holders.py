@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from app.accounts import Told
+from app.accounts import Available
 from app.balances.amounts import Amount
 from app.balances.shares import NoShares, divide
 from app.balances.snapshots import Row, find_row
@@ -13,7 +13,7 @@ from app.portfolio.parts import Parts, Sort, order
 class Holder(Struct, frozen=True):
     """A merchant's row of the asset, and its share if there are any."""
 
-    part: Told
+    part: Available
     row: Row
     share: Amount | None
 
@@ -31,7 +31,7 @@ def find_holders(parts: Parts, asset_id: str) -> Holders:
     found = [
         (part, row)
         for part in order(parts.known, Sort(asset_id, descending=True))
-        if isinstance(part, Told) and (row := find_row(part.snapshot.balances, asset_id)) is not None
+        if isinstance(part, Available) and (row := find_row(part.snapshot.balances, asset_id)) is not None
     ]
     shares = divide([row.total for _, row in found]) if parts.is_complete else NoShares.INCOMPLETE
     total = next((total for total in parts.totals if total.asset_id == asset_id), None)

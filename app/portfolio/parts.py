@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.accounts import Part, Told
-from app.balances.snapshots import Key, find_row
+from app.accounts import AccountResult, Available
+from app.balances.snapshots import AccountId, find_row
 from app.balances.totals import Total
 
 
@@ -16,16 +16,16 @@ class Parts(Struct, frozen=True):
     `directory_as_of` is when the upstream named the merchants (Unix milliseconds), None if they were named by ourselves.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[AccountResult, ...]
     totals: tuple[Total, ...]
-    names: Mapping[Key, str]
+    names: Mapping[AccountId, str]
     directory_as_of: int | None = None
     is_directory_stale: bool = False
 
     @property
-    def known(self) -> list[Told]:
+    def known(self) -> list[Available]:
         """Give the parts that there are."""
-        return [part for part in self.parts if isinstance(part, Told)]
+        return [part for part in self.parts if isinstance(part, Available)]
 
     @property
     def is_complete(self) -> bool:
@@ -36,7 +36,7 @@ class Parts(Struct, frozen=True):
         """Tell whether any merchant is known to list an asset."""
         return any(total.asset_id == asset_id for total in self.totals)
 
-    def name_of(self, part: Part) -> str | None:
+    def name_of(self, part: AccountResult) -> str | None:
         """Give the name of a part's merchant, if it is known."""
         return self.names.get(key_of(part)) or None
 
@@ -48,12 +48,12 @@ class Sort(Struct, frozen=True):
     descending: bool = False
 
 
-def key_of(part: Part) -> Key:
+def key_of(part: AccountResult) -> AccountId:
     """Tell whose part it is."""
-    return part.snapshot.key if isinstance(part, Told) else part.key
+    return part.snapshot.account_id if isinstance(part, Available) else part.account_id
 
 
-def order(parts: Iterable[Part], sort: Sort) -> list[Part]:
+def order(parts: Iterable[AccountResult], sort: Sort) -> list[AccountResult]:
     """Put parts in order. Equal amounts stand by merchant; who is not known to hold the asset stands last either way."""
     by_merchant = sorted(parts, key=lambda part: int(key_of(part)))
     if sort.asset_id is None:
@@ -65,6 +65,6 @@ def order(parts: Iterable[Part], sort: Sort) -> list[Part]:
     return holding + others
 
 
-def _amount(part: Part, asset_id: str) -> Decimal | None:
-    row = find_row(part.snapshot.balances, asset_id) if isinstance(part, Told) else None
+def _amount(part: AccountResult, asset_id: str) -> Decimal | None:
+    row = find_row(part.snapshot.balances, asset_id) if isinstance(part, Available) else None
     return None if row is None else Decimal(row.total)

@@ -10,12 +10,12 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
-from app.balances.reconciliation import Finding, Look, Verdict, needs_another_look, reconcile
-from app.balances.snapshots import Key
+from app.balances.reconciliation import Finding, Sweep, Verdict, needs_another_look, reconcile
+from app.balances.snapshots import AccountId
 from app.errors import NoReconciliation, StoreUnavailable, TallygateError, UnknownReconciliation
-from app.fleet.jobs import Jobs, Kept
-from app.portfolio.sweep import Looker, Progress
-from app.redis.client import Outcome
+from app.fleet.jobs import JobRecord, Jobs
+from app.portfolio.sweep import Progress, Sweeper
+from app.redis.client import RedisFailure
 
 _MOST_LOOKS: Final = 3
 _RENEW_SECONDS: Final = 2.0
@@ -45,7 +45,7 @@ class Reconciliation(Struct, frozen=True, rename="camel", omit_defaults=True):
     expected: int = 0
     read: int = 0
     missing: int = 0
-    missing_merchants: tuple[Key, ...] = ()
+    missing_merchants: tuple[AccountId, ...] = ()
     finished_at: int | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     findings: tuple[Finding, ...] | UnsetType = UNSET
@@ -67,14 +67,14 @@ class Reconciler:
         self,
         *,
         jobs: Jobs,
-        looker: Looker,
+        sweeper: Sweeper,
         every_seconds: float,
         now_ms: Callable[[], int],
         make_id: Callable[[], str],
         random: Callable[[], float],
     ) -> None:
         self._jobs: Final = jobs
-        self._looker: Final = looker
+        self._sweeper: Final = sweeper
         self._every_ms: Final = round(every_seconds * 1000)
         self._now_ms: Final = now_ms
         self._make_id: Final = make_id
@@ -94,26 +94,26 @@ class Reconciler:
         job_id = await self._start(last_began_by=_EVER)
         if job_id is None:
             raise _away()
-        return await self.tell(job_id)
+        return await self.get(job_id)
 
-    async def tell(self, job_id: str) -> Reconciliation:
+    async def get(self, job_id: str) -> Reconciliation:
         """Tell how a reconciliation is. Raises `UnknownReconciliation`, or `StoreUnavailable`."""
         record = _read(await self._jobs.find(job_id))
         if record is None:
             raise UnknownReconciliation("There is no such reconciliation, or it is over for more than 30 days.")
         return record
 
-    async def tell_last(self) -> Reconciliation:
+    async def get_last(self) -> Reconciliation:
         """Tell the last result. Raises `NoReconciliation` if there is none yet, or `StoreUnavailable`."""
         record = _read(await self._jobs.last())
         if record is None:
             raise NoReconciliation("No reconciliation has come to a result yet: start one with POST.")
         return record
 
-    async def work(self) -> None:
+    async def run(self) -> None:
         """Run what is started here, and start what is due, until cancelled."""
         while True:
-            await self._keep_up()
+            await self._start_if_due()
             try:
                 async with asyncio.timeout(_TICK_SECONDS * (1 + self._random())):
                     job = await self._started.get()
@@ -121,10 +121,10 @@ class Reconciler:
                 continue
             await self._run(job)
 
-    async def _keep_up(self) -> None:
+    async def _start_if_due(self) -> None:
         """Note the last result, whoever came to it, and start the next one if it is due."""
         kept = await self._jobs.last()
-        if not isinstance(kept, Outcome):
+        if not isinstance(kept, RedisFailure):
             self.last = _read(kept)
         if self._every_ms:
             await self._start(last_began_by=self._now_ms() - self._every_ms)
@@ -133,7 +133,7 @@ class Reconciler:
         """Start one if none is running and the last began by then; give the id of the one that runs."""
         job = Reconciliation(self._make_id(), State.RUNNING, self._now_ms())
         running = await self._jobs.start(job.id, _write(job), job.started_at, last_began_by)
-        if isinstance(running, Outcome):
+        if isinstance(running, RedisFailure):
             return None
         if running == job.id:
             self._started.put_nowait(job)
@@ -146,7 +146,7 @@ class Reconciler:
         looking = asyncio.create_task(self._look(progress))
         try:
             while not (await asyncio.wait([looking], timeout=_RENEW_SECONDS))[0]:
-                if await self._jobs.note(job.id, _write(_follow(job, progress))) is False:
+                if await self._jobs.update(job.id, _write(_follow(job, progress))) is False:
                     log.warning("reconciliation.lost", id=job.id)
                     return
             await self._finish(_conclude(_follow(job, progress), looking, self._now_ms()))
@@ -155,15 +155,15 @@ class Reconciler:
             await asyncio.wait([looking])
 
     async def _look(self, progress: Progress) -> tuple[Finding, ...]:
-        looks: list[Look] = []
+        looks: list[Sweep] = []
         while not looks or (needs_another_look(looks) and len(looks) < _MOST_LOOKS):
-            looks.append(await self._looker.look(progress))
+            looks.append(await self._sweeper.sweep(progress))
         return reconcile(looks)
 
     async def _finish(self, job: Reconciliation) -> None:
         is_result = job.state is State.DONE
         kept = await self._jobs.finish(job.id, _write(job), result=is_result)
-        while isinstance(kept, Outcome):
+        while isinstance(kept, RedisFailure):
             await asyncio.sleep(_RENEW_SECONDS)
             kept = await self._jobs.finish(job.id, _write(job), result=is_result)
         if not kept:
@@ -204,13 +204,13 @@ def _away() -> StoreUnavailable:
     return StoreUnavailable("Reconciliations are kept in Redis, and it is away.", retry_after_seconds=2)
 
 
-def _read(kept: Kept | Outcome) -> Reconciliation | None:
+def _read(kept: JobRecord | RedisFailure) -> Reconciliation | None:
     """Read a record: one that was running when it was written, and has no lease, is lost."""
-    if isinstance(kept, Outcome):
+    if isinstance(kept, RedisFailure):
         raise _away()
     if kept.record is None:
         return None
     job = msgspec.json.decode(kept.record, type=Reconciliation)
-    if job.state is State.RUNNING and kept.running != job.id:
+    if job.state is State.RUNNING and kept.leaseholder != job.id:
         return msgspec.structs.replace(job, state=State.LOST)
     return job

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from app.balances.snapshots import AGGREGATE, Entry, Key, Snapshot
+from app.balances.snapshots import AGGREGATE, AccountId, Entry, Snapshot
 from app.balances.totals import Total, Totals
 
 _RECOUNT_SECONDS: Final = 300.0
@@ -16,7 +16,7 @@ _AT_ONCE: Final = 500
 log = structlog.get_logger()
 
 
-class Tally:
+class RunningTotals:
     """Hear what memory takes and drops, and know the sum of what it holds. The aggregate is no part of it.
 
     What is heard is noted, and counted when somebody wants totals: nobody who reads balances waits for it, and what
@@ -24,21 +24,21 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self._counted: Final[dict[Key, Snapshot]] = {}
-        self._changed: Final[dict[Key, Snapshot | None]] = {}
+        self._counted: Final[dict[AccountId, Snapshot]] = {}
+        self._changed: Final[dict[AccountId, Snapshot | None]] = {}
         self._totals = Totals()
         self._recounted = Totals()
 
-    def take(self, entry: Entry) -> None:
+    def on_put(self, entry: Entry) -> None:
         """Note an entry that comes instead of the one before."""
-        if entry.key != AGGREGATE:
-            self._changed[entry.key] = entry if isinstance(entry, Snapshot) else None
+        if entry.account_id != AGGREGATE:
+            self._changed[entry.account_id] = entry if isinstance(entry, Snapshot) else None
 
-    def drop(self, key: Key) -> None:
+    def on_drop(self, key: AccountId) -> None:
         """Note that a key has nothing to count any more."""
         self._changed[key] = None
 
-    def add_up(self, parts: Mapping[Key, Snapshot]) -> tuple[Total, ...]:
+    def total_of(self, parts: Mapping[AccountId, Snapshot]) -> tuple[Total, ...]:
         """Give the exact totals of any snapshots of merchants, sorted by asset.
 
         Costs the rows of what changed since the last time, and of those that memory holds otherwise.

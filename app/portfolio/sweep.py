@@ -6,10 +6,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from app.balances.reconciliation import Look
-from app.balances.snapshots import AGGREGATE, Entry, Key, Snapshot
+from app.balances.reconciliation import Sweep
+from app.balances.snapshots import AGGREGATE, AccountId, Entry, Snapshot
 from app.balances.totals import Totals
-from app.cache.freshness import Terms
+from app.cache.freshness import RequestDirectives
 from app.errors import TallygateError, UpstreamRefusal
 
 NAMED: Final = 100
@@ -17,10 +17,10 @@ _ATTEMPTS: Final = 6
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 
-Read = Callable[[Key, Terms], Awaitable[Entry]]
+Read = Callable[[AccountId, RequestDirectives], Awaitable[Entry]]
 """Reads an entry on terms. Raises a `TallygateError` that says why there is none."""
 
-Directory = Callable[[], Awaitable[Collection[Key]]]
+Directory = Callable[[], Awaitable[Collection[AccountId]]]
 """Names the merchants that there are now. Raises a `TallygateError` that says why it cannot."""
 
 
@@ -34,16 +34,16 @@ class Progress(Struct):
     expected: int = 0
     read: int = 0
     missing: int = 0
-    missing_merchants: tuple[Key, ...] = ()
+    missing_merchants: tuple[AccountId, ...] = ()
 
-    def miss(self, key: Key) -> None:
+    def miss(self, key: AccountId) -> None:
         """Note that a merchant could not be read."""
         self.missing += 1
         if len(self.missing_merchants) < NAMED:
             self.missing_merchants = (*self.missing_merchants, key)
 
 
-class Looker:
+class Sweeper:
     """Look, with at most `concurrency` reads at once. `now_ms` is Unix time in milliseconds."""
 
     def __init__(self, *, read: Read, directory: Directory, concurrency: int, now_ms: Callable[[], int]) -> None:
@@ -52,7 +52,7 @@ class Looker:
         self._concurrency: Final = concurrency
         self._now_ms: Final = now_ms
 
-    async def look(self, progress: Progress) -> Look:
+    async def sweep(self, progress: Progress) -> Sweep:
         """Look once and keep `progress` up to date. Raises the `TallygateError` that keeps us from the aggregate.
 
         Takes as long as the budget wants: a merchant that cannot be read is tried again a few times before it is missing.
@@ -67,9 +67,9 @@ class Looker:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._concurrency, len(merchants))):
                 group.create_task(self._sweep(waiting, totals, progress))
-        return Look(before, await self._read_aggregate(), totals.list(), progress.missing)
+        return Sweep(before, await self._read_aggregate(), totals.list(), progress.missing)
 
-    async def _sweep(self, waiting: Iterator[Key], totals: Totals, progress: Progress) -> None:
+    async def _sweep(self, waiting: Iterator[AccountId], totals: Totals, progress: Progress) -> None:
         """Read one merchant after another until none is waiting."""
         for key in waiting:
             try:
@@ -88,15 +88,15 @@ class Looker:
             raise TypeError("the aggregate is never absent")
         return entry
 
-    async def _read_patiently(self, key: Key) -> Entry:
+    async def _read_patiently(self, key: AccountId) -> Entry:
         """Read an answer that the upstream began after now; try again after what may pass."""
-        terms = Terms(came_at=self._now_ms(), no_cache=True)
+        directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)
         for attempt in range(_ATTEMPTS - 1):
             try:
-                return await self._read(key, terms)
+                return await self._read(key, directives)
             except UpstreamRefusal:
                 raise
             except TallygateError as error:
                 pause = max(error.retry_after_seconds or 0, _FIRST_PAUSE_SECONDS * 2**attempt)
                 await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
-        return await self._read(key, terms)
+        return await self._read(key, directives)

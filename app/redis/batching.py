@@ -4,40 +4,42 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.redis.client import Link, Outcome
-from app.redis.scripts import Call, Script, run_scripts
+from app.redis.client import RedisClient, RedisFailure
+from app.redis.scripts import Script, ScriptCall, run_batch
 
 _MOST: Final = 100
 """How many travel together at most: more of them could take as long as a command may."""
 
-_Passenger = tuple[Call, asyncio.Future[Any]]
+_Pending = tuple[ScriptCall, asyncio.Future[Any]]
 
 
-class Convoys:
+class ScriptBatcher:
     """Run scripts over `link`, many in one round trip (to each node of a cluster). To whoever asks, each is a command of its own.
 
     Each is still run at one stroke; between two of them, Redis may run what others send, as ever.
     """
 
-    def __init__(self, link: Link) -> None:
-        self._link: Final = link
-        self._waiting: list[_Passenger] = []
+    def __init__(self, redis_client: RedisClient) -> None:
+        self._redis_client: Final = redis_client
+        self._waiting: list[_Pending] = []
         self._under_way: Final[set[asyncio.Task[None]]] = set()
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any | Outcome:
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any | RedisFailure:
         """Run a script, and give what it gave.
 
         Never raises what Redis or the network may raise. May be cancelled: the script is run all the same.
         """
-        return await self.send(script, keys, arguments)
+        return await self.submit(script, keys, arguments)
 
-    def send(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> asyncio.Future[Any | Outcome]:
+    def submit(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Any]
+    ) -> asyncio.Future[Any | RedisFailure]:
         """Send a script, and give what will tell what it gave. As `run`, but for those who send many."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._depart)
+            loop.call_soon(self._flush)
         result = loop.create_future()
-        self._waiting.append((Call(script, keys, arguments), result))
+        self._waiting.append((ScriptCall(script, keys, arguments), result))
         return result
 
     async def close(self) -> None:
@@ -45,21 +47,23 @@ class Convoys:
         while self._waiting or self._under_way:
             await asyncio.gather(asyncio.sleep(0), *self._under_way)
 
-    def _depart(self) -> None:
+    def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), _MOST):
-            task = asyncio.create_task(self._travel(waiting[start : start + _MOST]))
+            task = asyncio.create_task(self._send_batch(waiting[start : start + _MOST]))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def _travel(self, passengers: list[_Passenger]) -> None:
+    async def _send_batch(self, passengers: list[_Pending]) -> None:
         calls = [call for call, _ in passengers]
-        found: list[Any] | Outcome = Outcome.UNAVAILABLE
+        found: list[Any] | RedisFailure = RedisFailure.UNAVAILABLE
         try:
-            found = await self._link.attempt(lambda: run_scripts(self._link.client, calls), commands=len(calls))
+            found = await self._redis_client.execute(
+                lambda: run_batch(self._redis_client.client, calls), commands=len(calls)
+            )
         finally:  # whatever happens, nobody waits for ever
-            each = [found] * len(calls) if isinstance(found, Outcome) else found
+            each = [found] * len(calls) if isinstance(found, RedisFailure) else found
             for (call, result), one in zip(passengers, each, strict=True):
-                judged = self._link.judge(one, writes=call.script.writes)
+                judged = self._redis_client.classify(one, writes=call.script.writes)
                 if not result.done():
                     result.set_result(judged)

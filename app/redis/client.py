@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 import structlog
 from redis.exceptions import ResponseError
 
-from app.redis.connections import AT_ONCE, TROUBLE, AnyRedis
-from app.resilience.circuit_breaker import Breaker, State
+from app.redis.connections import CONNECTION_ERRORS, MAX_CONCURRENT_COMMANDS, AnyRedis
+from app.resilience.circuit_breaker import CircuitBreaker, State
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
 
@@ -22,7 +22,7 @@ _CALM_SECONDS: Final = 1.0
 log = structlog.get_logger()
 
 
-async def heeding(command: Awaitable[T]) -> T:
+async def honouring_cancellation(command: Awaitable[T]) -> T:
     """Await a command, and be cancelled even where it swallowed that: until Python 3.12 `asyncio.wait_for` may."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
@@ -32,7 +32,7 @@ async def heeding(command: Awaitable[T]) -> T:
     return result
 
 
-class _Bounded:
+class _LoopAwareTimeout:
     """Bound what is awaited to so many seconds, of which however long this process was busy with other things counts little.
 
     They pass in steps, and a loop that was held up takes one step late: else a burst of our own work, while the answer
@@ -66,14 +66,14 @@ class _Bounded:
             self._step = loop.call_later(self._seconds, self._pass_on)
 
 
-class Outcome(Enum):
+class RedisFailure(Enum):
     """Why a command gave no result."""
 
     UNAVAILABLE = auto()
     REFUSED = auto()
 
 
-class Link:
+class RedisClient:
     """Send commands, each within `timeout_seconds`; after a few that failed, none until a probe of `tend` succeeds.
 
     A command that Redis refuses (it is read-only, or full) is no failure of the link.
@@ -83,7 +83,7 @@ class Link:
         self,
         client: AnyRedis,
         *,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         timeout_seconds: float,
         metrics: Metrics | None = None,
         traces: Traces | None = None,
@@ -93,7 +93,7 @@ class Link:
         self.client: Final[Any] = client
         self._breaker: Final = breaker
         self._timeout_seconds: Final = timeout_seconds
-        self._places: Final = asyncio.Semaphore(AT_ONCE)
+        self._places: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
         self._lost: Final = asyncio.Event()
         # What was sent before a refusal tells nothing of after.
         self._calm_seconds: Final = max(_CALM_SECONDS, 2 * timeout_seconds)
@@ -105,41 +105,43 @@ class Link:
         """Tell whether Redis answered when it was last asked."""
         return self._breaker.state is State.CLOSED and not self._closed
 
-    async def attempt(
+    async def execute(
         self, command: Callable[[], Awaitable[T]], *, writes: bool = False, commands: int = 1
-    ) -> T | Outcome:
+    ) -> T | RedisFailure:
         """Send a command, or so many that travel together: those fail as one. Never raises what Redis or the network may raise.
 
         One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some, but not just now.
         """
         with self._traces.span("redis.command"):
-            result = await self._send_in_turn(command, writes=writes) if self.available else Outcome.UNAVAILABLE
-        self._metrics.redis_commands.add(result.name.lower() if isinstance(result, Outcome) else "ok", amount=commands)
+            result = await self._send_in_turn(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
+        self._metrics.redis_commands.add(
+            result.name.lower() if isinstance(result, RedisFailure) else "ok", amount=commands
+        )
         return result
 
-    def judge(self, result: T | Exception, *, writes: bool = False) -> T | Outcome:
+    def classify(self, result: T | Exception, *, writes: bool = False) -> T | RedisFailure:
         """Give what one of many commands gave that travelled together, or why it gave nothing. `writes` as for `attempt`."""
         match result:
             case ResponseError():
-                self._note_refusal(result)
-                return Outcome.REFUSED
+                self._record_refusal(result)
+                return RedisFailure.REFUSED
             case Exception():  # a node of a cluster that could not be reached, while others could
-                self._note_trouble(result)
-                return Outcome.UNAVAILABLE
+                self._record_trouble(result)
+                return RedisFailure.UNAVAILABLE
             case _:
-                if writes and not isinstance(result, Outcome):
-                    self._note_accepted()
+                if writes and not isinstance(result, RedisFailure):
+                    self._record_accepted()
                 return result
 
     async def ping(self) -> bool:
         """Ask Redis whether it is there."""
-        return not isinstance(await self.attempt(self.client.ping), Outcome)
+        return not isinstance(await self.execute(self.client.ping), RedisFailure)
 
-    async def tend(self) -> None:
+    async def probe_while_lost(self) -> None:
         """Probe for Redis whenever it is lost, until cancelled."""
         while True:
             await self._lost.wait()
-            await asyncio.sleep(self._breaker.left())
+            await asyncio.sleep(self._breaker.seconds_open())
             await self._probe()
 
     async def close(self) -> None:
@@ -148,54 +150,54 @@ class Link:
         One that was still being opened would stay open else.
         """
         self._closed = True
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_CONCURRENT_COMMANDS):
             await self._places.acquire()
         await self.client.aclose()
 
-    async def _send_in_turn(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
+    async def _send_in_turn(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
         async with self._places:
-            return await self._send(command, writes=writes) if self.available else Outcome.UNAVAILABLE
+            return await self._send(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
 
-    async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | Outcome:
+    async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
         try:
-            async with _Bounded(self._timeout_seconds):
-                result = await heeding(command())
+            async with _LoopAwareTimeout(self._timeout_seconds):
+                result = await honouring_cancellation(command())
         except ResponseError as error:
-            self._breaker.succeeded()
-            self._note_refusal(error)
-            return Outcome.REFUSED
-        except TROUBLE as error:
-            self._note_trouble(error)
-            return Outcome.UNAVAILABLE
-        self._breaker.succeeded()
+            self._breaker.record_success()
+            self._record_refusal(error)
+            return RedisFailure.REFUSED
+        except CONNECTION_ERRORS as error:
+            self._record_trouble(error)
+            return RedisFailure.UNAVAILABLE
+        self._breaker.record_success()
         if writes:
-            self._note_accepted()
+            self._record_accepted()
         return result
 
     async def _probe(self) -> None:
-        self._breaker.enter()
+        self._breaker.try_enter()
         try:
             async with asyncio.timeout(self._timeout_seconds * 4):
                 await self.client.ping()
-        except TROUBLE:
-            self._breaker.failed()
+        except CONNECTION_ERRORS:
+            self._breaker.record_failure()
             return
         self._lost.clear()
-        self._breaker.succeeded()
+        self._breaker.record_success()
         log.warning("redis.found")
 
-    def _note_trouble(self, error: Exception) -> None:
-        if self._breaker.failed():
+    def _record_trouble(self, error: Exception) -> None:
+        if self._breaker.record_failure():
             log.warning("redis.lost", error=type(error).__name__)
             self._lost.set()
 
-    def _note_accepted(self) -> None:
+    def _record_accepted(self) -> None:
         """Believe that writes are accepted again if none was refused for a while: nearly full, Redis accepts some."""
         if self._refused_at is not None and _now() - self._refused_at >= self._calm_seconds:
             self._refused_at = None
             log.warning("redis.accepts")
 
-    def _note_refusal(self, error: ResponseError) -> None:
+    def _record_refusal(self, error: ResponseError) -> None:
         if self._refused_at is None:
             log.warning("redis.refuses", error=type(error).__name__)
         self._refused_at = _now()

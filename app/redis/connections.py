@@ -15,15 +15,17 @@ from redis.exceptions import RedisClusterException, RedisError
 AnyRedis = Redis | RedisCluster
 Word = str | bytes | int | float
 
-TROUBLE: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+CONNECTION_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What a command may raise: redis-py's tree of errors has two roots."""
 
-AT_ONCE: Final = 24
+MAX_CONCURRENT_COMMANDS: Final = 24
 """How many commands may be under way at once. One more than there are connections would look as if Redis were lost."""
 
 _LATE: Final = 4
 
-_CONNECTIONS: Final = AT_ONCE + 8  # those for the bus, for a probe, and for what redis-py asks for itself
+_CONNECTIONS: Final = (
+    MAX_CONCURRENT_COMMANDS + 8
+)  # those for the bus, for a probe, and for what redis-py asks for itself
 _DEFAULT_PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 
 
@@ -140,7 +142,7 @@ class _Pool(ConnectionPool):
         """Lend a connection that is open, as far as we know, and has nothing to be read."""
         connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
         try:
-            if not connection.is_connected or await _is_spoilt(connection):
+            if not connection.is_connected or await _is_unusable(connection):
                 await connection.disconnect()
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
@@ -154,7 +156,7 @@ class _Pool(ConnectionPool):
         self._available_connections.append(connection)
 
 
-async def _is_spoilt(connection: AbstractConnection) -> bool:
+async def _is_unusable(connection: AbstractConnection) -> bool:
     """Tell whether a connection was closed at the other end, or holds an answer that nobody waited for."""
     try:
         return await connection.can_read()

@@ -7,7 +7,7 @@ that does not begin as an entry does. To read the whole entry for it took a sixt
 
 from typing import Final
 
-BEGIN: Final = """
+READ_OR_LEASE: Final = """
 -- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch, the `asOf` that the owner has already, and the
 -- latest one that it believes. Gives the entry, unless there is none to believe or it is too old and no news, and 0 if the lease is
 -- ours, -1 if no fetch is needed, else how long it is another's. A lease of our own is ours: it was taken by a command whose answer
@@ -33,7 +33,7 @@ end
 return {held, math.max(redis.call('PTTL', KEYS[2]), 1)}
 """
 
-SETTLE: Final = """
+STORE_AND_RELEASE: Final = """
 -- KEYS: entry, lease. ARGV: owner, the entry, its `asOf`, its time to live, the channel, and the latest `asOf` that the owner believes.
 -- Stores and publishes the entry unless something newer is there that may be believed, and gives the lease back. Gives 1 if it did.
 local newer = 1
@@ -54,7 +54,7 @@ end
 return newer
 """
 
-ABANDON: Final = """
+RELEASE_AND_NOTIFY: Final = """
 -- KEYS: lease. ARGV: owner, the message that tells why, the channel. Gives the lease back and says so, if it is ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
@@ -63,7 +63,7 @@ end
 return 1
 """
 
-RENEW: Final = """
+RENEW_LEASE: Final = """
 -- KEYS: lease. ARGV: owner, lease time. Gives 1 if the lease is still ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   return redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -71,7 +71,7 @@ end
 return 0
 """
 
-TOGETHER: Final = """
+BATCH: Final = """
 -- KEYS: those of each run of a script, one after another. ARGV: how many runs, then the arguments of each. Each run is as if it were
 -- alone: what Redis refuses to one is nothing to the others. Gives what each gave, or its error. What they publish is one
 -- message, a line for each.
@@ -105,7 +105,7 @@ end
 return found
 """
 
-OPEN_VAULT: Final = """
+SHARED_GET: Final = """
 -- KEYS: value, lease. ARGV: owner, lease time, the value that will not do (empty for none).
 -- Gives 'kept', the value and how long it lasts; or, if there is none that will do: 'ours' if the lease is ours now,
 -- 'elsewhere' if it is another's, or 'failed' and why nobody shall make one for the moment.
@@ -123,7 +123,7 @@ end
 return {'elsewhere', '', 0}
 """
 
-FILL_VAULT: Final = """
+SHARED_SET: Final = """
 -- KEYS: value, lease. ARGV: owner, the value, how long it lasts, how long nobody shall make another, and why.
 -- Keeps the value if the lease is still ours. Gives 1 if it is.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
@@ -138,7 +138,7 @@ end
 return 1
 """
 
-LEAVE_VAULT: Final = """
+SHARED_FAIL: Final = """
 -- KEYS: lease. ARGV: owner, why there is no value, how long that shall do for all. Puts this in place of a lease of ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
@@ -146,7 +146,7 @@ end
 return 1
 """
 
-TAKE_TURNS: Final = """
+TAKE_PERMITS: Final = """
 -- KEYS: budget (a hash), who asks (a sorted set). ARGV: owner, interval and tolerance in microseconds, turns wanted.
 -- GCRA (ITU-T I.371). Gives how many turns are ours now, the microseconds until the next one, and how many replicas
 -- have asked within the last second. After a `quiet` the interval is longer and finds its way back.
@@ -174,7 +174,7 @@ redis.call('PEXPIRE', KEYS[1], 3600000)
 return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
 """
 
-QUIET: Final = """
+PAUSE: Final = """
 -- KEYS: budget. ARGV: microseconds. Nobody gets a turn for so long, and after that turns are half as frequent for a while.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -192,14 +192,14 @@ redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil(ARGV[1] / 1000))
 return 1
 """
 
-BEGIN_AND_TAKE: Final = f"""
+READ_OR_LEASE_WITH_PERMIT: Final = f"""
 -- KEYS: those of BEGIN, then those of TAKE_TURNS. ARGV: those of BEGIN, then interval and tolerance.
 -- Gives what BEGIN gives and, if the lease is ours, what TAKE_TURNS gives for one turn.
 local function begin(KEYS, ARGV)
-{BEGIN}
+{READ_OR_LEASE}
 end
 local function take(KEYS, ARGV)
-{TAKE_TURNS}
+{TAKE_PERMITS}
 end
 local begun = begin({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]}})
 if begun[2] ~= 0 then
@@ -226,7 +226,7 @@ redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4])
 return ARGV[1]
 """
 
-NOTE_JOB: Final = """
+UPDATE_JOB: Final = """
 -- KEYS: lease, job, the last result. ARGV: job's id, lease time, its record, the record's time to live, whether it is over,
 -- whether that is a result. Writes the record, and renews the lease or gives it back. Gives 1 if the lease is still the job's.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then

@@ -21,7 +21,7 @@ class Script(Struct, frozen=True, eq=False):
     writes: bool
 
 
-class Call(Struct, frozen=True, gc=False):
+class ScriptCall(Struct, frozen=True, gc=False):
     """A script, and what it is to be run with: as many keys and arguments as in all other calls of it."""
 
     script: Script
@@ -29,7 +29,7 @@ class Call(Struct, frozen=True, gc=False):
     arguments: Sequence[Any]
 
 
-class Extra(Struct, frozen=True):
+class ExtraArguments(Struct, frozen=True):
     """What a script wants besides, if it is to do more at the same stroke."""
 
     keys: Sequence[str]
@@ -38,20 +38,20 @@ class Extra(Struct, frozen=True):
 
 def make_script(text: str, *, writes: bool = False) -> Script:
     """Make a script that can be run many times by one command (`scripts.TOGETHER`)."""
-    whole = scripts.TOGETHER % text
+    whole = scripts.BATCH % text
     return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest(), writes)
 
 
-async def run_scripts(client: AnyRedis, calls: Sequence[Call]) -> list[Any]:
+async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
     """Run scripts in one round trip, to each node if it is a cluster; in two where Redis does not know one of them yet.
 
     Gives for each what it gave, or the error with which Redis refused it or a node of a cluster could not be reached.
     """
-    strokes = _gather(calls, alone=not is_one_server(client))
-    found = await _send(client, [_spell("EVALSHA", calls, stroke) for stroke in strokes])
+    strokes = _group(calls, alone=not is_one_server(client))
+    found = await _send(client, [_encode("EVALSHA", calls, stroke) for stroke in strokes])
     unknown = [number for number, one in enumerate(found) if isinstance(one, NoScriptError)]
     if unknown:
-        again = await _send(client, [_spell("EVAL", calls, strokes[number]) for number in unknown])
+        again = await _send(client, [_encode("EVAL", calls, strokes[number]) for number in unknown])
         for number, one in zip(unknown, again, strict=True):
             found[number] = one
     results: list[Any] = [None] * len(calls)
@@ -61,7 +61,7 @@ async def run_scripts(client: AnyRedis, calls: Sequence[Call]) -> list[Any]:
     return results
 
 
-def _gather(calls: Sequence[Call], *, alone: bool) -> list[list[_Place]]:
+def _group(calls: Sequence[ScriptCall], *, alone: bool) -> list[list[_Place]]:
     """Say which calls are one command: all of a script, but each alone where their keys may lie at different nodes."""
     if alone:
         return [[place] for place in range(len(calls))]
@@ -71,7 +71,7 @@ def _gather(calls: Sequence[Call], *, alone: bool) -> list[list[_Place]]:
     return list(strokes.values())
 
 
-def _spell(command: str, calls: Sequence[Call], stroke: Sequence[_Place]) -> list[Word]:
+def _encode(command: str, calls: Sequence[ScriptCall], stroke: Sequence[_Place]) -> list[Word]:
     """Give the words of the command that runs a script by its text or its name."""
     script = calls[stroke[0]].script
     keys = [key for place in stroke for key in calls[place].keys]

@@ -16,7 +16,7 @@ class State(StrEnum):
     PROBING = "probing"
 
 
-class Breaker:
+class CircuitBreaker:
     """Let calls through until `threshold` in a row have failed; then only a probe after each pause.
 
     A call that fails is no sign of an outage if another one succeeded since it began. Nor are a few, up to eight times the
@@ -47,7 +47,7 @@ class Breaker:
         self._closed_until = 0.0
         self.state = State.CLOSED
 
-    def left(self) -> float:
+    def seconds_open(self) -> float:
         """Tell the seconds to stay away: 0 if a call, or a probe, may go."""
         match self.state:
             case State.CLOSED:
@@ -57,14 +57,14 @@ class Breaker:
             case State.PROBING:
                 return self._first_pause_seconds
 
-    def enter(self) -> float:
+    def try_enter(self) -> float:
         """Ask to make a call now: 0 means go, and `succeeded` or `failed` must follow; else the seconds to stay away."""
-        left = self.left()
+        left = self.seconds_open()
         if not left and self.state is State.OPEN:
             self.state = State.PROBING
         return left
 
-    def succeeded(self) -> bool:
+    def record_success(self) -> bool:
         """Note a success; tell whether it closed the breaker."""
         changed = self.state is not State.CLOSED
         self._lived_at = self._monotonic()
@@ -72,7 +72,7 @@ class Breaker:
         self._failures = self._pauses = 0
         return changed
 
-    def failed(self, began: float = math.inf, others: int = 0) -> bool:
+    def record_failure(self, began: float = math.inf, others: int = 0) -> bool:
         """Note the failure of a call that `began` then, with `others` to come; tell whether it opened a breaker that was closed.
 
         While it is open, a failure is of a call that began before, and no reason to stay away longer.

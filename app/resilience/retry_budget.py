@@ -9,7 +9,7 @@ _EARNED_BY_A_CALL: Final = 0.1
 _MOST_SAVED: Final = 10.0
 
 
-class Retries:
+class RetryBudget:
     """Grant retries with exponential delay and full jitter, out of a budget that calls earn.
 
     Each call earns a tenth of a retry and at most ten are saved up, so that an upstream in trouble sees at most a tenth
@@ -20,11 +20,11 @@ class Retries:
         self._random: Final = random
         self._saved = _MOST_SAVED
 
-    def earn(self) -> None:
+    def deposit(self) -> None:
         """Note a new call."""
         self._saved = min(self._saved + _EARNED_BY_A_CALL, _MOST_SAVED)
 
-    def grant(self, retries_so_far: int) -> float | None:
+    def withdraw(self, retries_so_far: int) -> float | None:
         """Give the seconds to wait before the next try of a call, or None if there shall be none."""
         if retries_so_far >= MAX_RETRIES or self._saved < 1:
             return None

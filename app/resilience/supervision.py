@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def running(**works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def supervised(**works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Run works by name while the context lasts. One that ends or fails is logged and started again."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_keep_running(name, work), name=name) for name, work in works.items()]

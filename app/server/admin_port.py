@@ -23,7 +23,7 @@ _WORTH_PACKING_BYTES: Final = 1024
 log = structlog.get_logger()
 
 
-class SideDoor(ThreadingTCPServer):
+class AdminServer(ThreadingTCPServer):
     """Answer GET and HEAD with `pages`, by their paths; a client that keeps silent for `patience_seconds` is left.
 
     Each connection has a thread, so that none waits for another. Raises `OSError` if the address cannot be bound.
@@ -52,7 +52,7 @@ class SideDoor(ThreadingTCPServer):
 
 
 class _Answering(BaseHTTPRequestHandler):
-    server: SideDoor
+    server: AdminServer
 
     def setup(self) -> None:
         """Wait no longer than the door's patience, each time."""

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import json
 
 from app.telemetry.exposition import Exposition, Page, Scrape
-from app.telemetry.samples import Vitals
+from app.telemetry.samples import WorkerHealth
 
 SILENT_SECONDS: Final = 10.0
 """From when on a worker that shares each second counts as one whose event loop does not turn any more."""
@@ -14,10 +14,12 @@ SILENT_SECONDS: Final = 10.0
 _JSON: Final = "application/json"
 
 
-class Probes:
+class HealthProbes:
     """Answer probes for `workers` workers. `hear` gives what those that live shared last, `monotonic` their time."""
 
-    def __init__(self, hear: Callable[[], Iterable[Vitals]], workers: int, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, hear: Callable[[], Iterable[WorkerHealth]], workers: int, monotonic: Callable[[], float]
+    ) -> None:
         self._hear: Final = hear
         self._workers: Final = workers
         self._monotonic: Final = monotonic
@@ -36,12 +38,12 @@ class Probes:
             return Page(_JSON, b'{"status":"not ready"}', 503)
         return Page(_JSON, best.readiness, 200 if best.is_ready else 503)
 
-    def _hear_lately(self) -> list[Vitals]:
+    def _hear_lately(self) -> list[WorkerHealth]:
         since = self._monotonic() - SILENT_SECONDS
         return [one for one in self._hear() if one.at >= since]
 
 
-def pages_apart(exposition: Exposition, workers: int, monotonic: Callable[[], float]) -> Mapping[str, Scrape]:
+def admin_pages(exposition: Exposition, workers: int, monotonic: Callable[[], float]) -> Mapping[str, Scrape]:
     """Say what is answered at the port of the metrics, by path."""
-    probes = Probes(exposition.vitals, workers, monotonic)
+    probes = HealthProbes(exposition.health, workers, monotonic)
     return {"/metrics": exposition.page, "/health/live": probes.live, "/health/ready": probes.ready}

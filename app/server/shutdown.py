@@ -27,7 +27,7 @@ _LAST_SECONDS: Final = 1.0
 log = structlog.get_logger()
 
 
-def stop_in_main(server: MPServer) -> None:
+def handle_signals_in_parent(server: MPServer) -> None:
     """Wait for the signals in a thread of their own: the main thread may sleep through one that another thread got.
 
     The first one lets the workers drain, a second one ends them.
@@ -55,13 +55,13 @@ def _signal_all(workers: list[WorkerProcess], number: signal.Signals) -> None:
             os.kill(worker.inner.pid, number)
 
 
-def stop_once_in_worker(loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
+def handle_signals_in_worker(loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
     """Replace the handlers that the server is about to set for a worker: both signals count as one, and none is lost.
 
     uvloop loses a signal that comes while it does not run, as between the application's start and the first request;
     Python's own handlers do not.
     """
-    ending = _Ending(loop, drain, drain_seconds)
+    ending = _Shutdown(loop, drain, drain_seconds)
     begin = _only_first(ending.begin)
 
     def add_signal_handler(number: int, handler: Callable[..., object], *arguments: Any) -> None:
@@ -72,7 +72,7 @@ def stop_once_in_worker(loop: asyncio.AbstractEventLoop, drain: Drain, drain_sec
     loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign, assignment]
 
 
-class _Ending:
+class _Shutdown:
     """Drain for so long before the server is told to stop, and at least a moment, so that it is there to hear it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:

@@ -26,21 +26,21 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from app.access.clients_file import read_clients
-from app.api.middleware.eager_start import take_first_steps
+from app.api.middleware.eager_start import start_requests_eagerly
 from app.api.middleware.edge import Edge
 from app.errors import StartError
 from app.main import create_app, make_deadline
 from app.redis.embedded import EmbeddedValkey
 from app.resilience.draining import Drain
-from app.server.admin_port import SideDoor
-from app.server.health_probes import pages_apart
-from app.server.shutdown import AT_ONCE, stop_in_main, stop_once_in_worker
+from app.server.admin_port import AdminServer
+from app.server.health_probes import admin_pages
+from app.server.shutdown import AT_ONCE, handle_signals_in_parent, handle_signals_in_worker
 from app.settings import PREFIX, Settings, read_settings, unknown_settings
 from app.telemetry.exposition import Exposition
 from app.telemetry.logs import configure_logs
 from app.telemetry.metrics import Metrics
-from app.telemetry.multiprocess import Gathering, lives
-from app.wiring.cache import make_link
+from app.telemetry.multiprocess import MultiprocessStore, lives
+from app.wiring.cache import build_redis_client
 
 # The server refuses larger header sections with a bare 431; up to here, the edge does so with a problem.
 _HEADER_BUFFER_BYTES: Final = 2 * 1024 * 1024
@@ -73,25 +73,25 @@ def serve() -> None:
         if settings.redis_url is None:
             os.environ[PREFIX + "REDIS_URL"] = stack.enter_context(EmbeddedValkey()).url
         else:
-            make_link(settings)
+            build_redis_client(settings)
         _run_server(settings, folder)
 
 
 def load_app(folder: Path) -> Edge:
     """Build the service in a worker process, which ends when its parent does, and takes their folder with it."""
-    spare_preemptions()
+    schedule_as_batch()
     _follow_parent(folder)
     settings = read_settings(os.environ)
     configure_logs(settings.log_format, settings.log_level)
     drain, loop = Drain(), asyncio.get_event_loop()
-    stop_once_in_worker(loop, drain, settings.drain_seconds)
-    take_first_steps(loop)
+    handle_signals_in_worker(loop, drain, settings.drain_seconds)
+    start_requests_eagerly(loop)
     app = create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
-    spare_collections()
+    tune_garbage_collection()
     return app
 
 
-def spare_collections() -> None:
+def tune_garbage_collection() -> None:
     """Keep the garbage collector from all that was imported, which stays: a full collection took 57 ms of CPU with it.
 
     And let it look less often: a batch of 1,000 makes tens of thousands of objects at once, which go without it, and
@@ -102,7 +102,7 @@ def spare_collections() -> None:
     gc.set_threshold(_LOOK_AFTER)
 
 
-def spare_preemptions() -> None:
+def schedule_as_batch() -> None:
     """Let this thread, and those that it starts, wait until what runs on a core pauses, instead of breaking in when they wake up.
 
     The server's thread and the event loop's wake each other for each request, and else change places on a busy core each
@@ -120,7 +120,7 @@ def spare_preemptions() -> None:
 
 
 def _expose(folder: Path) -> Exposition:
-    return Exposition(Metrics(version("tallygate")), Gathering(folder, lives))
+    return Exposition(Metrics(version("tallygate")), MultiprocessStore(folder, lives))
 
 
 def check_port(host: str, port: int) -> None:
@@ -172,10 +172,10 @@ def _run_server(settings: Settings, folder: Path) -> None:
     )
     server.exposition = _expose(folder)
     server.exposition.share()
-    server.on_startup(lambda: stop_in_main(server))
+    server.on_startup(lambda: handle_signals_in_parent(server))
     if (port := settings.metrics_port) is not None:  # after the signals are blocked, lest its thread gets them
-        pages = pages_apart(server.exposition, settings.workers, time.monotonic)
-        server.on_startup(lambda: SideDoor(settings.host, port, pages).open())
+        pages = admin_pages(server.exposition, settings.workers, time.monotonic)
+        server.on_startup(lambda: AdminServer(settings.host, port, pages).open())
     server.serve(target_loader=partial(load_app, folder), wrap_loader=False)
 
 

@@ -16,8 +16,8 @@ from prometheus_client.utils import floatToGoString
 
 from app.telemetry.families import Counter, Family, Gauge, Histogram
 from app.telemetry.metrics import Metrics
-from app.telemetry.multiprocess import Gathering
-from app.telemetry.samples import Reading, Vitals, merge, read, resume
+from app.telemetry.multiprocess import MultiprocessStore
+from app.telemetry.samples import MetricsSample, WorkerHealth, merge, read, resume
 
 _TO_ADD_UP: Final = frozenset({"process_virtual_memory_bytes", "process_resident_memory_bytes", "process_open_fds"})
 _COUNTED_BY_US: Final = "process_cpu_seconds"
@@ -41,22 +41,22 @@ class Exposition:
     Begins where a process that died left off.
     """
 
-    def __init__(self, metrics: Metrics, gathering: Gathering | None = None) -> None:
+    def __init__(self, metrics: Metrics, store: MultiprocessStore | None = None) -> None:
         self.metrics: Final = metrics
-        self._gathering: Final = gathering
-        if gathering is not None and (reading := gathering.adopt()):
+        self._store: Final = store
+        if store is not None and (reading := store.adopt_dead()):
             resume(metrics, reading)
             self.share()  # lest what the dead one said of itself stands for this one
 
-    def share(self, vitals: Vitals | None = None) -> None:
+    def share(self, vitals: WorkerHealth | None = None) -> None:
         """Let the other processes know what this one has measured, and how it is."""
-        if self._gathering is not None:
-            self._gathering.put(read(self.metrics, vitals))
+        if self._store is not None:
+            self._store.put(read(self.metrics, vitals))
 
-    def vitals(self) -> list[Vitals]:
+    def health(self) -> list[WorkerHealth]:
         """Give what the other processes that live said of themselves last."""
-        others = {} if self._gathering is None else self._gathering.others()
-        return [reading.vitals for reading in others.values() if reading.vitals]
+        others = {} if self._store is None else self._store.others()
+        return [reading.health for reading in others.values() if reading.health]
 
     def page(self, accept: str) -> Page:
         """Answer a scrape as its `Accept` header wants it."""
@@ -69,7 +69,7 @@ class Exposition:
         return registry
 
     def _collect(self) -> list[Metric]:
-        others = {} if self._gathering is None else self._gathering.others()
+        others = {} if self._store is None else self._store.others()
         whole = merge([read(self.metrics), *others.values()], self.metrics)
         alive = [os.getpid(), *(pid for pid, reading in others.items() if reading.levels)]
         return [*(_convert(family, whole) for family in self.metrics.families()), *_of_processes(alive)]
@@ -83,7 +83,7 @@ class _Collector(Collector):
         return self._collect()
 
 
-def _convert(family: Family, reading: Reading) -> Metric:
+def _convert(family: Family, reading: MetricsSample) -> Metric:
     match family:
         case Counter(name=name):
             counter = CounterMetricFamily(name, family.text, labels=family.labels)

@@ -9,7 +9,7 @@ PERIOD_SECONDS: Final = 1.0
 _REMEMBERED: Final = 15
 
 
-class Pulse:
+class Heartbeat:
     """Beat once a second and tell how late the latest beats came. `monotonic` gives seconds, as the loop has them."""
 
     def __init__(self, monotonic: Callable[[], float], on_beat: Callable[[], None]) -> None:
@@ -17,7 +17,7 @@ class Pulse:
         self._on_beat: Final = on_beat
         self._lags: Final[deque[float]] = deque([0.0], maxlen=_REMEMBERED)
 
-    async def beat(self) -> None:
+    async def run(self) -> None:
         """Beat at once, and then until cancelled."""
         self._on_beat()
         while True:

@@ -85,10 +85,10 @@ class Metrics:
 
     def families(self) -> Iterator[Family]:
         """Give every metric, with all that was counted."""
-        self._fold()
+        self._flush_hot()
         return (one for one in vars(self).values() if isinstance(one, Counter | Histogram | Gauge))
 
-    def _fold(self) -> None:
+    def _flush_hot(self) -> None:
         """Add what was noted in passing to the metrics that it belongs to."""
         self._cpu_seen, cpu_seen = self._cpu_seconds(), self._cpu_seen
         self.cpu.add(amount=self._cpu_seen - cpu_seen)

@@ -8,24 +8,24 @@ from typing import Final
 import msgspec
 import structlog
 
-from app.telemetry.samples import Reading
+from app.telemetry.samples import MetricsSample
 
 _SUFFIX: Final = ".reading"
 
 log = structlog.get_logger()
 
 
-class Gathering:
+class MultiprocessStore:
     """Share readings through `folder`, which only our processes write to. `lives` tells whether a process does."""
 
     def __init__(self, folder: Path, lives: Callable[[int], bool]) -> None:
         self._folder: Final = folder
         self._lives: Final = lives
         self._own: Final = folder / f"{os.getpid()}{_SUFFIX}"
-        self._decoder: Final = msgspec.msgpack.Decoder(Reading)
+        self._decoder: Final = msgspec.msgpack.Decoder(MetricsSample)
         self._unwritable = False
 
-    def adopt(self) -> Reading | None:
+    def adopt_dead(self) -> MetricsSample | None:
         """Take over the reading of a process that died, so that what it counted goes on; None if there is none."""
         for path in self._folder.glob(f"*{_SUFFIX}"):
             if not self._lives(_pid(path)):
@@ -36,7 +36,7 @@ class Gathering:
                 return self._read(self._own)
         return None
 
-    def put(self, reading: Reading) -> None:
+    def put(self, reading: MetricsSample) -> None:
         """Share the reading of this process. A folder that cannot be written to is logged once, and no more."""
         fresh = self._own.with_suffix(".new")
         try:
@@ -47,7 +47,7 @@ class Gathering:
                 log.warning("metrics.unwritable", error=error.strerror)
             self._unwritable = True
 
-    def others(self) -> dict[int, Reading]:
+    def others(self) -> dict[int, MetricsSample]:
         """Give the last readings of the other processes: of those that died, what they had counted."""
         while True:
             paths = [path for path in self._folder.glob(f"*{_SUFFIX}") if path != self._own]
@@ -56,11 +56,11 @@ class Gathering:
             except FileNotFoundError:
                 continue  # one was adopted meanwhile, and will be found under its new name
 
-    def _read_other(self, path: Path) -> Reading:
+    def _read_other(self, path: Path) -> MetricsSample:
         reading = self._read(path)
-        return reading if self._lives(_pid(path)) else Reading(reading.counts, reading.series, {})
+        return reading if self._lives(_pid(path)) else MetricsSample(reading.counts, reading.series, {})
 
-    def _read(self, path: Path) -> Reading:
+    def _read(self, path: Path) -> MetricsSample:
         return self._decoder.decode(path.read_bytes())
 
 

@@ -32,7 +32,7 @@ class _OtlpRequestSpan(RequestSpan):
         self._span: Final = span
         self.trace_id = f"{span.get_span_context().trace_id:032x}"
 
-    def tell(self, method: str, path: str, status: int | None) -> None:
+    def annotate(self, method: str, path: str, status: int | None) -> None:
         self._span.update_name(f"{method} {path}")
         self._span.set_attributes({"http.request.method": method, "http.route": path})
         if status is not None:
@@ -86,7 +86,7 @@ class OtlpTraces(Traces):
         self._provider.shutdown()
 
 
-class TellingExporter(SpanExporter):
+class LossReportingExporter(SpanExporter):
     """Send spans by another exporter, and tell once when they begin to be lost, and once when they arrive again."""
 
     def __init__(self, exporter: SpanExporter) -> None:
@@ -124,7 +124,7 @@ def make_otlp_traces(endpoint: str, version: str) -> OtlpTraces:
     )
     provider.add_span_processor(
         BatchSpanProcessor(
-            TellingExporter(exporter), _QUEUE, _DELAY_MS, _BATCH, export_timeout_millis=1000 * _EXPORT_SECONDS
+            LossReportingExporter(exporter), _QUEUE, _DELAY_MS, _BATCH, export_timeout_millis=1000 * _EXPORT_SECONDS
         )
     )
     return OtlpTraces(provider)

@@ -11,7 +11,7 @@ Counts = dict[str, dict[Labels, float]]
 Series = dict[str, dict[Labels, list[float]]]
 
 
-class Vitals(Struct, frozen=True):
+class WorkerHealth(Struct, frozen=True):
     """What a worker says of itself: `at` is monotonic time in seconds, which all processes of a machine share.
 
     `readiness` is what it answers at `/health/ready`.
@@ -22,18 +22,18 @@ class Vitals(Struct, frozen=True):
     readiness: bytes
 
 
-class Reading(Struct, frozen=True):
+class MetricsSample(Struct, frozen=True):
     """Counters, histograms and gauges by their names, then labels; and how the process is, if it says so."""
 
     counts: Counts
     series: Series
     levels: Counts
-    vitals: Vitals | None = None
+    health: WorkerHealth | None = None
 
 
-def read(metrics: Metrics, vitals: Vitals | None = None) -> Reading:
+def read(metrics: Metrics, vitals: WorkerHealth | None = None) -> MetricsSample:
     """Take the reading of this process."""
-    reading = Reading({}, {}, {}, vitals)
+    reading = MetricsSample({}, {}, {}, vitals)
     for family in metrics.families():
         match family:
             case Counter():
@@ -45,7 +45,7 @@ def read(metrics: Metrics, vitals: Vitals | None = None) -> Reading:
     return reading
 
 
-def resume(metrics: Metrics, reading: Reading) -> None:
+def resume(metrics: Metrics, reading: MetricsSample) -> None:
     """Go on counting where another process left off. How that one was at its end does not matter."""
     for family in metrics.families():
         match family:
@@ -57,10 +57,10 @@ def resume(metrics: Metrics, reading: Reading) -> None:
                 pass
 
 
-def merge(readings: Iterable[Reading], metrics: Metrics) -> Reading:
+def merge(readings: Iterable[MetricsSample], metrics: Metrics) -> MetricsSample:
     """Make one reading of several: counts are added up, gauges merged as `metrics` has it for each."""
     merges = {family.name: family.merge for family in metrics.families() if isinstance(family, Gauge)}
-    whole = Reading({}, {}, {})
+    whole = MetricsSample({}, {}, {})
     for reading in readings:
         for name, counts in reading.counts.items():
             _merge_into(whole.counts.setdefault(name, {}), counts, Merge.SUM)

@@ -10,7 +10,7 @@ class RequestSpan:
 
     trace_id: str | None = None
 
-    def tell(self, method: str, path: str, status: int | None) -> None:
+    def annotate(self, method: str, path: str, status: int | None) -> None:
         """Say what the request was: `path` is its template, `status` None if it was not answered."""
 
 

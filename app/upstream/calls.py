@@ -17,11 +17,11 @@ from app.errors import (
     UpstreamFaulty,
     UpstreamTimeout,
 )
-from app.resilience.circuit_breaker import Breaker, State
-from app.resilience.retry_budget import Retries
+from app.resilience.circuit_breaker import CircuitBreaker, State
+from app.resilience.retry_budget import RetryBudget
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
-from app.upstream.token_source import Tokens
+from app.upstream.token_source import TokenSource
 
 T = TypeVar("T")
 
@@ -31,11 +31,11 @@ _WAITING: Final = 0.8
 log = structlog.get_logger()
 
 
-Turn = Callable[[float], AbstractAsyncContextManager[None]]
+AcquirePermit = Callable[[float], AbstractAsyncContextManager[None]]
 """Gives a turn of the upstream's budget, waited for at most the seconds given; raises `BudgetSpent` if none comes."""
 
 
-class Calls:
+class CallExecutor:
     """Make calls, none longer than `timeout_seconds`, its waiting, retries and another token included.
 
     If the token is refused, another is looked for in `tokens`, and the call made once more with it. `quiet` is told for how many
@@ -45,9 +45,9 @@ class Calls:
     def __init__(
         self,
         *,
-        tokens: Tokens,
-        breaker: Breaker,
-        retries: Retries,
+        tokens: TokenSource,
+        breaker: CircuitBreaker,
+        retries: RetryBudget,
         quiet: Callable[[float], Awaitable[None]],
         timeout_seconds: float,
         monotonic: Callable[[], float],
@@ -76,7 +76,7 @@ class Calls:
         """Tell whether a call would be made as soon as it had its turn."""
         return not self.is_breaker_open and self._tokens.is_ready
 
-    async def make(self, call: Callable[[], Awaitable[T]], turn: Turn) -> T:
+    async def execute(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit) -> T:
         """Make a call that may be repeated, and give its result. Raises what it raised last, or why it was not made.
 
         Belongs in a task that nobody cancels: those who wait for it have deadlines of their own.
@@ -90,8 +90,8 @@ class Calls:
         finally:
             self._wanted -= 1
 
-    async def _make_with_retries(self, call: Callable[[], Awaitable[T]], turn: Turn, deadline: float) -> T:
-        self._retries.earn()
+    async def _make_with_retries(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit, deadline: float) -> T:
+        self._retries.deposit()
         retries = 0
         renewed = False
         failure: TallygateError | None = None
@@ -108,7 +108,7 @@ class Calls:
                 renewed = True
             except (Unreachable, UpstreamFaulty) as error:
                 failure = error
-                granted = self._retries.grant(retries)
+                granted = self._retries.withdraw(retries)
                 if granted is None or self._monotonic() + granted >= deadline:
                     raise
                 delay = granted
@@ -117,19 +117,19 @@ class Calls:
                 log.info("upstream.retried", retry=retries, after=type(error).__name__)
             await asyncio.sleep(delay)
 
-    async def _make_once(self, call: Callable[[], Awaitable[T]], turn: Turn, deadline: float) -> T:
-        self._heed(self._breaker.left())
+    async def _make_once(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit, deadline: float) -> T:
+        self._obey_retry_after(self._breaker.seconds_open())
         async with turn(_WAITING * (deadline - self._monotonic())):
-            self._heed(self._breaker.enter())
+            self._obey_retry_after(self._breaker.try_enter())
             token = self._tokens.current
             try:
                 result = await self._watch(call())
             except TokenRefused as error:
-                raise self._tokens.refuse(token, error) from None
-            self._tokens.accept(token)
+                raise self._tokens.mark_refused(token, error) from None
+            self._tokens.mark_accepted(token)
             return result
 
-    def _heed(self, left: float) -> None:
+    def _obey_retry_after(self, left: float) -> None:
         if left > 0:
             raise BreakerOpen("The upstream keeps failing and is left alone for a moment.", retry_after_seconds=left)
 
@@ -139,7 +139,7 @@ class Calls:
         try:
             result = await self._measure(call)
         except (Unreachable, UpstreamFaulty, asyncio.CancelledError):
-            if self._breaker.failed(began, self._wanted - 1):
+            if self._breaker.record_failure(began, self._wanted - 1):
                 log.warning("upstream.breaker_opened")
             raise
         except TallygateError as error:
@@ -168,5 +168,5 @@ class Calls:
             self._metrics.upstream_call_seconds.observe(self._monotonic() - began)
 
     def _note_life(self) -> None:
-        if self._breaker.succeeded():
+        if self._breaker.record_success():
             log.warning("upstream.breaker_closed")

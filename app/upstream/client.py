@@ -9,12 +9,12 @@ from msgspec import to_builtins
 
 from app.balances.merchants import Directory, Merchant
 from app.balances.normalisation import normalise, unknown_fields
-from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
+from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
 from app.telemetry.metrics import Metrics
 from app.upstream import directory
-from app.upstream.calls import Calls, Turn
-from app.upstream.envelope import Answer, open_envelope
+from app.upstream.calls import AcquirePermit, CallExecutor
+from app.upstream.envelope import UpstreamResponse, parse_envelope
 
 BALANCES_PATH: Final = "/v2/assets/account/assets"
 
@@ -26,11 +26,11 @@ log = structlog.get_logger()
 class Wire(Protocol):
     """What the client asks of a transport."""
 
-    async def get(self, path: str, params: Mapping[str, str], /) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str], /) -> UpstreamResponse:
         """Send one request and read its answer whole."""
 
 
-class Upstream:
+class UpstreamClient:
     """Ask the upstream and check what it says.
 
     `now_ms` is Unix time in milliseconds, `monotonic` any clock in seconds.
@@ -39,7 +39,7 @@ class Upstream:
     def __init__(
         self,
         wire: Wire,
-        calls: Calls,
+        calls: CallExecutor,
         *,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
@@ -57,7 +57,7 @@ class Upstream:
         """Tell whether it would be asked as soon as there is a turn."""
         return self._calls.are_ready
 
-    async def fetch_balances(self, key: Key, turn: Turn) -> Entry:
+    async def fetch_balances(self, key: AccountId, turn: AcquirePermit) -> Entry:
         """Ask for the balances of a merchant, or of all together. May be repeated; see `Calls.make` on cancelling.
 
         Raises the `UpstreamError` that says what stood in the way, after one log line about it (but for an open
@@ -65,7 +65,7 @@ class Upstream:
         """
         began = self._monotonic()
         try:
-            return await self._calls.make(lambda: self._ask(key), turn)
+            return await self._calls.execute(lambda: self._ask(key), turn)
         except BreakerOpen:
             raise
         except TallygateError as error:
@@ -79,7 +79,7 @@ class Upstream:
             )
             raise
 
-    async def fetch_directory(self, turn: Turn) -> Directory:
+    async def fetch_directory(self, turn: AcquirePermit) -> Directory:
         """Ask for all merchants, page by page. Raises the `UpstreamError` that says what stood in the way.
 
         Who comes or goes meanwhile can move others over the edge of a page: a list that lacks some is asked for again.
@@ -88,7 +88,7 @@ class Upstream:
             found: dict[int, Merchant] = {}
             page, total = 1, 1
             while len(found) < total:
-                merchants, total = await self._calls.make(partial(self._ask_directory, page), turn)
+                merchants, total = await self._calls.execute(partial(self._ask_directory, page), turn)
                 if not merchants:
                     break
                 found |= {merchant.id: merchant for merchant in merchants}
@@ -100,17 +100,17 @@ class Upstream:
     async def _ask_directory(self, page: int) -> tuple[list[Merchant], int]:
         answer = await self._wire.get(directory.PATH, directory.ask_for(page))
         try:
-            return directory.read_page(open_envelope(answer, self._now_ms() / 1000))
+            return directory.read_page(parse_envelope(answer, self._now_ms() / 1000))
         except UnknownMerchant:
             raise MalformedAnswer("The upstream says that its directory is no merchant.") from None
         except ValueError as error:
             raise MalformedAnswer(f"The upstream's directory is not as documented: {error}.") from None
 
-    async def _ask(self, key: Key) -> Entry:
+    async def _ask(self, key: AccountId) -> Entry:
         answer = await self._wire.get(BALANCES_PATH, {"merchantId": key})
         now_ms = self._now_ms()
         try:
-            data = open_envelope(answer, now_ms / 1000)
+            data = parse_envelope(answer, now_ms / 1000)
         except UnknownMerchant:
             if key == AGGREGATE:
                 raise MalformedAnswer("The upstream says that there is no aggregate.") from None
@@ -127,8 +127,8 @@ class Upstream:
         for anomaly in snapshot.anomalies:
             self._metrics.anomalies.add(anomaly.kind.value, anomaly.asset_id)
         if snapshot.anomalies:
-            log.warning("upstream.anomalies", merchant=snapshot.key, anomalies=to_builtins(snapshot.anomalies))
+            log.warning("upstream.anomalies", merchant=snapshot.account_id, anomalies=to_builtins(snapshot.anomalies))
         if new := unknown_fields(data) - self._unknown_fields:
             self._unknown_fields |= new
             self._metrics.unknown_fields.add(amount=len(new))
-            log.warning("upstream.unknown_fields", merchant=snapshot.key, fields=sorted(new))
+            log.warning("upstream.unknown_fields", merchant=snapshot.account_id, fields=sorted(new))

@@ -28,7 +28,7 @@ LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 _DEFAULT_RETRY_AFTER_SECONDS: Final = 1.0
 
 
-class Answer(msgspec.Struct, frozen=True):
+class UpstreamResponse(msgspec.Struct, frozen=True):
     """An answer as it came: headers with lower-case names, the body as it was sent."""
 
     status: int
@@ -41,7 +41,7 @@ class _Envelope(msgspec.Struct):
     data: Any = None
 
 
-def open_envelope(answer: Answer, now: float, successes: Container[int] = (SUCCESS,)) -> object:
+def parse_envelope(answer: UpstreamResponse, now: float, successes: Container[int] = (SUCCESS,)) -> object:
     """Give the decoded `data` of a successful answer. `now` is Unix time in seconds, to read a `Retry-After` date.
 
     `successes` are the codes that mean success: the document is of two minds about it outside the balances.
@@ -61,7 +61,7 @@ def open_envelope(answer: Answer, now: float, successes: Container[int] = (SUCCE
     return envelope.data
 
 
-def _read_envelope(answer: Answer) -> _Envelope | MalformedAnswer:
+def _read_envelope(answer: UpstreamResponse) -> _Envelope | MalformedAnswer:
     if answer.headers.get("content-encoding", "identity") != "identity":
         return MalformedAnswer("The upstream compressed its answer although it was asked not to.")
     try:
@@ -113,7 +113,7 @@ def _by_code(code: int) -> Exception | None:
             return None
 
 
-def _by_status(answer: Answer, now: float) -> UpstreamError | None:
+def _by_status(answer: UpstreamResponse, now: float) -> UpstreamError | None:
     match answer.status:
         case HTTPStatus.OK:
             return None

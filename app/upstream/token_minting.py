@@ -18,10 +18,10 @@ from app.errors import (
     UnknownMerchant,
 )
 from app.secret import Secret
-from app.upstream.calls import Calls, Turn
-from app.upstream.envelope import SUCCESS, Answer, open_envelope
+from app.upstream.calls import AcquirePermit, CallExecutor
+from app.upstream.envelope import SUCCESS, UpstreamResponse, parse_envelope
 from app.upstream.token_sealing import sign
-from app.upstream.transport import Shown
+from app.upstream.transport import SecretHeader
 
 TOKEN_PATH: Final = "/v2/token/generate"  # noqa: S105  # a path
 API_KEY_HEADER: Final = "X-BH-APIKEY"
@@ -43,7 +43,7 @@ class Minted(msgspec.Struct, frozen=True):
 class Wire(Protocol):
     """What minting asks of a transport."""
 
-    async def get(self, path: str, params: Mapping[str, str], shown: Shown, /) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str], shown: SecretHeader, /) -> UpstreamResponse:
         """Send one request that shows a secret, and read its answer whole."""
 
 
@@ -54,12 +54,19 @@ class Mint:
     """
 
     def __init__(
-        self, wire: Wire, calls: Calls, turn: Turn, *, api_key: Secret, api_secret: Secret, now: Callable[[], float]
+        self,
+        wire: Wire,
+        calls: CallExecutor,
+        turn: AcquirePermit,
+        *,
+        api_key: Secret,
+        api_secret: Secret,
+        now: Callable[[], float],
     ) -> None:
         self._wire: Final = wire
         self._calls: Final = calls
         self._turn: Final = turn
-        self._shown: Final = Shown(API_KEY_HEADER, api_key)
+        self._shown: Final = SecretHeader(API_KEY_HEADER, api_key)
         self._api_secret: Final = api_secret
         self._now: Final = now
         self._skew_seconds = 0.0
@@ -68,11 +75,11 @@ class Mint:
         """Get a new token. Raises the `UpstreamError` that says why there is none; see `Calls.make` on cancelling."""
         before = self._skew_seconds
         try:
-            return await self._calls.make(self._ask, self._turn)
+            return await self._calls.execute(self._ask, self._turn)
         except (TokenRefused, AccessRefused, RequestRefused, UnknownCode):
             if abs(self._skew_seconds - before) <= _TOLERANCE_SECONDS:
                 raise
-        return await self._calls.make(self._ask, self._turn)
+        return await self._calls.execute(self._ask, self._turn)
 
     async def _ask(self) -> Minted:
         timestamp = str(round((self._now() + self._skew_seconds) * 1000))
@@ -81,7 +88,7 @@ class Mint:
         now = self._now()
         self._note_clock(read_skew(answer.headers.get("date", ""), now))
         try:
-            data = open_envelope(answer, now, _SUCCESSES)
+            data = parse_envelope(answer, now, _SUCCESSES)
         except TokenRefused as error:
             raise TokenRefused(
                 "The upstream makes us no token: API key or API secret is wrong.", code=error.code

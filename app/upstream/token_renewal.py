@@ -11,8 +11,8 @@ from msgspec import Struct
 from app.errors import InternalError, TallygateError, TokenRefused, UpstreamRefusal
 from app.secret import Secret
 from app.upstream.token_minting import Minted
-from app.upstream.token_sealing import Broken, Seal
-from app.upstream.token_source import Token, Tokens, TokenState
+from app.upstream.token_sealing import Seal, SealBroken
+from app.upstream.token_source import Token, TokenSource, TokenState
 
 _EARLIEST: Final = 0.3
 _LATEST: Final = 0.2
@@ -24,22 +24,22 @@ _FORGIVEN_SECONDS: Final = 300.0
 
 log = structlog.get_logger()
 
-Made = tuple[bytes, int, int]
+MintedLife = tuple[bytes, int, int]
 """A token under seal, the milliseconds for which it is good, and those for which no other shall be made."""
 
-Share = Callable[[bytes, Callable[[], Awaitable[Made]]], Awaitable[tuple[bytes, int]]]
+GetShared = Callable[[bytes, Callable[[], Awaitable[MintedLife]]], Awaitable[tuple[bytes, int]]]
 """Gives the fleet's token under seal and for how many milliseconds it is good, if it is not the one that the caller does
 not want; else has one made, by one replica. Raises what the making raised, here or there."""
 
 
-class _Round(Struct, eq=False):
+class _Renewal(Struct, eq=False):
     """One renewal, which all wait for who need it."""
 
     over: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     error: TallygateError | None = None
 
 
-class MintedToken(Tokens):
+class MintedTokenSource(TokenSource):
     """Keep a token that `mint` makes, shared with the fleet through `share`, under `seal`.
 
     `tend` does all the work: it renews before the token ends, and at once if one is wanted. A token that was refused is
@@ -51,7 +51,7 @@ class MintedToken(Tokens):
         self,
         mint: Callable[[], Awaitable[Minted]],
         seal: Seal,
-        share: Share,
+        share: GetShared,
         *,
         monotonic: Callable[[], float],
         random: Callable[[], float],
@@ -64,7 +64,7 @@ class MintedToken(Tokens):
         self._sealed = b""
         self._renew_at = 0.0
         self._wanted: Final = asyncio.Event()
-        self._round = _Round()
+        self._round = _Renewal()
         self._failures = self._strikes = 0
         self._struck_at = float("-inf")
         self._rest_until = float("-inf")
@@ -89,7 +89,7 @@ class MintedToken(Tokens):
             await self._await_round()
         return True
 
-    async def tend(self) -> None:
+    async def keep_current(self) -> None:
         """Renew the token whenever that is due or wanted, until cancelled."""
         while True:
             await self._until_due()
@@ -99,12 +99,12 @@ class MintedToken(Tokens):
             finally:
                 self._end_round(error)
 
-    def refuse(self, token: Token | None, error: TokenRefused) -> TokenRefused:
+    def mark_refused(self, token: Token | None, error: TokenRefused) -> TokenRefused:
         """Note that the upstream refused a token that should still be good; see `Tokens.refuse`."""
         is_news = token is not None and token is self.current and self.state is not TokenState.REFUSED
-        refusal = super().refuse(token, error)
+        refusal = super().mark_refused(token, error)
         if is_news and token is not None and not self._is_over(token):
-            self._strike(refusal)
+            self._penalise(refusal)
         return refusal
 
     def _is_usable(self) -> bool:
@@ -130,7 +130,7 @@ class MintedToken(Tokens):
             return
 
     def _end_round(self, error: TallygateError | None) -> None:
-        over, self._round = self._round, _Round()
+        over, self._round = self._round, _Renewal()
         self._wanted.clear()
         over.error = error
         over.over.set()
@@ -142,8 +142,8 @@ class MintedToken(Tokens):
             while True:
                 sealed, left_ms = await self._share(unwanted, self._make)
                 try:
-                    token, life_seconds = self._seal.open(sealed)
-                except Broken:
+                    token, life_seconds = self._seal.unseal(sealed)
+                except SealBroken:
                     log.warning("token.unreadable")
                     unwanted = sealed
                 else:
@@ -154,10 +154,10 @@ class MintedToken(Tokens):
             self._fail(error)
             return error
 
-    async def _make(self) -> Made:
+    async def _make(self) -> MintedLife:
         minted = await self._mint()
         log.info("token.minted", life_seconds=round(minted.life_seconds))
-        sealed = self._seal.close(minted.token, minted.life_seconds)
+        sealed = self._seal.seal(minted.token, minted.life_seconds)
         return sealed, max(1, int(minted.life_seconds * 1000)), round(1000 * _pause_seconds(self._strikes))
 
     def _take(self, token: Secret, life_seconds: float, left_seconds: float) -> None:
@@ -170,7 +170,7 @@ class MintedToken(Tokens):
         self._trouble = None
         log.info("token.changed", seconds_left=round(left_seconds))
 
-    def _strike(self, refusal: TokenRefused) -> None:
+    def _penalise(self, refusal: TokenRefused) -> None:
         """Pause before the next renewal if there was another one for the same reason not long ago."""
         now = self._monotonic()
         if now - self._struck_at > _FORGIVEN_SECONDS:
@@ -188,7 +188,7 @@ class MintedToken(Tokens):
         self._rest_until = self._monotonic() + pause
         self._trouble = error
         if is_final and not self._is_usable():
-            self.state, self.why = TokenState.REFUSED, error
+            self.state, self.refusal = TokenState.REFUSED, error
         log.warning("token.renewal_failed", error=type(error).__name__, detail=error.detail, code=error.code)
 
 

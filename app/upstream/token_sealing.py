@@ -22,7 +22,7 @@ class _Content(msgspec.Struct, frozen=True, rename="camel"):
     life_seconds: float
 
 
-class Broken(Exception):
+class SealBroken(Exception):
     """Say that a seal was made with another secret, for another purpose, or was tampered with."""
 
 
@@ -38,19 +38,19 @@ class Seal:
         self._cipher: Final = AESGCM(_derive(secret, b"seal:" + self._purpose, 32))
         self.name: Final = _derive(secret, b"name:" + self._purpose, _NAME_BYTES).hex()
 
-    def close(self, token: Secret, life_seconds: float) -> bytes:
+    def seal(self, token: Secret, life_seconds: float) -> bytes:
         """Give a token sealed, with how long it was good for when it was new. Sealing it again gives other bytes."""
         nonce = os.urandom(_NONCE_BYTES)
         content = msgspec.json.encode(_Content(token.reveal(), life_seconds))
         return nonce + self._cipher.encrypt(nonce, content, self._purpose)
 
-    def open(self, sealed: bytes) -> tuple[Secret, float]:
+    def unseal(self, sealed: bytes) -> tuple[Secret, float]:
         """Give back what was sealed. Raises `Broken`."""
         try:
             opened = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
             content = msgspec.json.decode(opened, type=_Content)
         except (InvalidTag, ValueError) as error:
-            raise Broken from error
+            raise SealBroken from error
         return Secret(content.token), content.life_seconds
 
 

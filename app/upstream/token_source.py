@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from app.errors import InternalError, StartError, TallygateError, TokenRefused
 from app.secret import Secret
-from app.upstream.envelope import Answer
-from app.upstream.transport import TOKEN_HEADER, Shown, Transport
+from app.upstream.envelope import UpstreamResponse
+from app.upstream.transport import TOKEN_HEADER, SecretHeader, Transport
 
 _LOOK_SECONDS: Final = 0.5
 _PROBE_SECONDS: Final = 15.0
@@ -48,7 +48,7 @@ class Token(Struct, frozen=True, eq=False):
     good_until: float | None = None
 
 
-class Tokens:
+class TokenSource:
     """The token that there is, `current`, and the upstream's last word about it; `why` says why it is refused.
 
     This one comes as a value and stays as it is. `monotonic` gives seconds.
@@ -57,7 +57,7 @@ class Tokens:
     def __init__(self, current: Token | None, *, monotonic: Callable[[], float]) -> None:
         self.current = current
         self.state = TokenState.UNTRIED
-        self.why: TallygateError | None = None
+        self.refusal: TallygateError | None = None
         self._monotonic: Final = monotonic
         self._accepted: Token | None = None
 
@@ -83,45 +83,45 @@ class Tokens:
         """
         return self.state is not TokenState.REFUSED
 
-    async def tend(self) -> None:
+    async def keep_current(self) -> None:
         """Keep the token current until cancelled."""
         await asyncio.Event().wait()
 
-    def accept(self, token: Token | None) -> None:
+    def mark_accepted(self, token: Token | None) -> None:
         """Note that the upstream took a token."""
         if token is self.current:
             self._accepted = token
-            self.state, self.why = TokenState.ACCEPTED, None
+            self.state, self.refusal = TokenState.ACCEPTED, None
 
-    def refuse(self, token: Token | None, error: TokenRefused) -> TokenRefused:
+    def mark_refused(self, token: Token | None, error: TokenRefused) -> TokenRefused:
         """Note that the upstream refused a token, and give the error that says why."""
         is_old = token is not None and (token is self._accepted or self._is_over(token))
         reason = Reason.EXPIRED if is_old else Reason.WRONG
         refusal = TokenRefused(_SENTENCES[reason], code=error.code)
         if token is self.current and self.state is not TokenState.REFUSED:
             log.warning("token.refused", reason=reason)
-            self.state, self.why = TokenState.REFUSED, refusal
+            self.state, self.refusal = TokenState.REFUSED, refusal
         return refusal
 
     def _put(self, token: Token) -> None:
         """Replace the token by another one, of which the upstream has said nothing yet."""
         self.current = token
-        self.state, self.why = TokenState.UNTRIED, None
+        self.state, self.refusal = TokenState.UNTRIED, None
 
     def _is_over(self, token: Token) -> bool:
         return token.good_until is not None and self._monotonic() >= token.good_until
 
 
-class NoToken(Tokens):
+class NoTokenSource(TokenSource):
     """None, for calls that want none: a refusal is then of something else, and stays as it is."""
 
-    def refuse(self, token: Token | None, error: TokenRefused) -> TokenRefused:
+    def mark_refused(self, token: Token | None, error: TokenRefused) -> TokenRefused:
         """Give the error back."""
-        super().refuse(token, error)
+        super().mark_refused(token, error)
         return error
 
 
-class FileToken(Tokens):
+class FileTokenSource(TokenSource):
     """A token that lies in a file, looked at twice a second: a new content is used from then on.
 
     `read` gives the content, or raises `StartError`: then the last good one stays.
@@ -134,16 +134,16 @@ class FileToken(Tokens):
 
     async def renew(self) -> bool:
         """Look into the file at once."""
-        self._look()
+        self._read_if_changed()
         return await super().renew()
 
-    async def tend(self) -> None:
+    async def keep_current(self) -> None:
         """Look into the file until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            self._look()
+            self._read_if_changed()
 
-    def _look(self) -> None:
+    def _read_if_changed(self) -> None:
         trouble = ""
         try:
             secret = self._read()
@@ -158,22 +158,22 @@ class FileToken(Tokens):
         self._trouble = trouble
 
 
-class TokenWire:
+class AuthenticatedTransport:
     """Send requests that show the token."""
 
-    def __init__(self, transport: Transport, tokens: Tokens) -> None:
+    def __init__(self, transport: Transport, tokens: TokenSource) -> None:
         self._transport: Final = transport
         self._tokens: Final = tokens
 
-    async def get(self, path: str, params: Mapping[str, str]) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str]) -> UpstreamResponse:
         """Send one request, with the token that there is now; see `Transport.get`."""
         token = self._tokens.current
         if token is None:
             raise InternalError("There is no token to show.")
-        return await self._transport.get(path, params, Shown(TOKEN_HEADER, token.secret))
+        return await self._transport.get(path, params, SecretHeader(TOKEN_HEADER, token.secret))
 
 
-async def probe_refused(tokens: Tokens, ask: Callable[[], Awaitable[object]], random: Callable[[], float]) -> None:
+async def probe_refused(tokens: TokenSource, ask: Callable[[], Awaitable[object]], random: Callable[[], float]) -> None:
     """Ask the upstream each 15 to 30 s while the token is refused, until cancelled.
 
     A service that is not ready gets no requests, which alone would show that the token is accepted again.

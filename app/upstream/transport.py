@@ -16,7 +16,7 @@ from yarl import URL
 
 from app.errors import InternalError, IssuerUnavailable, MalformedAnswer, Unreachable
 from app.secret import Secret
-from app.upstream.envelope import Answer
+from app.upstream.envelope import UpstreamResponse
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
@@ -29,7 +29,7 @@ _QUERY: Final = "query"
 """What of a request's URL is told apart from it, in an extension: httpx takes longer to read a URL than to send a request."""
 
 
-class Shown(Struct, frozen=True):
+class SecretHeader(Struct, frozen=True):
     """What a request shows of us: a secret, and the header that it goes into."""
 
     header: str
@@ -51,7 +51,7 @@ class Transport:
         self._wire: httpx.AsyncBaseTransport
 
     async def __aenter__(self) -> Self:
-        self._wire = OneOrigin(self._url, _open_wire(self._connections, trust_authorities()))
+        self._wire = SingleOriginTransport(self._url, _open_wire(self._connections, trust_authorities()))
         return self
 
     async def __aexit__(
@@ -59,7 +59,7 @@ class Transport:
     ) -> None:
         await self._wire.aclose()
 
-    async def get(self, path: str, params: Mapping[str, str], shown: Shown) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str], shown: SecretHeader) -> UpstreamResponse:
         """Send one request and read its answer whole. May be cancelled at any point and repeated.
 
         Raises `Unreachable` if no answer came or it broke off, `MalformedAnswer` if it is larger than allowed.
@@ -71,9 +71,9 @@ class Transport:
         try:
             async with aclosing(await self._wire.handle_async_request(request)) as response:
                 body = await _read(response.aiter_raw(), MAX_BODY_BYTES)
-                return Answer(response.status_code, response.headers, body)
+                return UpstreamResponse(response.status_code, response.headers, body)
         except (httpx.HTTPError, aiohttp.ClientError) as error:
-            raise Unreachable(f"The upstream cannot be reached: {_reason(error)}.") from error
+            raise Unreachable(f"The upstream cannot be reached: {_describe_cause(error)}.") from error
 
     def _find(self, path: str) -> httpx.URL:
         """Give the URL of a path, or of a whole URL. There are few, and each is read once."""
@@ -105,7 +105,7 @@ async def fetch_document(url: str, *, ca_file: str | None = None, bearer: Secret
     except MalformedAnswer:
         raise IssuerUnavailable(f"Its answer is larger than {MAX_DOCUMENT_BYTES} bytes.") from None
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, aiohttp.ClientError) as error:
-        raise IssuerUnavailable(f"It cannot be reached: {_reason(error)}.") from error
+        raise IssuerUnavailable(f"It cannot be reached: {_describe_cause(error)}.") from error
 
 
 @cache
@@ -124,7 +124,7 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
         raise IssuerUnavailable(f"{ca_file} cannot be used as authorities ({error.strerror}).") from None
 
 
-class OneOrigin(httpx.AsyncBaseTransport):
+class SingleOriginTransport(httpx.AsyncBaseTransport):
     """Let requests out to one origin only, whatever was asked for and wherever a redirect points."""
 
     def __init__(self, url: str, inner: httpx.AsyncBaseTransport) -> None:
@@ -142,7 +142,7 @@ class OneOrigin(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class Lines(httpx.AsyncBaseTransport):
+class AiohttpTransport(httpx.AsyncBaseTransport):
     """Send httpx's requests, which have no body, over a session of aiohttp. Raises what either of them raises."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -185,7 +185,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _open_wire(connections: int, trust: ssl.SSLContext) -> Lines:
+def _open_wire(connections: int, trust: ssl.SSLContext) -> AiohttpTransport:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30, ssl=trust),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -193,7 +193,7 @@ def _open_wire(connections: int, trust: ssl.SSLContext) -> Lines:
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(),
     )
-    return Lines(session)
+    return AiohttpTransport(session)
 
 
 async def _read(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
@@ -205,7 +205,7 @@ async def _read(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _reason(error: BaseException | None) -> str:
+def _describe_cause(error: BaseException | None) -> str:
     """Say in our own words what kept us from an answer: the deepest cause that is known tells the most."""
     reason = "the exchange failed"
     while error is not None:

@@ -9,39 +9,39 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from app.accounts import Desk
-from app.balances.snapshots import AGGREGATE, Entry, Key
-from app.budget.budget import Budget, Errand, Priority
-from app.budget.fleet_rate import Turns
-from app.budget.prefetch import Advances
+from app.accounts import Accounts
+from app.balances.snapshots import AGGREGATE, AccountId, Entry
+from app.budget.budget import Budget, PermitRequest, Priority
+from app.budget.fleet_rate import FleetRateLimiter
+from app.budget.prefetch import PermitPrefetcher
 from app.cache.backoff import Backoff
 from app.cache.cache import Cache
-from app.cache.fleet_loader import Fleet
-from app.cache.freshness import Policy, Terms
+from app.cache.fleet_loader import FleetLoader
+from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import SCHEMA, RedisTier
 from app.clock import unix_ms
 from app.errors import StartError
 from app.fleet.bus import Bus
 from app.fleet.jobs import Jobs
-from app.fleet.replica_count import Census
-from app.fleet.shared_value import Vault
-from app.fleet.view_versions import Versions
-from app.portfolio.directory import Roll
+from app.fleet.replica_count import ReplicaCount
+from app.fleet.shared_value import SharedValue
+from app.fleet.view_versions import ViewVersions
+from app.portfolio.directory import MerchantDirectory
 from app.portfolio.portfolio import Portfolio
 from app.portfolio.reconciler import Reconciler
-from app.portfolio.running_totals import Tally
-from app.portfolio.sweep import Looker
-from app.redis.client import Link
+from app.portfolio.running_totals import RunningTotals
+from app.portfolio.sweep import Sweeper
+from app.redis.client import RedisClient
 from app.redis.connections import connect
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
-from app.upstream.client import Upstream
-from app.upstream.token_source import Tokens, TokenState, probe_refused
+from app.upstream.client import UpstreamClient
+from app.upstream.token_source import TokenSource, TokenState, probe_refused
 from app.upstream.transport import Transport
 from app.wiring.gauges import watch_cache, watch_directory, watch_reconciliations, watch_token
-from app.wiring.upstream import make_breaker, make_tokens, make_upstream
+from app.wiring.upstream import build_breaker, build_token_source, build_upstream
 
 MEMORY_ENTRIES: Final = 200_000
 MEMORY_BYTES: Final = 512 * 1024 * 1024
@@ -53,110 +53,131 @@ class Heart(Struct, frozen=True):
     """The cache and what it lives on; `works` run as long as the service does."""
 
     cache: Cache
-    desk: Desk
+    accounts: Accounts
     portfolio: Portfolio
-    link: Link
-    tokens: Tokens
+    redis_client: RedisClient
+    tokens: TokenSource
     works: Mapping[str, Callable[[], Awaitable[None]]]
 
 
-def make_heart(settings: Settings, policy: Policy, transport: Transport, metrics: Metrics, traces: Traces) -> Heart:
+def make_heart(
+    settings: Settings, policy: FreshnessPolicy, transport: Transport, metrics: Metrics, traces: Traces
+) -> Heart:
     """Build the cache over Redis and the upstream. Raises `StartError`."""
-    link = make_link(settings, metrics, traces)
-    owner = uuid4().hex
+    redis_client = build_redis_client(settings, metrics, traces)
+    replica_id = uuid4().hex
     prefix = f"tallygate:{SCHEMA}:{_fingerprint(settings)}"
     channel = f"{prefix}:bus"
-    tally = Tally()
-    memory = MemoryTier(MEMORY_ENTRIES, MEMORY_BYTES, tally)
-    census = Census(link, channel=channel, at_least=settings.workers)
-    turns = _make_turns(settings, link, prefix, owner, census)
-    budget = _make_budget(settings, turns, metrics)
-    tokens = make_tokens(
+    running_totals = RunningTotals()
+    memory = MemoryTier(MEMORY_ENTRIES, MEMORY_BYTES, running_totals)
+    replica_count = ReplicaCount(redis_client, channel=channel, at_least=settings.workers)
+    fleet_rate = _make_turns(settings, redis_client, prefix, replica_id, replica_count)
+    budget = _make_budget(settings, fleet_rate, metrics)
+    tokens = build_token_source(
         settings,
         transport,
-        quiet=turns.quiet,
-        turn=lambda patience: budget.turn(Errand(Priority.WAITING, "the token itself"), patience),
-        share=lambda name: Vault(link, name=f"{prefix}:{{token:{name}}}", owner=owner).obtain,
+        quiet=fleet_rate.pause,
+        turn=lambda patience: budget.permit(PermitRequest(Priority.WAITING, "the token itself"), patience),
+        share=lambda name: (
+            SharedValue(redis_client, name=f"{prefix}:{{token:{name}}}", replica_id=replica_id).get_or_create
+        ),
         metrics=metrics,
     )
-    upstream = make_upstream(settings, transport, tokens, turns.quiet, metrics, traces)
+    upstream = build_upstream(settings, transport, tokens, fleet_rate.pause, metrics, traces)
 
     async def probe() -> None:
-        await upstream.fetch_balances(AGGREGATE, lambda patience: budget.turn(Errand(Priority.WARM_UP), patience))
+        await upstream.fetch_balances(
+            AGGREGATE, lambda patience: budget.permit(PermitRequest(Priority.WARM_UP), patience)
+        )
 
-    tier = RedisTier(link, prefix=prefix, owner=owner, channel=channel, policy=policy, metrics=metrics)
-    fleet = Fleet(
+    tier = RedisTier(
+        redis_client, prefix=prefix, replica_id=replica_id, channel=channel, policy=policy, metrics=metrics
+    )
+    fleet = FleetLoader(
         memory=memory,
         redis=tier,
-        advances=Advances(budget, turns, lambda: upstream.is_ready),
-        load=lambda key, errand: upstream.fetch_balances(key, lambda patience: budget.turn(errand, patience)),
-        hears=lambda: bus.connected,
+        prefetcher=PermitPrefetcher(budget, fleet_rate, lambda: upstream.is_ready),
+        load=lambda key, permit_request: upstream.fetch_balances(
+            key, lambda patience: budget.permit(permit_request, patience)
+        ),
+        is_bus_connected=lambda: bus.connected,
         policy=policy,
         now_ms=unix_ms,
         random=random.random,
         metrics=metrics,
     )
     bus = Bus(
-        link.client,
+        redis_client.client,
         channel=channel,
-        owner=owner,
-        on_join=memory.distrust,
-        on_entry=fleet.hear_entry,
-        on_failure=fleet.hear_failure,
-        on_freed=fleet.hear_freed,
+        replica_id=replica_id,
+        on_subscribed=memory.distrust,
+        on_entry=fleet.on_entry,
+        on_failure=fleet.on_failure,
+        on_lease_released=fleet.on_lease_released,
         metrics=metrics,
     )
     cache = _make_cache(settings, policy, memory, fleet, tokens, metrics)
-    desk = Desk(cache)
-    roll = _make_roll(settings, link, prefix, owner, upstream, budget)
+    accounts = Accounts(cache)
+    directory = _make_roll(settings, redis_client, prefix, replica_id, upstream, budget)
     portfolio = Portfolio(
-        roll=roll,
-        desk=desk,
-        tally=tally,
-        reconciler=_make_reconciler(settings, link, prefix, cache, roll),
-        versions=Versions(
-            link, prefix=prefix, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=time.monotonic
+        directory=directory,
+        accounts=accounts,
+        running_totals=running_totals,
+        reconciler=_make_reconciler(settings, redis_client, prefix, cache, directory),
+        versions=ViewVersions(
+            redis_client, prefix=prefix, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=time.monotonic
         ),
     )
     works = {
-        "link": link.tend,
+        "link": redis_client.probe_while_lost,
         "bus": bus.listen,
-        "leases": tier.keep_leases,
-        "budget": budget.serve,
-        "census": census.count,
-        "directory": roll.keep,
-        "totals": tally.keep_recounting,
-        "reconciliation": portfolio.reconciler.work,
-        "token": tokens.tend,
+        "leases": tier.renew_leases,
+        "budget": budget.dispatch,
+        "census": replica_count.keep_counting,
+        "directory": directory.keep_fresh,
+        "totals": running_totals.keep_recounting,
+        "reconciliation": portfolio.reconciler.run,
+        "token": tokens.keep_current,
         "probe": lambda: probe_refused(tokens, probe, random.random),
     }
-    watch_cache(metrics, memory=memory, link=link, bus=bus, budget=budget, turns=turns)
+    watch_cache(metrics, memory=memory, redis_client=redis_client, bus=bus, budget=budget, fleet_rate=fleet_rate)
     watch_token(metrics, tokens)
-    watch_directory(metrics, roll)
+    watch_directory(metrics, directory)
     watch_reconciliations(metrics, portfolio.reconciler)
-    return Heart(cache, desk, portfolio, link, tokens, works)
+    return Heart(cache, accounts, portfolio, redis_client, tokens, works)
 
 
-def _make_roll(settings: Settings, link: Link, prefix: str, owner: str, upstream: Upstream, budget: Budget) -> Roll:
-    return Roll(
+def _make_roll(
+    settings: Settings,
+    redis_client: RedisClient,
+    prefix: str,
+    replica_id: str,
+    upstream: UpstreamClient,
+    budget: Budget,
+) -> MerchantDirectory:
+    return MerchantDirectory(
         merchants=settings.known_merchants,
-        fetch=lambda: upstream.fetch_directory(lambda patience: budget.turn(Errand(Priority.WARM_UP), patience)),
-        share=Vault(link, name=f"{prefix}:{{directory}}", owner=owner).obtain,
+        fetch=lambda: upstream.fetch_directory(
+            lambda patience: budget.permit(PermitRequest(Priority.WARM_UP), patience)
+        ),
+        share=SharedValue(redis_client, name=f"{prefix}:{{directory}}", replica_id=replica_id).get_or_create,
         refresh_seconds=settings.directory_refresh_seconds,
         now_ms=unix_ms,
         random=random.random,
     )
 
 
-def _make_reconciler(settings: Settings, link: Link, prefix: str, cache: Cache, roll: Roll) -> Reconciler:
-    async def read(key: Key, terms: Terms) -> Entry:
-        return (await cache.read(key, terms, "reconciliation", Priority.WARM_UP)).entry
+def _make_reconciler(
+    settings: Settings, redis_client: RedisClient, prefix: str, cache: Cache, directory: MerchantDirectory
+) -> Reconciler:
+    async def read(key: AccountId, directives: RequestDirectives) -> Entry:
+        return (await cache.read(key, directives, "reconciliation", Priority.WARM_UP)).entry
 
     return Reconciler(
-        jobs=Jobs(link, prefix=prefix, kind="reconciliation"),
-        looker=Looker(
+        jobs=Jobs(redis_client, prefix=prefix, kind="reconciliation"),
+        sweeper=Sweeper(
             read=read,
-            directory=roll.list_afresh,
+            directory=directory.list_now,
             concurrency=max(1, settings.upstream_concurrency // 4),
             now_ms=unix_ms,
         ),
@@ -167,34 +188,41 @@ def _make_reconciler(settings: Settings, link: Link, prefix: str, cache: Cache, 
     )
 
 
-def _make_turns(settings: Settings, link: Link, prefix: str, owner: str, census: Census) -> Turns:
-    return Turns(
-        link,
+def _make_turns(
+    settings: Settings, redis_client: RedisClient, prefix: str, replica_id: str, replica_count: ReplicaCount
+) -> FleetRateLimiter:
+    return FleetRateLimiter(
+        redis_client,
         prefix=prefix,
-        owner=owner,
+        replica_id=replica_id,
         per_second=settings.upstream_rate,
         burst=settings.upstream_burst or settings.upstream_rate,
         monotonic=time.monotonic,
-        replicas=lambda: census.replicas,
+        replicas=lambda: replica_count.current,
     )
 
 
-def _make_budget(settings: Settings, turns: Turns, metrics: Metrics) -> Budget:
+def _make_budget(settings: Settings, fleet_rate: FleetRateLimiter, metrics: Metrics) -> Budget:
     return Budget(
-        turns,
+        fleet_rate,
         per_second=settings.upstream_rate,
         concurrency=settings.upstream_concurrency,
         metrics=metrics,
     )
 
 
-def make_patience(settings: Settings) -> float:
+def read_timeout_seconds(settings: Settings) -> float:
     """Tell how long a caller waits for balances: for a whole call of the upstream, and for Redis around it."""
     return settings.upstream_timeout_seconds + 4 * settings.redis_timeout_seconds + 0.25
 
 
 def _make_cache(
-    settings: Settings, policy: Policy, memory: MemoryTier, fleet: Fleet, tokens: Tokens, metrics: Metrics
+    settings: Settings,
+    policy: FreshnessPolicy,
+    memory: MemoryTier,
+    fleet: FleetLoader,
+    tokens: TokenSource,
+    metrics: Metrics,
 ) -> Cache:
     return Cache(
         memory=memory,
@@ -202,16 +230,16 @@ def _make_cache(
         backoff=Backoff(MEMORY_ENTRIES, time.monotonic, random.random),
         is_refused=lambda: tokens.state is TokenState.REFUSED,
         policy=policy,
-        patience_seconds=make_patience(settings),
+        patience_seconds=read_timeout_seconds(settings),
         now_ms=unix_ms,
         random=random.random,
         metrics=metrics,
     )
 
 
-def make_policy(settings: Settings) -> Policy:
+def build_policy(settings: Settings) -> FreshnessPolicy:
     """Say the freshness settings in milliseconds."""
-    return Policy(
+    return FreshnessPolicy(
         fresh_ms=round(settings.fresh_seconds * 1000),
         stale_while_revalidate_ms=round(settings.stale_while_revalidate_seconds * 1000),
         stale_if_error_ms=round(settings.stale_if_error_seconds * 1000),
@@ -219,7 +247,7 @@ def make_policy(settings: Settings) -> Policy:
     )
 
 
-def make_link(settings: Settings, metrics: Metrics | None = None, traces: Traces | None = None) -> Link:
+def build_redis_client(settings: Settings, metrics: Metrics | None = None, traces: Traces | None = None) -> RedisClient:
     """Make the link to Redis. Raises `StartError`."""
     if settings.redis_url is None:
         raise StartError(
@@ -231,9 +259,9 @@ def make_link(settings: Settings, metrics: Metrics | None = None, traces: Traces
         raise StartError(
             "TALLYGATE_REDIS_URL wants redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://."
         ) from None
-    return Link(
+    return RedisClient(
         client,
-        breaker=make_breaker(threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
+        breaker=build_breaker(threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
         timeout_seconds=settings.redis_timeout_seconds,
         metrics=metrics,
         traces=traces,

@@ -2,37 +2,45 @@
 
 from app.balances.reconciliation import Verdict
 from app.budget.budget import Budget
-from app.budget.fleet_rate import Turns
+from app.budget.fleet_rate import FleetRateLimiter
 from app.cache.memory import MemoryTier
 from app.fleet.bus import Bus
-from app.portfolio.directory import Roll
+from app.portfolio.directory import MerchantDirectory
 from app.portfolio.reconciler import Reconciler
-from app.redis.client import Link
+from app.redis.client import RedisClient
 from app.telemetry.metrics import Metrics
-from app.upstream.token_source import Tokens, TokenState
+from app.upstream.token_source import TokenSource, TokenState
 
 
-def watch_cache(metrics: Metrics, *, memory: MemoryTier, link: Link, bus: Bus, budget: Budget, turns: Turns) -> None:
+def watch_cache(
+    metrics: Metrics,
+    *,
+    memory: MemoryTier,
+    redis_client: RedisClient,
+    bus: Bus,
+    budget: Budget,
+    fleet_rate: FleetRateLimiter,
+) -> None:
     """Let the gauges of memory, Redis, bus and budget show these."""
     metrics.snapshots.watch(lambda: len(memory))
     metrics.snapshot_bytes.watch(lambda: memory.bytes)
-    metrics.redis_available.watch(lambda: link.available)
+    metrics.redis_available.watch(lambda: redis_client.available)
     metrics.bus_connected.watch(lambda: bus.connected)
     metrics.budget_waiting.watch(lambda: budget.waiting)
-    metrics.budget_left.watch(turns.at_once)
-    metrics.quiet_seconds.watch(turns.quiet_seconds)
+    metrics.budget_left.watch(fleet_rate.available_now)
+    metrics.quiet_seconds.watch(fleet_rate.pause_seconds)
 
 
-def watch_token(metrics: Metrics, tokens: Tokens) -> None:
+def watch_token(metrics: Metrics, tokens: TokenSource) -> None:
     """Let the gauges of the upstream's token show this one."""
     metrics.token_accepted.watch(lambda: tokens.state is not TokenState.REFUSED)
     metrics.token_seconds_left.watch(lambda: tokens.seconds_left)
 
 
-def watch_directory(metrics: Metrics, roll: Roll) -> None:
+def watch_directory(metrics: Metrics, directory: MerchantDirectory) -> None:
     """Let the gauges of the directory show this roll."""
-    metrics.directory_age.watch(lambda: roll.age_seconds)
-    metrics.directory_stale.watch(lambda: None if roll.age_seconds is None else roll.is_stale)
+    metrics.directory_age.watch(lambda: directory.age_seconds)
+    metrics.directory_stale.watch(lambda: None if directory.age_seconds is None else directory.is_stale)
 
 
 def watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:

@@ -7,47 +7,47 @@ from collections.abc import Awaitable, Callable
 from app.api.rendering.problems import kind_of
 from app.clock import unix_ms
 from app.errors import StartError
-from app.resilience.circuit_breaker import Breaker
-from app.resilience.retry_budget import Retries
+from app.resilience.circuit_breaker import CircuitBreaker
+from app.resilience.retry_budget import RetryBudget
 from app.settings import Settings, read_token_file
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
-from app.upstream.calls import Calls, Turn
-from app.upstream.client import Upstream
+from app.upstream.calls import AcquirePermit, CallExecutor
+from app.upstream.client import UpstreamClient
 from app.upstream.token_minting import Mint
-from app.upstream.token_renewal import MintedToken, Share
+from app.upstream.token_renewal import GetShared, MintedTokenSource
 from app.upstream.token_sealing import Seal, fingerprint
-from app.upstream.token_source import FileToken, NoToken, Token, Tokens, TokenWire
+from app.upstream.token_source import AuthenticatedTransport, FileTokenSource, NoTokenSource, Token, TokenSource
 from app.upstream.transport import Transport
 
 
-def make_transport(settings: Settings) -> Transport:
+def build_transport(settings: Settings) -> Transport:
     """Make the wire to the upstream."""
     return Transport(settings.upstream_url, connections=settings.upstream_concurrency)
 
 
-def make_tokens(
+def build_token_source(
     settings: Settings,
     transport: Transport,
     *,
     quiet: Callable[[float], Awaitable[None]],
-    turn: Turn,
-    share: Callable[[str], Share],
+    turn: AcquirePermit,
+    share: Callable[[str], GetShared],
     metrics: Metrics | None = None,
-) -> Tokens:
+) -> TokenSource:
     """Make the source of the token that the settings name; one that is minted is shared by a name."""
     path, token = settings.upstream_token_file, settings.upstream_token
     if path is not None and token is not None:
-        return FileToken(token, lambda: read_token_file(path), monotonic=time.monotonic)
+        return FileTokenSource(token, lambda: read_token_file(path), monotonic=time.monotonic)
     if token is not None:
-        return Tokens(Token(token), monotonic=time.monotonic)
+        return TokenSource(Token(token), monotonic=time.monotonic)
     if settings.upstream_api_key is None or settings.upstream_api_secret is None:
         raise StartError("There is no source of the upstream's token.")
     seal = Seal(
         settings.upstream_api_secret,
         f"the token of {settings.upstream_url.rstrip('/')} for {fingerprint(settings.upstream_api_key)}",
     )
-    calls = _make_calls(settings, NoToken(None, monotonic=time.monotonic), quiet, metrics or Metrics())
+    calls = _make_calls(settings, NoTokenSource(None, monotonic=time.monotonic), quiet, metrics or Metrics())
     mint = Mint(
         transport,
         calls,
@@ -56,35 +56,37 @@ def make_tokens(
         api_secret=settings.upstream_api_secret,
         now=time.time,
     )
-    return MintedToken(mint.mint, seal, share(seal.name), monotonic=time.monotonic, random=random.random)
+    return MintedTokenSource(mint.mint, seal, share(seal.name), monotonic=time.monotonic, random=random.random)
 
 
-def make_upstream(
+def build_upstream(
     settings: Settings,
     transport: Transport,
-    tokens: Tokens,
+    tokens: TokenSource,
     quiet: Callable[[float], Awaitable[None]],
     metrics: Metrics | None = None,
     traces: Traces | None = None,
-) -> Upstream:
+) -> UpstreamClient:
     """Make the client of the upstream; `quiet` is told when the upstream wants to be left alone."""
     metrics = metrics or Metrics()
     calls = _make_calls(settings, tokens, quiet, metrics, traces)
     metrics.breaker_open.watch(lambda: calls.is_breaker_open)
-    return Upstream(TokenWire(transport, tokens), calls, now_ms=unix_ms, monotonic=time.monotonic, metrics=metrics)
+    return UpstreamClient(
+        AuthenticatedTransport(transport, tokens), calls, now_ms=unix_ms, monotonic=time.monotonic, metrics=metrics
+    )
 
 
 def _make_calls(
     settings: Settings,
-    tokens: Tokens,
+    tokens: TokenSource,
     quiet: Callable[[float], Awaitable[None]],
     metrics: Metrics,
     traces: Traces | None = None,
-) -> Calls:
-    return Calls(
+) -> CallExecutor:
+    return CallExecutor(
         tokens=tokens,
-        breaker=make_breaker(threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
-        retries=Retries(random.random),
+        breaker=build_breaker(threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
+        retries=RetryBudget(random.random),
         quiet=quiet,
         timeout_seconds=settings.upstream_timeout_seconds,
         monotonic=time.monotonic,
@@ -94,9 +96,9 @@ def _make_calls(
     )
 
 
-def make_breaker(*, threshold: int, first_pause_seconds: float, longest_pause_seconds: float) -> Breaker:
+def build_breaker(*, threshold: int, first_pause_seconds: float, longest_pause_seconds: float) -> CircuitBreaker:
     """Make a breaker over the real clock; see `Breaker`."""
-    return Breaker(
+    return CircuitBreaker(
         threshold=threshold,
         first_pause_seconds=first_pause_seconds,
         longest_pause_seconds=longest_pause_seconds,

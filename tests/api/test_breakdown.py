@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.access.callers import Caller, hash_key
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.amounts import as_units
@@ -21,7 +21,9 @@ COUNT = 120
 
 KEYS |= {"few": "tg_few", "none": "tg_none"}
 MORE = (
-    Caller("few", hash_key("tg_few"), frozenset({Key("10001"), Key("10002"), Key("999")}), portfolio=True),
+    Caller(
+        "few", hash_key("tg_few"), frozenset({AccountId("10001"), AccountId("10002"), AccountId("999")}), portfolio=True
+    ),
     Caller("none", hash_key("tg_none"), "all"),
 )
 

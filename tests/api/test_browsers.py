@@ -124,8 +124,8 @@ async def test_a_page_may_not_even_send_what_no_path_takes(open_service: Service
 async def test_a_preflight_needs_no_key_and_names_the_methods_of_the_path(
     open_service: Service, path: str, methods: str
 ) -> None:
-    asking = {"Origin": APP, "Access-Control-Request-Method": "GET"}
-    response = await open_service.anonymous.options(path, headers=asking)
+    exchange = {"Origin": APP, "Access-Control-Request-Method": "GET"}
+    response = await open_service.anonymous.options(path, headers=exchange)
     assert (response.status_code, response.content) == (204, b"")
     assert response.headers["access-control-allow-methods"] == methods
     assert int(response.headers["access-control-max-age"]) > 0

@@ -81,11 +81,11 @@ async def test_v2_takes_the_callers_key_where_the_upstream_takes_its_token(calm:
 @pytest.mark.parametrize("path", ["/v1/merchants/12345/balances", "/v1/merchants/12345/balances/BTC", "/v1/portfolio"])
 async def test_as_of_is_when_the_upstreams_answer_arrived(service: Service, path: str) -> None:
     with service.upstream.fault("hang"):
-        asking = asyncio.create_task(service.get(path))
+        exchange = asyncio.create_task(service.get(path))
         await service.upstream.calls(1)
         await grow_older()
         before = unix_ms()
-    text = (await asking).json()["asOf"]
+    text = (await exchange).json()["asOf"]
     after = unix_ms()
     assert before <= round(datetime.fromisoformat(text).timestamp() * 1000) <= after
     assert datetime.fromisoformat(text).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" == text

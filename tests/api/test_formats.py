@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.access.callers import Caller, hash_key
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.errors import assert_problem
@@ -42,8 +42,8 @@ TYPES = {
 }
 
 KEYS |= {"pair": "tg_pair", "other": "tg_other"}
-PAIR = Caller("pair", hash_key("tg_pair"), frozenset({Key("12345"), Key("999999")}), portfolio=True)
-OTHER = Caller("other", hash_key("tg_other"), frozenset({Key("777")}))
+PAIR = Caller("pair", hash_key("tg_pair"), frozenset({AccountId("12345"), AccountId("999999")}), portfolio=True)
+OTHER = Caller("other", hash_key("tg_other"), frozenset({AccountId("777")}))
 
 
 @pytest.fixture(scope="module")
@@ -236,12 +236,12 @@ async def test_the_directory_is_a_table_and_links_to_what_follows(shown: Service
 
 
 async def test_pages_of_a_table_follow_each_other_and_end_with_the_totals(shown: Service) -> None:
-    found, link = [], f"{BREAKDOWN}?limit=20&sort=-USDT&format=csv"
-    while link:
-        page = await shown.get(link)
+    found, redis_client = [], f"{BREAKDOWN}?limit=20&sort=-USDT&format=csv"
+    while redis_client:
+        page = await shown.get(redis_client)
         found.append(rows_of(page))
-        link = page.links["next"]["url"] if "next" in page.links else ""
-        assert "sort" not in link
+        redis_client = page.links["next"]["url"] if "next" in page.links else ""
+        assert "sort" not in redis_client
     body = (await shown.get(f"{BREAKDOWN}?limit=1000&sort=-USDT")).json()
     rows = [one for page in found for one in page]
     assert [len({one["merchantId"] for one in page} - {""}) for page in found] == [20, 20, 10]

@@ -10,7 +10,7 @@ from httpx import Response
 from app.access.callers import Caller, hash_key
 from app.api.views.accounts import format_time
 from app.balances.merchants import Directory
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.errors import assert_problem
@@ -25,7 +25,7 @@ HOLDERS = "/v1/portfolio/assets/USDT"
 TIMES: dict[str, Any] = {"fresh_seconds": 500, "stale_while_revalidate_seconds": 3000}
 
 KEYS |= {"pair": "tg_pair"}
-PAIR = Caller("pair", hash_key("tg_pair"), frozenset({Key("10001"), Key("10002")}), portfolio=True)
+PAIR = Caller("pair", hash_key("tg_pair"), frozenset({AccountId("10001"), AccountId("10002")}), portfolio=True)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.api.rendering.problems import PROBLEMS, Kind
+from app.api.rendering.problems import PROBLEMS, ProblemKind
 from tests.support.errors import assert_problem
 from tests.support.service import Service
 
@@ -95,7 +95,7 @@ async def test_every_example_of_the_docs_can_be_asked_for(calm: Service) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-async def test_the_type_of_every_problem_is_a_page_that_explains_it(calm: Service, kind: Kind) -> None:
+async def test_the_type_of_every_problem_is_a_page_that_explains_it(calm: Service, kind: ProblemKind) -> None:
     text = Page((await calm.anonymous.get(f"/problems/{kind.name}")).text).text
     for words in (kind.title, str(kind.status), kind.name, kind.advice):
         assert words in text

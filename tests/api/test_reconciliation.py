@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from app.access.callers import Caller, hash_key
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.errors import assert_problem
@@ -18,7 +18,7 @@ from tests.support.service import KEYS, Service, run_service
 UNIT = "0.000000000000000001"
 
 KEYS |= {"few": "tg_few"}
-MORE = (Caller("few", hash_key("tg_few"), frozenset({Key("10001")}), portfolio=True),)
+MORE = (Caller("few", hash_key("tg_few"), frozenset({AccountId("10001")}), portfolio=True),)
 
 
 @pytest.fixture(scope="module")

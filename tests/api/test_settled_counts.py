@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from app.balances.snapshots import AGGREGATE
-from app.budget.budget import Errand, Priority
-from app.cache.single_flight import Flights
+from app.budget.budget import PermitRequest, Priority
+from app.cache.single_flight import SingleFlight
 from tests.support.expired_answers import grow_older
 from tests.support.polling import ask_until
 from tests.support.seeded_redis import OLD_TOTAL, store
@@ -131,24 +131,26 @@ async def test_a_no_cache_read_takes_no_answer_that_was_asked_for_before_it_came
 
 
 async def test_a_flight_that_has_landed_takes_nobody_aboard() -> None:
-    flights: Flights[str] = Flights()
+    flights: SingleFlight[str] = SingleFlight()
     held = asyncio.Event()
     late: list[tuple[asyncio.Task[str], bool]] = []
 
-    async def land(_: Errand) -> str:
+    async def land(_: PermitRequest) -> str:
         return "first"
 
-    async def hold(_: Errand) -> str:
+    async def hold(_: PermitRequest) -> str:
         await held.wait()
         return "second"
 
-    first, _ = flights.board(AGGREGATE, Errand(Priority.WAITING), land)
+    first, _ = flights.join(AGGREGATE, PermitRequest(Priority.WAITING), land)
     # runs in the turn of the loop in which the flight ends, and after it: the narrowest moment there is
-    asyncio.get_running_loop().call_soon(lambda: late.append(flights.board(AGGREGATE, Errand(Priority.WAITING), hold)))
+    asyncio.get_running_loop().call_soon(
+        lambda: late.append(flights.join(AGGREGATE, PermitRequest(Priority.WAITING), hold))
+    )
     assert await first == "first"
     (second, was_under_way), *_ = late
     assert (second is first, was_under_way) == (False, False)
     # nor does the first one's landing take the second off the board
-    assert flights.board(AGGREGATE, Errand(Priority.WAITING), land) == (second, True)
+    assert flights.join(AGGREGATE, PermitRequest(Priority.WAITING), land) == (second, True)
     held.set()
     assert await second == "second"

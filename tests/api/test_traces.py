@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from structlog.testing import capture_logs
 
 from app.redis.embedded import EmbeddedValkey
-from app.telemetry.otlp import TellingExporter
+from app.telemetry.otlp import LossReportingExporter
 from sandbox import Sandbox
 from tests.support.service import KEYS, run_service
 
@@ -96,7 +96,7 @@ def test_spans_that_are_lost_are_told_when_it_begins_and_when_it_ends() -> None:
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             return results[len(told)]
 
-    exporter = TellingExporter(Exporter())
+    exporter = LossReportingExporter(Exporter())
     told: list[list[str]] = []
     for _ in results:
         with capture_logs() as logs:

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from app.redis.connections import TROUBLE, AnyRedis, connect, send_command
+from app.redis.connections import CONNECTION_ERRORS, AnyRedis, connect, send_command
 from tests.support.valkey import Valkey, run_valkey
 
 TIMEOUT_SECONDS = 1
@@ -77,7 +77,7 @@ async def test_an_outage_uses_up_no_connections() -> None:
         client = connect(valkey.url, TIMEOUT_SECONDS)
         await valkey.kill()
         for _ in range(40):  # more than there are
-            with pytest.raises(TROUBLE):
+            with pytest.raises(CONNECTION_ERRORS):
                 await send_command(client, ["PING"])
         await valkey.start()
         assert await send_command(client, ["PING"]) == b"PONG"

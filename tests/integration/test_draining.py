@@ -86,7 +86,7 @@ async def test_a_second_signal_cuts_off_what_still_runs(
         processes = processes_of(private_tmp)
         before = shared_upstream.counters.balance_calls
         with shared_upstream.fault("hang", merchants=[12345]):
-            asking = asyncio.create_task(gateway.get(PATH, Cache_Control="no-cache"))
+            exchange = asyncio.create_task(gateway.get(PATH, Cache_Control="no-cache"))
             await shared_upstream.calls(before + 1)
             gateway.signal(signal.SIGTERM)
             await gateway.logged("server.draining")
@@ -95,6 +95,6 @@ async def test_a_second_signal_cuts_off_what_still_runs(
             assert await gateway.ended() == 0
         assert gateway.named("server.cut_off")
         with pytest.raises(httpx.HTTPError):
-            await asking
+            await exchange
         await all_gone(processes)
         assert left_in(private_tmp) == []

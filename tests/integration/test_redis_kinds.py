@@ -17,22 +17,22 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Entry, Key, Snapshot
-from app.budget.fleet_rate import Turns
-from app.cache.redis_tier import Elsewhere, Found, Ours, RedisTier
+from app.balances.snapshots import AccountId, Entry, Snapshot
+from app.budget.fleet_rate import FleetRateLimiter
+from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
 from app.fleet.bus import Bus, Failure
-from app.fleet.replica_count import Census
-from app.redis.client import Link, Outcome
+from app.fleet.replica_count import ReplicaCount
+from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect, count_subscribers
-from app.resilience.circuit_breaker import Breaker
-from app.resilience.supervision import running
+from app.resilience.circuit_breaker import CircuitBreaker
+from app.resilience.supervision import supervised
 from tests.support.gateway import PATIENCE_SECONDS, free_port
 from tests.support.polling import ask_until
 from tests.support.replica import POLICY
 from tests.support.topologies import LOGIN, Watched, join, open_account, run_node, run_tls, run_watched
 from tests.support.valkey import run_valkey
 
-KEYS = [Key(str(number)) for number in range(1, 101)]
+KEYS = [AccountId(str(number)) for number in range(1, 101)]
 TIMEOUT_SECONDS = 1
 
 
@@ -40,24 +40,30 @@ class Peer:
     """What one replica has of Redis: `entries`, `failures` and `joined` are what its bus told."""
 
     def __init__(self, url: str, name: str, prefix: str) -> None:
-        breaker = Breaker(
+        breaker = CircuitBreaker(
             threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2, monotonic=monotonic, random=lambda: 0.0
         )
         channel = f"{prefix}:bus"
-        self.link = Link(connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS)
-        self.tier = RedisTier(self.link, prefix=prefix, owner=name, channel=channel, policy=POLICY)
-        self.turns = Turns(
-            self.link, prefix=prefix, owner=name, per_second=0.01, burst=10, monotonic=monotonic, replicas=lambda: 1
+        self.redis_client = RedisClient(connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS)
+        self.tier = RedisTier(self.redis_client, prefix=prefix, replica_id=name, channel=channel, policy=POLICY)
+        self.fleet_rate = FleetRateLimiter(
+            self.redis_client,
+            prefix=prefix,
+            replica_id=name,
+            per_second=0.01,
+            burst=10,
+            monotonic=monotonic,
+            replicas=lambda: 1,
         )
-        self.census = Census(self.link, channel=channel, at_least=1)
+        self.replica_count = ReplicaCount(self.redis_client, channel=channel, at_least=1)
         self.entries: asyncio.Queue[Entry] = asyncio.Queue()
         self.failures: asyncio.Queue[Failure] = asyncio.Queue()
         self.joined: asyncio.Queue[None] = asyncio.Queue()
         self._bus = Bus(
-            self.link.client,
+            self.redis_client.client,
             channel=channel,
-            owner=name,
-            on_join=lambda: self.joined.put_nowait(None),
+            replica_id=name,
+            on_subscribed=lambda: self.joined.put_nowait(None),
             on_entry=self.entries.put_nowait,
             on_failure=self.failures.put_nowait,
         )
@@ -65,10 +71,10 @@ class Peer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Peer"]:
         """Run it, joined to the bus."""
-        async with running(link=self.link.tend, bus=self._bus.listen):
+        async with supervised(redis_client=self.redis_client.probe_while_lost, bus=self._bus.listen):
             await self.joined.get()
             yield self
-        await self.link.close()
+        await self.redis_client.close()
 
 
 @asynccontextmanager
@@ -83,7 +89,7 @@ async def run_peers(url: str) -> AsyncIterator[tuple[Peer, Peer]]:
         yield one, other
 
 
-def snapshot(key: Key, as_of: int = 5) -> Snapshot:
+def snapshot(key: AccountId, as_of: int = 5) -> Snapshot:
     return Snapshot(key, as_of, can_deposit=True, balances=())
 
 
@@ -156,15 +162,15 @@ def watched(servers: tuple[dict[str, str], Watched]) -> Watched:
 async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url: str) -> None:
     with capture_logs() as logs:
         async with run_peers(url) as (one, other):
-            begun = await asyncio.gather(*(one.tier.begin(key, 5) for key in KEYS))
-            elsewhere = await asyncio.gather(*(other.tier.begin(key, 5) for key in KEYS))
-            await asyncio.gather(*(one.tier.settle(snapshot(key)) for key in KEYS))
+            begun = await asyncio.gather(*(one.tier.read_or_lease(key, 5) for key in KEYS))
+            elsewhere = await asyncio.gather(*(other.tier.read_or_lease(key, 5) for key in KEYS))
+            await asyncio.gather(*(one.tier.store_and_release(snapshot(key)) for key in KEYS))
             heard = [await other.entries.get() for _ in KEYS]
-            found = await asyncio.gather(*(other.tier.begin(key, 5) for key in KEYS))
+            found = await asyncio.gather(*(other.tier.read_or_lease(key, 5) for key in KEYS))
             listed = await other.tier.get_many(KEYS)
-    assert begun == [Ours(None)] * 100
-    assert all(isinstance(one, Elsewhere) for one in elsewhere)
-    assert {entry.key: entry for entry in heard} == listed == {key: snapshot(key) for key in KEYS}
+    assert begun == [LeaseAcquired(None)] * 100
+    assert all(isinstance(one, LeaseHeldElsewhere) for one in elsewhere)
+    assert {entry.account_id: entry for entry in heard} == listed == {key: snapshot(key) for key in KEYS}
     assert found == [Found(snapshot(key)) for key in KEYS]
     assert {line["event"] for line in logs} == {"bus.joined"}
 
@@ -172,7 +178,7 @@ async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url:
 async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
     async with run_peers(url) as (one, other):
         for as_of in (7, 6, 8):
-            await one.tier.settle(snapshot(KEYS[0], as_of))
+            await one.tier.store_and_release(snapshot(KEYS[0], as_of))
         assert [(await other.entries.get()).as_of for _ in range(2)] == [7, 8]
         assert await other.tier.get_many(KEYS[:1]) == {KEYS[0]: snapshot(KEYS[0], 8)}
 
@@ -180,21 +186,21 @@ async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
 async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
     failure = Failure(KEYS[0], "UpstreamFaulty", "x", retry_after_seconds=3, code=-5046)
     async with run_peers(url) as (one, other):
-        await one.tier.begin(KEYS[0], 5)
-        await one.tier.abandon(KEYS[0], failure)
+        await one.tier.read_or_lease(KEYS[0], 5)
+        await one.tier.release_with_failure(KEYS[0], failure)
         assert await other.failures.get() == failure
-        assert await other.tier.begin(KEYS[0], 5) == Ours(None)
+        assert await other.tier.read_or_lease(KEYS[0], 5) == LeaseAcquired(None)
 
 
 async def test_turns_are_of_one_budget_and_all_are_counted(url: str) -> None:
     async with run_peers(url) as (one, other):
-        assert [(await peer.turns.take(7, spare=False))[0] for peer in (one, other, one)] == [7, 3, 0]
-        assert other.turns.asking == 2
-        await other.turns.quiet(1000)
-        assert (await one.turns.take(1, spare=False))[1] > 900
-        async with running(census=one.census.count):
-            while one.census.replicas != 2:
-                await one.link.ping()
+        assert [(await peer.fleet_rate.take(7, spare=False))[0] for peer in (one, other, one)] == [7, 3, 0]
+        assert other.fleet_rate.exchange == 2
+        await other.fleet_rate.pause(1000)
+        assert (await one.fleet_rate.take(1, spare=False))[1] > 900
+        async with supervised(replica_count=one.replica_count.keep_counting):
+            while one.replica_count.current != 2:
+                await one.redis_client.ping()
 
 
 async def test_those_who_listen_are_counted_wherever_in_a_cluster_they_do(url: str) -> None:
@@ -213,10 +219,13 @@ async def test_those_who_listen_are_counted_wherever_in_a_cluster_they_do(url: s
 async def test_nobody_there_is_an_outage_and_no_crash(kind: str) -> None:
     peer = Peer(kind.format(f"127.0.0.1:{free_port()}"), "one", "t")
     with capture_logs() as logs:
-        async with running(link=peer.link.tend, bus=peer._bus.listen), asyncio.timeout(PATIENCE_SECONDS):
-            outcomes = [await asyncio.gather(*(peer.tier.begin(key, 5) for key in KEYS)) for _ in range(4)]
-        await peer.link.close()
-    assert outcomes == [[Outcome.UNAVAILABLE] * 100] * 4
+        async with (
+            supervised(redis_client=peer.redis_client.probe_while_lost, bus=peer._bus.listen),
+            asyncio.timeout(PATIENCE_SECONDS),
+        ):
+            outcomes = [await asyncio.gather(*(peer.tier.read_or_lease(key, 5) for key in KEYS)) for _ in range(4)]
+        await peer.redis_client.close()
+    assert outcomes == [[RedisFailure.UNAVAILABLE] * 100] * 4
     assert [line["event"] for line in logs] == ["redis.lost"]
 
 
@@ -225,16 +234,16 @@ async def test_without_the_right_login_nothing_is_had(login: str) -> None:
     async with run_valkey(port=free_port()) as server:
         await open_account(server)
         peer = Peer(f"redis://{login}{server.address}", "one", "t")
-        assert isinstance(await peer.tier.begin(KEYS[0], 5), Outcome)
-        await peer.link.close()
+        assert isinstance(await peer.tier.read_or_lease(KEYS[0], 5), RedisFailure)
+        await peer.redis_client.close()
 
 
 async def test_a_server_that_the_authority_does_not_vouch_for_is_not_talked_to() -> None:
     async with run_valkey(port=free_port()) as server, run_tls(server.port) as ([port], authority):
         for url in (f"rediss://127.0.0.1:{port}", f"rediss://localhost:{port}?ssl_ca_certs={authority}"):
             peer = Peer(url, "one", "t")
-            assert await peer.tier.begin(KEYS[0], 5) is Outcome.UNAVAILABLE
-            await peer.link.close()
+            assert await peer.tier.read_or_lease(KEYS[0], 5) is RedisFailure.UNAVAILABLE
+            await peer.redis_client.close()
 
 
 @pytest.mark.parametrize("url", ["rediss://one", "rediss+sentinel://one,other/tally", "rediss+cluster://one,other"])
@@ -262,37 +271,37 @@ async def test_sentinels_are_asked_over_tls(watched: Watched) -> None:
 
 async def test_when_the_primary_dies_the_new_one_is_found_though_a_sentinel_hangs() -> None:
     async with run_watched() as watched, run_peers(watched.url) as (one, other):
-        await one.tier.settle(snapshot(KEYS[0]))
+        await one.tier.store_and_release(snapshot(KEYS[0]))
         await other.entries.get()
         await watched.replica.until(lambda: holds(other, KEYS[0]))
         watched.sentinels[0].freeze()
         await watched.primary.kill()
         await asyncio.gather(one.joined.get(), other.joined.get())
         await watched.replica.until(lambda: leases(one, KEYS[1]))
-        await one.tier.settle(snapshot(KEYS[1]))
+        await one.tier.store_and_release(snapshot(KEYS[1]))
         assert await other.entries.get() == snapshot(KEYS[1])
         await watched.replica.until(lambda: holds(other, KEYS[1]))
 
 
-async def holds(peer: Peer, key: Key) -> bool:
+async def holds(peer: Peer, key: AccountId) -> bool:
     found = await peer.tier.get_many([key])
-    return not isinstance(found, Outcome) and key in found
+    return not isinstance(found, RedisFailure) and key in found
 
 
-async def leases(peer: Peer, key: Key) -> bool:
-    return await peer.tier.begin(key, 5) == Ours(None)
+async def leases(peer: Peer, key: AccountId) -> bool:
+    return await peer.tier.read_or_lease(key, 5) == LeaseAcquired(None)
 
 
 async def test_a_server_that_refuses_writes_accepts_none_by_being_asked_for_what_writes_nothing() -> None:
     async with run_valkey(port=free_port()) as server, run_peers(server.url) as (one, _):
-        await one.tier.settle(snapshot(KEYS[0]))
+        await one.tier.store_and_release(snapshot(KEYS[0]))
         with capture_logs() as logs:
             await server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
             for _ in range(3):
-                await one.turns.take(1, spare=False)
-                assert await one.tier.begin(KEYS[0], 5) == Found(snapshot(KEYS[0]))
-                await one.tier.abandon(KEYS[1], Failure(KEYS[1], "Unreachable", "x"))
+                await one.fleet_rate.take(1, spare=False)
+                assert await one.tier.read_or_lease(KEYS[0], 5) == Found(snapshot(KEYS[0]))
+                await one.tier.release_with_failure(KEYS[1], Failure(KEYS[1], "Unreachable", "x"))
             assert [line["event"] for line in logs] == ["redis.refuses"]
             await server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-            await ask_until(lambda: one.turns.take(1, spare=False), lambda _: len(logs) > 1)
+            await ask_until(lambda: one.fleet_rate.take(1, spare=False), lambda _: len(logs) > 1)
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]

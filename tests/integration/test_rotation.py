@@ -18,9 +18,9 @@ def write(path: Path, *keys: str) -> None:
     """Replace the file as Kubernetes does: by a link to another one."""
     target = path.with_name(f"clients-{'-'.join(keys)}.toml")
     target.write_text(f'[[client]]\nname = "all"\nkey_sha256 = {[hash_key(key) for key in keys]}\nmerchants = "all"\n')
-    link = path.with_name("link")
-    link.symlink_to(target)
-    link.replace(path)
+    redis_client = path.with_name("link")
+    redis_client.symlink_to(target)
+    redis_client.replace(path)
 
 
 async def test_a_key_is_rotated_under_load_and_no_request_fails(

@@ -52,11 +52,11 @@ async def test_a_request_under_way_is_answered_before_it_ends(
     async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, upstream_timeout_seconds=60) as gateway:
         before = shared_upstream.counters.balance_calls
         with shared_upstream.fault("hang", merchants=[12345]):
-            asking = asyncio.create_task(gateway.get(PATH, Cache_Control="no-cache"))
+            exchange = asyncio.create_task(gateway.get(PATH, Cache_Control="no-cache"))
             await shared_upstream.calls(before + 1)
             gateway.signal(signal.SIGTERM)
             await refused(gateway)
-        assert (await asking).status_code == 200
+        assert (await exchange).status_code == 200
         assert await gateway.ended() == 0
 
 

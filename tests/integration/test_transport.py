@@ -11,12 +11,12 @@ import pytest
 from app.errors import InternalError, MalformedAnswer, TallygateError, Unreachable
 from app.secret import Secret
 from app.upstream.client import BALANCES_PATH
-from app.upstream.transport import MAX_BODY_BYTES, TOKEN_HEADER, Shown, Transport
+from app.upstream.transport import MAX_BODY_BYTES, TOKEN_HEADER, SecretHeader, Transport
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN
 
 PARAMS = {"merchantId": "12345"}
-SHOWN = Shown(TOKEN_HEADER, Secret(TOKEN))
+SHOWN = SecretHeader(TOKEN_HEADER, Secret(TOKEN))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from app.access.callers import hash_key
 from app.cli.key import format_client
 from app.redis.embedded import EmbeddedValkey
-from app.server.workers import spare_preemptions
+from app.server.workers import schedule_as_batch
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, free_port, newcomer, run_gateway
 from tests.support.polling import ask_until
@@ -141,7 +141,7 @@ async def test_threads_give_way_unless_somebody_chose_a_policy_and_ask_for_the_i
 ) -> None:
     def choose() -> int:
         os.sched_setscheduler(0, getattr(os, chosen), os.sched_param(0))
-        spare_preemptions()
+        schedule_as_batch()
         return os.sched_getscheduler(0)
 
     with ThreadPoolExecutor(1) as a_thread_that_ends:

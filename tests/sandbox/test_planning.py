@@ -36,7 +36,7 @@ KINDS = {
 }
 
 
-def asking(merchant_id: str = "12345", path: str = BALANCES_PATH) -> Request:
+def exchange(merchant_id: str = "12345", path: str = BALANCES_PATH) -> Request:
     return Request("GET", path, {"merchantId": [merchant_id]}, {}, b"", "127.0.0.1")
 
 
@@ -79,21 +79,27 @@ def test_times_is_how_often_a_fault_fires_and_the_next_one_follows() -> None:
     sandbox = Sandbox(merchants=1)
     sandbox.add_fault("status", status=501, times=2)
     sandbox.add_fault("status", status=502, times=1)
-    assert statuses(sandbox, [asking()] * 4) == [501, 501, 502, None]
+    assert statuses(sandbox, [exchange()] * 4) == [501, 501, 502, None]
     assert [one["fired"] for one in sandbox.faults.as_document()] == [2, 1]
 
 
 def test_a_fault_meets_only_the_merchants_it_names() -> None:
     sandbox = Sandbox(merchants=1)
     sandbox.add_fault("status", status=500, merchants=[12345, 0])
-    requests = [asking("12345"), asking("0"), asking("10001"), asking("012345"), asking("12345", "/v2/merchants")]
+    requests = [
+        exchange("12345"),
+        exchange("0"),
+        exchange("10001"),
+        exchange("012345"),
+        exchange("12345", "/v2/merchants"),
+    ]
     assert statuses(sandbox, requests) == [500, 500, None, None, None]
 
 
 def test_a_fault_meets_only_the_paths_it_names() -> None:
     sandbox = Sandbox(merchants=1)
     sandbox.add_fault("status", status=500, paths=["/v2/merchants"])
-    assert statuses(sandbox, [asking(), asking(path="/v2/merchants")]) == [None, 500]
+    assert statuses(sandbox, [exchange(), exchange(path="/v2/merchants")]) == [None, 500]
 
 
 def test_a_share_of_the_requests_is_met_and_the_same_for_the_same_seed() -> None:
@@ -101,7 +107,7 @@ def test_a_share_of_the_requests_is_met_and_the_same_for_the_same_seed() -> None
     for _ in range(2):
         sandbox = Sandbox(merchants=1, seed=5)
         sandbox.add_fault("status", status=500, share=0.25)
-        runs.append(statuses(sandbox, [asking()] * 4000))
+        runs.append(statuses(sandbox, [exchange()] * 4000))
     assert runs[0] == runs[1]
     assert 900 < runs[0].count(500) < 1100
 
@@ -109,14 +115,14 @@ def test_a_share_of_the_requests_is_met_and_the_same_for_the_same_seed() -> None
 def test_a_share_of_nothing_meets_nobody() -> None:
     sandbox = Sandbox(merchants=1)
     sandbox.add_fault("status", status=500, share=0)
-    assert statuses(sandbox, [asking()] * 100) == [None] * 100
+    assert statuses(sandbox, [exchange()] * 100) == [None] * 100
 
 
 def test_all_holds_add_up_and_of_the_other_faults_the_first_wins() -> None:
     sandbox = Sandbox(merchants=1)
     for fault in (Latency(seconds=1), HttpStatus(status=500), Hang(), HttpStatus(status=501)):
         sandbox.add_fault(fault)
-    plan = sandbox.faults.plan(asking())
+    plan = sandbox.faults.plan(exchange())
     assert [type(held.hold) for held in plan.holds] == [Latency, Hang]
     assert plan.spoiler == HttpStatus(status=500)
 
@@ -132,4 +138,4 @@ def test_a_fault_may_be_cleared_inside_its_with() -> None:
     sandbox = Sandbox(merchants=1)
     with sandbox.fault("hang"):
         sandbox.clear_faults()
-    assert not sandbox.faults.plan(asking()).holds
+    assert not sandbox.faults.plan(exchange()).holds

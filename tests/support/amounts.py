@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from app.balances.amounts import Amount, parse_amount
-from app.balances.snapshots import Key, Row, Snapshot
+from app.balances.snapshots import AccountId, Row, Snapshot
 
 ASSETS = ("BTC", "USDT", "USDC", "CADC", "COPM")
 SCALE = 30
@@ -34,7 +34,7 @@ def make_row(asset: str, free: Amount, locked: Amount = Amount("0"), total: Amou
 def make_snapshot(key: str, rows: Iterable[Row], as_of: int = 1) -> Snapshot:
     """Make a snapshot of rows, sorted as ours are."""
     by_asset = sorted(rows, key=lambda row: row.asset_id)
-    return Snapshot(Key(key), as_of, can_deposit=True, balances=tuple(by_asset))
+    return Snapshot(AccountId(key), as_of, can_deposit=True, balances=tuple(by_asset))
 
 
 def draw_snapshot(random: Random, key: str, as_of: int = 1) -> Snapshot:

@@ -8,14 +8,14 @@ from typing import Any
 import httpx
 
 from app.access.callers import Caller, Callers, hash_key
-from app.access.failed_logins import Failures
-from app.accounts import Desk, Question, Told
-from app.api.app import build_face
+from app.access.failed_logins import FailedLogins
+from app.accounts import Accounts, Available, Question
+from app.api.app import build_api
 from app.api.middleware.edge import Edge
 from app.api.routes.service import Readiness
-from app.balances.snapshots import Key, Row
+from app.balances.snapshots import AccountId, Row
 from app.cache.cache import Cache
-from app.cache.freshness import Policy, Terms
+from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.portfolio.parts import Parts
 from app.portfolio.portfolio import Portfolio
 from tests.support.replica import POLICY
@@ -23,19 +23,19 @@ from tests.support.service import lifespan
 from tests.support.virtual_time import unix_ms
 
 
-class FailingDesk(Desk):
+class FailingAccounts(Accounts):
     """A desk that answers every question with an exception."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def tell_at_once(self, key: Key, terms: Terms) -> None:
+    def get_now(self, key: AccountId, directives: RequestDirectives) -> None:
         return None
 
-    async def tell_account(self, key: Key, question: Question) -> Told:
+    async def get(self, key: AccountId, question: Question) -> Available:
         raise self._error
 
-    async def tell_asset(self, key: Key, asset_id: str, question: Question) -> tuple[Row, Told]:
+    async def tell_asset(self, key: AccountId, asset_id: str, question: Question) -> tuple[Row, Available]:
         raise self._error
 
 
@@ -45,7 +45,7 @@ class FailingPortfolio(Portfolio):
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    async def tell_parts(self, readable: frozenset[Key] | str, question: Question) -> Parts:
+    async def get_parts(self, readable: frozenset[AccountId] | str, question: Question) -> Parts:
         raise self._error
 
 
@@ -55,11 +55,11 @@ def face_over(cache: Cache, callers: Callers, monotonic: Callable[[], float], **
     async def look() -> Readiness:
         return Readiness("ready", 1, "accepted", "available")  # type: ignore[arg-type]
 
-    return build_face(
-        desk=Desk(cache),
+    return build_api(
+        accounts=Accounts(cache),
         portfolio=FailingPortfolio(NotImplementedError()),
         callers=callers,
-        failures=Failures(1000, monotonic),
+        failures=FailedLogins(1000, monotonic),
         policy=POLICY,
         look=look,
         version="0",
@@ -76,12 +76,12 @@ async def face(error: Exception, monotonic: Callable[[], float] = time.monotonic
         raise error
 
     caller = Caller("one", hash_key("key"), "all", portfolio=True, rate=100_000)
-    app = build_face(
-        desk=FailingDesk(error),
+    app = build_api(
+        accounts=FailingAccounts(error),
         portfolio=FailingPortfolio(error),
         callers=Callers([caller], workers=1, monotonic=monotonic),
-        failures=Failures(1000, monotonic),
-        policy=Policy(5_000, 30_000, 600_000, 10_000),
+        failures=FailedLogins(1000, monotonic),
+        policy=FreshnessPolicy(5_000, 30_000, 600_000, 10_000),
         look=look,
         version="0",
         now_ms=lambda: 0,

@@ -6,40 +6,42 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fakeredis import FakeServer
 
-from app.budget.budget import Budget, Errand, Priority
-from app.budget.fleet_rate import Turns
-from app.resilience.supervision import running
-from tests.support.replica import make_link
+from app.budget.budget import Budget, PermitRequest, Priority
+from app.budget.fleet_rate import FleetRateLimiter
+from app.resilience.supervision import supervised
+from tests.support.replica import make_redis_client
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic
 
 PATIENT = 10_000
-WAITING, REFRESH, WARM_UP = (Errand(priority) for priority in Priority)
+WAITING, REFRESH, WARM_UP = (PermitRequest(priority) for priority in Priority)
 
 
 class Till:
     """One replica's budget, and when it gave turns to whom."""
 
     def __init__(
-        self, server: FakeServer, owner: str, *, per_second: float, burst: float, concurrency: int, replicas: int
+        self, server: FakeServer, replica_id: str, *, per_second: float, burst: float, concurrency: int, replicas: int
     ) -> None:
-        self.link = make_link(server)
-        self.turns = Turns(
-            self.link,
+        self.redis_client = make_redis_client(server)
+        self.fleet_rate = FleetRateLimiter(
+            self.redis_client,
             prefix="t",
-            owner=owner,
+            replica_id=replica_id,
             per_second=per_second,
             burst=burst,
             monotonic=monotonic,
             replicas=lambda: replicas,
         )
-        self.budget = Budget(self.turns, per_second=per_second, concurrency=concurrency)
+        self.budget = Budget(self.fleet_rate, per_second=per_second, concurrency=concurrency)
         self.given: list[tuple[float, str]] = []
         self.in_use = self.most_in_use = 0
 
-    async def take(self, errand: Errand, patience: float = PATIENT, *, seconds: float = 0, name: str = "") -> None:
+    async def take(
+        self, permit_request: PermitRequest, patience: float = PATIENT, *, seconds: float = 0, name: str = ""
+    ) -> None:
         """Take a turn and hold it for so long."""
-        async with self.budget.turn(errand, patience):
+        async with self.budget.permit(permit_request, patience):
             self.given.append((monotonic(), name))
             self.in_use += 1
             self.most_in_use = max(self.most_in_use, self.in_use)
@@ -73,6 +75,8 @@ async def run_tills(
                     concurrency=concurrency,
                     replicas=count,
                 )
-                await stack.enter_async_context(running(link=till.link.tend, budget=till.budget.serve))
+                await stack.enter_async_context(
+                    supervised(redis_client=till.redis_client.probe_while_lost, budget=till.budget.dispatch)
+                )
                 tills.append(till)
             yield tills

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from app.balances.snapshots import Absence, Entry, Key, Row, Snapshot
+from app.balances.snapshots import Absence, AccountId, Entry, Row, Snapshot
 from app.errors import TallygateError
 from tests.support.replica import POLICY, Upstream
 from tests.support.virtual_time import monotonic, unix_ms
@@ -21,7 +21,7 @@ INSTANT_SECONDS = 0.01
 class Call(msgspec.Struct, eq=False):
     """A call of the upstream: what came of it, or that the replica died over it."""
 
-    key: Key
+    key: AccountId
     replica: str
     began: float
     began_at: int
@@ -51,14 +51,14 @@ class Ledger:
     is younger than fresh, only one in a window.
     """
 
-    def __init__(self, lenient: Collection[Key]) -> None:
+    def __init__(self, lenient: Collection[AccountId]) -> None:
         self._lenient = lenient
         self.weather = Weather()
-        self.calls: defaultdict[Key, list[Call]] = defaultdict(list)
+        self.calls: defaultdict[AccountId, list[Call]] = defaultdict(list)
         self.wrongs: list[str] = []
         self.disturbed_at = -math.inf
 
-    def begin(self, key: Key, replica: str) -> Call:
+    def begin(self, key: AccountId, replica: str) -> Call:
         call = Call(key, replica, monotonic(), unix_ms(), self.weather.is_well)
         for earlier in self.calls[key]:
             if not earlier.lost and earlier.began > self.disturbed_at + INSTANT_SECONDS:
@@ -78,9 +78,9 @@ class Ledger:
 
     def gave(self, entry: Entry, since: int = 0) -> bool:
         """Tell whether the upstream gave this very entry when it was asked at `since` or later."""
-        return any(call.entry == entry and call.began_at >= since for call in self.calls[entry.key])
+        return any(call.entry == entry and call.began_at >= since for call in self.calls[entry.account_id])
 
-    def may_fail(self, key: Key) -> bool:
+    def may_fail(self, key: AccountId) -> bool:
         """Tell whether a call that is under way, or has ended at this moment, is or was not well."""
         return not self.weather.is_well or any(
             not call.is_well and (call.ended is None or call.ended > monotonic() - INSTANT_SECONDS)
@@ -97,7 +97,7 @@ class Door(Upstream):
         self._ledger = ledger
         self._replica = replica
 
-    async def load(self, key: Key) -> Entry:
+    async def load(self, key: AccountId) -> Entry:
         call = self._ledger.begin(key, self._replica)
         weather = msgspec.structs.replace(self._ledger.weather)
         amount = str(sum(map(len, self._ledger.calls.values())))

@@ -2,9 +2,9 @@
 
 import httpx
 
-from app.api.rendering.problems import PROBLEMS, Kind
+from app.api.rendering.problems import PROBLEMS, ProblemKind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in PROBLEMS.values()}
+KINDS: dict[str, ProblemKind] = {kind.name: kind for kind in PROBLEMS.values()}
 
 _MEMBERS = ["type", "title", "status", "detail", "instance", "requestId"]
 

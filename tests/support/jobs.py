@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from fakeredis import FakeServer
 
 from app.balances.amounts import Amount
-from app.balances.snapshots import AGGREGATE, Absence, Entry, Key, Snapshot
+from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
 from app.balances.totals import Totals
-from app.cache.freshness import Terms
+from app.cache.freshness import RequestDirectives
 from app.fleet.jobs import Jobs
 from app.portfolio.reconciler import Reconciler
-from app.portfolio.sweep import Looker
+from app.portfolio.sweep import Sweeper
 from tests.support.amounts import make_row, make_snapshot
-from tests.support.replica import make_link
+from tests.support.replica import make_redis_client
 from tests.support.virtual_time import unix_ms
 
 
@@ -22,15 +22,15 @@ class World:
     """Merchants with one asset each, read at 10 ms a piece, and an aggregate that is off by `discrepancy`."""
 
     def __init__(self, count: int = 20) -> None:
-        self.held = {Key(str(number)): Amount(str(number)) for number in range(1, count + 1)}
+        self.held = {AccountId(str(number)): Amount(str(number)) for number in range(1, count + 1)}
         self.discrepancy = Amount("0")
-        self.errors: dict[Key, Exception] = {}
-        self.asked: list[tuple[Key, Terms]] = []
-        self.hold: Callable[[Key], Awaitable[None]] | None = None
+        self.errors: dict[AccountId, Exception] = {}
+        self.asked: list[tuple[AccountId, RequestDirectives]] = []
+        self.hold: Callable[[AccountId], Awaitable[None]] | None = None
         self.at_once = self.most_at_once = 0
 
-    async def read(self, key: Key, terms: Terms) -> Entry:
-        self.asked.append((key, terms))
+    async def read(self, key: AccountId, directives: RequestDirectives) -> Entry:
+        self.asked.append((key, directives))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -43,12 +43,12 @@ class World:
             raise self.errors[key]
         return self._answer(key)
 
-    async def directory(self) -> Sequence[Key]:
+    async def directory(self) -> Sequence[AccountId]:
         return list(self.held)
 
-    def _answer(self, key: Key) -> Entry:
+    def _answer(self, key: AccountId) -> Entry:
         if key == AGGREGATE:
-            parts = (self._snapshot(Key(str(number)), amount) for number, amount in enumerate(self._amounts(), 1))
+            parts = (self._snapshot(AccountId(str(number)), amount) for number, amount in enumerate(self._amounts(), 1))
             (total,) = Totals(parts).list()
             return self._snapshot(AGGREGATE, total.total)
         return self._snapshot(key, self.held[key]) if key in self.held else Absence(key, unix_ms())
@@ -56,7 +56,7 @@ class World:
     def _amounts(self) -> list[Amount]:
         return [*self.held.values(), self.discrepancy]
 
-    def _snapshot(self, key: Key, amount: Amount) -> Snapshot:
+    def _snapshot(self, key: AccountId, amount: Amount) -> Snapshot:
         return make_snapshot(key, [make_row("BTC", amount)], unix_ms())
 
 
@@ -66,8 +66,8 @@ def make_reconciler(
     """Make a reconciler as one replica has it."""
     ids = (f"{name}{number}" for number in itertools.count(1))
     return Reconciler(
-        jobs=Jobs(make_link(server), prefix="t", kind="reconciliation"),
-        looker=Looker(read=world.read, directory=world.directory, concurrency=concurrency, now_ms=unix_ms),
+        jobs=Jobs(make_redis_client(server), prefix="t", kind="reconciliation"),
+        sweeper=Sweeper(read=world.read, directory=world.directory, concurrency=concurrency, now_ms=unix_ms),
         every_seconds=every_seconds,
         now_ms=unix_ms,
         make_id=lambda: next(ids),

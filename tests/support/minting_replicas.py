@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fakeredis import FakeServer
 
 from app.errors import TallygateError, TokenRefused
-from app.fleet.shared_value import Vault
-from app.resilience.supervision import running
+from app.fleet.shared_value import SharedValue
+from app.resilience.supervision import supervised
 from app.secret import Secret
 from app.upstream.token_minting import Minted
-from app.upstream.token_renewal import MintedToken
+from app.upstream.token_renewal import MintedTokenSource
 from app.upstream.token_sealing import Seal
-from tests.support.replica import make_link
+from tests.support.replica import make_redis_client
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic
 
@@ -43,17 +43,19 @@ class Mint:
 class Replica:
     """One replica's token."""
 
-    def __init__(self, mint: Mint, server: FakeServer, owner: str, *, seal: Seal, random: float) -> None:
-        self.link = make_link(server)
-        vault = Vault(self.link, name=NAME, owner=owner)
-        self.tokens = MintedToken(mint, seal, vault.obtain, monotonic=monotonic, random=lambda: random)
+    def __init__(self, mint: Mint, server: FakeServer, replica_id: str, *, seal: Seal, random: float) -> None:
+        self.redis_client = make_redis_client(server)
+        shared_value = SharedValue(self.redis_client, name=NAME, replica_id=replica_id)
+        self.tokens = MintedTokenSource(
+            mint, seal, shared_value.get_or_create, monotonic=monotonic, random=lambda: random
+        )
 
     @property
     def shown(self) -> str | None:
         return None if self.tokens.current is None else self.tokens.current.secret.reveal()
 
-    def refuse(self) -> None:
-        self.tokens.refuse(self.tokens.current, TokenRefused("x"))
+    def mark_refused(self) -> None:
+        self.tokens.mark_refused(self.tokens.current, TokenRefused("x"))
 
 
 @asynccontextmanager
@@ -66,6 +68,8 @@ async def run_mints(
             replicas = []
             for number in range(count):
                 replica = Replica(mint, server, f"r{number}", seal=seal, random=number / max(count, 1))
-                await stack.enter_async_context(running(link=replica.link.tend, token=replica.tokens.tend))
+                await stack.enter_async_context(
+                    supervised(redis_client=replica.redis_client.probe_while_lost, token=replica.tokens.keep_current)
+                )
                 replicas.append(replica)
             yield replicas

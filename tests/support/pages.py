@@ -35,12 +35,12 @@ class Page:
     async def _ask_first(self, path: str, method: str, headers: Mapping[str, str]) -> None:
         """Send a preflight (Fetch, 4.8), which every request with a key needs, and which itself has none."""
         unsafe = {name.lower() for name in headers} - SAFE_TO_SEND
-        asking = {
+        exchange = {
             "Origin": self._origin,
             "Access-Control-Request-Method": method,
             "Access-Control-Request-Headers": ",".join(sorted(unsafe)),
         }
-        response = await self._client.options(path, headers=asking)
+        response = await self._client.options(path, headers=exchange)
         self._check_origin(response)
         if not response.is_success:
             raise NotAllowed(f"the preflight got a {response.status_code}")

@@ -7,26 +7,26 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fakeredis import FakeAsyncRedis, FakeServer
 from msgspec.structs import replace
 
-from app.balances.snapshots import Absence, Entry, Key, Row, Snapshot
-from app.budget.budget import Budget, Errand
-from app.budget.fleet_rate import Turns
-from app.budget.prefetch import Advances
+from app.balances.snapshots import Absence, AccountId, Entry, Row, Snapshot
+from app.budget.budget import Budget, PermitRequest
+from app.budget.fleet_rate import FleetRateLimiter
+from app.budget.prefetch import PermitPrefetcher
 from app.cache.backoff import Backoff
 from app.cache.cache import Cache
-from app.cache.fleet_loader import Fleet
-from app.cache.freshness import Policy, Terms
+from app.cache.fleet_loader import FleetLoader
+from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import RedisTier
 from app.fleet.bus import Bus
-from app.fleet.replica_count import Census
-from app.redis.client import Link
-from app.resilience.circuit_breaker import Breaker
-from app.resilience.supervision import running
+from app.fleet.replica_count import ReplicaCount
+from app.redis.client import RedisClient
+from app.resilience.circuit_breaker import CircuitBreaker
+from app.resilience.supervision import supervised
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic, unix_ms
 
-POLICY = Policy(fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000)
-KEY = Key("12345")
+POLICY = FreshnessPolicy(fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000)
+KEY = AccountId("12345")
 CHANNEL = "t:bus"
 PATIENCE_SECONDS = 6
 
@@ -39,13 +39,13 @@ class Upstream:
         self.error: Exception | None = None
         self.absent = False
         self.arrivals: list[float] = []
-        self.asked: list[Key] = []
+        self.asked: list[AccountId] = []
 
     @property
     def calls(self) -> int:
         return len(self.arrivals)
 
-    async def load(self, key: Key) -> Entry:
+    async def load(self, key: AccountId) -> Entry:
         self.arrivals.append(monotonic())
         self.asked.append(key)
         amount = str(self.calls)
@@ -73,47 +73,47 @@ class Replica:
     ) -> None:
         self.ahead_ms = 0
         self.is_refused = False
-        self.link = make_link(server)
+        self.redis_client = make_redis_client(server)
         self.memory = MemoryTier(1000, 10**9)
-        self.tier = RedisTier(self.link, prefix="t", owner=name, channel=CHANNEL, policy=POLICY)
-        self.census = Census(self.link, channel=CHANNEL, at_least=1)
-        self.turns = Turns(
-            self.link,
+        self.tier = RedisTier(self.redis_client, prefix="t", replica_id=name, channel=CHANNEL, policy=POLICY)
+        self.replica_count = ReplicaCount(self.redis_client, channel=CHANNEL, at_least=1)
+        self.fleet_rate = FleetRateLimiter(
+            self.redis_client,
             prefix="t",
-            owner=name,
+            replica_id=name,
             per_second=per_second,
             burst=burst,
             monotonic=monotonic,
-            replicas=lambda: self.census.replicas,
+            replicas=lambda: self.replica_count.current,
         )
-        self.budget = Budget(self.turns, per_second=per_second, concurrency=concurrency)
+        self.budget = Budget(self.fleet_rate, per_second=per_second, concurrency=concurrency)
 
-        async def load(key: Key, errand: Errand) -> Entry:
-            async with self.budget.turn(errand, 5):
+        async def load(key: AccountId, permit_request: PermitRequest) -> Entry:
+            async with self.budget.permit(permit_request, 5):
                 entry = await upstream.load(key)
                 return replace(entry, as_of=entry.as_of + self.ahead_ms) if self.ahead_ms else entry
 
         def now_ms() -> int:
             return unix_ms() + self.ahead_ms
 
-        self.fleet = Fleet(
+        self.fleet = FleetLoader(
             memory=self.memory,
             redis=self.tier,
-            advances=Advances(self.budget, self.turns),
+            prefetcher=PermitPrefetcher(self.budget, self.fleet_rate),
             load=load,
-            hears=lambda: self.bus.connected,
+            is_bus_connected=lambda: self.bus.connected,
             policy=POLICY,
             now_ms=now_ms,
             random=lambda: 0.5,
         )
         self.bus = Bus(
-            self.link.client,
+            self.redis_client.client,
             channel=CHANNEL,
-            owner=name,
-            on_join=self.memory.distrust,
-            on_entry=self.fleet.hear_entry,
-            on_failure=self.fleet.hear_failure,
-            on_freed=self.fleet.hear_freed,
+            replica_id=name,
+            on_subscribed=self.memory.distrust,
+            on_entry=self.fleet.on_entry,
+            on_failure=self.fleet.on_failure,
+            on_lease_released=self.fleet.on_lease_released,
         )
         self.cache = Cache(
             memory=self.memory,
@@ -130,17 +130,17 @@ class Replica:
     async def running(self) -> AsyncIterator["Replica"]:
         """Run it, with the bus joined."""
         works = {
-            "link": self.link.tend,
+            "link": self.redis_client.probe_while_lost,
             "bus": self.bus.listen,
-            "leases": self.tier.keep_leases,
-            "budget": self.budget.serve,
-            "census": self.census.count,
+            "leases": self.tier.renew_leases,
+            "budget": self.budget.dispatch,
+            "census": self.replica_count.keep_counting,
         }
-        async with running(**works):
+        async with supervised(**works):
             await asyncio.sleep(0.01)
             yield self
             await self.cache.close()
-        await self.link.close()
+        await self.redis_client.close()
 
 
 @asynccontextmanager
@@ -154,14 +154,14 @@ async def run_replicas(
             yield [await stack.enter_async_context(replica.running()) for replica in replicas]
 
 
-def make_link(server: FakeServer, timeout_seconds: float = 0.05) -> Link:
+def make_redis_client(server: FakeServer, timeout_seconds: float = 0.05) -> RedisClient:
     """Make a link to a fake server."""
-    breaker = Breaker(
+    breaker = CircuitBreaker(
         threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2, monotonic=monotonic, random=lambda: 0.0
     )
-    return Link(FakeAsyncRedis(server=server), breaker=breaker, timeout_seconds=timeout_seconds)
+    return RedisClient(FakeAsyncRedis(server=server), breaker=breaker, timeout_seconds=timeout_seconds)
 
 
-def terms(**directives: object) -> Terms:
+def directives(**directives: object) -> RequestDirectives:
     """Say what a request that comes now accepts."""
-    return Terms(came_at=unix_ms(), **directives)  # type: ignore[arg-type]
+    return RequestDirectives(received_at=unix_ms(), **directives)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import msgspec
 
 from app.balances.amounts import Amount
 from app.balances.merchants import Directory, Merchant
-from app.balances.snapshots import Key, Row, Snapshot
+from app.balances.snapshots import AccountId, Row, Snapshot
 from app.cache.redis_tier import SCHEMA
 from tests.support.service import Service
 
@@ -21,7 +21,7 @@ async def store(service: Service, merchant: int, *, age_seconds: float) -> Snaps
     """Store an answer of so long ago."""
     row = Row("BTC", "BTC", "BTC", Amount(OLD_TOTAL), Amount("40"), Amount("1.5"))
     as_of = time.time_ns() // 1_000_000 - round(age_seconds * 1000)
-    snapshot = Snapshot(Key(str(merchant)), as_of, can_deposit=True, balances=(row,))
+    snapshot = Snapshot(AccountId(str(merchant)), as_of, can_deposit=True, balances=(row,))
     await service.redis.set(redis_name(service, merchant), msgspec.json.encode(snapshot))
     return snapshot
 

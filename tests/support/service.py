@@ -12,7 +12,7 @@ from app.access.callers import Caller, hash_key
 from app.access.clients_file import Clients
 from app.access.tokens.issuers import Issuer
 from app.api.middleware.edge import Edge
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.main import create_app
 from app.secret import Secret
 from app.settings import Settings
@@ -23,7 +23,7 @@ KEYS = {name: f"tg_{name}" for name in ("all", "some", "slow")}
 
 CALLERS = (
     Caller("all", hash_key(KEYS["all"]), "all", portfolio=True),
-    Caller("some", hash_key(KEYS["some"]), frozenset({Key("12345"), Key("777")})),
+    Caller("some", hash_key(KEYS["some"]), frozenset({AccountId("12345"), AccountId("777")})),
     Caller("slow", hash_key(KEYS["slow"]), "all", portfolio=True, rate=2),
 )
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from app.access.callers import MAX_CREDENTIAL_CHARACTERS
 from app.access.tokens.issuers import Issuer, Rule, Source
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 
 URL = "https://id.example.com/realm"
 NOW = 1_000_000_000.0
@@ -35,7 +35,7 @@ ISSUER = Issuer(
     algorithms=ALGORITHMS,
     groups_claim=("realm_access", "roles"),
     rules=(
-        Rule(subject="system:serviceaccount:shop:*", merchants=frozenset({Key("1")})),
+        Rule(subject="system:serviceaccount:shop:*", merchants=frozenset({AccountId("1")})),
         Rule(group="books", merchants="all", portfolio=True, rate=5),
         Rule(subject="reads-its-own", merchants_claim=("merchants",)),
     ),

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.access.clients_file import read_clients
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.errors import StartError
 from app.settings import read_settings, unknown_settings
 
@@ -129,7 +129,7 @@ def test_callers_are_read(tmp_path: Path) -> None:
     path = tmp_path / "clients.toml"
     path.write_text(CLIENT + "merchants = [12345, 7]\nportfolio = true\nrate = 50\n")
     (caller,) = read_clients(str(path)).callers
-    assert caller.merchants == frozenset({Key("12345"), Key("7")})
+    assert caller.merchants == frozenset({AccountId("12345"), AccountId("7")})
     assert (caller.name, caller.portfolio, caller.rate) == ("web", True, 50)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.access.callers import Caller
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.errors import Unauthenticated
 
 USUAL_ALGORITHMS: Final = ("RS256", "ES256")
@@ -39,7 +39,7 @@ class Rule(Struct, frozen=True):
 
     subject: str | None = None
     group: str | None = None
-    merchants: frozenset[Key] | Literal["all"] = frozenset()
+    merchants: frozenset[AccountId] | Literal["all"] = frozenset()
     merchants_claim: Path | None = None
     portfolio: bool = False
     rate: float | None = None
@@ -67,7 +67,7 @@ class Issuer(Struct, frozen=True):
     leeway_seconds: float = 30
     groups_claim: Path = ("groups",)
 
-    def know(self, subject: str, claims: Mapping[str, Any]) -> Caller:
+    def caller_for(self, subject: str, claims: Mapping[str, Any]) -> Caller:
         """Make a caller of verified claims, by the first rule that fits: without one it may read nothing.
 
         Raises `Unauthenticated` if the subject cannot be a name, or the claim with the merchants cannot be read.
@@ -115,10 +115,10 @@ def _read_groups(claim: object) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
-def _read_merchants(claim: object) -> frozenset[Key]:
+def _read_merchants(claim: object) -> frozenset[AccountId]:
     """Read a list of ids, as numbers or digits; a claim that is not there names none."""
     try:
         ids = msgspec.convert([] if claim is None else claim, _MerchantIds)
     except msgspec.ValidationError:
         raise Unauthenticated("The claim that names the merchants is no list of merchant ids.") from None
-    return frozenset(Key(str(merchant)) for merchant in ids)
+    return frozenset(AccountId(str(merchant)) for merchant in ids)

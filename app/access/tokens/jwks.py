@@ -41,7 +41,7 @@ class PublicKey(Struct, frozen=True):
             return False
 
 
-class KeySet:
+class Jwks:
     """The keys of an issuer. Two sets are equal if the issuer publishes the same, in whatever order."""
 
     def __init__(self, published: list[dict[str, Any]]) -> None:
@@ -49,7 +49,7 @@ class KeySet:
         self._keys: Final = _sort(published)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, KeySet) and self._published == other._published
+        return isinstance(other, Jwks) and self._published == other._published
 
     def __hash__(self) -> int:
         return hash(self._published)
@@ -72,7 +72,7 @@ class _Published(Struct, frozen=True):
     keys: list[dict[str, Any]]
 
 
-def read_key_set(document: bytes) -> KeySet:
+def parse_jwks(document: bytes) -> Jwks:
     """Read what an issuer publishes. Raises `IssuerUnavailable`. Keys that are not for us are passed over."""
     try:
         published = msgspec.json.decode(document, type=_Published).keys
@@ -80,7 +80,7 @@ def read_key_set(document: bytes) -> KeySet:
         raise IssuerUnavailable("What it publishes is no JSON Web Key Set.") from None
     if len(published) > MAX_KEYS:
         raise IssuerUnavailable(f"It publishes more than {MAX_KEYS} keys.")
-    return KeySet(published)
+    return Jwks(published)
 
 
 def _sort(published: list[dict[str, Any]]) -> Mapping[_Named, PublicKey]:

@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
-from app.access.tokens.jwks import KeySet, PublicKey
+from app.access.tokens.jwks import Jwks, PublicKey
 from app.errors import IssuerUnavailable
-from app.resilience.rate_limiter import Rate
+from app.resilience.rate_limiter import RateLimiter
 
 EVERY_SECONDS: Final = 300.0
 LEAST_SECONDS: Final = 10.0
@@ -22,7 +22,7 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 log = structlog.get_logger()
 
 
-class KeyRing:
+class JwksCache:
     """Keep the keys that `fetch` gives, which raises `IssuerUnavailable` where it cannot; `tend` alone fetches.
 
     `changed` is called whenever the keys are others than before. `monotonic` gives seconds, `random` numbers in [0, 1).
@@ -31,7 +31,7 @@ class KeyRing:
     def __init__(
         self,
         issuer: str,
-        fetch: Callable[[], Awaitable[KeySet]],
+        fetch: Callable[[], Awaitable[Jwks]],
         changed: Callable[[], None],
         *,
         monotonic: Callable[[], float],
@@ -42,22 +42,22 @@ class KeyRing:
         self._changed: Final = changed
         self._monotonic: Final = monotonic
         self._random: Final = random
-        self._rate: Final = Rate(1 / LEAST_SECONDS, AT_ONCE)
-        self._keys: KeySet | None = None
+        self._rate: Final = RateLimiter(1 / LEAST_SECONDS, AT_ONCE)
+        self._keys: Jwks | None = None
         self._due = float("-inf")
         self._failures = 0
         self._fetching = False
         self._wanted: Final = asyncio.Event()
         self._over = asyncio.Event()
 
-    async def obtain(self, key_id: str | None, algorithm: str) -> PublicKey | None:
+    async def get(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         """Give a key, or None if the issuer has none of that id for the algorithm.
 
         A key that is not there waits up to a second for a fetch, if one is under way or may be made now. Raises
         `IssuerUnavailable` if the issuer's keys could never be had. Cancelling it cancels no fetch.
         """
         key = self._find(key_id, algorithm)
-        if key is None and self._ask():
+        if key is None and self._request_fetch():
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._over.wait()
@@ -67,13 +67,13 @@ class KeyRing:
             raise IssuerUnavailable("The keys of this token's issuer cannot be had.", retry_after_seconds=left)
         return key
 
-    async def tend(self) -> None:
+    async def keep_fresh(self) -> None:
         """Fetch the keys each five minutes, when one is asked for that is not there, and soon after a failure."""
         while True:
             await self._until_due()
             try:
                 self._fetching = True
-                self._rate.take(self._monotonic())
+                self._rate.acquire(self._monotonic())
                 await self._renew()
             finally:
                 self._fetching = False
@@ -84,9 +84,9 @@ class KeyRing:
     def _find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         return None if self._keys is None else self._keys.find(key_id, algorithm)
 
-    def _ask(self) -> bool:
+    def _request_fetch(self) -> bool:
         """Ask for a fetch, and tell whether one is under way, or is now."""
-        if not self._fetching and self._rate.wait(self._monotonic()) == 0:
+        if not self._fetching and self._rate.wait_seconds(self._monotonic()) == 0:
             self._wanted.set()
         return self._fetching or self._wanted.is_set()
 

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from app.access.tokens.issuers import Source, is_confidential
-from app.access.tokens.jwks import KeySet, read_key_set
-from app.access.tokens.jwks_cache import KeyRing
+from app.access.tokens.jwks import Jwks, parse_jwks
+from app.access.tokens.jwks_cache import JwksCache
 from app.errors import IssuerUnavailable
 from app.secret import Secret
 from app.upstream.transport import fetch_document
@@ -28,16 +28,16 @@ class _Discovery(Struct, frozen=True):
     jwks_uri: str
 
 
-def make_ring(source: Source, changed: Callable[[], None]) -> KeyRing:
+def build_jwks_cache(source: Source, changed: Callable[[], None]) -> JwksCache:
     """Make the ring of an issuer's keys."""
-    return KeyRing(source.issuer, lambda: fetch_keys(source), changed, monotonic=time.monotonic, random=random.random)
+    return JwksCache(source.issuer, lambda: fetch_keys(source), changed, monotonic=time.monotonic, random=random.random)
 
 
-async def fetch_keys(source: Source) -> KeySet:
+async def fetch_keys(source: Source) -> Jwks:
     """Fetch the keys of an issuer, within `DEADLINE_SECONDS`. Raises `IssuerUnavailable` that says what is wrong."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            return read_key_set(await _read(source))
+            return parse_jwks(await _read(source))
     except TimeoutError:
         raise IssuerUnavailable("There was no answer in time.") from None
 

@@ -88,7 +88,7 @@ def read_claims(payload: bytes, issuer: Issuer, now: float) -> tuple[Caller, flo
         raise Unauthenticated("This token has expired.")
     if max(claims.nbf, claims.iat) > now + issuer.leeway_seconds:
         raise Unauthenticated("This token is not valid yet.")
-    return issuer.know(claims.sub, _read(payload, dict[str, Any])), until
+    return issuer.caller_for(claims.sub, _read(payload, dict[str, Any])), until
 
 
 def _decode(part: str) -> bytes:

@@ -10,18 +10,18 @@ from msgspec import Struct
 from app.access.callers import Caller
 from app.access.tokens.issuers import Issuer, Source
 from app.access.tokens.jwks import PublicKey
-from app.access.tokens.jwks_cache import KeyRing
+from app.access.tokens.jwks_cache import JwksCache
 from app.access.tokens.jwts import Token, read_claims, read_token
 from app.errors import Unauthenticated
 
 MAX_REMEMBERED: Final = 10_000
 REFUSED_SECONDS: Final = 5
 
-MakeRing = Callable[[Source, Callable[[], None]], KeyRing]
+MakeRing = Callable[[Source, Callable[[], None]], JwksCache]
 """Makes the ring of a source's keys, and has it call when they are others."""
 
 
-class _Taken(Struct, frozen=True):
+class _Accepted(Struct, frozen=True):
     caller: Caller
     until: float
     source: Source
@@ -32,7 +32,7 @@ class _Refused(Struct, frozen=True):
     until: float
 
 
-class Judge:
+class TokenVerifier:
     """Judge tokens of some issuers; `now` is Unix time in seconds.
 
     Tokens are remembered by their digests, never themselves: up to `MAX_REMEMBERED` that were taken, and as many whose
@@ -43,19 +43,19 @@ class Judge:
         self._make_ring: Final = make_ring
         self._now: Final = now
         self._issuers: dict[str, Issuer] = {}
-        self._rings: dict[Source, KeyRing] = {}
-        self._taken: OrderedDict[bytes, _Taken] = OrderedDict()
+        self._jwks_caches: dict[Source, JwksCache] = {}
+        self._taken: OrderedDict[bytes, _Accepted] = OrderedDict()
         self._refused: Final[OrderedDict[bytes, _Refused]] = OrderedDict()
         self._renewed: Final = asyncio.Event()
 
-    def renew(self, issuers: Iterable[Issuer]) -> bool:
+    def replace_all(self, issuers: Iterable[Issuer]) -> bool:
         """Take other issuers, and tell whether they are others. Keys of a source that stays are kept."""
         by_name = {issuer.source.issuer: issuer for issuer in issuers}
         if by_name == self._issuers:
             return False
         self._issuers = by_name
         sources = {issuer.source for issuer in by_name.values()}
-        self._rings = {source: self._rings.get(source) or self._ring(source) for source in sources}
+        self._jwks_caches = {source: self._jwks_caches.get(source) or self._jwks_cache(source) for source in sources}
         self._taken.clear()
         self._refused.clear()
         self._renewed.set()
@@ -63,18 +63,18 @@ class Judge:
 
     async def tend(self) -> None:
         """Keep the keys of all issuers, whichever they are. A fetch for one that stays is not broken off."""
-        tended: dict[KeyRing, asyncio.Task[None]] = {}
+        tended: dict[JwksCache, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             while True:
                 self._renewed.clear()
-                rings = set(self._rings.values())
-                for ring in tended.keys() - rings:
-                    tended.pop(ring).cancel()
-                for ring in rings - tended.keys():
-                    tended[ring] = group.create_task(ring.tend())
+                jwks_caches = set(self._jwks_caches.values())
+                for jwks_cache in tended.keys() - jwks_caches:
+                    tended.pop(jwks_cache).cancel()
+                for jwks_cache in jwks_caches - tended.keys():
+                    tended[jwks_cache] = group.create_task(jwks_cache.keep_fresh())
                 await self._renewed.wait()
 
-    def recall(self, digest: bytes) -> Caller | None:
+    def find_known(self, digest: bytes) -> Caller | None:
         """Give the caller of a token that was taken and is still good."""
         taken = self._taken.get(digest)
         if taken is None or self._now() >= taken.until:
@@ -82,7 +82,7 @@ class Judge:
         self._taken.move_to_end(digest)
         return taken.caller
 
-    async def judge(self, text: str, digest: bytes) -> Caller:
+    async def verify(self, text: str, digest: bytes) -> Caller:
         """Give the caller that a token is of. May wait a second for the keys of its issuer.
 
         Raises `Unauthenticated`, or `IssuerUnavailable` if these could never be had.
@@ -93,12 +93,12 @@ class Judge:
         token = read_token(text)
         while True:
             issuer = self._issuer_of(token)
-            key = await self._rings[issuer.source].obtain(token.key_id, token.algorithm)
+            key = await self._jwks_caches[issuer.source].get(token.key_id, token.algorithm)
             if self._issuers.get(token.issuer) == issuer:  # they may have changed meanwhile
                 break
         if key is None:
             raise Unauthenticated("The key of this token is not known.")
-        return self.recall(digest) or self._decide(token, digest, issuer, key)
+        return self.find_known(digest) or self._decide(token, digest, issuer, key)
 
     def _issuer_of(self, token: Token) -> Issuer:
         issuer = self._issuers.get(token.issuer)
@@ -116,10 +116,10 @@ class Judge:
         except Unauthenticated as error:
             _remember(self._refused, digest, _Refused(error.detail, now + REFUSED_SECONDS))
             raise
-        _remember(self._taken, digest, _Taken(caller, until, issuer.source))
+        _remember(self._taken, digest, _Accepted(caller, until, issuer.source))
         return caller
 
-    def _ring(self, source: Source) -> KeyRing:
+    def _jwks_cache(self, source: Source) -> JwksCache:
         return self._make_ring(source, lambda: self._forget(source))
 
     def _forget(self, source: Source) -> None:
@@ -135,7 +135,7 @@ def _verify(token: Token, issuer: Issuer, key: PublicKey, now: float) -> tuple[C
     return read_claims(token.payload, issuer, now)
 
 
-def _remember(memory: OrderedDict[bytes, Any], digest: bytes, verdict: _Taken | _Refused) -> None:
+def _remember(memory: OrderedDict[bytes, Any], digest: bytes, verdict: _Accepted | _Refused) -> None:
     memory[digest] = verdict
     memory.move_to_end(digest)
     if len(memory) > MAX_REMEMBERED:

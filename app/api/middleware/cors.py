@@ -24,7 +24,7 @@ _METHODS: Final = (b"GET", b"HEAD", b"POST")
 _ABOUT_THE_BODY: Final = frozenset({b"allow", b"content-length", b"content-type"})
 
 
-class Browsers:
+class Cors:
     """Let pages of these origins, compared to the byte, read every answer, problems too: with a key, never with cookies.
 
     Every answer varies by `Origin`, also to who sends none: a cache that kept one of those would shut a page out.
@@ -33,13 +33,13 @@ class Browsers:
     def __init__(self, origins: Collection[str]) -> None:
         self._origins: Final = frozenset(origin.encode() for origin in origins)
 
-    def open(self, scope: HTTPScope, send: Send) -> Send:
+    def wrap(self, scope: HTTPScope, send: Send) -> Send:
         """Give what sends the answers to a request with what its browser has to be told."""
         given = [value for name, value in scope["headers"] if name == b"origin"]
         if len(given) != 1 or given[0] not in self._origins:
-            return _telling(send, ())
-        tell = _telling(send, ((b"access-control-allow-origin", given[0]), READABLE))
-        return _permitting(tell) if _is_preflight(scope) else tell
+            return _with_headers(send, ())
+        tell = _with_headers(send, ((b"access-control-allow-origin", given[0]), READABLE))
+        return _as_preflight(tell) if _is_preflight(scope) else tell
 
 
 def _is_preflight(scope: HTTPScope) -> bool:
@@ -48,7 +48,7 @@ def _is_preflight(scope: HTTPScope) -> bool:
     )
 
 
-def _telling(send: Send, more: Iterable[Header]) -> Send:
+def _with_headers(send: Send, more: Iterable[Header]) -> Send:
     async def tell(message: Message) -> None:
         if (
             message["type"] == "http.response.start"
@@ -65,7 +65,7 @@ def _by_origin(headers: Iterable[Header]) -> RawHeaders:
     return [*(header for header in headers if header[0] != b"vary"), (b"vary", b", ".join([*varies, b"Origin"]))]
 
 
-def _permitting(send: Send) -> Send:
+def _as_preflight(send: Send) -> Send:
     """Make the answer to OPTIONS the one to a preflight, which ends well also where nothing is served.
 
     Else no page could ever read the 404 that it goes on to ask for.

@@ -6,11 +6,11 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
 
-from app.api.middleware.edge import refuse, send_reply
+from app.api.middleware.edge import render_refusal, send_reply
 from app.errors import BodyTooSlow, DeadlinePassed
 
 
-class Deadline:
+class RequestDeadline:
     """Give an application so many seconds until an answer begins; one that has begun is not cut off.
 
     Then it is cancelled, and what it waited for goes on where others wait too. A body that is still not here is the
@@ -34,9 +34,9 @@ class Deadline:
             if not exchange.limit.expired():
                 raise
             if not exchange.is_being_answered:
-                await send_reply(refuse(self._blame(exchange), scope), send)
+                await send_reply(render_refusal(self._timeout_error(exchange), scope), send)
 
-    def _blame(self, exchange: "_Exchange") -> BodyTooSlow | DeadlinePassed:
+    def _timeout_error(self, exchange: "_Exchange") -> BodyTooSlow | DeadlinePassed:
         if exchange.awaits_body:
             return BodyTooSlow(f"The body was not here within {self._seconds:g} s.")
         return DeadlinePassed(f"No answer was there within {self._seconds:g} s.")

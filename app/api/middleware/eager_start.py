@@ -14,19 +14,19 @@ _OF_THE_SERVER: Final = "future_watcher"
 """What granian calls the coroutine that it makes of a request. By another name it would be made a task at once, as ever."""
 
 
-class _Ended(asyncio.Future[None]):
+class _FinishedTask(asyncio.Future[None]):
     """Stands for the tasks of requests that have ended."""
 
     def set_name(self, _: object) -> None:
         """Take no name: there is one for all of them."""
 
 
-def take_first_steps(loop: asyncio.AbstractEventLoop) -> None:
+def start_requests_eagerly(loop: asyncio.AbstractEventLoop) -> None:
     """Take the first step of each request when the server asks `loop` for its task, and make that only if it did not end there.
 
     Such a step has no current task. Before it waits for anything, or runs what might ask for one, it awaits `as_task`.
     """
-    ended: Final = _Ended(loop=loop)
+    ended: Final = _FinishedTask(loop=loop)
     ended.set_result(None)
 
     def make_task(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> asyncio.Future[Any]:
@@ -42,7 +42,7 @@ def _pause() -> Generator[None]:
     yield
 
 
-async def as_task() -> None:
+async def ensure_task() -> None:
     """Go on as a task, at once where this is one."""
     if asyncio.current_task() is None:
         await _pause()

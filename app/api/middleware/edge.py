@@ -9,9 +9,9 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from app.api.middleware.audit import Audit
-from app.api.middleware.cors import Browsers
-from app.api.middleware.eager_start import as_task
-from app.api.reads.hot_path import Front
+from app.api.middleware.cors import Cors
+from app.api.middleware.eager_start import ensure_task
+from app.api.reads.hot_path import HotPath
 from app.api.rendering.problems import kind_of, render_problem
 from app.api.replies import SAFE, RawReply, Reply, as_body, as_start
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
@@ -43,9 +43,9 @@ class Edge:
         drain: Drain,
         request_ids: RequestIds,
         *,
-        front: Front | None = None,
+        hot_path: HotPath | None = None,
         audit: Audit | None = None,
-        browsers: Browsers | None = None,
+        cors: Cors | None = None,
         traces: Traces | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -53,8 +53,8 @@ class Edge:
         self._app: Final = app
         self._drain: Final = drain
         self._audit: Final = audit or Audit(monotonic, refusals=False)
-        self._front: Final = None if self._audit.hears_all else front
-        self._browsers: Final = browsers
+        self._hot_path: Final = None if self._audit.logs_all else hot_path
+        self._cors: Final = cors
         self._request_ids: Final = request_ids
         self._metrics: Final = metrics
         self._monotonic: Final = monotonic
@@ -65,43 +65,43 @@ class Edge:
         if scope["type"] != _HTTP:
             await self._app(scope, receive, send)
             return
-        if self._browsers is not None:
-            send = self._browsers.open(scope, send)
-        front = None if self._drain.is_on else self._front
-        if front is not None and (messages := front.answer(scope, began)) is not None:
+        if self._cors is not None:
+            send = self._cors.wrap(scope, send)
+        hot_path = None if self._drain.is_on else self._hot_path
+        if hot_path is not None and (messages := hot_path.answer(scope, began)) is not None:
             start, body = messages
             await send(start)
             await send(body)
             return
-        await as_task()
+        await ensure_task()
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
         request_id = self._request_ids.name(given).decode()
         is_head = scope["method"] == "HEAD"
         state = {**scope.get("state", {}), "request_id": request_id}
         ends = self._drain.is_on and scope["http_version"].startswith("1")
-        finish = _finisher(send, request_id, state, bodiless=is_head, ends=ends)
+        finish = _finish_response(send, request_id, state, bodiless=is_head, ends=ends)
         inner: HTTPScope = {**scope, "state": state, "method": "GET" if is_head else scope["method"]}
         self._metrics.under_way += 1
         with self._traces.request(scope["headers"]) as span, bound_contextvars(**_ids(request_id, span)):
             try:
                 if refusal := _refuse(scope):
-                    await send_reply(refuse(refusal, inner), finish)
+                    await send_reply(render_refusal(refusal, inner), finish)
                 else:
                     await self._app(inner, receive, finish)
             finally:
                 self._metrics.under_way -= 1
                 if leave := state.get("leave"):
                     leave()
-                self._note(scope["method"], inner, self._monotonic() - began, span)
+                self._record(scope["method"], inner, self._monotonic() - began, span)
 
-    def _note(self, method: str, scope: HTTPScope, seconds: float, span: RequestSpan) -> None:
+    def _record(self, method: str, scope: HTTPScope, seconds: float, span: RequestSpan) -> None:
         """Count a request by what was noted of it on its way; one that went away before its answer has no status."""
         state = scope["state"]
         path = scope.get("path_template", UNMATCHED)
-        span.tell(method if method in METHODS else "other", path, state.get("status"))
+        span.annotate(method if method in METHODS else "other", path, state.get("status"))
         if "status" in state:
             self._metrics.request(path, method, state["status"], seconds)
-            self._audit.note(
+            self._audit.record(
                 state["caller"].name if "caller" in state else None, state["status"], _about(method, path, scope)
             )
         if "problem" in state:
@@ -122,7 +122,7 @@ def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
     return {"request_id": request_id} | ({} if span.trace_id is None else {"trace_id": span.trace_id})
 
 
-def refuse(error: TallygateError, scope: HTTPScope) -> Reply:
+def render_refusal(error: TallygateError, scope: HTTPScope) -> Reply:
     """Render an error for a request, and note which it was."""
     scope["state"]["problem"] = kind_of(error).name
     return render_problem(error, scope["path"], scope["state"]["request_id"])
@@ -151,7 +151,7 @@ def _refuse(scope: HTTPScope) -> TallygateError | None:
     return None
 
 
-def _finisher(send: Send, request_id: str, state: dict[str, Any], *, bodiless: bool, ends: bool) -> Send:
+def _finish_response(send: Send, request_id: str, state: dict[str, Any], *, bodiless: bool, ends: bool) -> Send:
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
             state["status"] = message["status"]

@@ -32,12 +32,12 @@ from app.api.requests.parameters import (
 )
 from app.api.views.accounts import UpstreamEnvelope
 
-MerchantIdText = Annotated[
+MerchantIdParameter = Annotated[
     str,
     PathParameter(description="1 to 19 digits.", schema_extra={"pattern": MERCHANT_ID_PATTERN, "examples": ["12345"]}),
 ]
-AssetIdText = Annotated[str, PathParameter(description="The asset, as the upstream names it.")]
-AssetsText = Annotated[
+AssetIdParameter = Annotated[str, PathParameter(description="The asset, as the upstream names it.")]
+AssetsParameter = Annotated[
     str | None,
     QueryParameter(
         name="assets",
@@ -45,13 +45,13 @@ AssetsText = Annotated[
         schema_extra={"pattern": ASSETS_PATTERN, "examples": ["USDT,BTC"]},
     ),
 ]
-FlagText = Annotated[
+FlagParameter = Annotated[
     str | None,
     QueryParameter(
         name="nonzero", description="`true`: only assets that are held.", schema_extra={"enum": ["true", "false"]}
     ),
 ]
-MerchantIdsText = Annotated[
+MerchantIdsParameter = Annotated[
     str,
     QueryParameter(
         name="merchantId",
@@ -59,7 +59,7 @@ MerchantIdsText = Annotated[
         schema_extra={"pattern": MERCHANT_IDS_PATTERN, "examples": ["12345,10001"]},
     ),
 ]
-RequireText = Annotated[
+RequireParameter = Annotated[
     str | None,
     QueryParameter(
         name="require",
@@ -67,7 +67,7 @@ RequireText = Annotated[
         schema_extra={"enum": ["complete"]},
     ),
 ]
-AccountIdText = Annotated[
+AccountIdParameter = Annotated[
     str,
     QueryParameter(
         name="merchantId",
@@ -75,7 +75,7 @@ AccountIdText = Annotated[
         schema_extra={"pattern": MERCHANT_ID_PATTERN.replace("^", "^0$|^", 1), "examples": ["12345"]},
     ),
 ]
-SortText = Annotated[
+SortParameter = Annotated[
     str | None,
     QueryParameter(
         name="sort",
@@ -83,7 +83,7 @@ SortText = Annotated[
         schema_extra={"pattern": SORT_PATTERN, "examples": ["-USDT"]},
     ),
 ]
-FormatText = Annotated[
+FormatParameter = Annotated[
     str | None,
     QueryParameter(
         name="format",
@@ -91,7 +91,7 @@ FormatText = Annotated[
         schema_extra={"enum": ["json", "csv", "text"]},
     ),
 ]
-SearchText = Annotated[
+SearchParameter = Annotated[
     str | None,
     QueryParameter(
         name="search",
@@ -99,7 +99,7 @@ SearchText = Annotated[
         schema_extra={"minLength": 1, "maxLength": MAX_SEARCH, "examples": ["1234"]},
     ),
 ]
-AfterMerchantText = Annotated[
+AfterMerchantParameter = Annotated[
     str | None,
     QueryParameter(
         name="after",
@@ -107,7 +107,7 @@ AfterMerchantText = Annotated[
         schema_extra={"pattern": MERCHANT_ID_PATTERN, "examples": ["1"]},
     ),
 ]
-LimitText = Annotated[
+LimitParameter = Annotated[
     str | None,
     QueryParameter(
         name="limit",
@@ -115,7 +115,7 @@ LimitText = Annotated[
         schema_extra={"pattern": LIMIT_PATTERN, "examples": ["100"]},
     ),
 ]
-AfterText = Annotated[
+AfterParameter = Annotated[
     str | None,
     QueryParameter(
         name="after",
@@ -123,7 +123,7 @@ AfterText = Annotated[
         schema_extra={"pattern": CURSOR_PATTERN},
     ),
 ]
-ReconciliationIdText = Annotated[str, PathParameter(description="The id that the POST gave.")]
+ReconciliationIdParameter = Annotated[str, PathParameter(description="The id that the POST gave.")]
 
 _ABOUT: Final = """\
 Merchants' crypto balances: exact, fresh, honest about what is stale or missing. Amounts are decimal strings. Every \
@@ -134,7 +134,7 @@ how old an answer may be: max-age, max-stale, min-fresh, no-cache, only-if-cache
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 
 
-def document_answers(
+def document_responses(
     view: type, *, described: str, not_found: bool, paged: bool = False, takes_body: bool = False
 ) -> Mapping[int, ResponseSpec]:
     """List the answers of a balance path: the view, a 304, and every problem that it can give, by status."""

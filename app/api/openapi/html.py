@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
 
-from app.api.rendering.problems import Kind
+from app.api.rendering.problems import ProblemKind
 
 _STYLE: Final = """
 :root { color-scheme: light dark }
@@ -45,7 +45,7 @@ def render_docs(document: Mapping[str, Any]) -> str:
     return _page(info["title"], parts)
 
 
-def render_problem_kind(kind: Kind) -> str:
+def render_problem_kind(kind: ProblemKind) -> str:
     """Explain a kind of problem."""
     return _page(
         kind.title,
@@ -53,7 +53,7 @@ def render_problem_kind(kind: Kind) -> str:
     )
 
 
-def render_problem_index(kinds: Iterable[Kind]) -> str:
+def render_problem_index(kinds: Iterable[ProblemKind]) -> str:
     """List all kinds of problems."""
     rows = [(str(kind.status), f"<a href=/problems/{kind.name}>{kind.name}</a>", escape(kind.title)) for kind in kinds]
     return _page("Problems", [_table(("status", "type", "title"), rows)])

@@ -12,16 +12,16 @@ from typing import Final
 from litestar.types import HTTPScope
 
 from app.access.callers import Caller, Callers, authorise
-from app.accounts import Desk
-from app.api.reads.memo import Asked, Came, Memo, Memos, Readings
-from app.api.rendering.representations import Shelf
-from app.api.rendering.responses import Wish, render_answer
+from app.accounts import Accounts
+from app.api.reads.memo import Memo, MemoKey, MemoTable, RawRequest, RawRequestIndex
+from app.api.rendering.representations import RepresentationCache
+from app.api.rendering.responses import ResponsePreferences, render_response
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
 from app.api.requests.formats import Format, choose_format
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
-from app.api.routes.guards import find_key
-from app.balances.snapshots import AGGREGATE, Key
-from app.cache.freshness import Policy, Terms, age_ms, calm_span, early_from
+from app.api.routes.guards import find_credential
+from app.balances.snapshots import AGGREGATE, AccountId
+from app.cache.freshness import FreshnessPolicy, RequestDirectives, age_ms, constant_age_span, early_refresh_from
 from app.errors import TallygateError, TooFast
 from app.telemetry.metrics import Metrics
 
@@ -34,36 +34,36 @@ _UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"
 _find_place: Final = ({name: place for place, name in enumerate(_HEEDED)} | dict.fromkeys(_UNUSUAL, -1)).get
 
 
-class Front:
+class HotPath:
     """Answer what is hot. `now_ms` is Unix time in milliseconds, `monotonic` gives seconds."""
 
     def __init__(
         self,
         *,
         callers: Callers,
-        desk: Desk,
-        shelf: Shelf,
-        policy: Policy,
+        accounts: Accounts,
+        representations: RepresentationCache,
+        policy: FreshnessPolicy,
         metrics: Metrics,
         request_ids: RequestIds,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._callers: Final = callers
-        self._desk: Final = desk
-        self._holds: Final = desk.holds
-        self._shelf: Final = shelf
+        self._accounts: Final = accounts
+        self._holds: Final = accounts.is_current
+        self._representations: Final = representations
         self._policy: Final = policy
         self._metrics: Final = metrics
         self._request_ids: Final = request_ids
         self._now_ms: Final = now_ms
         self._monotonic: Final = monotonic
-        self._memos: Final = Memos(_MEMOS_BYTES)
-        self._readings: Final = Readings(_READINGS)
+        self._memos: Final = MemoTable(_MEMOS_BYTES)
+        self._readings: Final = RawRequestIndex(_READINGS)
 
     def answer(self, scope: HTTPScope, began: float) -> Messages | None:
         """Give the answer to a request that began at `began` (seconds), or None if it is to be handed on."""
-        came: Came = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
+        came: RawRequest = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
         asked, given_id = self._readings.recall(came), None
         if asked is None:
             heeded = _read_plain(scope["headers"])
@@ -85,7 +85,7 @@ class Front:
             if given_id is None:
                 self._readings.remember(came, asked)
         elif now >= memo.early:
-            self._desk.note_read(memo.snapshot, now)
+            self._accounts.refresh_if_due(memo.snapshot, now)
         limits = () if memo.rated is None else self._admit(memo.rated)
         if limits is None:
             return None
@@ -93,42 +93,46 @@ class Front:
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": headers}, memo.body
 
-    def _judge(self, asked: Asked, now: int) -> Memo | None:
+    def _judge(self, asked: MemoKey, now: int) -> Memo | None:
         """Find out what a request gets, and remember it if it will get the same a moment later."""
         method, raw_path, query_string, *heeded = asked
-        authorization, token, accept, *wish = heeded
+        authorization, token, accept, *preferences = heeded
         name = raw_path.decode("latin-1"), query_string.decode("latin-1")
         target = read_target(*name)
         if target is None or method not in _METHODS or choose_format(_as_text(accept)) is not Format.JSON:
             return None
         template, key = target
         try:
-            caller = self._callers.recall(find_key(_as_lines(authorization), _as_lines(token)))
+            caller = self._callers.find_known(find_credential(_as_lines(authorization), _as_lines(token)))
             if caller is None:
                 return None
             authorise(caller, key)
-            told = self._desk.tell_at_once(key, Terms(now))
-            sheet = None if told is None else self._shelf.find(name, told.snapshot)
+            told = self._accounts.get_now(key, RequestDirectives(now))
+            representation = None if told is None else self._representations.find(name, told.snapshot)
         except TallygateError:
             return None
-        if told is None or sheet is None:
+        if told is None or representation is None:
             return None
-        reply = RawReply.of(render_answer(sheet, told.served, self._policy, now, Wish(*map(_as_text, wish))))
-        since, until = calm_span(told.snapshot, now, self._policy)
+        reply = RawReply.of(
+            render_response(
+                representation, told.served, self._policy, now, ResponsePreferences(*map(_as_text, preferences))
+            )
+        )
+        since, until = constant_age_span(told.snapshot, now, self._policy)
         memo = Memo(
             generation=self._callers.generation,
             snapshot=told.snapshot,
             as_of=now - age_ms(told.snapshot, now),
             since=since,
             until=until,
-            early=early_from(told.snapshot, self._policy),
+            early=early_refresh_from(told.snapshot, self._policy),
             rated=None if caller.rate is None else caller,
             status=reply.status,
             headers=[*reply.headers, *SAFE],
             body=as_body(b"" if method == "HEAD" else reply.body),
             series=self._metrics.hot(template, method, reply.status),
         )
-        if since <= now < until and not caller.is_guest:  # a token ends at any moment
+        if since <= now < until and not caller.has_token:  # a token ends at any moment
             self._memos.remember(asked, memo)
         return memo
 
@@ -141,17 +145,17 @@ class Front:
         return as_raw(self._callers.limits(caller))
 
 
-def read_target(path: str, query: str) -> tuple[str, Key] | None:
+def read_target(path: str, query: str) -> tuple[str, AccountId] | None:
     """Give the template of a path, and whose balances are asked for: that is settled before anything is looked up."""
     match path.split("/"):
         case ["", "v1", "merchants", merchant, "balances"]:
-            return "/v1/merchants/{merchantId}/balances", Key(merchant)
+            return "/v1/merchants/{merchantId}/balances", AccountId(merchant)
         case ["", "v1", "merchants", merchant, "balances", _]:
-            return "/v1/merchants/{merchantId}/balances/{assetId}", Key(merchant)
+            return "/v1/merchants/{merchantId}/balances/{assetId}", AccountId(merchant)
         case ["", "v1", "portfolio"]:
             return path, AGGREGATE
         case ["", "v2", "assets", "account", "assets"]:
-            return path, Key(query.removeprefix("merchantId="))
+            return path, AccountId(query.removeprefix("merchantId="))
         case _:
             return None
 

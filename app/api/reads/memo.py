@@ -10,10 +10,10 @@ from app.api.replies import RawHeaders
 from app.balances.snapshots import Snapshot
 from app.telemetry.metrics import HotSeries
 
-Asked = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
+MemoKey = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
 """All of a request that its answer depends on: method, path, query, and every header that matters, None if it did not come."""
 
-Came = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
+RawRequest = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
 """A request as it came: method, path, query, and every header."""
 
 _MEMO_BYTES: Final = 2_000
@@ -41,7 +41,7 @@ class Memo(Struct, frozen=True, gc=False):
     series: HotSeries
 
 
-class Memos:
+class MemoTable:
     """Keep memos of about `capacity_bytes` together, and forget all of them where there are more.
 
     None is good for longer than a second, so there is little to lose. What was asked lies here as it came, the caller's
@@ -50,14 +50,14 @@ class Memos:
 
     def __init__(self, capacity_bytes: int) -> None:
         self._capacity_bytes: Final = capacity_bytes
-        self._memos: Final[dict[Asked, Memo]] = {}
+        self._memos: Final[dict[MemoKey, Memo]] = {}
         self._bytes = 0
         self.recall: Final = self._memos.get
 
     def __len__(self) -> int:
         return len(self._memos)
 
-    def remember(self, asked: Asked, memo: Memo) -> None:
+    def remember(self, asked: MemoKey, memo: Memo) -> None:
         """Keep a memo instead of any other of the same request."""
         outdated = self._memos.get(asked)
         self._bytes += _weigh(memo) - (0 if outdated is None else _weigh(outdated))
@@ -71,7 +71,7 @@ def _weigh(memo: Memo) -> int:
     return _MEMO_BYTES + len(memo.body["body"])
 
 
-class Readings:
+class RawRequestIndex:
     """Keep what `capacity` requests ask, by how they came, and forget all of them where there are more.
 
     Most programs send the same headers each time: then none of them need be looked at again.
@@ -79,13 +79,13 @@ class Readings:
 
     def __init__(self, capacity: int) -> None:
         self._capacity: Final = capacity
-        self._asked: Final[dict[Came, Asked]] = {}
+        self._asked: Final[dict[RawRequest, MemoKey]] = {}
         self.recall: Final = self._asked.get
 
     def __len__(self) -> int:
         return len(self._asked)
 
-    def remember(self, came: Came, asked: Asked) -> None:
+    def remember(self, came: RawRequest, asked: MemoKey) -> None:
         """Keep what a request asks. It carries no id, which would be another each time."""
         if len(self._asked) >= self._capacity:
             self._asked.clear()

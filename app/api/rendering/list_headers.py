@@ -7,15 +7,15 @@ from urllib.parse import parse_qsl, quote, urlencode
 import msgspec
 from msgspec import UNSET
 
-from app.accounts import Part, Told
-from app.api.rendering.responses import VARY, tag_bytes
+from app.accounts import AccountResult, Available
+from app.api.rendering.responses import VARY, etag_of_bytes
 from app.api.routes.paging import PagedView
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import without_times
 from app.api.views.portfolio import HoldersView, ReconciliationView
 from app.cache.cache import Source
-from app.cache.freshness import Policy
+from app.cache.freshness import FreshnessPolicy
 
 _FIRST_PAGE_ONLY: Final = {"after", "sort"}
 
@@ -26,33 +26,35 @@ def link_next(path: str, query: bytes, after: str) -> tuple[str, str]:
     return "Link", f'<{quote(path)}?{urlencode([*kept, ("after", after)])}>; rel="next"'
 
 
-def headers_of_many(as_of: int | None, parts: Sequence[Part] | None, policy: Policy, now: int) -> list[tuple[str, str]]:
+def list_headers(
+    as_of: int | None, parts: Sequence[AccountResult] | None, policy: FreshnessPolicy, now: int
+) -> list[tuple[str, str]]:
     """Say how old the oldest part is, which stands `as_of`, None if there is none; `now` and that are Unix milliseconds.
 
     `parts` are those that were read for this answer, None for a page of a version that is kept.
     """
     age = None if as_of is None else max(0, now - as_of) // 1000
-    used = f"tallygate; {_came_by(parts)}"
+    used = f"tallygate; {_cache_status(parts)}"
     return [
-        *tell_age(as_of, now),
+        *age_header(as_of, now),
         ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
         ("Cache-Status", used if age is None else f"{used}; ttl={policy.fresh_ms // 1000 - age}"),
         ("Vary", VARY),
     ]
 
 
-def tell_age(as_of: int | None, now: int) -> list[tuple[str, str]]:
+def age_header(as_of: int | None, now: int) -> list[tuple[str, str]]:
     """Tell the age at `now` of what stands `as_of` (Unix milliseconds), where that is a time."""
     return [] if as_of is None else [("Age", str(max(0, now - as_of) // 1000))]
 
 
-def tag_result(view: ReconciliationView | MerchantsView) -> str:
+def etag_of_result(view: ReconciliationView | MerchantsView) -> str:
     """Make the weak entity tag of what a result says, which a list of the same merchants keeps."""
     timeless = msgspec.structs.replace(view, directory_as_of=UNSET) if isinstance(view, MerchantsView) else view
-    return tag_bytes(msgspec.json.encode(timeless))
+    return etag_of_bytes(msgspec.json.encode(timeless))
 
 
-def tag_many(view: PagedView | BatchView) -> str:
+def etag_of_list(view: PagedView | BatchView) -> str:
     """Make the weak entity tag of what a view says, whenever it was said: unchanged balances keep their tag."""
     if isinstance(view, HoldersView):
         timeless: PagedView | BatchView = msgspec.structs.replace(view, holders=without_times(view.holders or ()))
@@ -60,17 +62,17 @@ def tag_many(view: PagedView | BatchView) -> str:
         timeless = msgspec.structs.replace(view, merchants=without_times(view.merchants or ()))
     timeless = msgspec.structs.replace(timeless, oldest_as_of=UNSET, newest_as_of=UNSET)
     if isinstance(timeless, BatchView):
-        return tag_bytes(msgspec.json.encode(timeless))
+        return etag_of_bytes(msgspec.json.encode(timeless))
     unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET, directory_as_of=UNSET)
-    return tag_bytes(msgspec.json.encode((unnamed, timeless.next is UNSET)))
+    return etag_of_bytes(msgspec.json.encode((unnamed, timeless.next is UNSET)))
 
 
-def _came_by(parts: Sequence[Part] | None) -> str:
+def _cache_status(parts: Sequence[AccountResult] | None) -> str:
     """Tell how the cache was used (RFC 9211): a part that was fetched, failed or covers a failure makes it partial."""
     if parts is None:
         return "hit; detail=version"
-    return "hit" if all(isinstance(part, Told) and _is_hit(part) for part in parts) else "fwd=partial"
+    return "hit" if all(isinstance(part, Available) and _is_hit(part) for part in parts) else "fwd=partial"
 
 
-def _is_hit(part: Told) -> bool:
-    return part.served.source in {Source.MEMORY, Source.REDIS} and part.served.instead_of is None
+def _is_hit(part: Available) -> bool:
+    return part.served.source in {Source.MEMORY, Source.REDIS} and part.served.covered_error is None

@@ -11,7 +11,7 @@ from unicodedata import combining, east_asian_width
 from msgspec import Struct
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """What a column holds."""
 
     PLAIN = auto()
@@ -25,7 +25,7 @@ class Kind(Enum):
 class Table(Struct, frozen=True):
     """Columns by name, rows with a text for each of them, empty where there is nothing to tell, and a word on them all."""
 
-    columns: dict[str, Kind]
+    columns: dict[str, ColumnKind]
     rows: Sequence[tuple[str, ...]]
     note: str
 
@@ -42,7 +42,7 @@ def render_csv(table: Table) -> bytes:
     A name that a spreadsheet would take for a formula gets a `'`; what is no printable character in it is shown as a
     replacement character, so that none begins a line or a cell of its own.
     """
-    names = [place for place, kind in enumerate(table.columns.values()) if kind is Kind.NAME]
+    names = [place for place, kind in enumerate(table.columns.values()) if kind is ColumnKind.NAME]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(table.columns)
@@ -78,10 +78,10 @@ def _show(cell: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in cell)
 
 
-def _align(name: str, kind: Kind, cells: list[str]) -> list[str]:
+def _align(name: str, kind: ColumnKind, cells: list[str]) -> list[str]:
     """Give the cells of a column, below its name, with the same width all."""
     pad: Callable[[str, int], str] = _pad_right
-    if kind is Kind.NUMBER:
+    if kind is ColumnKind.NUMBER:
         after = max((len(_fraction(cell)) for cell in cells), default=0)
         cells = [cell + " " * (after - len(_fraction(cell))) for cell in cells]
         pad = str.rjust

@@ -6,7 +6,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app.api.rendering.tables import Kind, Table, render_csv, render_text
+from app.api.rendering.tables import ColumnKind, Table, render_csv, render_text
 from app.api.requests.formats import Format
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
@@ -18,40 +18,40 @@ from app.balances.totals import Total
 
 Tabular = PartView | BatchView | BreakdownView | HoldersView | MerchantsView | ReconciliationView
 
-_AMOUNTS: Final = {"total": Kind.NUMBER, "free": Kind.NUMBER, "locked": Kind.NUMBER}
-_ASSET: Final = {"assetId": Kind.NAME, "asset": Kind.NAME, "assetName": Kind.NAME, **_AMOUNTS}
+_AMOUNTS: Final = {"total": ColumnKind.NUMBER, "free": ColumnKind.NUMBER, "locked": ColumnKind.NUMBER}
+_ASSET: Final = {"assetId": ColumnKind.NAME, "asset": ColumnKind.NAME, "assetName": ColumnKind.NAME, **_AMOUNTS}
 _STANDING: Final = {
-    "status": Kind.PLAIN,
-    "asOf": Kind.PLAIN,
-    "canDeposit": Kind.PLAIN,
+    "status": ColumnKind.PLAIN,
+    "asOf": ColumnKind.PLAIN,
+    "canDeposit": ColumnKind.PLAIN,
     **_ASSET,
-    "anomalies": Kind.PLAIN,
-    "problem": Kind.PLAIN,
+    "anomalies": ColumnKind.PLAIN,
+    "problem": ColumnKind.PLAIN,
 }
-_MERCHANT: Final = {"merchantId": Kind.PLAIN, "merchantName": Kind.NAME}
-_WHOLE: Final = {"merchants": Kind.NUMBER, "unavailable": Kind.NUMBER, "directoryAsOf": Kind.PLAIN}
+_MERCHANT: Final = {"merchantId": ColumnKind.PLAIN, "merchantName": ColumnKind.NAME}
+_WHOLE: Final = {"merchants": ColumnKind.NUMBER, "unavailable": ColumnKind.NUMBER, "directoryAsOf": ColumnKind.PLAIN}
 _NO_WHOLE: Final = ("",) * len(_WHOLE)
 _HOLDERS: Final = {
-    "row": Kind.PLAIN,
+    "row": ColumnKind.PLAIN,
     **_MERCHANT,
-    "status": Kind.PLAIN,
-    "asOf": Kind.PLAIN,
-    "assetId": Kind.NAME,
+    "status": ColumnKind.PLAIN,
+    "asOf": ColumnKind.PLAIN,
+    "assetId": ColumnKind.NAME,
     **_AMOUNTS,
-    "share": Kind.NUMBER,
-    "noShares": Kind.PLAIN,
+    "share": ColumnKind.NUMBER,
+    "noShares": ColumnKind.PLAIN,
     **_WHOLE,
 }
 _SUMS: Final = ("aggregate", "sum", "partialSum", "difference")
 _FINDING: Final = {
-    "state": Kind.PLAIN,
-    "finishedAt": Kind.PLAIN,
-    "assetId": Kind.NAME,
-    "verdict": Kind.PLAIN,
-    **{f"{name}{amount.capitalize()}": Kind.NUMBER for name in _SUMS for amount in _AMOUNTS},
-    "merchants": Kind.NUMBER,
-    "missing": Kind.NUMBER,
-    "detail": Kind.PLAIN,
+    "state": ColumnKind.PLAIN,
+    "finishedAt": ColumnKind.PLAIN,
+    "assetId": ColumnKind.NAME,
+    "verdict": ColumnKind.PLAIN,
+    **{f"{name}{amount.capitalize()}": ColumnKind.NUMBER for name in _SUMS for amount in _AMOUNTS},
+    "merchants": ColumnKind.NUMBER,
+    "missing": ColumnKind.NUMBER,
+    "detail": ColumnKind.PLAIN,
 }
 _NO_ASSET: Final = ("",) * len(_ASSET)
 _NO_AMOUNTS: Final = ("",) * len(_AMOUNTS)
@@ -64,91 +64,91 @@ def write(view: Tabular, form: Format) -> bytes:
         case Format.JSON:
             return msgspec.json.encode(view)
         case Format.TEXT:
-            return render_text(tabulate(view))
+            return render_text(to_table(view))
         case Format.CSV:
-            return render_csv(tabulate(view))
+            return render_csv(to_table(view))
         case _:
             assert_never(form)
 
 
-def tabulate(view: Tabular) -> Table:
+def to_table(view: Tabular) -> Table:
     """Show a view as a table. What is not known has a row that says so, with empty amounts."""
     match view:
         case PartView():
             note = f"as of {_text(view.as_of)}; {view.status}"
-            return Table({"merchantId": Kind.PLAIN, **_STANDING}, _tell_part(view), note)
+            return Table({"merchantId": ColumnKind.PLAIN, **_STANDING}, _part_rows(view), note)
         case BatchView():
-            rows = [row for part in view.merchants for row in _tell_part(part)]
-            return Table({"merchantId": Kind.PLAIN, **_STANDING}, rows, _sum_up(view, view.merchants))
+            rows = [row for part in view.merchants for row in _part_rows(part)]
+            return Table({"merchantId": ColumnKind.PLAIN, **_STANDING}, rows, _note(view, view.merchants))
         case BreakdownView():
-            return _tabulate_breakdown(view)
+            return _breakdown_table(view)
         case HoldersView():
-            return _tabulate_holders(view)
+            return _holders_table(view)
         case MerchantsView():
             merchants = [(str(one.merchant_id), _text(one.merchant_name)) for one in view.merchants]
-            said = [f"{len(merchants)} merchants", *_tell_directory(view), *_go_on(view.next)]
+            said = [f"{len(merchants)} merchants", *_directory_note(view), *_next_page_note(view.next)]
             return Table(_MERCHANT, merchants, "; ".join(said))
         case ReconciliationView():
-            return _tabulate_reconciliation(view)
+            return _reconciliation_table(view)
         case _:
             assert_never(view)
 
 
-def _tell_part(part: PartView) -> list[tuple[str, ...]]:
+def _part_rows(part: PartView) -> list[tuple[str, ...]]:
     """Give a row for each asset, and one without for a merchant that has none, or of which none is known."""
     about = (str(part.merchant_id), part.status, _text(part.as_of), _text(part.can_deposit))
     problem = "" if part.problem is UNSET else part.problem.type.rpartition("/")[2]
     odd: dict[str, str] = {}
     for anomaly in part.anomalies or ():
         odd[anomaly.asset_id] = f"{odd.get(anomaly.asset_id, '')} {anomaly.kind}".lstrip()
-    assets = [(*_tell_asset(row), odd.get(row.asset_id, "")) for row in part.balances or ()]
+    assets = [(*_asset_cells(row), odd.get(row.asset_id, "")) for row in part.balances or ()]
     return [(*about, *asset, problem) for asset in assets or [(*_NO_ASSET, "")]]
 
 
-def _tell_asset(row: Row | Total) -> tuple[str, ...]:
-    return (row.asset_id, row.asset, row.asset_name, *_tell_amounts(row))
+def _asset_cells(row: Row | Total) -> tuple[str, ...]:
+    return (row.asset_id, row.asset, row.asset_name, *_amount_cells(row))
 
 
-def _tell_amounts(amounts: Row | Total | HolderView | Sums | UnsetType) -> tuple[str, ...]:
+def _amount_cells(amounts: Row | Total | HolderView | Sums | UnsetType) -> tuple[str, ...]:
     return _NO_AMOUNTS if isinstance(amounts, UnsetType) else (amounts.total, amounts.free, amounts.locked)
 
 
-def _tabulate_breakdown(view: BreakdownView) -> Table:
+def _breakdown_table(view: BreakdownView) -> Table:
     """Show a page of the breakdown; below the last one are the totals, called partial where a merchant is missing."""
     parts = view.merchants or ()
     rows = [
-        ("merchant", merchant_id, _text(part.merchant_name), *standing, *_NO_WHOLE)
+        ("merchant", merchant_id, _text(part.merchant_name), *quota, *_NO_WHOLE)
         for part in parts
-        for merchant_id, *standing in _tell_part(part)
+        for merchant_id, *quota in _part_rows(part)
     ]
     if view.next is UNSET:
-        about, whole = _tell_whole(view)
+        about, whole = _whole_cells(view)
         rows += [
-            (*about, "", *_tell_asset(total), "", "", str(total.merchants), *whole)
+            (*about, "", *_asset_cells(total), "", "", str(total.merchants), *whole)
             for total in view.totals or view.partial_totals or ()
         ]
-    return Table({"row": Kind.PLAIN, **_MERCHANT, **_STANDING, **_WHOLE}, rows, _sum_up(view, parts))
+    return Table({"row": ColumnKind.PLAIN, **_MERCHANT, **_STANDING, **_WHOLE}, rows, _note(view, parts))
 
 
-def _tabulate_holders(view: HoldersView) -> Table:
+def _holders_table(view: HoldersView) -> Table:
     """Show a page of the holders; below the last one is the total, called partial where a merchant is missing."""
     holders = view.holders or ()
     rows = [
         (
             *("holder", str(one.merchant_id), _text(one.merchant_name), one.status, _text(one.as_of), view.asset_id),
-            *(*_tell_amounts(one), _text(one.share), "", *_NO_WHOLE),
+            *(*_amount_cells(one), _text(one.share), "", *_NO_WHOLE),
         )
         for one in holders
     ]
     if view.next is UNSET:
-        about, whole = _tell_whole(view)
+        about, whole = _whole_cells(view)
         total = view.total or view.partial_total
         listed = str(total.merchants if total else 0)
-        rows.append((*about, view.asset_id, *_tell_amounts(total), "", _text(view.no_shares), listed, *whole))
-    return Table(_HOLDERS, rows, _sum_up(view, holders))
+        rows.append((*about, view.asset_id, *_amount_cells(total), "", _text(view.no_shares), listed, *whole))
+    return Table(_HOLDERS, rows, _note(view, holders))
 
 
-def _tell_whole(view: BreakdownView | HoldersView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _whole_cells(view: BreakdownView | HoldersView) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give what a row of totals begins with: what it is, how and since when; and ends with: who is missing, since when the list stands."""
     coverage = view.coverage
     name = "total" if view.complete else "partial-total"
@@ -157,11 +157,11 @@ def _tell_whole(view: BreakdownView | HoldersView) -> tuple[tuple[str, ...], tup
     return about, (str(coverage.unavailable), _text(view.directory_as_of))
 
 
-def _tabulate_reconciliation(view: ReconciliationView) -> Table:
+def _reconciliation_table(view: ReconciliationView) -> Table:
     """Show what was found by asset, or, as long as nothing is, one row that says how the job is."""
     how = (view.state, _text(view.finished_at))
     end = (str(view.missing), _text(view.detail))
-    rows = [(*how, *_tell_finding(finding), *end) for finding in view.assets or ()]
+    rows = [(*how, *_finding_cells(finding), *end) for finding in view.assets or ()]
     nothing = ("",) * (len(_FINDING) - len(how) - len(end))
     verdicts = [f"{count} {verdict}" for verdict, count in (view.verdicts or {}).items()]
     said = [f"{view.state}; {view.read} of {view.expected} merchants read, {view.missing} missing"]
@@ -169,13 +169,13 @@ def _tabulate_reconciliation(view: ReconciliationView) -> Table:
     return Table(_FINDING, rows or [(*how, *nothing, *end)], "; ".join([*said, *verdicts]))
 
 
-def _tell_finding(finding: FindingView) -> tuple[str, ...]:
+def _finding_cells(finding: FindingView) -> tuple[str, ...]:
     sums = (finding.aggregate, finding.sum, finding.partial_sum, finding.difference)
-    amounts = [amount for each in sums for amount in _tell_amounts(each)]
+    amounts = [amount for each in sums for amount in _amount_cells(each)]
     return (finding.asset_id, finding.verdict, *amounts, str(finding.merchants))
 
 
-def _sum_up(view: BatchView | BreakdownView | HoldersView, parts: Iterable[PartView | HolderView]) -> str:
+def _note(view: BatchView | BreakdownView | HoldersView, parts: Iterable[PartView | HolderView]) -> str:
     """Say since when it all stands, how much of it is known, what is stale or missing here, and where it goes on."""
     coverage, parts = view.coverage, list(parts)
     times = dict.fromkeys(time for time in (view.oldest_as_of, view.newest_as_of) if time is not UNSET)
@@ -184,11 +184,11 @@ def _sum_up(view: BatchView | BreakdownView | HoldersView, parts: Iterable[PartV
     )
     said = [f"as of {' to '.join(times)}"] if times else []
     said.append(counts)
-    said += [] if isinstance(view, BatchView) else _tell_directory(view)
+    said += [] if isinstance(view, BatchView) else _directory_note(view)
     for status in ("stale", "unavailable"):
         ids = [part.merchant_id for part in parts if part.status == status]
         said += [f"{status} here: {_name(ids, len(ids))}"] if ids else []
-    return "; ".join([*said, *([] if isinstance(view, BatchView) else _go_on(view.next))])
+    return "; ".join([*said, *([] if isinstance(view, BatchView) else _next_page_note(view.next))])
 
 
 def _name(merchants: Sequence[int], count: int) -> str:
@@ -197,7 +197,7 @@ def _name(merchants: Sequence[int], count: int) -> str:
     return ", ".join([*named, *([f"and {count - len(named)} more"] if count > len(named) else [])])
 
 
-def _tell_directory(view: BreakdownView | HoldersView | MerchantsView) -> list[str]:
+def _directory_note(view: BreakdownView | HoldersView | MerchantsView) -> list[str]:
     """Say when the merchants were named, and if there may be others by now."""
     if isinstance(view.directory_as_of, UnsetType):
         return []
@@ -205,7 +205,7 @@ def _tell_directory(view: BreakdownView | HoldersView | MerchantsView) -> list[s
     return [f"the directory is as of {view.directory_as_of}{doubt}"]
 
 
-def _go_on(after: str | UnsetType) -> list[str]:
+def _next_page_note(after: str | UnsetType) -> list[str]:
     return [] if isinstance(after, UnsetType) else [f"more with after={after}"]
 
 

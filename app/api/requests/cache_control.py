@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from app.cache.freshness import ANY_STALENESS_MS, Terms
+from app.cache.freshness import ANY_STALENESS_MS, RequestDirectives
 from app.errors import InvalidRequest
 
 _WITH_SECONDS: Final = frozenset({"max-age", "max-stale", "min-fresh"})
@@ -14,7 +14,7 @@ _DIRECTIVE: Final = re.compile(
 )
 
 
-def read_terms(cache_control: str, came_at: int, fresh_ms: int) -> Terms:
+def parse_request_directives(cache_control: str, received_at: int, fresh_ms: int) -> RequestDirectives:
     """Read the header of a request that came at `came_at` (Unix milliseconds) where answers are fresh for `fresh_ms`.
 
     Unknown directives are passed over, as the RFC wants. A known one that cannot be read, comes twice, or can never be
@@ -26,8 +26,8 @@ def read_terms(cache_control: str, came_at: int, fresh_ms: int) -> Terms:
         raise InvalidRequest(
             f"Cache-Control: min-fresh can never be met above {fresh_ms // 1000}: no answer is fresh longer."
         )
-    return Terms(
-        came_at=came_at,
+    return RequestDirectives(
+        received_at=received_at,
         max_age_ms=_milliseconds(found, "max-age"),
         max_stale_ms=ANY_STALENESS_MS if found.get("max-stale", "") is None else _milliseconds(found, "max-stale"),
         min_fresh_ms=min_fresh_ms,

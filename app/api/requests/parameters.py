@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from app.api.requests.formats import Format
-from app.balances.snapshots import AGGREGATE, Key
+from app.balances.snapshots import AGGREGATE, AccountId
 from app.errors import InvalidRequest
 from app.portfolio.parts import Sort
 
@@ -52,14 +52,14 @@ def check_written(merchants: Iterable[str], body: bytes) -> None:
         raise InvalidRequest("merchantIds wants one list of ids, each of 1 to 19 digits.")
 
 
-def read_merchant_id(text: str, name: str = "merchantId") -> Key:
+def read_merchant_id(text: str, name: str = "merchantId") -> AccountId:
     """Read a merchant id: 1 to 19 ASCII digits without sign, space or leading zero. Raises `InvalidRequest`."""
     if not _MERCHANT_ID.fullmatch(text):
         raise InvalidRequest(f"{name} wants 1 to 19 digits without sign, space or leading zero, not {text[:32]!r}.")
-    return Key(text)
+    return AccountId(text)
 
 
-def read_merchant_ids(texts: Iterable[str]) -> tuple[Key, ...]:
+def read_merchant_ids(texts: Iterable[str]) -> tuple[AccountId, ...]:
     """Read merchant ids, of which doubled ones count once. Raises `InvalidRequest` for one that is wrong, or too many."""
     keys = tuple(dict.fromkeys(map(read_merchant_id, texts)))
     if not 1 <= len(keys) <= MAX_MERCHANTS:
@@ -74,7 +74,7 @@ def read_require(text: str | None) -> bool:
     return text is not None
 
 
-def read_account_id(text: str) -> Key:
+def read_account_id(text: str) -> AccountId:
     """Read a merchant id as the upstream's own endpoint takes it, `0` for all together. Raises `InvalidRequest`."""
     return AGGREGATE if text == AGGREGATE else read_merchant_id(text)
 

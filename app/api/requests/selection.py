@@ -9,7 +9,7 @@ from app.api.requests.parameters import read_assets, read_flag
 from app.balances.snapshots import Row
 
 
-class Choice(Struct, frozen=True):
+class Selection(Struct, frozen=True):
     """A choice of rows; without `assets`, all of them."""
 
     assets: frozenset[str] | None

@@ -12,19 +12,19 @@ from litestar.types import Guard
 from app.accounts import take_row
 from app.api.openapi.document import (
     SECURITY,
-    AccountIdText,
-    AssetIdText,
-    AssetsText,
-    FlagText,
+    AccountIdParameter,
+    AssetIdParameter,
+    AssetsParameter,
+    FlagParameter,
     InFormats,
-    MerchantIdText,
-    document_answers,
+    MerchantIdParameter,
+    document_responses,
 )
 from app.api.requests.formats import Format
 from app.api.requests.parameters import read_account_id, read_merchant_id
-from app.api.requests.selection import Choice
+from app.api.requests.selection import Selection
 from app.api.routes.batch import ask_for_many, read_many
-from app.api.routes.exchange import Asking
+from app.api.routes.exchange import Exchange
 from app.api.routes.guards import check_parameters
 from app.api.routes.portfolio import PORTFOLIO
 from app.api.views.accounts import AccountView, AssetView, UpstreamEnvelope
@@ -36,22 +36,22 @@ from app.balances.snapshots import AGGREGATE
     query=("assets", "nonzero", "format"),
     operation_class=InFormats,
     summary="A merchant's balances",
-    responses=document_answers(AccountView, described="The balances.", not_found=True),
+    responses=document_responses(AccountView, described="The balances.", not_found=True),
 )
 async def read_merchant(
-    merchantId: MerchantIdText,  # noqa: N803  # the name that callers see
-    asking: NamedDependency[Asking],
+    merchantId: MerchantIdParameter,  # noqa: N803  # the name that callers see
+    exchange: NamedDependency[Exchange],
     form: NamedDependency[Format],
-    assets: AssetsText = None,
-    nonzero: FlagText = None,
+    assets: AssetsParameter = None,
+    nonzero: FlagParameter = None,
 ) -> Response[bytes]:
     """Give a merchant's balances, all of its assets or some."""
-    key = asking.authorise(read_merchant_id(merchantId))
-    choice = Choice.read(assets, nonzero)
-    told = await asking.desk.tell_account(key, asking.question())
+    key = exchange.authorise(read_merchant_id(merchantId))
+    choice = Selection.read(assets, nonzero)
+    told = await exchange.accounts.get(key, exchange.read_directives())
     if form is not Format.JSON:
-        return asking.reply_table(told, choice.keeps, form)
-    return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
+        return exchange.respond_table(told, choice.keeps, form)
+    return exchange.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
 
 
 @get(
@@ -59,20 +59,20 @@ async def read_merchant(
     query=("format",),
     operation_class=InFormats,
     summary="One asset of a merchant",
-    responses=document_answers(AssetView, described="The asset's row.", not_found=True),
+    responses=document_responses(AssetView, described="The asset's row.", not_found=True),
 )
 async def read_asset(
-    merchantId: MerchantIdText,  # noqa: N803
-    assetId: AssetIdText,  # noqa: N803
-    asking: NamedDependency[Asking],
+    merchantId: MerchantIdParameter,  # noqa: N803
+    assetId: AssetIdParameter,  # noqa: N803
+    exchange: NamedDependency[Exchange],
     form: NamedDependency[Format],
 ) -> Response[bytes]:
     """Give one row of a merchant's balances. An asset that is not listed is a 404, which is not the same as zero."""
-    key = asking.authorise(read_merchant_id(merchantId))
-    row, told = await asking.desk.tell_asset(key, assetId, asking.question())
+    key = exchange.authorise(read_merchant_id(merchantId))
+    row, told = await exchange.accounts.tell_asset(key, assetId, exchange.read_directives())
     if form is not Format.JSON:
-        return asking.reply_table(told, lambda each: each is row, form)
-    return asking.reply(told, "", lambda snapshot: AssetView.of(snapshot, take_row(snapshot, assetId)))
+        return exchange.respond_table(told, lambda each: each is row, form)
+    return exchange.reply(told, "", lambda snapshot: AssetView.of(snapshot, take_row(snapshot, assetId)))
 
 
 @get(
@@ -80,48 +80,48 @@ async def read_asset(
     query=("assets", "nonzero", "format"),
     operation_class=InFormats,
     summary="All merchants together",
-    responses=document_answers(
+    responses=document_responses(
         AccountView, described="The balances, as the upstream aggregates them.", not_found=False
     ),
 )
 async def read_portfolio(
-    asking: NamedDependency[Asking],
+    exchange: NamedDependency[Exchange],
     form: NamedDependency[Format],
-    assets: AssetsText = None,
-    nonzero: FlagText = None,
+    assets: AssetsParameter = None,
+    nonzero: FlagParameter = None,
 ) -> Response[bytes]:
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
-    asking.authorise(AGGREGATE)
-    choice = Choice.read(assets, nonzero)
-    told = await asking.desk.tell_portfolio(asking.question())
+    exchange.authorise(AGGREGATE)
+    choice = Selection.read(assets, nonzero)
+    told = await exchange.accounts.tell_portfolio(exchange.read_directives())
     if form is not Format.JSON:
-        return asking.reply_table(told, choice.keeps, form)
-    return asking.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
+        return exchange.respond_table(told, choice.keeps, form)
+    return exchange.reply(told, choice.query, lambda snapshot: AccountView.of(snapshot, choice.keeps))
 
 
 @get(
     "/v2/assets/account/assets",
     query=("merchantId",),
     summary="Balances in the upstream's own shape",
-    responses=document_answers(UpstreamEnvelope, described="The balances.", not_found=True),
+    responses=document_responses(UpstreamEnvelope, described="The balances.", not_found=True),
 )
-async def read_as_upstream(account_id: AccountIdText, asking: NamedDependency[Asking]) -> Response[bytes]:
+async def read_as_upstream(account_id: AccountIdParameter, exchange: NamedDependency[Exchange]) -> Response[bytes]:
     """Give balances as the upstream does, to programs that were written for it."""
-    key = asking.authorise(read_account_id(account_id))
-    told = await asking.desk.tell_account(key, asking.question())
-    return asking.reply(told, f"merchantId={key}", UpstreamEnvelope.of)
+    key = exchange.authorise(read_account_id(account_id))
+    told = await exchange.accounts.get(key, exchange.read_directives())
+    return exchange.reply(told, f"merchantId={key}", UpstreamEnvelope.of)
 
 
 BALANCES: Final = (read_merchant, read_asset, read_portfolio, read_many, ask_for_many, read_as_upstream)
 
 
-def answer_routes(doorkeeper: Guard, dependencies: dict[str, Provide]) -> list[Router]:
+def answer_routes(admission: Guard, dependencies: dict[str, Provide]) -> list[Router]:
     """Put every path that tells of merchants behind the doorkeeper."""
     return [
         Router(
             "/",
             route_handlers=[*_name_methods(handlers), *handlers],
-            guards=[doorkeeper, check_parameters],
+            guards=[admission, check_parameters],
             dependencies=dependencies,
             security=SECURITY,
             tags=[tag],

@@ -8,8 +8,15 @@ from litestar.di import NamedDependency
 from litestar.params import Body
 from msgspec import Meta, Struct
 
-from app.accounts import Missing
-from app.api.openapi.document import AssetsText, FlagText, InFormats, MerchantIdsText, RequireText, document_answers
+from app.accounts import Unavailable
+from app.api.openapi.document import (
+    AssetsParameter,
+    FlagParameter,
+    InFormats,
+    MerchantIdsParameter,
+    RequireParameter,
+    document_responses,
+)
 from app.api.requests.formats import Format
 from app.api.requests.parameters import (
     MAX_MERCHANTS,
@@ -18,8 +25,8 @@ from app.api.requests.parameters import (
     read_merchant_ids,
     read_require,
 )
-from app.api.requests.selection import Choice
-from app.api.routes.exchange import Asking
+from app.api.requests.selection import Selection
+from app.api.routes.exchange import Exchange
 from app.api.views.batch import BatchView
 from app.errors import Incomplete, TallygateError
 
@@ -40,7 +47,7 @@ class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 _POSTED: Final = {
     status: answer
-    for status, answer in document_answers(BatchView, described=_DESCRIBED, not_found=False, takes_body=True).items()
+    for status, answer in document_responses(BatchView, described=_DESCRIBED, not_found=False, takes_body=True).items()
     if status != 304  # noqa: PLR2004
 }
 
@@ -50,18 +57,18 @@ _POSTED: Final = {
     query=("merchantId", "require", "assets", "nonzero", "format"),
     operation_class=InFormats,
     summary="Many merchants' balances",
-    responses=document_answers(BatchView, described=_DESCRIBED, not_found=False),
+    responses=document_responses(BatchView, described=_DESCRIBED, not_found=False),
 )
 async def read_many(
-    merchant_ids: MerchantIdsText,
-    asking: NamedDependency[Asking],
+    merchant_ids: MerchantIdsParameter,
+    exchange: NamedDependency[Exchange],
     form: NamedDependency[Format],
-    require: RequireText = None,
-    assets: AssetsText = None,
-    nonzero: FlagText = None,
+    require: RequireParameter = None,
+    assets: AssetsParameter = None,
+    nonzero: FlagParameter = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
-    return await _answer(merchant_ids.split(","), asking, form, require, assets, nonzero)
+    return await _answer(merchant_ids.split(","), exchange, form, require, assets, nonzero)
 
 
 @post(
@@ -76,31 +83,31 @@ async def read_many(
 async def ask_for_many(
     data: Annotated[BatchQuestion, Body(description="Which merchants.")],
     request: Request[None, None, State],
-    asking: NamedDependency[Asking],
+    exchange: NamedDependency[Exchange],
     form: NamedDependency[Format],
-    require: RequireText = None,
-    assets: AssetsText = None,
-    nonzero: FlagText = None,
+    require: RequireParameter = None,
+    assets: AssetsParameter = None,
+    nonzero: FlagParameter = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
     merchants = [str(merchant) for merchant in data.merchant_ids]
     check_written(merchants, await request.body())
-    return await _answer(merchants, asking, form, require, assets, nonzero)
+    return await _answer(merchants, exchange, form, require, assets, nonzero)
 
 
 async def _answer(
     merchants: list[str],
-    asking: Asking,
+    exchange: Exchange,
     form: Format,
     require: str | None,
     assets: str | None,
     nonzero: str | None,
 ) -> Response[bytes]:
-    keys = asking.authorise_all(read_merchant_ids(merchants))
+    keys = exchange.authorise_all(read_merchant_ids(merchants))
     all_or_nothing = read_require(require)
-    choice = Choice.read(assets, nonzero)
-    parts = await asking.desk.tell_many(keys, asking.question())
-    failed: dict[str, TallygateError] = {part.key: part.error for part in parts if isinstance(part, Missing)}
+    choice = Selection.read(assets, nonzero)
+    parts = await exchange.accounts.get_many(keys, exchange.read_directives())
+    failed: dict[str, TallygateError] = {part.account_id: part.error for part in parts if isinstance(part, Unavailable)}
     if failed and all_or_nothing:
         raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
-    return await asking.reply_batch(parts, choice, form)
+    return await exchange.respond_batch(parts, choice, form)

@@ -9,7 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
 from app.access.callers import Caller, Callers
-from app.access.failed_logins import Failures
+from app.access.failed_logins import FailedLogins
 from app.api.requests.headers import find_lines
 from app.api.requests.parameters import check_query
 from app.errors import Unauthenticated
@@ -27,10 +27,10 @@ async def check_parameters(connection: Connection, handler: BaseRouteHandler) ->
     check_query(connection.scope["query_string"], handler.opt.get(QUERY, ()))
 
 
-class Doorkeeper:
+class Admission:
     """Let known callers in, at their rate."""
 
-    def __init__(self, callers: Callers, failures: Failures) -> None:
+    def __init__(self, callers: Callers, failures: FailedLogins) -> None:
         self._callers: Final = callers
         self._failures: Final = failures
 
@@ -42,21 +42,21 @@ class Doorkeeper:
         """Find out who is asking, and let it in. Raises `Unauthenticated` or `TooFast`."""
         if connection.scope.get("method") == HttpMethod.OPTIONS:
             return
-        self.let_in(await self._identify(connection), connection.scope)
+        self.admit(await self._identify(connection), connection.scope)
 
-    def let_in(self, caller: Caller, scope: Scope) -> None:
+    def admit(self, caller: Caller, scope: Scope) -> None:
         """Note who is asking, and give it a place, which the edge takes back. Raises `TooFast`."""
         state = scope["state"]
         state["caller"] = caller
         state["limits"] = lambda: self._callers.limits(caller)
         self._callers.admit(caller)
-        state["leave"] = self._callers.enter(caller)
+        state["leave"] = self._callers.acquire_slot(caller)
 
     async def _identify(self, connection: Connection) -> Caller:
         """Find the caller. An address that has sent too many wrong credentials may not send one that is to be judged."""
         headers = connection.scope["headers"]
-        key = find_key(find_lines(headers, b"authorization"), find_lines(headers, b"x-bh-token"))
-        caller = self._callers.recall(key)
+        key = find_credential(find_lines(headers, b"authorization"), find_lines(headers, b"x-bh-token"))
+        caller = self._callers.find_known(key)
         if caller is not None:
             return caller
         address = connection.client.host if connection.client else ""
@@ -70,7 +70,7 @@ class Doorkeeper:
             raise
 
 
-def find_key(authorization: Iterable[str], tokens: Iterable[str]) -> str | None:
+def find_credential(authorization: Iterable[str], tokens: Iterable[str]) -> str | None:
     """Find the one key of a request, as a bearer token (RFC 6750, 2.1) or as programs of the upstream send it."""
     keys = set(tokens)
     for value in authorization:

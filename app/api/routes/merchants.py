@@ -3,10 +3,16 @@
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from app.api.openapi.document import AfterMerchantText, InFormats, LimitText, SearchText, document_answers
+from app.api.openapi.document import (
+    AfterMerchantParameter,
+    InFormats,
+    LimitParameter,
+    SearchParameter,
+    document_responses,
+)
 from app.api.requests.formats import Format
 from app.api.requests.parameters import read_limit, read_merchant_id, read_search
-from app.api.routes.exchange import Asking
+from app.api.routes.exchange import Exchange
 from app.api.views.merchants import MerchantsView
 from app.portfolio.portfolio import Portfolio
 
@@ -16,19 +22,19 @@ from app.portfolio.portfolio import Portfolio
     query=("search", "limit", "after", "format"),
     operation_class=InFormats,
     summary="The merchants that you may read",
-    responses=document_answers(MerchantsView, described="Those that the caller may read.", not_found=False),
+    responses=document_responses(MerchantsView, described="Those that the caller may read.", not_found=False),
 )
 async def read_merchants(
-    asking: NamedDependency[Asking],
+    exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
     form: NamedDependency[Format],
-    search: SearchText = None,
-    limit: LimitText = None,
-    after: AfterMerchantText = None,
+    search: SearchParameter = None,
+    limit: LimitParameter = None,
+    after: AfterMerchantParameter = None,
 ) -> Response[bytes]:
     """Give the merchants that the caller may read, by id, with their names. No other is in it, nor counted."""
     seen = 0 if after is None else int(read_merchant_id(after, "after"))
     wanted, sought = read_limit(limit), read_search(search)
-    listing = await portfolio.tell_merchants(asking.readable())
+    listing = await portfolio.list_merchants(exchange.readable())
     view = MerchantsView.of(listing, search=sought, after=seen, limit=wanted)
-    return await asking.reply_result(view, form, as_of=listing.as_of)
+    return await exchange.respond_result(view, form, as_of=listing.as_of)

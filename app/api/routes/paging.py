@@ -10,8 +10,8 @@ from app.api.requests.parameters import read_cursor
 from app.api.views.parts import PartView
 from app.api.views.portfolio import BreakdownView, HoldersView, HolderView
 from app.errors import StoreUnavailable, ViewGone
-from app.fleet.view_versions import Versions
-from app.redis.client import Outcome
+from app.fleet.view_versions import ViewVersions
+from app.redis.client import RedisFailure
 
 PagedView = BreakdownView | HoldersView
 V = TypeVar("V", BreakdownView, HoldersView)
@@ -35,13 +35,13 @@ class _Head(Struct, frozen=True):
     view: msgspec.Raw
 
 
-class Pages:
+class Paginator:
     """Cut views into pages. `scope` names the view and who may see it: a cursor leads nowhere from another."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: ViewVersions) -> None:
         self._versions: Final = versions
 
-    async def begin(
+    async def first_page(
         self, head: PagedView, items: list[PartView] | list[HolderView], *, scope: str, as_of: int, limit: int
     ) -> Page:
         """Give the first page, and keep the whole if there are more."""
@@ -49,14 +49,14 @@ class Pages:
         kept = msgspec.json.encode(_Head(scope, as_of, msgspec.Raw(msgspec.json.encode(head))))
         version = blake2b(b"\0".join([kept, *encoded]), digest_size=12).hexdigest()
         if len(items) > limit:
-            await self._versions.keep(version, kept, encoded)
+            await self._versions.save(version, kept, encoded)
         return Page(_fill(head, version, tuple(items[:limit]), 0, len(items)), as_of)
 
-    async def follow(self, kind: type[V], cursor: str, *, scope: str, limit: int) -> Page:
+    async def next_page(self, kind: type[V], cursor: str, *, scope: str, limit: int) -> Page:
         """Give the page at a cursor. Raises `InvalidRequest`, `ViewGone`, or `StoreUnavailable`."""
         version, seen = read_cursor(cursor)
         found = await self._versions.slice(version, seen, limit)
-        if isinstance(found, Outcome):
+        if isinstance(found, RedisFailure):
             raise StoreUnavailable("The view is kept in Redis, and it is away.", retry_after_seconds=2)
         head = None if found is None else msgspec.json.decode(found.head, type=_Head)
         if found is None or head is None or head.scope != scope or not found.items:

@@ -37,7 +37,7 @@ class Readiness(Struct, frozen=True, rename="camel"):
     reason: Annotated[str, Meta(description="Why the token is refused.")] | UnsetType = UNSET
 
 
-Look = Callable[[], Awaitable[Readiness]]
+ReadinessProbe = Callable[[], Awaitable[Readiness]]
 """Looks at how the service is."""
 
 Write = Callable[[Litestar], bytes]
@@ -50,7 +50,7 @@ Write = Callable[[Litestar], bytes]
     responses=document_service(Alive, described="It is."),
     sync_to_thread=False,
 )
-def tell_life() -> Alive:
+def get_liveness() -> Alive:
     """Answer, which is what it takes to be alive."""
     return Alive()
 
@@ -63,27 +63,27 @@ def tell_life() -> Alive:
         503: ResponseSpec(Readiness, generate_examples=False, description="It may not."),
     },
 )
-async def tell_readiness(look: NamedDependency[Look]) -> Response[Readiness]:
+async def get_readiness(look: NamedDependency[ReadinessProbe]) -> Response[Readiness]:
     """Tell whether requests can be answered, with 503 if not."""
     readiness = await look()
     return Response(readiness, status_code=200 if readiness.status == "ready" else 503)
 
 
 @get("/metrics", include_in_schema=False, sync_to_thread=False)
-def show_metrics(request: AnyRequest, scrape: NamedDependency[Scrape]) -> Response[bytes]:
+def get_metrics(request: AnyRequest, scrape: NamedDependency[Scrape]) -> Response[bytes]:
     """Give the metrics as Prometheus reads them."""
     page = scrape(request.headers.get("accept", ""))
     return Response(page.body, media_type=page.content_type)
 
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
-def show_document(request: AnyRequest, write_document: NamedDependency[Write]) -> Response[bytes]:
+def get_document(request: AnyRequest, write_document: NamedDependency[Write]) -> Response[bytes]:
     """Give the OpenAPI document."""
     return Response(write_document(request.app), media_type=MediaType.JSON)
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
-def show_docs(request: AnyRequest, write_docs: NamedDependency[Write]) -> Response[bytes]:
+def get_docs(request: AnyRequest, write_docs: NamedDependency[Write]) -> Response[bytes]:
     """Give the OpenAPI document as a page."""
     return _html(write_docs(request.app))
 
@@ -103,16 +103,16 @@ def explain_problem(name: FromPath[str]) -> Response[bytes]:
     raise UnknownPath("There is no such kind of problem.")
 
 
-SERVICE: Final = (tell_life, tell_readiness, show_document, show_docs, list_problems, explain_problem)
+SERVICE: Final = (get_liveness, get_readiness, get_document, get_docs, list_problems, explain_problem)
 
 
-def service_routes(look: Look, scrape: Scrape | None) -> Router:
+def service_routes(look: ReadinessProbe, scrape: Scrape | None) -> Router:
     """Put the service's own paths together, `/metrics` among them if there is something to scrape."""
     # once: it takes up to a tenth of a second, and anybody may ask
     write_document, write_docs = cache(_write_document), cache(_write_docs)
     return Router(
         "/",
-        route_handlers=SERVICE if scrape is None else (*SERVICE, show_metrics),
+        route_handlers=SERVICE if scrape is None else (*SERVICE, get_metrics),
         guards=[check_parameters],
         dependencies={
             "look": Provide(lambda: look, sync_to_thread=False),

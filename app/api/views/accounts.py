@@ -13,7 +13,7 @@ from app.balances.snapshots import Anomaly, Row, Snapshot
 MerchantId = Annotated[int, Meta(ge=0, description="The merchant, as the upstream numbers it; 0 for all together.")]
 Time = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-11-23T10:00:00.123Z"])]
 
-Keep = Callable[[Row], bool]
+RowFilter = Callable[[Row], bool]
 """Which rows a caller wants to see."""
 
 
@@ -27,13 +27,13 @@ class AccountView(Struct, frozen=True, rename="camel", omit_defaults=True):
     anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, snapshot: Snapshot, keep: Keep) -> Self:
+    def of(cls, snapshot: Snapshot, keep: RowFilter) -> Self:
         """Show a snapshot, and of its rows and their anomalies those to keep."""
         rows = tuple(filter(keep, snapshot.balances))
         shown = {row.asset_id for row in rows}
         anomalies = tuple(anomaly for anomaly in snapshot.anomalies if anomaly.asset_id in shown)
         return cls(
-            merchant_id=int(snapshot.key),
+            merchant_id=int(snapshot.account_id),
             can_deposit=snapshot.can_deposit,
             as_of=format_time(snapshot.as_of),
             balances=rows,
@@ -57,7 +57,7 @@ class AssetView(Struct, frozen=True, rename="camel"):
     def of(cls, snapshot: Snapshot, row: Row) -> Self:
         """Show one row of a snapshot."""
         return cls(
-            merchant_id=int(snapshot.key),
+            merchant_id=int(snapshot.account_id),
             as_of=format_time(snapshot.as_of),
             asset_id=row.asset_id,
             asset=row.asset,

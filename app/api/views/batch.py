@@ -6,9 +6,9 @@ from typing import Self
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.accounts import Part
-from app.api.views.accounts import Keep, Time
-from app.api.views.parts import Coverage, PartView, span
+from app.accounts import AccountResult
+from app.api.views.accounts import RowFilter, Time
+from app.api.views.parts import Coverage, PartView, as_of_range
 
 
 class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -21,13 +21,13 @@ class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
     merchants: tuple[PartView, ...] = ()
 
     @classmethod
-    def of(cls, parts: Sequence[Part], keep: Keep) -> Self:
+    def of(cls, parts: Sequence[AccountResult], keep: RowFilter) -> Self:
         """Show parts, and of each the rows to keep."""
         return msgspec.structs.replace(cls.head(parts), merchants=tuple(PartView.of(part, keep) for part in parts))
 
     @classmethod
-    def head(cls, parts: Sequence[Part]) -> Self:
+    def head(cls, parts: Sequence[AccountResult]) -> Self:
         """Show what holds for all parts, and none of them."""
         coverage = Coverage.of(parts)
-        oldest, newest = span(parts)
+        oldest, newest = as_of_range(parts)
         return cls(not coverage.unavailable, coverage, oldest, newest)

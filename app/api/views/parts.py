@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.accounts import Missing, Part, Told
+from app.accounts import AccountResult, Available, Unavailable
 from app.api.rendering.problems import Merchant, PartProblem
-from app.api.views.accounts import Keep, Time, format_time
+from app.api.views.accounts import RowFilter, Time, format_time
 from app.balances.snapshots import Anomaly, Row
 
 MerchantName = Annotated[
@@ -36,10 +36,10 @@ class Coverage(Struct, frozen=True):
     unavailable: Count
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> Self:
+    def of(cls, parts: Sequence[AccountResult]) -> Self:
         """Count the parts."""
-        missing = sum(isinstance(part, Missing) for part in parts)
-        stale = sum(isinstance(part, Told) and part.served.is_stale for part in parts)
+        missing = sum(isinstance(part, Unavailable) for part in parts)
+        stale = sum(isinstance(part, Available) and part.served.is_stale for part in parts)
         return cls(len(parts), len(parts) - missing - stale, stale, missing)
 
 
@@ -56,12 +56,12 @@ class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     problem: PartProblem | UnsetType = UNSET
 
     @classmethod
-    def of(cls, part: Part, keep: Keep | None = None, *, name: str | None = None) -> Self:
+    def of(cls, part: AccountResult, keep: RowFilter | None = None, *, name: str | None = None) -> Self:
         """Show a part, and of its rows and their anomalies those to keep; all if nothing is said."""
         merchant_name = UNSET if name is None else name
-        if isinstance(part, Missing):
+        if isinstance(part, Unavailable):
             return cls(
-                merchant_id=int(part.key),
+                merchant_id=int(part.account_id),
                 merchant_name=merchant_name,
                 status="unavailable",
                 problem=PartProblem.of(part.error),
@@ -73,7 +73,7 @@ class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
             shown = {row.asset_id for row in rows}
             anomalies = tuple(anomaly for anomaly in anomalies if anomaly.asset_id in shown)
         return cls(
-            merchant_id=int(snapshot.key),
+            merchant_id=int(snapshot.account_id),
             merchant_name=merchant_name,
             status="stale" if part.served.is_stale else "fresh",
             can_deposit=snapshot.can_deposit,
@@ -83,14 +83,14 @@ class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
         )
 
 
-def oldest(parts: Iterable[Part]) -> int | None:
+def oldest(parts: Iterable[AccountResult]) -> int | None:
     """Tell since when the oldest part that is there stands (Unix milliseconds)."""
-    return min((part.snapshot.as_of for part in parts if isinstance(part, Told)), default=None)
+    return min((part.snapshot.as_of for part in parts if isinstance(part, Available)), default=None)
 
 
-def span(parts: Iterable[Part]) -> tuple[Time | UnsetType, Time | UnsetType]:
+def as_of_range(parts: Iterable[AccountResult]) -> tuple[Time | UnsetType, Time | UnsetType]:
     """Tell since when the oldest and the newest part stand, if there are any."""
-    times = [part.snapshot.as_of for part in parts if isinstance(part, Told)]
+    times = [part.snapshot.as_of for part in parts if isinstance(part, Available)]
     return (format_time(min(times)), format_time(max(times))) if times else (UNSET, UNSET)
 
 

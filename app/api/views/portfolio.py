@@ -13,8 +13,8 @@ from app.api.views.parts import (
     DirectoryTime,
     MerchantName,
     PartView,
+    as_of_range,
     format_known,
-    span,
 )
 from app.balances.amounts import CanonicalAmount
 from app.balances.reconciliation import Finding, Sums, Verdict
@@ -46,7 +46,7 @@ class HolderView(Struct, frozen=True, kw_only=True, rename="camel", omit_default
         """Show a holder."""
         row, snapshot = holder.row, holder.part.snapshot
         return cls(
-            merchant_id=int(snapshot.key),
+            merchant_id=int(snapshot.account_id),
             merchant_name=UNSET if name is None else name,
             status="stale" if holder.part.served.is_stale else "fresh",
             as_of=format_time(snapshot.as_of),
@@ -75,7 +75,7 @@ class BreakdownView(Struct, frozen=True, rename="camel", omit_defaults=True):
     @classmethod
     def of(cls, parts: Parts) -> "BreakdownView":
         """Show what holds for all pages."""
-        oldest, newest = span(parts.parts)
+        oldest, newest = as_of_range(parts.parts)
         return cls(
             complete=parts.is_complete,
             coverage=Coverage.of(parts.parts),
@@ -110,7 +110,7 @@ class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
     @classmethod
     def of(cls, asset_id: str, parts: Parts, holders: Holders) -> "HoldersView":
         """Show what holds for all pages."""
-        oldest, newest = span(parts.parts)
+        oldest, newest = as_of_range(parts.parts)
         return cls(
             asset_id=asset_id,
             complete=parts.is_complete,

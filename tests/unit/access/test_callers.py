@@ -2,17 +2,17 @@ import pytest
 
 from app.access.callers import (
     MAX_CREDENTIAL_CHARACTERS,
-    MAX_GUESTS,
+    MAX_TOKEN_CALLERS,
     Caller,
     Callers,
     authorise,
     hash_key,
     make_key,
 )
-from app.balances.snapshots import AGGREGATE, Key
+from app.balances.snapshots import AGGREGATE, AccountId
 from app.errors import Forbidden, TooFast, Unauthenticated
 
-WEB = Caller("web", hash_key("tg_web"), frozenset({Key("1"), Key("2")}))
+WEB = Caller("web", hash_key("tg_web"), frozenset({AccountId("1"), AccountId("2")}))
 BOOKS = Caller("books", hash_key("tg_books"), "all", portfolio=True, rate=4)
 
 
@@ -29,13 +29,13 @@ def _callers(clock: _Clock | None = None, workers: int = 1) -> Callers:
 
 async def test_a_key_finds_its_caller() -> None:
     for key, caller in (("tg_web", WEB), ("tg_books", BOOKS)):
-        assert _callers().recall(key) is caller
+        assert _callers().find_known(key) is caller
         assert await _callers().identify(key) is caller
 
 
 @pytest.mark.parametrize("key", [None, "", "tg_we", "tg_webb", hash_key("tg_web"), "\udcff", "x" * 100_000])
 async def test_any_other_key_finds_none(key: str | None) -> None:
-    assert _callers().recall(key) is None
+    assert _callers().find_known(key) is None
     with pytest.raises(Unauthenticated):
         await _callers().identify(key)
 
@@ -43,10 +43,10 @@ async def test_any_other_key_finds_none(key: str | None) -> None:
 class _Judge:
     """Takes any token."""
 
-    def recall(self, digest: bytes) -> Caller | None:
+    def find_known(self, digest: bytes) -> Caller | None:
         return _guest(digest.hex())
 
-    async def judge(self, text: str, digest: bytes) -> Caller:
+    async def verify(self, text: str, digest: bytes) -> Caller:
         return _guest(text + digest.hex())
 
 
@@ -57,8 +57,8 @@ def _guest(subject: str, rate: float = 1) -> Caller:
 async def test_what_is_longer_than_any_credential_is_shown_to_nobody() -> None:
     callers = Callers([], workers=1, monotonic=_Clock(), judge=_Judge())
     longest = "x" * MAX_CREDENTIAL_CHARACTERS
-    assert callers.recall(longest) is not None
-    assert callers.recall(longest + "x") is None
+    assert callers.find_known(longest) is not None
+    assert callers.find_known(longest + "x") is None
     with pytest.raises(Unauthenticated):
         await callers.identify(longest + "x")
 
@@ -75,7 +75,7 @@ def test_a_subject_stands_under_each_rate_that_its_tokens_give_it() -> None:
 
 def test_of_any_number_of_subjects_those_that_came_last_are_kept() -> None:
     callers = _callers()
-    guests = [_guest(str(number)) for number in range(MAX_GUESTS + 1)]
+    guests = [_guest(str(number)) for number in range(MAX_TOKEN_CALLERS + 1)]
     for guest in guests:
         callers.admit(guest)
     for guest in guests[1:]:
@@ -89,10 +89,10 @@ def test_of_any_number_of_subjects_those_that_came_last_are_kept() -> None:
     [(WEB, "1", True), (WEB, "3", False), (WEB, AGGREGATE, False), (BOOKS, "3", True), (BOOKS, AGGREGATE, True)],
 )
 def test_a_caller_reads_what_it_was_given(caller: Caller, key: str, allowed: bool) -> None:
-    assert caller.may_read(Key(key)) is allowed
+    assert caller.may_read(AccountId(key)) is allowed
     if not allowed:
         with pytest.raises(Forbidden):
-            authorise(caller, Key(key))
+            authorise(caller, AccountId(key))
 
 
 def test_all_merchants_do_not_include_the_portfolio() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from app.access.clients_file import parse_clients
 from app.access.tokens.issuers import Source
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.errors import StartError
 
 ISSUER = '[[issuer]]\nname = "kc"\nissuer = "https://id.example.com"\naudience = "tallygate"\n'
@@ -20,7 +20,7 @@ def test_an_issuer_needs_no_client_beside_it() -> None:
     assert not clients.callers
     assert (issuer.source, issuer.audience) == (Source("https://id.example.com"), frozenset({"tallygate"}))
     assert issuer.algorithms == ("RS256", "ES256")
-    assert issuer.rules[0].merchants == frozenset({Key("1")})
+    assert issuer.rules[0].merchants == frozenset({AccountId("1")})
 
 
 def test_the_issuers_of_the_readme_are_ones_that_are_taken() -> None:

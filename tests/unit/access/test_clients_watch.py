@@ -3,7 +3,7 @@ from structlog.testing import capture_logs
 
 from app.access.callers import Caller, Callers, hash_key
 from app.access.clients_file import Clients
-from app.access.clients_watch import Watch
+from app.access.clients_watch import ClientsFileWatcher
 from app.errors import StartError, TooFast
 
 OLD = Caller("web", hash_key("old"), "all", rate=2)
@@ -26,20 +26,26 @@ class _File:
         return Clients(READINGS[text])
 
 
-def _watch() -> tuple[_File, Callers, Watch]:
+def _watch() -> tuple[_File, Callers, ClientsFileWatcher]:
     file, callers = _File(), Callers([OLD], workers=1, monotonic=lambda: 0.0)
-    return file, callers, Watch(read=file.read, parse=file.parse, renew=lambda clients: callers.renew(clients.callers))
+    return (
+        file,
+        callers,
+        ClientsFileWatcher(
+            read=file.read, parse=file.parse, renew=lambda clients: callers.replace_all(clients.callers)
+        ),
+    )
 
 
 def _known(callers: Callers, key: str) -> bool:
-    return callers.recall(key) is not None
+    return callers.find_known(key) is not None
 
 
 async def test_a_key_is_replaced_without_a_moment_in_which_neither_is_known() -> None:
     file, callers, watch = _watch()
     seen = []
     for file.text in ("old", "both", "new"):
-        await watch.look()
+        await watch.check_once()
         seen.append((_known(callers, "old"), _known(callers, "new")))
     assert seen == [(True, False), (True, True), (False, True)]
 
@@ -47,7 +53,7 @@ async def test_a_key_is_replaced_without_a_moment_in_which_neither_is_known() ->
 async def test_callers_come_and_go_with_the_file() -> None:
     file, callers, watch = _watch()
     for file.text, count in (("more", 2), ("new", 1)):
-        await watch.look()
+        await watch.check_once()
         assert (len(callers), _known(callers, "app")) == (count, count == 2)
 
 
@@ -56,7 +62,7 @@ async def test_a_broken_file_keeps_the_last_good_one_and_is_told_once_a_change(b
     file, callers, watch = _watch()
     with capture_logs() as logs:
         for file.text in ("new", broken, broken, broken, "new", broken):
-            await watch.look()
+            await watch.check_once()
             assert _known(callers, "new") or file.text == "old"
             assert watch.is_ok == (file.text == "new")
     events = [line["event"] for line in logs]
@@ -66,9 +72,9 @@ async def test_a_broken_file_keeps_the_last_good_one_and_is_told_once_a_change(b
 async def test_what_a_caller_has_used_up_stays_used_up() -> None:
     file, callers, watch = _watch()
     for file.text in ("old", "both"):
-        await watch.look()
+        await watch.check_once()
         callers.admit(await callers.identify("old"))
     file.text = "new"
-    await watch.look()
+    await watch.check_once()
     with pytest.raises(TooFast):
         callers.admit(await callers.identify("new"))

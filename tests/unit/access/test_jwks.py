@@ -7,7 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from app.access.tokens.jwks import MAX_KEYS, read_key_set
+from app.access.tokens.jwks import MAX_KEYS, parse_jwks
 from app.errors import IssuerUnavailable
 from tests.support.tokens import ALGORITHMS, KEYS, jwks
 
@@ -23,7 +23,7 @@ def public(algorithm: str, **changed: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_key_is_found_by_its_id_for_its_algorithm_only(algorithm: str) -> None:
-    keys = read_key_set(jwks())
+    keys = parse_jwks(jwks())
     key = keys.find(algorithm, algorithm)
     assert key is not None
     signature = jwt.get_algorithm_by_name(algorithm).sign(b"text", KEYS[algorithm])
@@ -57,7 +57,7 @@ SECRET = jwt.get_algorithm_by_name("ES256").to_jwk(KEYS["ES256"], as_dict=True)
     ],
 )
 def test_a_key_that_will_not_do_is_passed_over_and_others_count(key: dict[str, Any]) -> None:
-    keys = read_key_set(published(key, public("EdDSA")))
+    keys = parse_jwks(published(key, public("EdDSA")))
     assert keys.find(None, "ES256") is None
     assert keys.find(None, "RS256") is None
     assert keys.find(None, "EdDSA") is not None
@@ -65,13 +65,13 @@ def test_a_key_that_will_not_do_is_passed_over_and_others_count(key: dict[str, A
 
 def test_of_two_keys_with_one_id_none_is_meant() -> None:
     other = public("ES256", x=public("ES256")["x"])
-    assert read_key_set(published(public("ES256"), other)).find("ES256", "ES256") is None
+    assert parse_jwks(published(public("ES256"), other)).find("ES256", "ES256") is None
 
 
 def test_two_sets_are_the_same_whatever_their_order() -> None:
     one, other = public("ES256"), public("EdDSA")
-    assert read_key_set(published(one, other)) == read_key_set(published(dict(reversed(other.items())), one))
-    assert read_key_set(published(one)) != read_key_set(published(other))
+    assert parse_jwks(published(one, other)) == parse_jwks(published(dict(reversed(other.items())), one))
+    assert parse_jwks(published(one)) != parse_jwks(published(other))
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_two_sets_are_the_same_whatever_their_order() -> None:
 )
 def test_what_is_no_key_set_is_told_so(document: bytes) -> None:
     with pytest.raises(IssuerUnavailable):
-        read_key_set(document)
+        parse_jwks(document)

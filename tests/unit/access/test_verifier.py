@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.access.callers import Caller, Callers
 from app.access.tokens.issuers import Source
-from app.access.tokens.jwks import KeySet, read_key_set
-from app.access.tokens.jwks_cache import PATIENCE_SECONDS, KeyRing
-from app.access.tokens.verifier import MAX_REMEMBERED, Judge
+from app.access.tokens.jwks import Jwks, parse_jwks
+from app.access.tokens.jwks_cache import PATIENCE_SECONDS, JwksCache
+from app.access.tokens.verifier import MAX_REMEMBERED, TokenVerifier
 from app.errors import IssuerUnavailable, Unauthenticated
-from app.resilience.supervision import running
+from app.resilience.supervision import supervised
 from tests.support.tokens import ALGORITHMS, ISSUER, KEYS, NOW, WRONG, jwks, sign
 from tests.support.virtual_time import monotonic
 
@@ -28,23 +28,23 @@ class _World:
         self.seconds = 0.01
         self.down = False
         self.began = NOW
-        self.judge = Judge(self._make_ring, lambda: self.began + monotonic())
-        self.judge.renew([ISSUER])
+        self.judge = TokenVerifier(self._make_ring, lambda: self.began + monotonic())
+        self.judge.replace_all([ISSUER])
         self.callers = Callers([], workers=1, monotonic=monotonic, judge=self.judge)
 
-    def _make_ring(self, source: Source, changed: Callable[[], None]) -> KeyRing:
-        return KeyRing(source.issuer, self._fetch, changed, monotonic=monotonic, random=lambda: 0.0)
+    def _make_ring(self, source: Source, changed: Callable[[], None]) -> JwksCache:
+        return JwksCache(source.issuer, self._fetch, changed, monotonic=monotonic, random=lambda: 0.0)
 
-    async def _fetch(self) -> KeySet:
+    async def _fetch(self) -> Jwks:
         self.fetches.append(monotonic())
         await asyncio.sleep(self.seconds)
         if self.down:
             raise IssuerUnavailable("It is down.")
-        return read_key_set(self.published)
+        return parse_jwks(self.published)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["_World"]:
-        async with running(issuers=self.judge.tend):
+        async with supervised(issuers=self.judge.tend):
             yield self
 
     async def identify(self, token: str) -> Caller:
@@ -62,16 +62,16 @@ class _World:
 async def test_a_token_of_each_algorithm_is_taken_and_then_recalled(algorithm: str) -> None:
     async with _World().running() as world:
         token = sign(algorithm)
-        assert world.callers.recall(token) is None
+        assert world.callers.find_known(token) is None
         assert (await world.identify(token)).name == "kc/somebody"
-        assert world.callers.recall(token) == await world.identify(token)
+        assert world.callers.find_known(token) == await world.identify(token)
 
 
 @pytest.mark.parametrize("what", WRONG)
 async def test_a_wrong_token_is_not_taken_and_not_the_second_time_either(what: str) -> None:
     async with _World().running() as world:
         assert [await world.refuses(WRONG[what]) for _ in range(2)] == [True, True]
-        assert world.callers.recall(WRONG[what]) is None
+        assert world.callers.find_known(WRONG[what]) is None
         assert not await world.refuses(sign())
 
 
@@ -83,7 +83,7 @@ async def test_a_token_of_an_algorithm_that_the_issuer_has_no_key_for_is_not_tak
 
 async def test_a_token_of_an_algorithm_that_the_issuers_entry_does_not_name_is_not_taken() -> None:
     async with _World().running() as world:
-        world.judge.renew([msgspec.structs.replace(ISSUER, algorithms=("RS256",))])
+        world.judge.replace_all([msgspec.structs.replace(ISSUER, algorithms=("RS256",))])
         assert await world.refuses(sign("ES256"))
         assert not await world.refuses(sign("RS256"))
 
@@ -113,7 +113,7 @@ async def test_a_token_is_taken_until_it_expires_and_no_longer() -> None:
         seen = []
         for seconds in (1, 89, 91):  # with a leeway of 30
             world.began = NOW + seconds - monotonic()
-            seen.append((await world.refuses(token), world.callers.recall(token) is None))
+            seen.append((await world.refuses(token), world.callers.find_known(token) is None))
     assert seen == [(False, False), (False, False), (True, True)]
 
 
@@ -158,7 +158,7 @@ async def test_a_token_that_waits_for_its_key_is_judged_by_the_issuers_of_then()
     async with world.running(), asyncio.TaskGroup() as group:
         waiting = group.create_task(world.refuses(sign()))
         await asyncio.sleep(PATIENCE_SECONDS / 4)
-        world.judge.renew([msgspec.structs.replace(ISSUER, audience=frozenset({"another"}))])
+        world.judge.replace_all([msgspec.structs.replace(ISSUER, audience=frozenset({"another"}))])
     assert waiting.result()
 
 
@@ -188,7 +188,7 @@ async def test_a_token_is_forgotten_when_its_key_is_withdrawn() -> None:
         assert not await world.refuses(token)
         world.published = jwks(("RS256",))
         await asyncio.sleep(301)
-        assert world.callers.recall(token) is None
+        assert world.callers.find_known(token) is None
         assert await world.refuses(sign(exp=NOW + 7200))
 
 
@@ -196,8 +196,8 @@ async def test_an_issuer_that_is_no_longer_trusted_is_so_at_once() -> None:
     async with _World().running() as world:
         token = sign()
         assert not await world.refuses(token)
-        world.judge.renew([])
-        assert world.callers.recall(token) is None
+        world.judge.replace_all([])
+        assert world.callers.find_known(token) is None
         assert await world.refuses(token)
 
 
@@ -215,11 +215,11 @@ async def test_a_refusal_is_forgotten_when_the_keys_are_others() -> None:
 async def test_keys_of_issuers_that_come_and_go_are_fetched_as_long_as_they_are_there() -> None:
     async with _World().running() as world:
         assert not await world.refuses(sign())
-        world.judge.renew([])
+        world.judge.replace_all([])
         before = len(world.fetches)
         await asyncio.sleep(3600)
         assert len(world.fetches) == before
-        world.judge.renew([ISSUER])
+        world.judge.replace_all([ISSUER])
         await asyncio.sleep(3600)
         assert len(world.fetches) == before + 12
 
@@ -238,8 +238,8 @@ async def test_only_so_many_tokens_are_remembered() -> None:
         for number in range(MAX_REMEMBERED - 1):
             world.judge._taken[number.to_bytes(32)] = next(iter(world.judge._taken.values()))
         await world.identify(second)
-        assert world.callers.recall(first) is None
-        assert world.callers.recall(second) is not None
+        assert world.callers.find_known(first) is None
+        assert world.callers.find_known(second) is not None
 
 
 async def test_the_rate_of_a_rule_is_kept_by_all_tokens_of_one_subject() -> None:

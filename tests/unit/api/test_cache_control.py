@@ -3,27 +3,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.rendering.responses import matches
-from app.api.requests.cache_control import read_terms
-from app.cache.freshness import ANY_STALENESS_MS, Terms
+from app.api.requests.cache_control import parse_request_directives
+from app.cache.freshness import ANY_STALENESS_MS, RequestDirectives
 from app.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(
-    ("header", "terms"),
+    ("header", "directives"),
     [
-        ("", Terms(0)),
-        ("max-age=5", Terms(0, max_age_ms=5000)),
-        ('Max-Age="5"', Terms(0, max_age_ms=5000)),
-        ("max-stale", Terms(0, max_stale_ms=ANY_STALENESS_MS)),
-        ("max-stale=7 , min-fresh=2", Terms(0, max_stale_ms=7000, min_fresh_ms=2000)),
-        ("no-cache, no-store, only-if-cached", Terms(0, no_cache=True, only_if_cached=True)),
-        (", ,max-age=1,, ", Terms(0, max_age_ms=1000)),
-        ('private="a, max-age=3", future=1, future=2', Terms(0)),
-        ("max-age=99999999999999999999", Terms(0, max_age_ms=9_999_999_999_000)),
+        ("", RequestDirectives(0)),
+        ("max-age=5", RequestDirectives(0, max_age_ms=5000)),
+        ('Max-Age="5"', RequestDirectives(0, max_age_ms=5000)),
+        ("max-stale", RequestDirectives(0, max_stale_ms=ANY_STALENESS_MS)),
+        ("max-stale=7 , min-fresh=2", RequestDirectives(0, max_stale_ms=7000, min_fresh_ms=2000)),
+        ("no-cache, no-store, only-if-cached", RequestDirectives(0, no_cache=True, only_if_cached=True)),
+        (", ,max-age=1,, ", RequestDirectives(0, max_age_ms=1000)),
+        ('private="a, max-age=3", future=1, future=2', RequestDirectives(0)),
+        ("max-age=99999999999999999999", RequestDirectives(0, max_age_ms=9_999_999_999_000)),
     ],
 )
-def test_a_header_is_read_as_the_rfc_has_it(header: str, terms: Terms) -> None:
-    assert read_terms(header, 0, 5000) == terms
+def test_a_header_is_read_as_the_rfc_has_it(header: str, directives: RequestDirectives) -> None:
+    assert parse_request_directives(header, 0, 5000) == directives
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_a_header_is_read_as_the_rfc_has_it(header: str, terms: Terms) -> None:
 )
 def test_what_cannot_be_read_or_never_met_is_refused(header: str) -> None:
     with pytest.raises(InvalidRequest, match="Cache-Control"):
-        read_terms(header, 0, 5000)
+        parse_request_directives(header, 0, 5000)
 
 
 @given(st.text() | st.text(alphabet='max-age=stale5",; '))
 def test_no_header_is_an_exception(header: str) -> None:
     try:
-        read_terms(header, 0, 5000)
+        parse_request_directives(header, 0, 5000)
     except InvalidRequest:
         return
 

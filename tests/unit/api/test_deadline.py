@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from litestar.types import Message, Receive, Scope, Send
 
-from app.api.middleware.deadline import Deadline
+from app.api.middleware.deadline import RequestDeadline
 from tests.support.virtual_time import monotonic
 
 SECONDS = 30.0
@@ -43,7 +43,7 @@ class _World:
             self.sent.append(message)
 
         scope: Any = {"type": "http", "path": "/v1/portfolio", "state": {"request_id": "r"}, "method": "GET"}
-        await Deadline(self.app, SECONDS)(scope, receive, send)
+        await RequestDeadline(self.app, SECONDS)(scope, receive, send)
         return int(self.sent[0]["status"])
 
 

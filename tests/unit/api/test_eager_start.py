@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from granian._futures import _future_watcher_wrapper
 
-from app.api.middleware.eager_start import as_task, take_first_steps
+from app.api.middleware.eager_start import ensure_task, start_requests_eagerly
 
 _make_steps: Any = _future_watcher_wrapper
 App = Callable[[object, object], Awaitable[None]]
@@ -17,7 +17,7 @@ App = Callable[[object, object], Awaitable[None]]
 @pytest.fixture
 async def loop() -> AsyncIterator[asyncio.AbstractEventLoop]:
     loop = asyncio.get_running_loop()
-    take_first_steps(loop)
+    start_requests_eagerly(loop)
     yield loop
     loop.set_task_factory(None)
 
@@ -79,7 +79,7 @@ async def test_a_request_that_has_to_wait_goes_on_as_the_task_that_the_server_go
 
     async def app(_: object, __: object) -> None:
         seen.append(asyncio.current_task())
-        await as_task()
+        await ensure_task()
         seen.append(asyncio.current_task())
         async with asyncio.timeout(3600):
             await loop.create_future()
@@ -98,7 +98,7 @@ async def test_any_other_task_begins_in_its_turn(loop: asyncio.AbstractEventLoop
     async def other() -> str:
         seen.append(asyncio.current_task())
         loop.call_soon(seen.append, "a turn later")
-        await as_task()
+        await ensure_task()
         seen.append("the same turn")
         return word.get()
 

@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 
 from app.access.callers import Caller, Callers, hash_key
 from app.api.middleware.audit import Audit
-from app.api.middleware.deadline import Deadline
+from app.api.middleware.deadline import RequestDeadline
 from app.api.middleware.edge import Edge
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.cache.cache import Cache
 from app.errors import Unreachable
 from app.resilience.draining import Drain
@@ -30,7 +30,7 @@ from tests.support.virtual_time import monotonic
 
 CALLERS = (
     Caller("all", hash_key("all"), "all", portfolio=True),
-    Caller("some", hash_key("some"), frozenset({Key("1")})),
+    Caller("some", hash_key("some"), frozenset({AccountId("1")})),
     Caller("slow", hash_key("slow"), "all", portfolio=True, rate=1),
     Caller("narrow", hash_key("narrow"), "all", concurrency=1),
 )
@@ -63,7 +63,7 @@ class Noted(Audit):
         super().__init__(monotonic, refusals=True, answers=True)  # so nothing is answered by the front
         self.lines: list[tuple[str | None, int, Mapping[str, Any]]] = []
 
-    def note(self, caller: str | None, status: int, about: Mapping[str, Any]) -> None:
+    def record(self, caller: str | None, status: int, about: Mapping[str, Any]) -> None:
         self.lines.append((caller, status, about))
 
 
@@ -86,7 +86,7 @@ class Way:
             await framework(*asgi)
 
         short_way._app = count
-        edge = Edge(Deadline(count, 30), self.metrics, Drain(), face._request_ids, audit=self.audit)
+        edge = Edge(RequestDeadline(count, 30), self.metrics, Drain(), face._request_ids, audit=self.audit)
         self._app = face if is_short else edge
 
     async def ask(self, target: str, headers: Headers, method: str = "GET") -> tuple[Any, ...]:

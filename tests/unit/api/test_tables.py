@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.rendering.tables import Kind, Table, render_csv, render_text
+from app.api.rendering.tables import ColumnKind, Table, render_csv, render_text
 
-COLUMNS = {"id": Kind.PLAIN, "name": Kind.NAME, "total": Kind.NUMBER}
+COLUMNS = {"id": ColumnKind.PLAIN, "name": ColumnKind.NAME, "total": ColumnKind.NUMBER}
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> Table:

@@ -12,7 +12,7 @@ from fakeredis import FakeServer
 
 from app.access.callers import Caller, Callers, hash_key
 from app.api.middleware.edge import Edge
-from app.balances.snapshots import Key, Snapshot
+from app.balances.snapshots import AccountId, Snapshot
 from app.cache.cache import Cache
 from app.errors import Unauthenticated
 from app.resilience.draining import Drain
@@ -26,7 +26,7 @@ Request = tuple[str, str, list[tuple[bytes, bytes]]]
 
 CALLERS = (
     Caller("all", hash_key("all"), "all", portfolio=True),
-    Caller("some", hash_key("some"), frozenset({Key("1")})),
+    Caller("some", hash_key("some"), frozenset({AccountId("1")})),
     Caller("slow", hash_key("slow"), "all", portfolio=True, rate=3),
 )
 TARGETS = (
@@ -93,11 +93,11 @@ class _HalfASecond:
     def __init__(self) -> None:
         self._until = monotonic() + 0.5
 
-    def recall(self, digest: bytes) -> Caller | None:
+    def find_known(self, digest: bytes) -> Caller | None:
         is_good = digest.hex() == hash_key("eyJ") and monotonic() < self._until
         return Caller("guest", "", "all") if is_good else None
 
-    async def judge(self, text: str, digest: bytes) -> Caller:
+    async def verify(self, text: str, digest: bytes) -> Caller:
         raise Unauthenticated("This token has expired.")
 
 
@@ -112,7 +112,7 @@ class Ways:
             cache, self.callers, monotonic, metrics=self.metrics[0], drain=self.drain, origins=origins
         )
         app, request_ids = self.fast._app, self.fast._request_ids
-        self.slow = Edge(app, self.metrics[1], self.drain, request_ids, browsers=self.fast._browsers)
+        self.slow = Edge(app, self.metrics[1], self.drain, request_ids, cors=self.fast._cors)
         self.warm_up = Edge(app, Metrics(), self.drain, request_ids)
 
     @property
@@ -184,8 +184,8 @@ async def test_the_front_asks_for_rights_before_it_looks(cache: Cache) -> None:
 
 CHANGES: dict[str, tuple[Caller, ...]] = {
     "its key is withdrawn": CALLERS[::2],
-    "its key is another's": (*CALLERS[::2], Caller("new", hash_key("some"), frozenset({Key("2")}))),
-    "it may read others only": (*CALLERS[::2], Caller("some", hash_key("some"), frozenset({Key("2")}))),
+    "its key is another's": (*CALLERS[::2], Caller("new", hash_key("some"), frozenset({AccountId("2")}))),
+    "it may read others only": (*CALLERS[::2], Caller("some", hash_key("some"), frozenset({AccountId("2")}))),
 }
 
 
@@ -196,7 +196,7 @@ async def test_what_was_remembered_for_a_caller_is_forgotten_when(callers: tuple
     for _ in range(2):
         assert (await ways.ask(request))[1][0] == 200
     assert ways.hot == 2
-    ways.callers.renew(callers)
+    ways.callers.replace_all(callers)
     slow, fast = await ways.ask(request)
     assert fast == slow
     assert fast[0] in {401, 403}
@@ -220,7 +220,7 @@ async def test_a_caller_that_gets_a_rate_is_held_to_it_at_once(cache: Cache) -> 
     ways = Ways(cache)
     await ask_app(ways.fast, HOT[0], headers=KEYS[0])
     before = [await ask_app(ways.fast, HOT[0], headers=KEYS[0]) for _ in range(9)]
-    ways.callers.renew([msgspec.structs.replace(CALLERS[0], rate=3), *CALLERS[1:]])
+    ways.callers.replace_all([msgspec.structs.replace(CALLERS[0], rate=3), *CALLERS[1:]])
     after = [await ask_app(ways.fast, HOT[0], headers=KEYS[0]) for _ in range(4)]
     assert {answer.status_code for answer in before} == {200}
     assert [answer.status_code for answer in after] == [200, 200, 200, 429]
@@ -258,7 +258,7 @@ async def test_a_page_is_made_anew_from_what_came_since_and_an_asset_that_is_gon
     targets = HOT[0], "/v1/merchants/1/balances/USDT"
     for target in targets:
         await ask_app(ways.fast, target, headers=KEYS[0])
-    newer = Snapshot(Key("1"), unix_ms() + 1, can_deposit=False, balances=())
+    newer = Snapshot(AccountId("1"), unix_ms() + 1, can_deposit=False, balances=())
     cache._memory.put(newer)
     await asyncio.sleep(0.1)
     account, row = [await ask_app(ways.fast, target, headers=KEYS[0]) for target in targets]
@@ -269,7 +269,7 @@ async def test_a_page_is_made_anew_from_what_came_since_and_an_asset_that_is_gon
 async def test_what_a_clock_ahead_of_ours_wrote_is_as_new_as_can_be_and_counted_so(cache: Cache) -> None:
     ways = Ways(cache)
     await ask_app(ways.warm_up, HOT[0], headers=KEYS[0])
-    cache._memory.put(Snapshot(Key("1"), unix_ms() + 4_000, can_deposit=False, balances=()))
+    cache._memory.put(Snapshot(AccountId("1"), unix_ms() + 4_000, can_deposit=False, balances=()))
     ages = [(await ask_app(ways.fast, HOT[0], headers=KEYS[0])).headers["age"] for _ in range(3)]
     list(ways.metrics[0].families())
     assert (ages, ways.metrics[0].answer_age.series[()][-1]) == (["0"] * 3, 0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.balances.normalisation import normalise, unknown_fields
-from app.balances.snapshots import AGGREGATE, Absence, Anomaly, AnomalyKind, Entry, Key, Row, Snapshot
+from app.balances.snapshots import AGGREGATE, Absence, AccountId, Anomaly, AnomalyKind, Entry, Row, Snapshot
 
 EXAMPLES = Path(__file__).parents[2] / "sandbox" / "examples"
 AMOUNTS = ("total", "free", "locked")
@@ -19,13 +19,13 @@ def _row(asset: str = "USDT", total: object = "3", free: object = "2", locked: o
 
 
 def _normalise(*rows: dict[str, Any]) -> Snapshot:
-    return normalise(Key("7"), {"canDeposit": True, "balances": list(rows)}, 5)
+    return normalise(AccountId("7"), {"canDeposit": True, "balances": list(rows)}, 5)
 
 
 def test_the_document_is_read_to_the_letter() -> None:
     merchant = json.loads((EXAMPLES / "merchant-12345.json").read_text())["data"]
-    assert normalise(Key("12345"), merchant, 17) == Snapshot(
-        key=Key("12345"),
+    assert normalise(AccountId("12345"), merchant, 17) == Snapshot(
+        account_id=AccountId("12345"),
         as_of=17,
         can_deposit=True,
         balances=(
@@ -109,7 +109,7 @@ def test_what_is_wrong_is_named_without_its_value() -> None:
 
 def test_unknown_fields_pass_and_are_counted() -> None:
     data = {"canDeposit": True, "balances": [_row() | {"frozen": "1"}, _row() | {"fee": "2"}], "note": 1}
-    assert normalise(Key("7"), data, 5).balances
+    assert normalise(AccountId("7"), data, 5).balances
     assert unknown_fields(data) == {"note", "frozen", "fee"}
 
 
@@ -130,7 +130,7 @@ odd_accounts = st.fixed_dictionaries(
 def test_nothing_that_is_sent_gives_anything_but_a_snapshot_or_a_value_error(data: object) -> None:
     unknown_fields(data)
     try:
-        snapshot = normalise(Key("7"), data, 5)
+        snapshot = normalise(AccountId("7"), data, 5)
     except ValueError:
         return
     stored = msgspec.json.encode(snapshot)
@@ -140,5 +140,5 @@ def test_nothing_that_is_sent_gives_anything_but_a_snapshot_or_a_value_error(dat
 
 
 def test_an_absence_is_stored_and_read_back() -> None:
-    absence = Absence(Key("7"), 5)
+    absence = Absence(AccountId("7"), 5)
     assert msgspec.json.decode(msgspec.json.encode(absence), type=Entry) == absence

@@ -5,19 +5,19 @@ import pytest
 from fakeredis import FakeServer
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Key
-from app.budget.budget import Errand, Priority
-from app.cache.single_flight import Flights
+from app.balances.snapshots import AccountId
+from app.budget.budget import PermitRequest, Priority
+from app.cache.single_flight import SingleFlight
 from app.errors import BudgetSpent
 from tests.support.budget_replica import REFRESH, WAITING, WARM_UP, Till, run_tills
 from tests.support.virtual_time import monotonic
 
 
-async def _wait_in_order(till: Till, *errands: tuple[str, Errand]) -> list[asyncio.Task[None]]:
+async def _wait_in_order(till: Till, *permit_requests: tuple[str, PermitRequest]) -> list[asyncio.Task[None]]:
     """Let errands come one after the other."""
     tasks = []
-    for name, errand in errands:
-        tasks.append(asyncio.create_task(till.take(errand, name=name)))
+    for name, permit_request in permit_requests:
+        tasks.append(asyncio.create_task(till.take(permit_request, name=name)))
         await asyncio.sleep(0.001)
     return tasks
 
@@ -35,7 +35,9 @@ async def test_no_more_turns_than_places_are_in_use_at_a_time(server: FakeServer
 async def test_those_who_are_waited_for_go_first_then_refreshes_then_warming_up(server: FakeServer) -> None:
     async with run_tills(server, concurrency=1) as (till,):
         tasks = await _wait_in_order(
-            till, ("holder", WAITING), *((errand.priority.name, errand) for errand in (WARM_UP, REFRESH, WAITING))
+            till,
+            ("holder", WAITING),
+            *((permit_request.priority.name, permit_request) for permit_request in (WARM_UP, REFRESH, WAITING)),
         )
         assert till.names == ["holder", "WARM_UP", "REFRESH", "WAITING"]
         till.given.clear()
@@ -55,9 +57,9 @@ async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refre
     async with run_tills(server, concurrency=1) as (till,):
         holder = asyncio.create_task(till.take(WAITING, seconds=1))
         await asyncio.sleep(0.1)
-        joined = Errand(Priority.REFRESH)
+        joined = PermitRequest(Priority.REFRESH)
         tasks = await _wait_in_order(till, *((f"{number}", REFRESH) for number in range(5)), ("joined", joined))
-        joined.serve(Errand(Priority.WAITING, "web"))
+        joined.escalate(PermitRequest(Priority.WAITING, "web"))
         await asyncio.gather(holder, *tasks)
     assert till.names == ["", "joined", "0", "1", "2", "3", "4"]
 
@@ -75,22 +77,26 @@ async def test_half_of_the_burst_is_spared_for_those_who_are_waited_for(server: 
 async def test_a_refresh_that_somebody_comes_to_wait_for_is_spared_no_more(server: FakeServer) -> None:
     async with run_tills(server, per_second=1, burst=10) as (till,):
         await asyncio.gather(*(till.take(WAITING) for _ in range(9)))
-        flights = Flights[None]()
-        flights.board(Key("1"), Errand(Priority.REFRESH), lambda errand: till.take(errand, name="joined"))
+        flights = SingleFlight[None]()
+        flights.join(
+            AccountId("1"),
+            PermitRequest(Priority.REFRESH),
+            lambda permit_request: till.take(permit_request, name="joined"),
+        )
         await asyncio.sleep(0.01)
         assert "joined" not in till.names
-        flight, _ = flights.board(Key("1"), Errand(Priority.WAITING, "web"), till.take)
+        flight, _ = flights.join(AccountId("1"), PermitRequest(Priority.WAITING, "web"), till.take)
         await flight
         assert monotonic() < 1
 
 
 async def test_who_wants_thousands_holds_nobody_up_who_wants_one(server: FakeServer) -> None:
     async with run_tills(server, per_second=10, burst=1) as (till,):
-        greedy = Errand(Priority.WAITING, "greedy")
+        greedy = PermitRequest(Priority.WAITING, "greedy")
         crowd = [asyncio.create_task(till.take(greedy, name="greedy")) for _ in range(1000)]
         await asyncio.sleep(1.05)
         before = len(till.given)
-        await till.take(Errand(Priority.WAITING, "modest"), 5, name="modest")
+        await till.take(PermitRequest(Priority.WAITING, "modest"), 5, name="modest")
         assert till.names[before:] in (["modest"], ["greedy", "modest"])
         for task in crowd:
             task.cancel()
@@ -102,7 +108,7 @@ async def test_callers_take_turns(server: FakeServer) -> None:
         holder = asyncio.create_task(till.take(WAITING, seconds=1))
         await asyncio.sleep(0.1)
         callers = [name for name in "abc" for _ in range(5)]
-        tasks = await _wait_in_order(till, *((name, Errand(Priority.WAITING, name)) for name in callers))
+        tasks = await _wait_in_order(till, *((name, PermitRequest(Priority.WAITING, name)) for name in callers))
         await asyncio.gather(holder, *tasks)
     assert till.names[1:] == list("abc") * 5
 
@@ -110,9 +116,9 @@ async def test_callers_take_turns(server: FakeServer) -> None:
 async def test_whoever_has_a_turn_is_no_longer_held_by_what_they_waited_with(server: FakeServer) -> None:
     """Else only the garbage collector would free them."""
     async with run_tills(server, concurrency=1) as (till,):
-        errands = [Errand(Priority.WAITING, "web") for _ in range(3)]
-        await asyncio.gather(*(till.take(errand, seconds=1) for errand in errands))
-        assert [errand.changed for errand in errands] == [None] * 3
+        permit_requests = [PermitRequest(Priority.WAITING, "web") for _ in range(3)]
+        await asyncio.gather(*(till.take(permit_request, seconds=1) for permit_request in permit_requests))
+        assert [permit_request.changed for permit_request in permit_requests] == [None] * 3
 
 
 # Who gets none
@@ -138,9 +144,9 @@ async def test_nobody_is_refused_whose_turn_would_have_come(server: FakeServer) 
 
 async def test_the_caller_of_one_is_not_hopeless_behind_another_who_wants_thousands(server: FakeServer) -> None:
     async with run_tills(server, per_second=10, burst=1) as (till,):
-        crowd = [asyncio.create_task(till.take(Errand(Priority.WAITING, "greedy"))) for _ in range(1000)]
+        crowd = [asyncio.create_task(till.take(PermitRequest(Priority.WAITING, "greedy"))) for _ in range(1000)]
         await asyncio.sleep(0.01)
-        await till.take(Errand(Priority.WAITING, "modest"), 0.5)
+        await till.take(PermitRequest(Priority.WAITING, "modest"), 0.5)
         for task in crowd:
             task.cancel()
         await asyncio.gather(*crowd, return_exceptions=True)
@@ -164,7 +170,7 @@ async def test_a_failed_call_gives_its_place_back(server: FakeServer) -> None:
     async with run_tills(server, concurrency=1) as (till,):
         for _ in range(5):
             with pytest.raises(ValueError, match="broken"):
-                async with till.budget.turn(WAITING, 1):
+                async with till.budget.permit(WAITING, 1):
                     raise ValueError("broken")
         await till.take(WAITING, 1)
 

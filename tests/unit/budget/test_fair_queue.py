@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from app.budget.fair_queue import Lines, Place, Waiter
+from app.budget.fair_queue import FairQueue, QueueKey, Waiter
 
 
 class _Plain:
@@ -29,14 +29,14 @@ class _Plain:
         self._served.clear()
 
 
-def _draw_place(random: Random) -> Place:
+def _draw_place(random: Random) -> QueueKey:
     return random.randrange(3), random.choice("abcd")
 
 
 @pytest.mark.parametrize("seed", range(40))
 async def test_lines_serve_whom_a_look_at_all_would_choose(seed: int) -> None:
     random = Random(seed)
-    lines, plain = Lines(), _Plain()
+    lines, plain = FairQueue(), _Plain()
     for _ in range(300):
         match random.randrange(8):
             case 0 | 1 | 2:
@@ -57,13 +57,13 @@ async def test_lines_serve_whom_a_look_at_all_would_choose(seed: int) -> None:
             case 6:
                 most = random.randrange(1, 4)
                 live = [one.place[0] for one in plain.waiting]
-                urgency, count = lines.most_urgent(most)
+                urgency, count = lines.peek_urgency(most)
                 assert count == min(most, live.count(min(live, default=0)))
                 assert not count or urgency == min(live)
             case _:
                 count = random.randrange(4)
                 expected = plain.serve(count)
-                assert lines.serve(count) == len(expected)
+                assert lines.grant(count) == len(expected)
                 assert all(one.has_come for one in expected)
                 if not len(lines):  # nobody is there whom it would be fair to remember
                     plain.forget()
@@ -71,48 +71,48 @@ async def test_lines_serve_whom_a_look_at_all_would_choose(seed: int) -> None:
 
 
 async def test_who_has_given_up_or_was_cancelled_is_neither_counted_nor_served() -> None:
-    lines = Lines()
+    lines = FairQueue()
     given_up, cancelled, waiting = (lines.join((0, "a")) for _ in range(3))
     given_up.give_up()
-    cancelled.turn.cancel()
-    assert lines.most_urgent(10) == (0, 1)
-    assert lines.serve(10) == 1
+    cancelled.permit.cancel()
+    assert lines.peek_urgency(10) == (0, 1)
+    assert lines.grant(10) == 1
     assert [one.has_come for one in (given_up, cancelled, waiting)] == [False, False, True]
     assert not any(map(lines.leave, (given_up, cancelled, waiting)))
-    assert lines.serve(10) == len(lines) == 0
+    assert lines.grant(10) == len(lines) == 0
 
 
 async def test_giving_up_does_not_take_back_a_turn_that_came() -> None:
-    lines = Lines()
+    lines = FairQueue()
     waiter = lines.join((0, "a"))
-    lines.serve(1)
+    lines.grant(1)
     waiter.give_up()
     assert waiter.has_come
 
 
 async def test_who_moves_stands_before_those_who_came_later() -> None:
-    lines = Lines()
+    lines = FairQueue()
     moving, later = lines.join((1, "a")), lines.join((0, "a"))
     lines.move(moving, (0, "a"))
-    lines.serve(1)
+    lines.grant(1)
     assert (moving.has_come, later.has_come) == (True, False)
 
 
 async def test_who_was_served_is_not_moved_back_into_a_line() -> None:
-    lines = Lines()
+    lines = FairQueue()
     waiter = lines.join((1, "a"))
-    lines.serve(1)
+    lines.grant(1)
     lines.move(waiter, (0, "a"))
     assert len(lines) == 0
 
 
 async def test_before_somebody_go_their_own_and_of_each_other_caller_as_many_and_one() -> None:
-    lines = Lines()
+    lines = FairQueue()
     for place, count in (((0, "greedy"), 100), ((0, "modest"), 2), ((1, "modest"), 1), ((2, "lazy"), 50)):
         for _ in range(count):
             lines.join(place)
-    assert lines.before((0, "modest")) == (2, 3)
-    assert lines.before((1, "modest")) == (3, 4)
-    assert lines.before((0, "greedy")) == (100, 2)
-    assert lines.before((2, "new")) == (0, 3)
+    assert lines.count_ahead((0, "modest")) == (2, 3)
+    assert lines.count_ahead((1, "modest")) == (3, 4)
+    assert lines.count_ahead((0, "greedy")) == (100, 2)
+    assert lines.count_ahead((2, "new")) == (0, 3)
     assert len(lines) == 153

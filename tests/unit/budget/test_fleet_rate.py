@@ -54,7 +54,7 @@ async def test_quiet_stops_the_whole_fleet(server: FakeServer) -> None:
     async with run_tills(server, 2, per_second=10, burst=5) as tills:
         tasks = [asyncio.create_task(till.take(WAITING)) for till in tills for _ in range(20)]
         await asyncio.sleep(1)
-        await tills[0].turns.quiet(5)
+        await tills[0].fleet_rate.pause(5)
         await asyncio.gather(*tasks)
     times = [when for till in tills for when in till.times]
     assert [when for when in times if 1 < when < 6] == []
@@ -66,7 +66,7 @@ async def _rate_after_quiet(server: FakeServer, *quiets: int) -> list[int]:
     async with run_tills(server, 2, per_second=10, burst=1) as tills:
         await tills[0].take(WAITING)
         for number in quiets:
-            await tills[number].turns.quiet(4)
+            await tills[number].fleet_rate.pause(4)
         over = monotonic() + 4
         tasks = [asyncio.create_task(tills[0].take(WAITING)) for _ in range(150)]
         await asyncio.sleep(4 + 14.1)
@@ -92,7 +92,7 @@ async def test_a_quiet_that_could_not_be_told_is_kept_by_who_was_asked_for_it(se
     async with run_tills(server, per_second=10, burst=5) as (till,):
         await till.take(WAITING)
         server.connected = False
-        await till.turns.quiet(20)
+        await till.fleet_rate.pause(20)
         server.connected = True
         came = monotonic()
         await asyncio.sleep(5)
@@ -103,7 +103,7 @@ async def test_a_quiet_that_could_not_be_told_is_kept_by_who_was_asked_for_it(se
 async def test_without_redis_quiet_stops_who_was_asked_for_it(server: FakeServer) -> None:
     server.connected = False
     async with run_tills(server, per_second=10, burst=5) as (till,):
-        await till.turns.quiet(5)
+        await till.fleet_rate.pause(5)
         await asyncio.gather(*(till.take(WAITING) for _ in range(10)))
     assert till.times[0] == pytest.approx(5, abs=0.01)
     assert _most_within(till.times, 0.05) <= 5

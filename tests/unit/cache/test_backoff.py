@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.cache.backoff import Backoff
 from app.errors import AccessRefused, Unreachable, UpstreamBusy
 from tests.support.replica import KEY
@@ -75,16 +75,16 @@ async def test_a_success_forgets_all_failures() -> None:
 async def test_keys_fail_each_for_itself() -> None:
     backoff = _backoff()
     backoff.failed(KEY, ERROR)
-    assert backoff.failure(Key("2")) is None
-    backoff.succeeded(Key("2"))
+    assert backoff.failure(AccountId("2")) is None
+    backoff.succeeded(AccountId("2"))
     assert backoff.failure(KEY) is ERROR
 
 
 async def test_the_failure_longest_ago_is_forgotten_first() -> None:
     backoff = _backoff(capacity=2)
     for key in ("1", "2", "1", "3"):
-        backoff.failed(Key(key), ERROR)
-    assert [backoff.failure(Key(key)) for key in ("1", "2", "3")] == [ERROR, None, ERROR]
+        backoff.failed(AccountId(key), ERROR)
+    assert [backoff.failure(AccountId(key)) for key in ("1", "2", "3")] == [ERROR, None, ERROR]
 
 
 async def test_a_remembered_error_holds_no_traceback() -> None:
@@ -104,6 +104,6 @@ async def test_a_refusal_is_known_until_the_key_succeeds_however_long_ago_and_wh
     backoff.failed(KEY, AccessRefused("x"))
     backoff.failed(KEY, ERROR)
     await asyncio.sleep(3600)
-    assert (backoff.failure(KEY), backoff.is_refused(KEY), backoff.is_refused(Key("2"))) == (None, True, False)
+    assert (backoff.failure(KEY), backoff.is_refused(KEY), backoff.is_refused(AccountId("2"))) == (None, True, False)
     backoff.succeeded(KEY)
     assert not backoff.is_refused(KEY)

@@ -7,12 +7,12 @@ import pytest
 from fakeredis import FakeServer
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Key, Snapshot
+from app.balances.snapshots import AccountId, Snapshot
 from app.cache.cache import Served, Source
-from app.cache.freshness import Terms
+from app.cache.freshness import RequestDirectives
 from app.cache.redis_tier import LEASE_MS
 from app.errors import BudgetSpent, NotCached, Unreachable
-from tests.support.replica import KEY, Replica, Upstream, run_replicas, terms
+from tests.support.replica import KEY, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 
 
@@ -24,13 +24,13 @@ async def replicas(upstream: Upstream, server: FakeServer) -> AsyncIterator[list
 
 async def _die(replica: Replica) -> None:
     """End what a replica fetches, as others see it when its process dies: nothing of it reaches Redis any more."""
-    while replica.link.available:
-        replica.link._breaker.failed()
+    while replica.redis_client.available:
+        replica.redis_client._breaker.record_failure()
     await replica.cache.close()
 
 
 async def test_cold_reads_at_all_replicas_at_once_make_one_call(replicas: list[Replica], upstream: Upstream) -> None:
-    reads = (replica.cache.read(KEY, terms()) for _ in range(25) for replica in replicas)
+    reads = (replica.cache.read(KEY, directives()) for _ in range(25) for replica in replicas)
     served = await asyncio.gather(*reads)
     assert upstream.calls == 1
     assert len({one.entry for one in served}) == 1
@@ -40,20 +40,20 @@ async def test_cold_reads_at_all_replicas_at_once_make_one_call(replicas: list[R
 async def test_what_was_asked_for_later_is_newer_though_a_clock_went_back(
     replicas: list[Replica], upstream: Upstream, seconds_back: float
 ) -> None:
-    asking, hearing, *_ = replicas
-    first = (await asking.cache.read(KEY, terms())).entry
-    asking.ahead_ms = round(-1000 * seconds_back)
-    second = (await asking.cache.read(KEY, _now(asking, no_cache=True))).entry
+    exchange, hearing, *_ = replicas
+    first = (await exchange.cache.read(KEY, directives())).entry
+    exchange.ahead_ms = round(-1000 * seconds_back)
+    second = (await exchange.cache.read(KEY, _now(exchange, no_cache=True))).entry
     await asyncio.sleep(0.01)
-    heard = await hearing.cache.read(KEY, terms())
+    heard = await hearing.cache.read(KEY, directives())
     assert (second.as_of, second) == (first.as_of + 1, heard.entry)
     assert heard.source is Source.MEMORY
     assert upstream.calls == 2
 
 
-def _now(replica: Replica, **directives: bool) -> Terms:
+def _now(replica: Replica, **directives: bool) -> RequestDirectives:
     """Say what a request accepts that comes now, by the clock of a replica."""
-    return Terms(unix_ms() + replica.ahead_ms, **directives)
+    return RequestDirectives(unix_ms() + replica.ahead_ms, **directives)
 
 
 @pytest.mark.parametrize("ahead_seconds", [4, 3600, -3600])
@@ -83,7 +83,7 @@ async def test_what_a_wrong_clock_left_in_redis_is_found_by_nobody_and_replaced(
     wrong, late, later, latest = replicas
     wrong.ahead_ms = 3_600_000
     await wrong.cache.read(KEY, _now(wrong))
-    assert await late.fleet.look([KEY]) == {}
+    assert await late.fleet.look_up([KEY]) == {}
     with pytest.raises(NotCached):
         await late.cache.read(KEY, _now(late, only_if_cached=True))
     assert (await late.cache.read(KEY, _now(late))).source is Source.FETCHED
@@ -99,31 +99,31 @@ async def test_what_a_wrong_clock_left_in_redis_is_found_by_nobody_and_replaced(
 async def test_what_was_known_before_a_clock_went_back_an_hour_is_fetched_once_more(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    asking, *_ = replicas
-    asking.ahead_ms = 3_600_000
-    await asking.cache.read(KEY, _now(asking))
-    asking.ahead_ms = 0
-    served = [await asking.cache.read(KEY, _now(asking)) for _ in range(3)]
+    exchange, *_ = replicas
+    exchange.ahead_ms = 3_600_000
+    await exchange.cache.read(KEY, _now(exchange))
+    exchange.ahead_ms = 0
+    served = [await exchange.cache.read(KEY, _now(exchange)) for _ in range(3)]
     assert [one.source for one in served] == [Source.FETCHED, Source.MEMORY, Source.MEMORY]
     assert upstream.calls == 2
 
 
 async def test_a_wave_of_keys_makes_one_call_for_each(replicas: list[Replica], upstream: Upstream) -> None:
-    keys = [Key(str(number)) for number in range(1, 51)]
-    served = await asyncio.gather(*(replica.cache.read(key, terms()) for key in keys for replica in replicas))
+    keys = [AccountId(str(number)) for number in range(1, 51)]
+    served = await asyncio.gather(*(replica.cache.read(key, directives()) for key in keys for replica in replicas))
     assert sorted(upstream.asked) == sorted(keys)
-    assert {one.entry.key for one in served} == set(keys)
+    assert {one.entry.account_id for one in served} == set(keys)
 
 
 async def test_a_hot_key_is_called_once_a_window_and_waits_for_nobody(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    await replicas[0].cache.read(KEY, terms())
+    await replicas[0].cache.read(KEY, directives())
     began = monotonic()
     while monotonic() < began + 60:
         for replica in replicas:
             asked = monotonic()
-            served = await replica.cache.read(KEY, terms())
+            served = await replica.cache.read(KEY, directives())
             assert monotonic() == asked
             assert unix_ms() - served.entry.as_of <= 5_000 + 150
         await asyncio.sleep(0.02)
@@ -134,9 +134,9 @@ async def test_what_a_replica_lets_go_at_its_end_another_fetches_at_once_and_nob
     replicas: list[Replica], upstream: Upstream
 ) -> None:
     going, *staying = replicas
-    lost = asyncio.create_task(going.cache.read(KEY, terms()))
+    lost = asyncio.create_task(going.cache.read(KEY, directives()))
     await asyncio.sleep(0.01)
-    waiting = [asyncio.create_task(replica.cache.read(KEY, terms())) for replica in staying]
+    waiting = [asyncio.create_task(replica.cache.read(KEY, directives())) for replica in staying]
     await asyncio.sleep(0.01)
     await going.cache.close()
     served = await asyncio.gather(*waiting)
@@ -153,9 +153,9 @@ async def test_when_the_holder_of_the_lease_dies_another_takes_over_as_soon_as_i
 ) -> None:
     upstream.seconds = 0.5
     holder, *others = replicas
-    lost = asyncio.create_task(holder.cache.read(KEY, terms()))
+    lost = asyncio.create_task(holder.cache.read(KEY, directives()))
     await asyncio.sleep(0.01)
-    waiting = [asyncio.create_task(replica.cache.read(KEY, terms())) for replica in others for _ in range(10)]
+    waiting = [asyncio.create_task(replica.cache.read(KEY, directives())) for replica in others for _ in range(10)]
     await asyncio.sleep(seconds - 0.01)
     await _die(holder)
     died = monotonic()
@@ -168,7 +168,7 @@ async def test_when_the_holder_of_the_lease_dies_another_takes_over_as_soon_as_i
 
 async def test_a_call_longer_than_the_lease_stays_the_only_one(replicas: list[Replica], upstream: Upstream) -> None:
     upstream.seconds = 5
-    await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in replicas))
+    await asyncio.gather(*(replica.cache.read(KEY, directives()) for replica in replicas))
     assert upstream.calls == 1
 
 
@@ -177,7 +177,7 @@ async def test_after_its_call_a_replica_keeps_no_lease_and_no_task(upstream: Ups
     async with run_replicas(upstream, server, 3) as replicas:
         for number in range(20):
             upstream.seconds = 2.39 + number / 1000
-            await asyncio.gather(*(replica.cache.read(Key(str(number)), terms()) for replica in replicas))
+            await asyncio.gather(*(replica.cache.read(AccountId(str(number)), directives()) for replica in replicas))
         await asyncio.sleep(0)
         names = [str(task.get_coro()) for task in asyncio.all_tasks()]
     assert [name for name in names if "keep_lease" in name] == []
@@ -186,13 +186,13 @@ async def test_after_its_call_a_replica_keeps_no_lease_and_no_task(upstream: Ups
 async def test_failing_refreshes_back_off_while_stale_answers_go_on(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    await replicas[0].cache.read(KEY, terms())
+    await replicas[0].cache.read(KEY, directives())
     upstream.error = Unreachable("x")
     calls = []
     for _ in range(5):
         before = upstream.calls
         for _ in range(600):
-            await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in replicas))
+            await asyncio.gather(*(replica.cache.read(KEY, directives()) for replica in replicas))
             await asyncio.sleep(0.1)
         calls.append(upstream.calls - before)
     assert calls[0] <= 4 * 8
@@ -203,28 +203,28 @@ async def test_failing_refreshes_back_off_while_stale_answers_go_on(
 async def test_after_a_backed_off_failure_the_upstream_is_found_well_again(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    await replicas[0].cache.read(KEY, terms())
+    await replicas[0].cache.read(KEY, directives())
     upstream.error = Unreachable("x")
     for _ in range(120):
-        await replicas[0].cache.read(KEY, terms())
+        await replicas[0].cache.read(KEY, directives())
         await asyncio.sleep(1)
     upstream.error = None
     for _ in range(31):
-        await replicas[0].cache.read(KEY, terms())
+        await replicas[0].cache.read(KEY, directives())
         await asyncio.sleep(1)
-    served = await replicas[0].cache.read(KEY, terms())
-    assert served.instead_of is None
+    served = await replicas[0].cache.read(KEY, directives())
+    assert served.covered_error is None
     assert unix_ms() - served.entry.as_of <= 35_000
 
 
 async def test_a_replica_that_joins_late_calls_nobody(
     replicas: list[Replica], upstream: Upstream, server: FakeServer
 ) -> None:
-    keys = [Key(str(number)) for number in range(1, 21)]
-    await asyncio.gather(*(replicas[0].cache.read(key, terms()) for key in keys))
+    keys = [AccountId(str(number)) for number in range(1, 21)]
+    await asyncio.gather(*(replicas[0].cache.read(key, directives()) for key in keys))
     late = Replica(upstream, server, "late")
     async with late.running():
-        served = await asyncio.gather(*(late.cache.read(key, terms()) for key in keys))
+        served = await asyncio.gather(*(late.cache.read(key, directives()) for key in keys))
     assert {one.source for one in served} == {Source.REDIS}
     assert upstream.calls == len(keys)
 
@@ -232,10 +232,10 @@ async def test_a_replica_that_joins_late_calls_nobody(
 async def test_no_cache_at_every_replica_gets_every_one_a_call_that_began_after_it(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    first = asyncio.create_task(replicas[0].cache.read(KEY, terms()))
+    first = asyncio.create_task(replicas[0].cache.read(KEY, directives()))
     await asyncio.sleep(0.05)
     served = await asyncio.gather(
-        *(replica.cache.read(KEY, terms(no_cache=True)) for replica in replicas for _ in range(5))
+        *(replica.cache.read(KEY, directives(no_cache=True)) for replica in replicas for _ in range(5))
     )
     assert (await first).entry.as_of < min(one.entry.as_of for one in served)
     assert upstream.calls <= 1 + len(replicas)
@@ -243,7 +243,9 @@ async def test_no_cache_at_every_replica_gets_every_one_a_call_that_began_after_
 
 async def test_a_wave_beyond_the_budget_is_told_when_to_come_again(upstream: Upstream, server: FakeServer) -> None:
     async with run_replicas(upstream, server, 2, per_second=10, burst=10) as replicas:
-        reads = (replica.cache.read(Key(str(number)), terms()) for number in range(1, 91) for replica in replicas)
+        reads = (
+            replica.cache.read(AccountId(str(number)), directives()) for number in range(1, 91) for replica in replicas
+        )
         results = await asyncio.gather(*reads, return_exceptions=True)
         refused = [one for one in results if isinstance(one, BaseException)]
         assert all(isinstance(one, BudgetSpent) and one.retry_after_seconds for one in refused)

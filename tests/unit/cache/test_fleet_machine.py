@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Absence, Entry, Key
+from app.balances.snapshots import Absence, AccountId, Entry
 from app.cache.cache import Served
-from app.cache.freshness import Terms
+from app.cache.freshness import RequestDirectives
 from app.errors import (
     DeadlinePassed,
     NotCached,
@@ -27,13 +27,13 @@ from app.errors import (
     UpstreamRefusal,
 )
 from tests.support.call_ledger import INSTANT_SECONDS, Door, Ledger, Weather
-from tests.support.replica import POLICY, Replica, terms
+from tests.support.replica import POLICY, Replica, directives
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import VirtualLoop, monotonic, unix_ms
 
-LENIENT = (Key("1"), Key("2"))
+LENIENT = (AccountId("1"), AccountId("2"))
 """Keys of which nobody asks anything that is younger than fresh: one call in a window is promised for them."""
-STRICT = (Key("3"),)
+STRICT = (AccountId("3"),)
 LENIENT_WISHES: tuple[dict[str, Any], ...] = (
     {},
     {},
@@ -61,13 +61,13 @@ class Member:
     def __init__(self, ledger: Ledger, server: FakeServer, name: str) -> None:
         self.name = name
         self.replica = Replica(Door(ledger, name), server, name)
-        self.newest: defaultdict[Key, int] = defaultdict(int)
+        self.newest: defaultdict[AccountId, int] = defaultdict(int)
         self.readers: set[asyncio.Task[None]] = set()
         works = (
-            self.replica.link.tend,
-            self.replica.budget.serve,
-            self.replica.census.count,
-            self.replica.tier.keep_leases,
+            self.replica.redis_client.probe_while_lost,
+            self.replica.budget.dispatch,
+            self.replica.replica_count.keep_counting,
+            self.replica.tier.renew_leases,
         )
         self.tasks = [asyncio.create_task(work()) for work in works]
         self.listening = asyncio.create_task(self.replica.bus.listen())
@@ -82,7 +82,7 @@ class Member:
     async def stop(self) -> None:
         await _end(*self.tasks, self.listening, *self.readers)
         await self.replica.cache.close()
-        await self.replica.link.close()
+        await self.replica.redis_client.close()
 
 
 class Fleet(RuleBasedStateMachine):
@@ -98,7 +98,7 @@ class Fleet(RuleBasedStateMachine):
         self.server = FakeServer()
         self.born = self.deaths = 0
         self.is_broken = False
-        self.stored: dict[Key, Entry] = {}
+        self.stored: dict[AccountId, Entry] = {}
         self.members: list[Member] = self.runner.run(self._found())
 
     # What may happen
@@ -106,15 +106,15 @@ class Fleet(RuleBasedStateMachine):
     @rule(
         number=st.integers(0, 2),
         key=st.sampled_from(LENIENT + STRICT),
-        wish=st.integers(0, 23),
+        preferences=st.integers(0, 23),
         count=st.integers(1, 3),
     )
-    def read(self, number: int, key: Key, wish: int, count: int) -> None:
+    def read(self, number: int, key: AccountId, preferences: int, count: int) -> None:
         wishes = LENIENT_WISHES if key in LENIENT else LENIENT_WISHES + STRICT_WISHES
-        self._step(self._read(self.members[number], key, wishes[wish % len(wishes)], count))
+        self._step(self._read(self.members[number], key, wishes[preferences % len(wishes)], count))
 
     @rule(key=st.sampled_from(LENIENT + STRICT))
-    def read_everywhere(self, key: Key) -> None:
+    def read_everywhere(self, key: AccountId) -> None:
         self._step(self._read_everywhere(key))
 
     @rule(seconds=st.sampled_from((0.003, 0.047, 0.31, 1.07, 2.3, 4.81, 6.1, 12.7, 37.3)))
@@ -172,7 +172,7 @@ class Fleet(RuleBasedStateMachine):
     def let_a_straggler_arrive(self, number: int, data: st.DataObject) -> None:
         given = [call.entry for calls in self.ledger.calls.values() for call in calls if call.entry and not call.lost]
         if given:
-            self._step(self.members[number].replica.tier.settle(data.draw(st.sampled_from(given))))
+            self._step(self.members[number].replica.tier.store_and_release(data.draw(st.sampled_from(given))))
 
     def teardown(self) -> None:
         try:
@@ -193,17 +193,17 @@ class Fleet(RuleBasedStateMachine):
         self.born += 1
         return Member(self.ledger, self.server, f"r{self.born}")
 
-    async def _read(self, member: Member, key: Key, wish: dict[str, Any], count: int) -> None:
+    async def _read(self, member: Member, key: AccountId, preferences: dict[str, Any], count: int) -> None:
         for _ in range(count):
-            task = asyncio.create_task(self._read_once(member, key, terms(**wish)))
+            task = asyncio.create_task(self._read_once(member, key, directives(**preferences)))
             member.readers.add(task)
         await asyncio.sleep(0)
 
-    async def _read_everywhere(self, key: Key) -> None:
+    async def _read_everywhere(self, key: AccountId) -> None:
         for member in self.members:
             await self._read(member, key, {}, 1)
 
-    async def _read_once(self, member: Member, key: Key, wanted: Terms) -> None:
+    async def _read_once(self, member: Member, key: AccountId, wanted: RequestDirectives) -> None:
         came, floor = monotonic(), member.newest[key]
         outlook = (self.ledger.weather.changes, self.deaths)
         may_fail = self.ledger.may_fail(key)
@@ -222,17 +222,17 @@ class Fleet(RuleBasedStateMachine):
         if wrong:
             self.ledger.wrongs.append(f"{member.name} {key} {wanted}: {wrong}")
 
-    def _judge_answer(self, served: Served, key: Key, wanted: Terms, floor: int) -> str:
+    def _judge_answer(self, served: Served, key: AccountId, wanted: RequestDirectives, floor: int) -> str:
         entry = served.entry
-        if entry.key != key or not self.ledger.gave(entry):
+        if entry.account_id != key or not self.ledger.gave(entry):
             return f"never given: {served}"
         if entry.as_of < floor:
             return f"older than what was answered before: {served}, {floor}"
-        if served.instead_of is not None:
-            return "" if _may_cover(entry, wanted, served.instead_of) else f"covers what it must not: {served}"
+        if served.covered_error is not None:
+            return "" if _may_cover(entry, wanted, served.covered_error) else f"covers what it must not: {served}"
         if wanted.no_cache:
-            return "" if self.ledger.gave(entry, since=wanted.came_at) else f"no answer to a call since: {served}"
-        if entry.as_of < wanted.came_at and unix_ms() - entry.as_of > _oldest_ms(entry, wanted):
+            return "" if self.ledger.gave(entry, since=wanted.received_at) else f"no answer to a call since: {served}"
+        if entry.as_of < wanted.received_at and unix_ms() - entry.as_of > _oldest_ms(entry, wanted):
             return f"too old: {served}"
         return ""
 
@@ -287,7 +287,7 @@ class Fleet(RuleBasedStateMachine):
                 reader.result()
 
     def _is_calm(self) -> bool:
-        return self.server.connected and all(member.replica.link.available for member in self.members)
+        return self.server.connected and all(member.replica.redis_client.available for member in self.members)
 
     async def _look_into_redis(self) -> None:
         for key in LENIENT + STRICT:
@@ -310,7 +310,9 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
         await asyncio.wait(pending, timeout=0.001)
 
 
-def _judge_failure(error: TallygateError, held: Entry | None, wanted: Terms, *, excused: bool, waited: float) -> str:
+def _judge_failure(
+    error: TallygateError, held: Entry | None, wanted: RequestDirectives, *, excused: bool, waited: float
+) -> str:
     match error:
         case NotCached():
             return "" if wanted.only_if_cached else "asked for a fetch and got none"
@@ -324,14 +326,14 @@ def _judge_failure(error: TallygateError, held: Entry | None, wanted: Terms, *, 
             return f"failed with {error!r}"
 
 
-def _oldest_ms(entry: Entry, wanted: Terms) -> int:
+def _oldest_ms(entry: Entry, wanted: RequestDirectives) -> int:
     if isinstance(entry, Absence):
         return _narrow_ms(POLICY.absent_ms, POLICY.absent_ms, wanted)
     stale = POLICY.stale_while_revalidate_ms if wanted.max_stale_ms is None else wanted.max_stale_ms
     return _narrow_ms(POLICY.fresh_ms + stale, POLICY.fresh_ms, wanted)
 
 
-def _may_cover(entry: Entry, wanted: Terms, error: TallygateError) -> bool:
+def _may_cover(entry: Entry, wanted: RequestDirectives, error: TallygateError) -> bool:
     if isinstance(entry, Absence) or wanted.no_cache or isinstance(error, UpstreamRefusal):
         return False
     limit = POLICY.stale_if_error_ms
@@ -340,7 +342,7 @@ def _may_cover(entry: Entry, wanted: Terms, error: TallygateError) -> bool:
     return unix_ms() - entry.as_of <= _narrow_ms(limit, POLICY.fresh_ms, wanted)
 
 
-def _narrow_ms(limit: int, lifetime: int, wanted: Terms) -> int:
+def _narrow_ms(limit: int, lifetime: int, wanted: RequestDirectives) -> int:
     limit = limit if wanted.max_age_ms is None else min(limit, wanted.max_age_ms)
     return limit if wanted.min_fresh_ms is None else min(limit, lifetime - wanted.min_fresh_ms)
 

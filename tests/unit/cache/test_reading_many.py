@@ -8,15 +8,15 @@ import pytest
 from fakeredis import FakeServer
 from msgspec.structs import replace
 
-from app.accounts import Desk, Missing, Question, Told
+from app.accounts import Accounts, Available, Question, Unavailable
 from app.api.views.parts import Coverage, PartView, oldest
-from app.balances.snapshots import Entry, Key
+from app.balances.snapshots import AccountId, Entry
 from app.cache.cache import Served, Source
 from app.errors import DeadlinePassed, NotCached, UpstreamFaulty
-from tests.support.replica import PATIENCE_SECONDS, Replica, Upstream, run_replicas, terms
+from tests.support.replica import PATIENCE_SECONDS, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 
-KEYS = [Key(str(number)) for number in range(1, 101)]
+KEYS = [AccountId(str(number)) for number in range(1, 101)]
 
 
 @pytest.fixture
@@ -27,17 +27,17 @@ async def replicas(upstream: Upstream) -> AsyncIterator[list[Replica]]:
 
 async def test_what_redis_has_takes_one_command_whatever_the_number(replicas: list[Replica]) -> None:
     one, other = replicas
-    await one.cache.read_many(KEYS, terms())
+    await one.cache.read_many(KEYS, directives())
     other.memory.distrust()  # as if the bus had told it nothing
     sent = []
-    attempt = other.link.attempt
+    attempt = other.redis_client.execute
 
     async def count(command: object, **options: bool) -> object:
         sent.append(command)
         return await attempt(command, **options)  # type: ignore[arg-type]
 
-    other.link.attempt = count  # type: ignore[method-assign, assignment]
-    told = await other.cache.read_many(KEYS, terms())
+    other.redis_client.execute = count  # type: ignore[method-assign, assignment]
+    told = await other.cache.read_many(KEYS, directives())
     assert {part.source for part in told.values() if isinstance(part, Served)} == {Source.REDIS}
     assert list(told) == KEYS
     assert len(sent) == 1
@@ -49,46 +49,46 @@ async def test_a_part_waits_less_than_a_single_read_so_that_the_rest_comes_in_ti
     upstream.seconds = 1000
     began = monotonic()
     with pytest.raises(Exception, match="No answer"):
-        await replicas[0].cache.read(KEYS[0], terms())
+        await replicas[0].cache.read(KEYS[0], directives())
     alone = monotonic() - began
     began = monotonic()
-    await replicas[0].cache.read_many(KEYS[:2], terms())
+    await replicas[0].cache.read_many(KEYS[:2], directives())
     assert monotonic() - began <= 0.8 * alone + 0.01
 
 
 async def test_the_directives_hold_for_each_part(replicas: list[Replica], upstream: Upstream) -> None:
     cache = replicas[0].cache
-    desk = Desk(cache)
-    await cache.read(KEYS[0], terms())
-    stored, missing = await desk.tell_many(KEYS[:2], Question("web", terms(only_if_cached=True)))
-    assert isinstance(stored, Told)
-    assert isinstance(missing, Missing)
+    accounts = Accounts(cache)
+    await cache.read(KEYS[0], directives())
+    stored, missing = await accounts.get_many(KEYS[:2], Question("web", directives(only_if_cached=True)))
+    assert isinstance(stored, Available)
+    assert isinstance(missing, Unavailable)
     assert isinstance(missing.error, NotCached)
     assert upstream.calls == 1
-    await desk.tell_many(KEYS[:2], Question("web", terms(no_cache=True)))
+    await accounts.get_many(KEYS[:2], Question("web", directives(no_cache=True)))
     assert upstream.calls == 3
 
 
 async def test_a_part_that_is_refreshed_behind_or_covers_a_failure_is_stale(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    desk = Desk(replicas[0].cache)
-    question = Question("web", terms())
-    await desk.tell_many(KEYS[:1], question)
+    accounts = Accounts(replicas[0].cache)
+    question = Question("web", directives())
+    await accounts.get_many(KEYS[:1], question)
     await asyncio.sleep(6)
-    refreshed = await desk.tell_many(KEYS[:1], Question("web", terms()))
+    refreshed = await accounts.get_many(KEYS[:1], Question("web", directives()))
     assert Coverage.of(refreshed) == Coverage(1, 0, 1, 0)
     await asyncio.sleep(60)
     upstream.error = UpstreamFaulty("x")
-    covered = await desk.tell_many(KEYS[:2], Question("web", terms()))
+    covered = await accounts.get_many(KEYS[:2], Question("web", directives()))
     assert [PartView.of(part).status for part in covered] == ["stale", "unavailable"]
 
 
 async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstream: Upstream) -> None:
     async with run_replicas(upstream, FakeServer(), 1, per_second=10, burst=1) as (replica,):
-        many = asyncio.create_task(replica.cache.read_many(KEYS[:30], terms(), "many"))
+        many = asyncio.create_task(replica.cache.read_many(KEYS[:30], directives(), "many"))
         await asyncio.sleep(0.5)
-        await replica.cache.read_many(KEYS[99:], terms(), "one")
+        await replica.cache.read_many(KEYS[99:], directives(), "one")
         await many
     assert upstream.asked.index(KEYS[99]) < 10
 
@@ -96,7 +96,7 @@ async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstr
 class Slow(Upstream):
     """An upstream whose answers are four seconds old, and that hangs for the second merchant."""
 
-    async def load(self, key: Key) -> Entry:
+    async def load(self, key: AccountId) -> Entry:
         if key == KEYS[1]:
             await asyncio.sleep(1000)
         entry = await super().load(key)
@@ -107,7 +107,7 @@ async def test_a_part_that_came_fresh_is_not_stale_because_the_others_took_long(
     upstream = Slow()
     async with run_replicas(upstream, FakeServer(), 1) as (replica,):
         began = unix_ms()
-        told = await replica.cache.read_many(KEYS[:2], terms())
+        told = await replica.cache.read_many(KEYS[:2], directives())
         came, late = told.values()
         assert isinstance(came, Served)
         assert isinstance(late, DeadlinePassed)
@@ -119,14 +119,14 @@ async def test_a_part_that_came_fresh_is_not_stale_because_the_others_took_long(
 class Troubled(Upstream):
     """An upstream that fails for 3 % of the merchants, hangs for 1 %, and remembers what it said of the others."""
 
-    FAILING: Final = frozenset(Key(str(number)) for number in range(1, 1000, 34))
-    HANGING: Final = frozenset(Key(str(number)) for number in range(100, 1001, 100))
+    FAILING: Final = frozenset(AccountId(str(number)) for number in range(1, 1000, 34))
+    HANGING: Final = frozenset(AccountId(str(number)) for number in range(100, 1001, 100))
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: dict[Key, Entry] = {}
+        self.said: dict[AccountId, Entry] = {}
 
-    async def load(self, key: Key) -> Entry:
+    async def load(self, key: AccountId) -> Entry:
         if key in self.HANGING:
             await asyncio.sleep(1000)
         if key in self.FAILING:
@@ -136,11 +136,11 @@ class Troubled(Upstream):
 
 
 async def test_of_a_thousand_those_that_fail_or_hang_are_marked_in_time_and_the_others_exact_everywhere() -> None:
-    keys = [Key(str(number)) for number in range(1, 1001)]
+    keys = [AccountId(str(number)) for number in range(1, 1001)]
     upstream = Troubled()
     async with run_replicas(upstream, FakeServer(), 2) as (one, other):
         began = monotonic()
-        told = await one.cache.read_many(keys, terms())
+        told = await one.cache.read_many(keys, directives())
         assert monotonic() - began <= 0.8 * PATIENCE_SECONDS
         assert list(told) == keys
         assert {key for key, part in told.items() if isinstance(part, UpstreamFaulty)} == Troubled.FAILING
@@ -150,15 +150,15 @@ async def test_of_a_thousand_those_that_fail_or_hang_are_marked_in_time_and_the_
         stored = await one.tier.get_many(keys)
         assert stored == upstream.said
         for replica in (one, other):
-            found = await replica.cache.read_many(keys, terms(only_if_cached=True))
+            found = await replica.cache.read_many(keys, directives(only_if_cached=True))
             assert {key: part.entry for key, part in found.items() if isinstance(part, Served)} == upstream.said
     assert upstream.calls == 960
 
 
 async def test_many_are_as_old_as_the_oldest(replicas: list[Replica]) -> None:
-    desk = Desk(replicas[0].cache)
-    first = await desk.tell_many(KEYS[:1], Question("web", terms()))
+    accounts = Accounts(replicas[0].cache)
+    first = await accounts.get_many(KEYS[:1], Question("web", directives()))
     await asyncio.sleep(2)
-    both = await desk.tell_many(KEYS[:2], Question("web", terms()))
+    both = await accounts.get_many(KEYS[:2], Question("web", directives()))
     assert oldest(both) == oldest(first)
     assert oldest(()) is None

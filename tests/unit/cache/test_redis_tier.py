@@ -8,12 +8,12 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Absence, Key, Snapshot
-from app.cache.redis_tier import LEASE_MS, Elsewhere, Found, Ours, RedisTier
+from app.balances.snapshots import Absence, AccountId, Snapshot
+from app.cache.redis_tier import LEASE_MS, Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
 from app.fleet.bus import Failure
-from app.redis.client import Outcome
-from app.resilience.supervision import running
-from tests.support.replica import CHANNEL, KEY, POLICY, make_link
+from app.redis.client import RedisFailure
+from app.resilience.supervision import supervised
+from tests.support.replica import CHANNEL, KEY, POLICY, make_redis_client
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import unix_ms
 
@@ -25,8 +25,8 @@ def tier(server: FakeServer) -> RedisTier:
     return _tier(server, "one")
 
 
-def _tier(server: FakeServer, owner: str) -> RedisTier:
-    return RedisTier(make_link(server), prefix="t", owner=owner, channel=CHANNEL, policy=POLICY)
+def _tier(server: FakeServer, replica_id: str) -> RedisTier:
+    return RedisTier(make_redis_client(server), prefix="t", replica_id=replica_id, channel=CHANNEL, policy=POLICY)
 
 
 @pytest.fixture
@@ -45,61 +45,61 @@ def _snapshot(as_of: int) -> Snapshot:
 
 
 async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> None:
-    await tier.settle(_snapshot(5))
-    assert await tier.get_many([Key("2"), KEY, Key("3")]) == {KEY: _snapshot(5)}
-    assert await tier.begin(KEY, 5) == Found(_snapshot(5))
-    assert await tier.begin(KEY, 6) == Ours(_snapshot(5))
-    assert await tier.begin(Key("2"), 0) == Ours(None)
+    await tier.store_and_release(_snapshot(5))
+    assert await tier.get_many([AccountId("2"), KEY, AccountId("3")]) == {KEY: _snapshot(5)}
+    assert await tier.read_or_lease(KEY, 5) == Found(_snapshot(5))
+    assert await tier.read_or_lease(KEY, 6) == LeaseAcquired(_snapshot(5))
+    assert await tier.read_or_lease(AccountId("2"), 0) == LeaseAcquired(None)
 
 
 async def test_what_is_from_too_late_a_time_is_neither_given_nor_kept_instead_of_ours(tier: RedisTier) -> None:
-    await tier.settle(_snapshot(9))
-    assert await tier.begin(KEY, 5, latest_as_of=9) == Found(_snapshot(9))
-    assert await tier.begin(KEY, 5, latest_as_of=8) == Ours(None)
-    await tier.settle(_snapshot(7), latest_as_of=9)
-    assert await tier.begin(KEY, 5) == Found(_snapshot(9))
-    await tier.settle(_snapshot(7), latest_as_of=8)
-    assert await tier.begin(KEY, 5) == Found(_snapshot(7))
+    await tier.store_and_release(_snapshot(9))
+    assert await tier.read_or_lease(KEY, 5, latest_as_of=9) == Found(_snapshot(9))
+    assert await tier.read_or_lease(KEY, 5, latest_as_of=8) == LeaseAcquired(None)
+    await tier.store_and_release(_snapshot(7), latest_as_of=9)
+    assert await tier.read_or_lease(KEY, 5) == Found(_snapshot(9))
+    await tier.store_and_release(_snapshot(7), latest_as_of=8)
+    assert await tier.read_or_lease(KEY, 5) == Found(_snapshot(7))
 
 
 async def test_what_is_too_old_is_given_only_to_who_has_it_not_yet(tier: RedisTier) -> None:
-    await tier.settle(_snapshot(5))
-    assert await tier.begin(KEY, 6, known_as_of=4) == Ours(_snapshot(5))
-    assert await tier.begin(KEY, 6, known_as_of=5) == Ours(None)
-    assert await tier.begin(KEY, 5, known_as_of=5) == Found(_snapshot(5))
+    await tier.store_and_release(_snapshot(5))
+    assert await tier.read_or_lease(KEY, 6, known_as_of=4) == LeaseAcquired(_snapshot(5))
+    assert await tier.read_or_lease(KEY, 6, known_as_of=5) == LeaseAcquired(None)
+    assert await tier.read_or_lease(KEY, 5, known_as_of=5) == Found(_snapshot(5))
 
 
 async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tier: RedisTier) -> None:
     forgetful = structs.replace(POLICY, absent_ms=0)
-    absent = RedisTier(make_link(server), prefix="t", owner="two", channel=CHANNEL, policy=forgetful)
+    absent = RedisTier(make_redis_client(server), prefix="t", replica_id="two", channel=CHANNEL, policy=forgetful)
     with capture_logs() as logs:
-        await absent.settle(Absence(KEY, 5))
+        await absent.store_and_release(Absence(KEY, 5))
     assert logs == []
 
 
 async def test_what_is_settled_shows_that_redis_takes_writes_again(tier: RedisTier, raw: FakeAsyncRedis) -> None:
     await raw.hset(NAME, "no", "entry")
     with capture_logs() as logs:
-        assert await tier.begin(KEY, 5) is Outcome.REFUSED
+        assert await tier.read_or_lease(KEY, 5) is RedisFailure.REFUSED
         await raw.delete(NAME)
         await asyncio.sleep(1)
-        assert await tier.begin(KEY, 5) == Ours(None)
+        assert await tier.read_or_lease(KEY, 5) == LeaseAcquired(None)
         assert [line["event"] for line in logs] == ["redis.refuses"]
-        await tier.settle(_snapshot(5))
+        await tier.store_and_release(_snapshot(5))
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
 
 
 @pytest.mark.parametrize("kind", [Snapshot, Absence])
 async def test_redis_knows_how_old_an_entry_of_each_kind_is(tier: RedisTier, kind: type[Snapshot | Absence]) -> None:
     old, new = (Absence(KEY, at) if kind is Absence else _snapshot(at) for at in (5, 7))
-    await tier.settle(new)
-    await tier.settle(old)
-    assert await tier.begin(KEY, 7) == Found(new)
-    assert await tier.begin(KEY, 8, known_as_of=7) == Ours(None)
+    await tier.store_and_release(new)
+    await tier.store_and_release(old)
+    assert await tier.read_or_lease(KEY, 7) == Found(new)
+    assert await tier.read_or_lease(KEY, 8, known_as_of=7) == LeaseAcquired(None)
 
 
 async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyncRedis) -> None:
-    await tier.settle(_snapshot(5))
+    await tier.store_and_release(_snapshot(5))
     stored = await raw.get(NAME)
     assert isinstance(stored, bytes)
     value = json.loads(stored)
@@ -108,54 +108,54 @@ async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyn
 
 async def test_a_straggler_never_overwrites_a_newer_entry(tier: RedisTier) -> None:
     for entry in (_snapshot(5), _snapshot(4)):
-        await tier.settle(entry)
+        await tier.store_and_release(entry)
     assert await tier.get_many([KEY]) == {KEY: _snapshot(5)}
-    await tier.settle(Absence(KEY, 6))
+    await tier.store_and_release(Absence(KEY, 6))
     assert await tier.get_many([KEY]) == {KEY: Absence(KEY, 6)}
 
 
 async def test_entries_expire_with_their_use(tier: RedisTier, raw: FakeAsyncRedis) -> None:
-    await tier.settle(_snapshot(5))
+    await tier.store_and_release(_snapshot(5))
     assert await raw.pttl(NAME) == 600_000
-    await tier.settle(Absence(KEY, 6))
+    await tier.store_and_release(Absence(KEY, 6))
     assert await raw.pttl(NAME) == 10_000
 
 
 async def test_one_has_the_lease_and_the_others_are_told_for_how_long(tier: RedisTier, server: FakeServer) -> None:
     other = _tier(server, "other")
-    assert await tier.begin(KEY, 1) == Ours(None)
-    assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS)
+    assert await tier.read_or_lease(KEY, 1) == LeaseAcquired(None)
+    assert await other.read_or_lease(KEY, 1) == LeaseHeldElsewhere(None, LEASE_MS)
     await asyncio.sleep(0.4)
-    assert await other.begin(KEY, 1) == Elsewhere(None, LEASE_MS - 400)
+    assert await other.read_or_lease(KEY, 1) == LeaseHeldElsewhere(None, LEASE_MS - 400)
 
 
 async def test_a_lease_that_was_taken_by_a_command_nobody_waited_for_is_taken_again(
     tier: RedisTier, server: FakeServer
 ) -> None:
-    await tier.begin(KEY, 1)
+    await tier.read_or_lease(KEY, 1)
     await asyncio.sleep(0.4)
-    assert await tier.begin(KEY, 1) == Ours(None)
-    assert await _tier(server, "other").begin(KEY, 1) == Elsewhere(None, LEASE_MS)
+    assert await tier.read_or_lease(KEY, 1) == LeaseAcquired(None)
+    assert await _tier(server, "other").read_or_lease(KEY, 1) == LeaseHeldElsewhere(None, LEASE_MS)
 
 
 async def test_a_lease_ends_by_itself_unless_it_is_kept(tier: RedisTier, server: FakeServer) -> None:
     other = _tier(server, "other")
-    await tier.begin(KEY, 1)
-    async with running(leases=tier.keep_leases):
+    await tier.read_or_lease(KEY, 1)
+    async with supervised(leases=tier.renew_leases):
         with tier.holding(KEY):
             await asyncio.sleep(9.9)
-            assert isinstance(await other.begin(KEY, 1), Elsewhere)
+            assert isinstance(await other.read_or_lease(KEY, 1), LeaseHeldElsewhere)
         await asyncio.sleep(LEASE_MS / 1000)
-        assert await other.begin(KEY, 1) == Ours(None)
+        assert await other.read_or_lease(KEY, 1) == LeaseAcquired(None)
 
 
 async def test_a_lease_is_renewed_while_it_is_held_and_not_before_it_was_for_a_while(
     tier: RedisTier, server: FakeServer, raw: FakeAsyncRedis
 ) -> None:
-    keys = [Key(str(number)) for number in range(5)]
-    async with running(leases=tier.keep_leases):
+    keys = [AccountId(str(number)) for number in range(5)]
+    async with supervised(leases=tier.renew_leases):
         for key in keys:
-            await tier.begin(key, 1)
+            await tier.read_or_lease(key, 1)
         with ExitStack() as held:
             for key in keys[:4]:
                 held.enter_context(tier.holding(key))
@@ -168,14 +168,14 @@ async def test_a_lease_is_renewed_while_it_is_held_and_not_before_it_was_for_a_w
 
 async def test_settling_and_abandoning_give_back_only_ones_own_lease(tier: RedisTier, server: FakeServer) -> None:
     other = _tier(server, "other")
-    await tier.begin(KEY, 9)
-    await other.settle(_snapshot(5))
-    await other.abandon(KEY, Failure(KEY, "Unreachable", "x"))
-    assert isinstance(await other.begin(KEY, 9), Elsewhere)
-    await tier.abandon(KEY, Failure(KEY, "Unreachable", "x"))
-    assert isinstance(await other.begin(KEY, 9), Ours)
-    await other.settle(_snapshot(7))
-    assert isinstance(await tier.begin(KEY, 9), Ours)
+    await tier.read_or_lease(KEY, 9)
+    await other.store_and_release(_snapshot(5))
+    await other.release_with_failure(KEY, Failure(KEY, "Unreachable", "x"))
+    assert isinstance(await other.read_or_lease(KEY, 9), LeaseHeldElsewhere)
+    await tier.release_with_failure(KEY, Failure(KEY, "Unreachable", "x"))
+    assert isinstance(await other.read_or_lease(KEY, 9), LeaseAcquired)
+    await other.store_and_release(_snapshot(7))
+    assert isinstance(await tier.read_or_lease(KEY, 9), LeaseAcquired)
 
 
 ROW = '{"assetId":"BTC","asset":"BTC","assetName":"BTC","total":"1","free":"%s","locked":"0"}'
@@ -199,23 +199,23 @@ async def test_what_is_stored_is_read(tier: RedisTier, raw: FakeAsyncRedis) -> N
 async def test_what_cannot_be_read_is_a_miss_and_replaced(tier: RedisTier, raw: FakeAsyncRedis, value: bytes) -> None:
     await raw.set(NAME, value)
     with capture_logs() as logs:
-        assert await tier.begin(KEY, 5) == Ours(None)
-        await tier.settle(_snapshot(5))
+        assert await tier.read_or_lease(KEY, 5) == LeaseAcquired(None)
+        await tier.store_and_release(_snapshot(5))
         assert await tier.get_many([KEY]) == {KEY: _snapshot(5)}
     assert [line["event"] for line in logs] == ["redis.unreadable"]
 
 
 async def test_an_answer_about_another_key_is_a_miss(tier: RedisTier, raw: FakeAsyncRedis) -> None:
-    await tier.settle(_snapshot(5))
+    await tier.store_and_release(_snapshot(5))
     await raw.copy(NAME, "t:{2}")
     with capture_logs() as logs:
-        assert await tier.get_many([Key("2")]) == {}
-        assert await tier.begin(Key("2"), 5) == Ours(None)
+        assert await tier.get_many([AccountId("2")]) == {}
+        assert await tier.read_or_lease(AccountId("2"), 5) == LeaseAcquired(None)
     assert {line["event"] for line in logs} == {"redis.foreign"}
 
 
 async def test_an_outage_is_unavailable_to_all_and_costs_only_few_anything(tier: RedisTier, server: FakeServer) -> None:
     server.connected = False
-    assert [await tier.begin(KEY, 5) for _ in range(20)] == [Outcome.UNAVAILABLE] * 20
-    await tier.settle(_snapshot(unix_ms()))
-    assert await tier.get_many([KEY]) is Outcome.UNAVAILABLE
+    assert [await tier.read_or_lease(KEY, 5) for _ in range(20)] == [RedisFailure.UNAVAILABLE] * 20
+    await tier.store_and_release(_snapshot(unix_ms()))
+    assert await tier.get_many([KEY]) is RedisFailure.UNAVAILABLE

@@ -3,11 +3,11 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Key
-from app.budget.budget import Errand, Priority
-from app.cache.single_flight import Flights
+from app.balances.snapshots import AccountId
+from app.budget.budget import PermitRequest, Priority
+from app.cache.single_flight import SingleFlight
 
-KEY = Key("1")
+KEY = AccountId("1")
 
 
 class _Load:
@@ -18,7 +18,7 @@ class _Load:
         self.land = asyncio.Event()
         self.result = result
 
-    async def __call__(self, _: Errand) -> object:
+    async def __call__(self, _: PermitRequest) -> object:
         self.started += 1
         await self.land.wait()
         if isinstance(self.result, Exception):
@@ -27,8 +27,8 @@ class _Load:
 
 
 async def test_many_wait_for_one_load() -> None:
-    flights, load = Flights[object](), _Load()
-    boarded = [flights.board(KEY, Errand(Priority.WAITING), load) for _ in range(100)]
+    flights, load = SingleFlight[object](), _Load()
+    boarded = [flights.join(KEY, PermitRequest(Priority.WAITING), load) for _ in range(100)]
     load.land.set()
     assert await asyncio.gather(*(task for task, _ in boarded)) == ["landed"] * 100
     assert load.started == 1
@@ -36,17 +36,17 @@ async def test_many_wait_for_one_load() -> None:
 
 
 async def test_keys_do_not_wait_for_each_other() -> None:
-    flights, slow, quick = Flights[object](), _Load(), _Load()
-    flights.board(Key("slow"), Errand(Priority.WAITING), slow)
-    task, under_way = flights.board(Key("quick"), Errand(Priority.WAITING), quick)
+    flights, slow, quick = SingleFlight[object](), _Load(), _Load()
+    flights.join(AccountId("slow"), PermitRequest(Priority.WAITING), slow)
+    task, under_way = flights.join(AccountId("quick"), PermitRequest(Priority.WAITING), quick)
     quick.land.set()
     assert (await task, under_way) == ("landed", False)
     await flights.close()
 
 
 async def test_a_caller_who_leaves_ends_nothing() -> None:
-    flights, load = Flights[object](), _Load()
-    task, _ = flights.board(KEY, Errand(Priority.WAITING), load)
+    flights, load = SingleFlight[object](), _Load()
+    task, _ = flights.join(KEY, PermitRequest(Priority.WAITING), load)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
             await asyncio.shield(task)
@@ -55,38 +55,38 @@ async def test_a_caller_who_leaves_ends_nothing() -> None:
 
 
 async def test_after_a_landing_the_next_one_loads_again() -> None:
-    flights, load = Flights[object](), _Load()
+    flights, load = SingleFlight[object](), _Load()
     load.land.set()
     for _ in range(2):
-        await flights.board(KEY, Errand(Priority.WAITING), load)[0]
+        await flights.join(KEY, PermitRequest(Priority.WAITING), load)[0]
         await asyncio.sleep(0)
     assert load.started == 2
 
 
 async def test_a_crash_that_nobody_waits_for_is_logged_and_gone() -> None:
-    flights, load = Flights[object](), _Load(RuntimeError("broken"))
+    flights, load = SingleFlight[object](), _Load(RuntimeError("broken"))
     with capture_logs() as logs:
-        flights.board(KEY, Errand(Priority.WAITING), load)
+        flights.join(KEY, PermitRequest(Priority.WAITING), load)
         load.land.set()
         await asyncio.sleep(1)
     assert [line["event"] for line in logs] == ["cache.flight_crashed"]
-    assert flights.board(KEY, Errand(Priority.WAITING), _Load())[1] is False
+    assert flights.join(KEY, PermitRequest(Priority.WAITING), _Load())[1] is False
     await flights.close()
 
 
 async def test_closing_ends_what_is_in_the_air() -> None:
-    flights, load = Flights[object](), _Load()
-    task, _ = flights.board(KEY, Errand(Priority.WAITING), load)
+    flights, load = SingleFlight[object](), _Load()
+    task, _ = flights.join(KEY, PermitRequest(Priority.WAITING), load)
     await flights.close()
     assert task.cancelled()
 
 
 async def test_a_load_under_way_becomes_as_urgent_as_who_boards_it() -> None:
-    flights, load = Flights[object](), _Load()
-    errand = Errand(Priority.REFRESH)
-    flights.board(KEY, errand, load)
-    flights.board(KEY, Errand(Priority.WARM_UP, "lazy"), load)
-    assert (errand.priority, errand.caller) == (Priority.REFRESH, "")
-    flights.board(KEY, Errand(Priority.WAITING, "web"), load)
-    assert (errand.priority, errand.caller) == (Priority.WAITING, "web")
+    flights, load = SingleFlight[object](), _Load()
+    permit_request = PermitRequest(Priority.REFRESH)
+    flights.join(KEY, permit_request, load)
+    flights.join(KEY, PermitRequest(Priority.WARM_UP, "lazy"), load)
+    assert (permit_request.priority, permit_request.caller) == (Priority.REFRESH, "")
+    flights.join(KEY, PermitRequest(Priority.WAITING, "web"), load)
+    assert (permit_request.priority, permit_request.caller) == (Priority.WAITING, "web")
     await flights.close()

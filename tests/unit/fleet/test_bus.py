@@ -7,12 +7,12 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Absence, Entry, Key, Snapshot
+from app.balances.snapshots import Absence, AccountId, Entry, Snapshot
 from app.cache.cache import Source
 from app.errors import TallygateError, TokenRefused, Unreachable, UpstreamBusy, UpstreamFaulty
 from app.fleet.bus import Bus, Failure, encode_failure
-from app.resilience.supervision import running
-from tests.support.replica import CHANNEL, KEY, Replica, Upstream, run_replicas, terms
+from app.resilience.supervision import supervised
+from tests.support.replica import CHANNEL, KEY, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic, unix_ms
 
@@ -30,8 +30,8 @@ class Ear:
         self.bus = Bus(
             self.client,
             channel=CHANNEL,
-            owner="me",
-            on_join=self._join,
+            replica_id="me",
+            on_subscribed=self._join,
             on_entry=self._take,
             on_failure=self.failures.append,
         )
@@ -40,13 +40,13 @@ class Ear:
         self.joins += 1
 
     def _take(self, entry: Entry) -> None:
-        if entry.key == "crash":
+        if entry.account_id == "crash":
             raise RuntimeError("broken")
         self.entries.append(entry)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        async with running(bus=self.bus.listen):
+        async with supervised(bus=self.bus.listen):
             await asyncio.sleep(0.01)
             yield
         await self.client.aclose()
@@ -113,7 +113,7 @@ async def test_what_is_told_together_is_heard_line_by_line(ear: Ear, raw: FakeAs
     lines = [_message("other", "1"), b"nonsense", encode_failure("other", Failure(KEY, "Unreachable", "x"))]
     with capture_logs() as logs:
         await _tell(raw, b"\n".join([*lines, _message("other", "2")]))
-    assert [entry.key for entry in ear.entries] == ["1", "2"]
+    assert [entry.account_id for entry in ear.entries] == ["1", "2"]
     assert len(ear.failures) == 1
     assert [line["event"] for line in logs] == ["bus.unreadable"]
 
@@ -196,21 +196,21 @@ async def test_listening_ends_when_it_is_cancelled_even_while_it_joins(server: F
 
 
 async def test_an_answer_is_in_the_memory_of_all_before_they_ask(replicas: list[Replica], upstream: Upstream) -> None:
-    entry = (await replicas[0].cache.read(KEY, terms())).entry
+    entry = (await replicas[0].cache.read(KEY, directives())).entry
     await asyncio.sleep(0.01)
     assert [replica.memory.get(KEY) for replica in replicas] == [entry] * 3
     came = monotonic()
-    assert (await replicas[1].cache.read(KEY, terms())).source is Source.MEMORY
+    assert (await replicas[1].cache.read(KEY, directives())).source is Source.MEMORY
     assert monotonic() == came
     assert upstream.calls == 1
 
 
 async def test_an_older_answer_replaces_nothing(replicas: list[Replica]) -> None:
-    entry = (await replicas[0].cache.read(KEY, terms())).entry
+    entry = (await replicas[0].cache.read(KEY, directives())).entry
     await asyncio.sleep(0.01)
     older = Snapshot(KEY, entry.as_of - 1, can_deposit=True, balances=())
-    await replicas[2].tier.settle(older)
-    replicas[1].fleet.hear_entry(older)
+    await replicas[2].tier.store_and_release(older)
+    replicas[1].fleet.on_entry(older)
     await asyncio.sleep(0.01)
     assert [replica.memory.get(KEY) for replica in replicas] == [entry] * 3
 
@@ -218,13 +218,13 @@ async def test_an_older_answer_replaces_nothing(replicas: list[Replica]) -> None
 async def test_after_a_loss_memory_is_trusted_again_when_redis_has_been_asked(
     replicas: list[Replica], upstream: Upstream, server: FakeServer
 ) -> None:
-    entry = (await replicas[0].cache.read(KEY, terms())).entry
+    entry = (await replicas[0].cache.read(KEY, directives())).entry
     await asyncio.sleep(0.01)
     await _lose_and_find(server)
     for replica in replicas:
         assert replica.bus.connected
         assert (replica.memory.get(KEY), replica.memory.peek(KEY)) == (None, entry)
-        assert (await replica.cache.read(KEY, terms())).source is Source.REDIS
+        assert (await replica.cache.read(KEY, directives())).source is Source.REDIS
         assert replica.memory.get(KEY) == entry
     assert upstream.calls == 1
 
@@ -232,11 +232,11 @@ async def test_after_a_loss_memory_is_trusted_again_when_redis_has_been_asked(
 async def test_what_redis_has_no_news_of_is_trusted_again_though_it_was_not_what_was_asked_for(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    entry = (await replicas[0].cache.read(KEY, terms())).entry
+    entry = (await replicas[0].cache.read(KEY, directives())).entry
     replicas[0].memory.distrust()
     upstream.error = Unreachable("x")
     with pytest.raises(Unreachable):
-        await replicas[0].cache.read(KEY, terms(no_cache=True))
+        await replicas[0].cache.read(KEY, directives(no_cache=True))
     assert replicas[0].memory.get(KEY) == entry
 
 
@@ -244,43 +244,43 @@ async def test_what_was_missed_is_found_after_joining_again(
     replicas: list[Replica], upstream: Upstream, server: FakeServer
 ) -> None:
     deaf = Replica(upstream, server, "deaf")
-    async with running(link=deaf.link.tend, budget=deaf.budget.serve):
-        async with running(bus=deaf.bus.listen):
+    async with supervised(redis_client=deaf.redis_client.probe_while_lost, budget=deaf.budget.dispatch):
+        async with supervised(bus=deaf.bus.listen):
             await asyncio.sleep(0.01)
-            first = (await deaf.cache.read(KEY, terms())).entry
+            first = (await deaf.cache.read(KEY, directives())).entry
         await asyncio.sleep(1)
-        second = (await replicas[0].cache.read(KEY, terms(no_cache=True))).entry
-        assert (await deaf.cache.read(KEY, terms())).entry == first
-        async with running(bus=deaf.bus.listen):
+        second = (await replicas[0].cache.read(KEY, directives(no_cache=True))).entry
+        assert (await deaf.cache.read(KEY, directives())).entry == first
+        async with supervised(bus=deaf.bus.listen):
             await asyncio.sleep(0.01)
-            assert (await deaf.cache.read(KEY, terms())).entry == second
+            assert (await deaf.cache.read(KEY, directives())).entry == second
     assert upstream.calls == 2
-    await deaf.link.close()
+    await deaf.redis_client.close()
 
 
 async def test_what_memory_knows_is_put_back_into_a_redis_that_comes_back_empty(
     replicas: list[Replica], upstream: Upstream, server: FakeServer, raw: FakeAsyncRedis
 ) -> None:
-    entry = (await replicas[0].cache.read(KEY, terms())).entry
+    entry = (await replicas[0].cache.read(KEY, directives())).entry
     await raw.flushall()
     await _lose_and_find(server)
     assert await raw.exists(NAME) == 0
-    assert (await replicas[0].cache.read(KEY, terms())).entry == entry
+    assert (await replicas[0].cache.read(KEY, directives())).entry == entry
     assert await raw.exists(NAME, f"{NAME}:lease") == 1
     late = Replica(upstream, server, "late")
     async with late.running():
-        assert (await late.cache.read(KEY, terms())).entry == entry
+        assert (await late.cache.read(KEY, directives())).entry == entry
     assert upstream.calls == 1
 
 
 async def test_what_is_too_old_is_not_put_back_but_fetched(
     replicas: list[Replica], upstream: Upstream, server: FakeServer, raw: FakeAsyncRedis
 ) -> None:
-    await replicas[0].cache.read(KEY, terms())
+    await replicas[0].cache.read(KEY, directives())
     await raw.flushall()
     await _lose_and_find(server, seconds=40)
     await asyncio.sleep(3)
-    served = await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in replicas))
+    served = await asyncio.gather(*(replica.cache.read(KEY, directives()) for replica in replicas))
     assert all(unix_ms() - one.entry.as_of < 1000 for one in served)
     assert upstream.calls == 2
 
@@ -300,7 +300,7 @@ async def test_a_failure_is_told_to_those_who_wait_and_gone_for_the_next(
 ) -> None:
     upstream.error = error
     results = await asyncio.gather(
-        *(replica.cache.read(KEY, terms()) for replica in replicas for _ in range(10)), return_exceptions=True
+        *(replica.cache.read(KEY, directives()) for replica in replicas for _ in range(10)), return_exceptions=True
     )
     assert {type(one) for one in results} == {type(error)}
     told = [(one.detail, one.code, one.retry_after_seconds) for one in results if isinstance(one, TallygateError)]
@@ -308,7 +308,7 @@ async def test_a_failure_is_told_to_those_who_wait_and_gone_for_the_next(
     assert upstream.calls == 1
     assert monotonic() < 0.2
     upstream.error = None
-    served = await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in replicas))
+    served = await asyncio.gather(*(replica.cache.read(KEY, directives()) for replica in replicas))
     assert len({one.entry for one in served}) == 1
     assert upstream.calls == 2
 
@@ -319,11 +319,11 @@ async def test_without_the_bus_those_who_wait_look_into_redis_until_it_is_there(
     upstream.seconds = 0.5
     deaf = [Replica(upstream, server, f"deaf{number}") for number in range(3)]
     async with (
-        running(budget=deaf[0].budget.serve),
-        running(budget=deaf[1].budget.serve),
-        running(budget=deaf[2].budget.serve),
+        supervised(budget=deaf[0].budget.dispatch),
+        supervised(budget=deaf[1].budget.dispatch),
+        supervised(budget=deaf[2].budget.dispatch),
     ):
-        served = await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in deaf for _ in range(10)))
+        served = await asyncio.gather(*(replica.cache.read(KEY, directives()) for replica in deaf for _ in range(10)))
     assert monotonic() == pytest.approx(0.5, abs=0.06)
     assert len({one.entry for one in served}) == 1
     assert upstream.calls == 1
@@ -331,8 +331,8 @@ async def test_without_the_bus_those_who_wait_look_into_redis_until_it_is_there(
 
 async def test_no_key_hears_of_another(replicas: list[Replica], upstream: Upstream) -> None:
     upstream.error = Unreachable("x")
-    other = asyncio.create_task(replicas[0].cache.read(Key("2"), terms()))
+    other = asyncio.create_task(replicas[0].cache.read(AccountId("2"), directives()))
     await asyncio.sleep(0.05)
     upstream.error = None
-    await asyncio.gather(*(replica.cache.read(KEY, terms()) for replica in replicas))
-    assert (await other).entry.key == Key("2")
+    await asyncio.gather(*(replica.cache.read(KEY, directives()) for replica in replicas))
+    assert (await other).entry.account_id == AccountId("2")

@@ -4,8 +4,8 @@ from fakeredis import FakeServer
 from fakeredis.aioredis import FakeRedis
 from redis.asyncio.client import PubSub
 
-from app.fleet.replica_count import Census
-from tests.support.replica import CHANNEL, make_link
+from app.fleet.replica_count import ReplicaCount
+from tests.support.replica import CHANNEL, make_redis_client
 
 
 async def _listen(server: FakeServer, count: int) -> list[PubSub]:
@@ -17,27 +17,27 @@ async def _listen(server: FakeServer, count: int) -> list[PubSub]:
 
 async def test_those_who_listen_are_counted_and_some_are_surely_there() -> None:
     server = FakeServer()
-    census = Census(make_link(server), channel=CHANNEL, at_least=2)
-    counting = asyncio.create_task(census.count())
+    replica_count = ReplicaCount(make_redis_client(server), channel=CHANNEL, at_least=2)
+    counting = asyncio.create_task(replica_count.keep_counting())
     await asyncio.sleep(1)
-    assert census.replicas == 2
+    assert replica_count.current == 2
     await _listen(server, 3)
     await asyncio.sleep(2)
-    assert census.replicas == 3
+    assert replica_count.current == 3
     counting.cancel()
 
 
 async def test_a_few_low_counts_are_not_believed_and_many_are() -> None:
     server = FakeServer()
-    census = Census(make_link(server), channel=CHANNEL, at_least=1)
+    replica_count = ReplicaCount(make_redis_client(server), channel=CHANNEL, at_least=1)
     _, *others = await _listen(server, 3)
-    counting = asyncio.create_task(census.count())
+    counting = asyncio.create_task(replica_count.keep_counting())
     await asyncio.sleep(1)
     for other in others:
         await other.unsubscribe(CHANNEL)
         await other.get_message()
     await asyncio.sleep(8)
-    assert census.replicas == 3
+    assert replica_count.current == 3
     await asyncio.sleep(2)
-    assert census.replicas == 1
+    assert replica_count.current == 1
     counting.cancel()

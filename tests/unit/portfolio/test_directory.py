@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from app.balances.merchants import Directory, Merchant
-from app.balances.snapshots import Key
+from app.balances.snapshots import AccountId
 from app.errors import TallygateError, Unreachable
-from app.fleet.shared_value import Vault
-from app.portfolio.directory import Roll
-from app.resilience.supervision import running
+from app.fleet.shared_value import SharedValue
+from app.portfolio.directory import MerchantDirectory
+from app.resilience.supervision import supervised
 from app.upstream.directory import read_page
-from tests.support.replica import make_link
+from tests.support.replica import make_redis_client
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import unix_ms
 
@@ -49,27 +49,27 @@ async def _virtual() -> Iterator[None]:  # type: ignore[misc]
 async def rolling(
     source: Source,
     server: FakeServer,
-    owner: str = "one",
-    merchants: list[Key] | None = None,
+    replica_id: str = "one",
+    merchants: list[AccountId] | None = None,
     now_ms: Callable[[], int] = unix_ms,
-) -> AsyncIterator[Roll]:
+) -> AsyncIterator[MerchantDirectory]:
     async def fetch() -> Directory:
         return replace(await source.fetch(), as_of=now_ms())
 
-    roll = Roll(
+    directory = MerchantDirectory(
         merchants=merchants,
         fetch=fetch,
-        share=Vault(make_link(server), name="t:{directory}", owner=owner).obtain,
+        share=SharedValue(make_redis_client(server), name="t:{directory}", replica_id=replica_id).get_or_create,
         refresh_seconds=300,
         now_ms=now_ms,
         random=lambda: 0.5,
     )
-    async with running(roll=roll.keep):
-        yield roll
+    async with supervised(directory=directory.keep_fresh):
+        yield directory
 
 
-async def ids(roll: Roll) -> list[str]:
-    return list((await roll.list()).names)
+async def ids(directory: MerchantDirectory) -> list[str]:
+    return list((await directory.list()).names)
 
 
 async def test_many_replicas_look_once(source: Source, server: FakeServer) -> None:
@@ -80,20 +80,20 @@ async def test_many_replicas_look_once(source: Source, server: FakeServer) -> No
 
 
 async def test_a_list_is_refreshed_behind_from_the_first_question_on(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as roll:
+    async with rolling(source, server) as directory:
         await asyncio.sleep(3000)
         assert source.looks == 0
-        await roll.list()
+        await directory.list()
         await asyncio.sleep(290)
-        assert await ids(roll) == ["1", "2"]
+        assert await ids(directory) == ["1", "2"]
         await asyncio.sleep(2850)
         assert source.looks == 12
-        assert not roll.is_stale
+        assert not directory.is_stale
 
 
 async def test_a_newcomer_takes_what_the_fleet_keeps(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server, "a") as roll:
-        await roll.list()
+    async with rolling(source, server, "a") as directory:
+        await directory.list()
     async with rolling(source, server, "b") as late:
         assert await ids(late) == ["1"]
     assert source.looks == 1
@@ -119,7 +119,7 @@ async def test_a_list_that_a_clock_ahead_of_ours_wrote_hides_no_outage(source: S
     async with rolling(source, server, "right") as right:
         await right.list()
         async with rolling(source, server, "ahead", now_ms=lambda: unix_ms() + 3_600_000) as wrong:
-            await wrong.list_afresh()
+            await wrong.list_now()
         source.error = Unreachable("x")
         await asyncio.sleep(1000)
         assert await ids(right) == ["1"]
@@ -140,65 +140,65 @@ async def test_a_list_from_before_a_clock_went_back_is_stale_until_a_new_one_can
     source: Source, server: FakeServer
 ) -> None:
     ahead_ms = 3_600_000
-    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as roll:
-        await roll.list()
+    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
+        await directory.list()
         await asyncio.sleep(1)
         ahead_ms = 0
         source.error = Unreachable("x")
-        assert (await roll.list()).is_stale
+        assert (await directory.list()).is_stale
         await asyncio.sleep(300)
         source.error = None
         await asyncio.sleep(15)
-        assert not (await roll.list()).is_stale
+        assert not (await directory.list()).is_stale
 
 
 async def test_a_list_from_before_a_clock_went_back_an_hour_is_made_once_more(
     source: Source, server: FakeServer
 ) -> None:
     ahead_ms = 3_600_000
-    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as roll:
-        await roll.list()
+    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
+        await directory.list()
         await asyncio.sleep(1)
         ahead_ms = 0
         await asyncio.sleep(4000)
-        assert len(await ids(roll)) == source.looks == 15
-        assert not roll.is_stale
+        assert len(await ids(directory)) == source.looks == 15
+        assert not directory.is_stale
 
 
 async def test_a_clock_that_goes_back_while_a_list_is_wanted_makes_no_storm(source: Source, server: FakeServer) -> None:
     ahead_ms = 3_600_000
-    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as roll:
-        await roll.list()
+    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
+        await directory.list()
         await asyncio.sleep(1)
-        wanted = asyncio.create_task(roll.list_afresh())
+        wanted = asyncio.create_task(directory.list_now())
         await asyncio.sleep(0.05)
         ahead_ms = 0
         assert len(await wanted) == source.looks <= 4
 
 
 async def test_an_outage_leaves_the_last_list_in_place(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as roll:
-        await roll.list()
+    async with rolling(source, server) as directory:
+        await directory.list()
         source.error = Unreachable("x")
         with capture_logs() as logs:
-            await roll.list()
+            await directory.list()
             await asyncio.sleep(3000)
-            assert await ids(roll) == ["1"]
+            assert await ids(directory) == ["1"]
         assert {line["event"] for line in logs} == {"directory.stale"}
 
 
 async def test_one_that_was_never_had_is_the_error_that_says_why(source: Source, server: FakeServer) -> None:
     source.error = Unreachable("x")
-    async with rolling(source, server) as roll:
+    async with rolling(source, server) as directory:
         with pytest.raises(Unreachable):
-            await roll.list()
+            await directory.list()
 
 
 async def test_a_list_that_was_wanted_afresh_is_one_of_now(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as roll:
-        await roll.list()
+    async with rolling(source, server) as directory:
+        await directory.list()
         await asyncio.sleep(1)
-        assert list(await roll.list_afresh()) == ["1", "2"]
+        assert list(await directory.list_now()) == ["1", "2"]
 
 
 async def test_without_redis_each_looks_for_itself(source: Source, server: FakeServer) -> None:
@@ -210,35 +210,35 @@ async def test_without_redis_each_looks_for_itself(source: Source, server: FakeS
 
 
 async def test_merchants_that_are_set_need_no_directory(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server, merchants=[Key("7"), Key("5")]) as roll:
-        assert await ids(roll) == list(await roll.list_afresh()) == ["5", "7"]
-        assert (await roll.list()).as_of is None
-        assert roll.names().keys() == set()
+    async with rolling(source, server, merchants=[AccountId("7"), AccountId("5")]) as directory:
+        assert await ids(directory) == list(await directory.list_now()) == ["5", "7"]
+        assert (await directory.list()).as_of is None
+        assert directory.names().keys() == set()
         await asyncio.sleep(1000)
-        assert (roll.age_seconds, roll.is_stale) == (None, False)
+        assert (directory.age_seconds, directory.is_stale) == (None, False)
     assert source.looks == 0
 
 
 async def test_a_list_tells_its_age_and_is_stale_after_two_of_its_lives(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as roll:
-        assert (roll.age_seconds, roll.is_stale) == (None, False)
-        first = await roll.list()
+    async with rolling(source, server) as directory:
+        assert (directory.age_seconds, directory.is_stale) == (None, False)
+        first = await directory.list()
         source.error = Unreachable("x")
         await asyncio.sleep(600)
-        assert (await roll.list(), roll.age_seconds) == (first, 600)
+        assert (await directory.list(), directory.age_seconds) == (first, 600)
         await asyncio.sleep(0.1)
-        assert await roll.list() == replace(first, is_stale=True)
+        assert await directory.list() == replace(first, is_stale=True)
         source.error = None
         await asyncio.sleep(11)
-        renewed = await roll.list()
+        renewed = await directory.list()
         assert (list(renewed.names)[-1], renewed.is_stale) == (str(source.looks), False)
 
 
 async def test_a_newcomer_takes_a_stale_list_of_the_fleets_only_if_there_is_no_newer_one(
     source: Source, server: FakeServer
 ) -> None:
-    async with rolling(source, server, "a") as roll:
-        await roll.list()
+    async with rolling(source, server, "a") as directory:
+        await directory.list()
     await asyncio.sleep(3600)
     async with rolling(source, server, "b") as late:
         listings = await asyncio.gather(*(late.list() for _ in range(2)))
@@ -254,13 +254,13 @@ async def test_a_newcomer_takes_a_stale_list_of_the_fleets_only_if_there_is_no_n
 async def test_names_are_those_that_are_known_and_are_asked_for_without_waiting(
     source: Source, server: FakeServer
 ) -> None:
-    async with rolling(source, server) as roll:
-        assert roll.names() == {}
+    async with rolling(source, server) as directory:
+        assert directory.names() == {}
         await asyncio.sleep(1)
-        assert roll.names() == {Key("1"): "m1"}
+        assert directory.names() == {AccountId("1"): "m1"}
         assert source.looks == 1
         await asyncio.sleep(300)
-        assert roll.names() == {Key("1"): "m1", Key("2"): "m2"}
+        assert directory.names() == {AccountId("1"): "m1", AccountId("2"): "m2"}
 
 
 async def test_of_a_page_id_name_and_status_are_taken_and_nothing_else() -> None:

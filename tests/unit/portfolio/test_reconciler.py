@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app.balances.amounts import Amount, add_amounts
 from app.balances.reconciliation import Verdict
-from app.balances.snapshots import AGGREGATE, Key
+from app.balances.snapshots import AGGREGATE, AccountId
 from app.errors import (
     BudgetSpent,
     MerchantInactive,
@@ -21,7 +21,7 @@ from app.errors import (
 )
 from app.fleet.jobs import LEASE_MS
 from app.portfolio.reconciler import Reconciler, Reconciliation, State
-from app.resilience.supervision import running
+from app.resilience.supervision import supervised
 from tests.support.jobs import World, make_reconciler
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic
@@ -48,13 +48,13 @@ async def reconciler(world: World, server: FakeServer) -> AsyncIterator[Reconcil
 
 @asynccontextmanager
 async def at_work(reconciler: Reconciler) -> AsyncIterator[Reconciler]:
-    async with running(work=reconciler.work, link=reconciler._jobs._link.tend):
+    async with supervised(work=reconciler.run, redis_client=reconciler._jobs._redis_client.probe_while_lost):
         await asyncio.sleep(0.001)
         yield reconciler
 
 
 async def ended(reconciler: Reconciler, job_id: str) -> Reconciliation:
-    while (job := await reconciler.tell(job_id)).state is State.RUNNING:  # noqa: ASYNC110
+    while (job := await reconciler.get(job_id)).state is State.RUNNING:  # noqa: ASYNC110
         await asyncio.sleep(0.5)
     return job
 
@@ -73,7 +73,7 @@ async def test_a_quiet_world_matches(reconciler: Reconciler, world: World, run: 
     job = await outcome(reconciler)
     assert (job.state, verdict(job), job.expected, job.read, job.look) == (State.DONE, Verdict.MATCH, 20, 20, 1)
     assert job.finished_at
-    assert await reconciler.tell_last() == job == reconciler.last
+    assert await reconciler.get_last() == job == reconciler.last
 
 
 @pytest.mark.parametrize("run", range(20))
@@ -92,8 +92,8 @@ async def test_balances_that_move_while_they_are_read_are_moving(
 ) -> None:
     random = Random(seed)
 
-    async def move(key: Key) -> None:
-        one = Key(str(random.randrange(1, 21)))
+    async def move(key: AccountId) -> None:
+        one = AccountId(str(random.randrange(1, 21)))
         world.held[one] = add_amounts([world.held[one], UNIT])
 
     world.hold = move
@@ -103,9 +103,9 @@ async def test_balances_that_move_while_they_are_read_are_moving(
 async def test_what_one_merchant_gives_another_while_they_are_read_is_no_mismatch(
     reconciler: Reconciler, world: World
 ) -> None:
-    async def give(key: Key) -> None:
-        if key == "20" and world.held[Key("1")] == "1":
-            world.held |= {Key("1"): Amount("0"), Key("20"): Amount("21")}
+    async def give(key: AccountId) -> None:
+        if key == "20" and world.held[AccountId("1")] == "1":
+            world.held |= {AccountId("1"): Amount("0"), AccountId("20"): Amount("21")}
 
     world.hold = give
     job = await outcome(reconciler)
@@ -114,14 +114,14 @@ async def test_what_one_merchant_gives_another_while_they_are_read_is_no_mismatc
 
 async def test_every_part_is_read_afresh_and_few_at_once(reconciler: Reconciler, world: World) -> None:
     job = await outcome(reconciler)
-    assert all(terms.no_cache and terms.came_at >= job.started_at for _, terms in world.asked)
+    assert all(directives.no_cache and directives.received_at >= job.started_at for _, directives in world.asked)
     keys = [key for key, _ in world.asked]
     assert (keys[0], keys[-1], sorted(keys[1:-1])) == (AGGREGATE, AGGREGATE, sorted(world.held))
     assert world.most_at_once == 4
 
 
 async def test_a_part_that_stays_away_makes_the_result_incomplete(reconciler: Reconciler, world: World) -> None:
-    world.errors[Key("3")] = Unreachable("x")
+    world.errors[AccountId("3")] = Unreachable("x")
     job = await outcome(reconciler)
     assert (verdict(job), job.read, job.missing, job.missing_merchants) == (Verdict.INCOMPLETE, 19, 1, ("3",))
     assert len([key for key, _ in world.asked if key == "3"]) == 6
@@ -129,7 +129,7 @@ async def test_a_part_that_stays_away_makes_the_result_incomplete(reconciler: Re
 
 async def test_of_many_missing_parts_some_are_named(server: FakeServer) -> None:
     world = World(count=150)
-    world.errors = {Key(str(number)): MerchantInactive("x") for number in range(1, 141)}
+    world.errors = {AccountId(str(number)): MerchantInactive("x") for number in range(1, 141)}
     async with at_work(make_reconciler(world, server)) as reconciler:
         job = await outcome(reconciler)
     assert (job.missing, len(set(job.missing_merchants))) == (140, 100)
@@ -137,11 +137,11 @@ async def test_of_many_missing_parts_some_are_named(server: FakeServer) -> None:
 
 
 async def test_a_part_that_comes_back_is_no_part_missing(reconciler: Reconciler, world: World) -> None:
-    async def recover(key: Key) -> None:
+    async def recover(key: AccountId) -> None:
         if len([one for one, _ in world.asked if one == "3"]) > 3:
             world.errors.clear()
 
-    world.errors[Key("3")] = BudgetSpent("x", retry_after_seconds=7)
+    world.errors[AccountId("3")] = BudgetSpent("x", retry_after_seconds=7)
     world.hold = recover
     assert verdict(await outcome(reconciler)) is Verdict.MATCH
     assert monotonic() > 21
@@ -152,7 +152,7 @@ async def test_without_the_aggregate_it_fails_and_the_last_result_stays(reconcil
     world.errors[AGGREGATE] = TokenRefused("The token.")
     job = await outcome(reconciler)
     assert (job.state, job.detail, job.findings) == (State.FAILED, "The token.", job.findings)
-    assert await reconciler.tell_last() == first
+    assert await reconciler.get_last() == first
 
 
 async def test_a_fault_of_ours_ends_the_job_and_not_the_work(reconciler: Reconciler, world: World) -> None:
@@ -179,7 +179,7 @@ async def test_one_runs_in_the_fleet_and_whoever_starts_another_is_led_to_it(
 
 
 async def test_progress_is_told_while_it_runs(reconciler: Reconciler, world: World) -> None:
-    async def slow(key: Key) -> None:
+    async def slow(key: AccountId) -> None:
         await asyncio.sleep(1)
 
     world.hold = slow
@@ -188,13 +188,13 @@ async def test_progress_is_told_while_it_runs(reconciler: Reconciler, world: Wor
     while job.state is State.RUNNING:
         seen.append(job.read)
         await asyncio.sleep(1)
-        job = await reconciler.tell(job.id)
+        job = await reconciler.get(job.id)
     assert seen == sorted(seen)
     assert len(set(seen)) > 2
 
 
 async def test_a_job_whose_replica_died_is_lost_and_another_may_start(world: World, server: FakeServer) -> None:
-    async def for_ever(key: Key) -> None:
+    async def for_ever(key: AccountId) -> None:
         await asyncio.sleep(3600)
 
     world.hold = for_ever
@@ -202,34 +202,34 @@ async def test_a_job_whose_replica_died_is_lost_and_another_may_start(world: Wor
     async with at_work(make_reconciler(world, server)) as dying:
         job = await dying.start()
         await asyncio.sleep(60)
-        assert (await other.tell(job.id)).state is State.RUNNING
+        assert (await other.get(job.id)).state is State.RUNNING
     await asyncio.sleep(LEASE_MS / 1000 + 0.1)
-    assert (await other.tell(job.id)).state is State.LOST
+    assert (await other.get(job.id)).state is State.LOST
     world.hold = None
     async with at_work(other):
         assert verdict(await outcome(other)) is Verdict.MATCH
-    assert (await other.tell(job.id)).state is State.LOST
+    assert (await other.get(job.id)).state is State.LOST
 
 
 async def test_a_job_that_lost_its_lease_stops_and_overwrites_nothing(
     reconciler: Reconciler, world: World, server: FakeServer
 ) -> None:
-    async def slow(key: Key) -> None:
+    async def slow(key: AccountId) -> None:
         await asyncio.sleep(1)
 
     world.hold = slow
     job = await reconciler.start()
     await asyncio.sleep(1)
-    await reconciler._jobs._link.client.delete("t:{reconciliation}:lease")
+    await reconciler._jobs._redis_client.client.delete("t:{reconciliation}:lease")
     with capture_logs() as logs:
         await asyncio.sleep(5)
     asked = len(world.asked)
     await asyncio.sleep(60)
     assert len(world.asked) == asked
     assert [line["event"] for line in logs] == ["reconciliation.lost"]
-    assert (await reconciler.tell(job.id)).state is State.LOST
+    assert (await reconciler.get(job.id)).state is State.LOST
     with pytest.raises(NoReconciliation):
-        await reconciler.tell_last()
+        await reconciler.get_last()
 
 
 async def test_at_an_interval_the_fleet_makes_one_at_a_time(world: World, server: FakeServer) -> None:
@@ -257,13 +257,13 @@ async def test_a_result_of_before_is_known_after_a_restart(
 async def test_an_outage_of_redis_does_not_lose_the_result(
     reconciler: Reconciler, world: World, server: FakeServer
 ) -> None:
-    async def outage(key: Key) -> None:
+    async def outage(key: AccountId) -> None:
         server.connected = False
 
     job = await reconciler.start()
     world.hold = outage
     await asyncio.sleep(4)
-    for asked in (reconciler.tell(job.id), reconciler.start()):
+    for asked in (reconciler.get(job.id), reconciler.start()):
         with pytest.raises(StoreUnavailable) as raised:
             await asked
         assert raised.value.retry_after_seconds
@@ -274,9 +274,9 @@ async def test_an_outage_of_redis_does_not_lose_the_result(
 
 async def test_what_is_not_there_is_said_not_to_be(reconciler: Reconciler) -> None:
     with pytest.raises(NoReconciliation):
-        await reconciler.tell_last()
+        await reconciler.get_last()
     with pytest.raises(UnknownReconciliation):
-        await reconciler.tell("r9")
+        await reconciler.get("r9")
 
 
 async def test_a_mismatch_is_logged_as_a_warning_without_amounts(reconciler: Reconciler, world: World) -> None:

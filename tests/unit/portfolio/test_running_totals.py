@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from app.balances.amounts import Amount
-from app.balances.snapshots import AGGREGATE, Absence, Key, Snapshot
+from app.balances.snapshots import AGGREGATE, Absence, AccountId, Snapshot
 from app.balances.totals import Totals
 from app.cache.memory import MemoryTier, weigh
-from app.portfolio.running_totals import Tally
+from app.portfolio.running_totals import RunningTotals
 from tests.support.amounts import draw_snapshot, make_row, make_snapshot
 
 
@@ -18,50 +18,50 @@ def one(key: str, amount: str = "1", as_of: int = 1) -> Snapshot:
     return make_snapshot(key, [make_row("BTC", Amount(amount))], as_of)
 
 
-def by_key(snapshots: Iterable[Snapshot]) -> dict[Key, Snapshot]:
-    return {snapshot.key: snapshot for snapshot in snapshots}
+def by_key(snapshots: Iterable[Snapshot]) -> dict[AccountId, Snapshot]:
+    return {snapshot.account_id: snapshot for snapshot in snapshots}
 
 
-def in_memory(tally: Tally) -> Totals:
+def in_memory(running_totals: RunningTotals) -> Totals:
     """What the tally keeps, without the help of a second sum."""
-    tally._catch_up()
-    return tally._totals
+    running_totals._catch_up()
+    return running_totals._totals
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32))
 def test_the_tally_is_the_sum_of_what_memory_holds_whatever_came_and_was_dropped(seed: int) -> None:
     random = Random(seed)
-    tally = Tally()
-    memory = MemoryTier(20, 30 * weigh(one("1")), tally)
+    running_totals = RunningTotals()
+    memory = MemoryTier(20, 30 * weigh(one("1")), running_totals)
     for as_of in range(300):
         key = str(random.randrange(40))
         gone = random.random() < 0.1
-        memory.put(Absence(Key(key), as_of) if gone else draw_snapshot(random, key, as_of - random.randrange(3)))
-    held = (memory.peek(Key(str(number))) for number in range(1, 40))
-    assert in_memory(tally) == Totals(entry for entry in held if isinstance(entry, Snapshot))
+        memory.put(Absence(AccountId(key), as_of) if gone else draw_snapshot(random, key, as_of - random.randrange(3)))
+    held = (memory.peek(AccountId(str(number))) for number in range(1, 40))
+    assert in_memory(running_totals) == Totals(entry for entry in held if isinstance(entry, Snapshot))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32))
 def test_any_parts_are_added_up_exactly_whether_memory_holds_them_or_others(seed: int) -> None:
     random = Random(seed)
-    tally = Tally()
+    running_totals = RunningTotals()
     held = [draw_snapshot(random, str(number)) for number in range(40)]
     for snapshot in held:
-        tally.take(snapshot)
+        running_totals.on_put(snapshot)
     parts = by_key(random.sample(held, random.randrange(41)))
     for _ in range(random.randrange(10)):
         number = str(random.randrange(60))
-        parts[Key(number)] = draw_snapshot(random, number)
-    assert tally.add_up(parts) == Totals(parts.values()).list()
+        parts[AccountId(number)] = draw_snapshot(random, number)
+    assert running_totals.total_of(parts) == Totals(parts.values()).list()
 
 
 def test_adding_up_what_memory_holds_adds_nothing_up() -> None:
-    tally = Tally()
+    running_totals = RunningTotals()
     held = [one(str(number)) for number in range(1, 1001)]
     for snapshot in held:
-        tally.take(snapshot)
+        running_totals.on_put(snapshot)
     added: list[Snapshot] = []
 
     class Counting(Totals):
@@ -69,18 +69,18 @@ def test_adding_up_what_memory_holds_adds_nothing_up() -> None:
             added.append(snapshot)
             super().add(snapshot)
 
-    in_memory(tally)
-    tally._totals = Counting(held)
+    in_memory(running_totals)
+    running_totals._totals = Counting(held)
     added.clear()
-    assert tally.add_up(by_key(held))[0].total == "1000"
+    assert running_totals.total_of(by_key(held))[0].total == "1000"
     assert added == []
     moved = one("7", "2.5")
-    assert tally.add_up(by_key([*held, moved]))[0].total == "1001.5"
+    assert running_totals.total_of(by_key([*held, moved]))[0].total == "1001.5"
     assert added == [moved]
 
 
 def test_what_changed_twice_before_somebody_asks_is_counted_once() -> None:
-    tally = Tally()
+    running_totals = RunningTotals()
     counted: list[Snapshot] = []
 
     class Counting(Totals):
@@ -88,54 +88,54 @@ def test_what_changed_twice_before_somebody_asks_is_counted_once() -> None:
             counted.append(snapshot)
             super().add(snapshot)
 
-    tally._totals = Counting()
+    running_totals._totals = Counting()
     first, second = one("7", "1"), one("7", "2", as_of=2)
-    tally.take(first)
-    tally.take(second)
+    running_totals.on_put(first)
+    running_totals.on_put(second)
     assert counted == []
-    assert tally.add_up({second.key: second})[0].total == "2"
+    assert running_totals.total_of({second.account_id: second})[0].total == "2"
     assert counted == [second]
 
 
 def test_the_aggregate_is_no_part_of_the_sum() -> None:
-    tally = Tally()
-    tally.take(one("1"))
-    tally.take(one(AGGREGATE, "99"))
-    assert [total.total for total in in_memory(tally).list()] == ["1"]
+    running_totals = RunningTotals()
+    running_totals.on_put(one("1"))
+    running_totals.on_put(one(AGGREGATE, "99"))
+    assert [total.total for total in in_memory(running_totals).list()] == ["1"]
 
 
 async def test_a_recount_that_finds_no_difference_says_nothing() -> None:
-    tally = Tally()
+    running_totals = RunningTotals()
     for number in range(1, 2_001):
-        tally.take(one(str(number)))
+        running_totals.on_put(one(str(number)))
     with capture_logs() as logs:
-        recounting = asyncio.create_task(tally.recount())
+        recounting = asyncio.create_task(running_totals.recount())
         for number in range(1, 2_001):
-            tally.take(one(str(number), "3"))
+            running_totals.on_put(one(str(number), "3"))
             if number % 3 == 0:
-                tally.drop(Key(str(number)))
+                running_totals.on_drop(AccountId(str(number)))
             if number % 100 == 0:
                 await asyncio.sleep(0)
         await recounting
     assert logs == []
-    assert in_memory(tally).list()[0].total == str(3 * (2_000 - 666))
+    assert in_memory(running_totals).list()[0].total == str(3 * (2_000 - 666))
 
 
 async def test_a_drifted_sum_is_logged_as_the_fault_that_it_is_and_mended() -> None:
-    tally = Tally()
-    tally.take(one("1"))
-    tally._totals.add(one("2", "0.000000000000000001"))
+    running_totals = RunningTotals()
+    running_totals.on_put(one("1"))
+    running_totals._totals.add(one("2", "0.000000000000000001"))
     with capture_logs() as logs:
-        await tally.recount()
-        await tally.recount()
+        await running_totals.recount()
+        await running_totals.recount()
     assert [line["event"] for line in logs] == ["totals.drifted"]
-    assert in_memory(tally).list()[0].total == "1"
+    assert in_memory(running_totals).list()[0].total == "1"
 
 
 async def test_it_is_recounted_in_the_background() -> None:
-    tally = Tally()
-    tally._totals.add(one("2"))
-    work = asyncio.create_task(tally.keep_recounting())
+    running_totals = RunningTotals()
+    running_totals._totals.add(one("2"))
+    work = asyncio.create_task(running_totals.keep_recounting())
     with capture_logs() as logs:
         await asyncio.sleep(301)
     work.cancel()

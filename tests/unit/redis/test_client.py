@@ -5,9 +5,9 @@ from fakeredis import FakeServer
 from redis.exceptions import ReadOnlyError
 from structlog.testing import capture_logs
 
-from app.redis.client import Link, Outcome
+from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect
-from tests.support.replica import make_link
+from tests.support.replica import make_redis_client
 from tests.support.virtual_time import monotonic
 
 
@@ -25,27 +25,27 @@ async def _refuse() -> str:
 
 
 @pytest.fixture
-def link() -> Link:
-    return make_link(FakeServer())
+def redis_client() -> RedisClient:
+    return make_redis_client(FakeServer())
 
 
-async def test_a_command_takes_no_longer_than_its_time(link: Link) -> None:
-    assert await link.attempt(_hang) is Outcome.UNAVAILABLE
+async def test_a_command_takes_no_longer_than_its_time(redis_client: RedisClient) -> None:
+    assert await redis_client.execute(_hang) is RedisFailure.UNAVAILABLE
     assert monotonic() == 0.05
 
 
-async def test_what_comes_while_we_are_busy_is_heard_all_the_same(link: Link) -> None:
+async def test_what_comes_while_we_are_busy_is_heard_all_the_same(redis_client: RedisClient) -> None:
     async def answer_while_busy() -> str:
         asyncio.get_running_loop()._virtual.now += 10  # type: ignore[attr-defined]  # other work, in this very turn
         for _ in range(3):  # what it takes to read an answer and to tell who waits for it
             await asyncio.sleep(0)
         return "answer"
 
-    assert await link.attempt(answer_while_busy) == "answer"
-    assert link.available
+    assert await redis_client.execute(answer_while_busy) == "answer"
+    assert redis_client.available
 
 
-async def test_closing_waits_for_what_was_sent_and_nothing_more_is(link: Link) -> None:
+async def test_closing_waits_for_what_was_sent_and_nothing_more_is(redis_client: RedisClient) -> None:
     sent: list[str] = []
 
     async def answer_later() -> str:
@@ -54,72 +54,72 @@ async def test_closing_waits_for_what_was_sent_and_nothing_more_is(link: Link) -
         sent.append("ended")
         return "answer"
 
-    under_way = asyncio.create_task(link.attempt(answer_later))
+    under_way = asyncio.create_task(redis_client.execute(answer_later))
     await asyncio.sleep(0)
-    await link.close()
+    await redis_client.close()
     assert sent == ["began", "ended"]
     assert await under_way == "answer"
-    assert await link.attempt(answer_later) is Outcome.UNAVAILABLE
+    assert await redis_client.execute(answer_later) is RedisFailure.UNAVAILABLE
     assert len(sent) == 2
 
 
 async def test_while_some_writes_are_refused_those_that_are_not_do_not_show_that_writes_are_taken_again(
-    link: Link,
+    redis_client: RedisClient,
 ) -> None:
     with capture_logs() as logs:
         for _ in range(10):
-            assert await link.attempt(_refuse, writes=True) is Outcome.REFUSED
+            assert await redis_client.execute(_refuse, writes=True) is RedisFailure.REFUSED
             await asyncio.sleep(0.9)
-            assert await link.attempt(_answer, writes=True) == "answer"
+            assert await redis_client.execute(_answer, writes=True) == "answer"
         assert [line["event"] for line in logs] == ["redis.refuses"]
         await asyncio.sleep(0.1)
-        await link.attempt(_answer, writes=True)
+        await redis_client.execute(_answer, writes=True)
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
 
 
 async def test_where_commands_may_take_long_a_refusal_is_remembered_for_longer() -> None:
-    link = make_link(FakeServer(), timeout_seconds=2)
+    redis_client = make_redis_client(FakeServer(), timeout_seconds=2)
     with capture_logs() as logs:
-        await link.attempt(_refuse, writes=True)
+        await redis_client.execute(_refuse, writes=True)
         await asyncio.sleep(3.9)
-        await link.attempt(_answer, writes=True)
+        await redis_client.execute(_answer, writes=True)
     assert [line["event"] for line in logs] == ["redis.refuses"]
-    await link.close()
+    await redis_client.close()
 
 
-async def test_after_a_few_that_failed_none_is_sent(link: Link) -> None:
+async def test_after_a_few_that_failed_none_is_sent(redis_client: RedisClient) -> None:
     for _ in range(100):
-        assert await link.attempt(_hang) is Outcome.UNAVAILABLE
+        assert await redis_client.execute(_hang) is RedisFailure.UNAVAILABLE
     assert round(monotonic(), 3) == 0.15
-    assert not link.available
+    assert not redis_client.available
 
 
 async def test_a_probe_behind_finds_it_again_and_both_are_told_once() -> None:
     server = FakeServer()
-    link = make_link(server)
+    redis_client = make_redis_client(server)
     server.connected = False
     with capture_logs() as logs:
-        tending = asyncio.create_task(link.tend())
+        tending = asyncio.create_task(redis_client.probe_while_lost())
         for _ in range(10):
-            await link.ping()
+            await redis_client.ping()
         await asyncio.sleep(30)
-        assert not link.available
+        assert not redis_client.available
         server.connected = True
         await asyncio.sleep(2.1)
-        assert link.available
+        assert redis_client.available
         tending.cancel()
     assert [line["event"] for line in logs] == ["redis.lost", "redis.found"]
-    assert await link.ping()
+    assert await redis_client.ping()
 
 
-async def test_a_refusal_is_no_outage_and_told_once_at_its_beginning_and_its_end(link: Link) -> None:
+async def test_a_refusal_is_no_outage_and_told_once_at_its_beginning_and_its_end(redis_client: RedisClient) -> None:
     with capture_logs() as logs:
         for _ in range(10):
-            assert await link.attempt(_refuse, writes=True) is Outcome.REFUSED
-            assert await link.attempt(_answer) == "answer"
-        assert link.available
+            assert await redis_client.execute(_refuse, writes=True) is RedisFailure.REFUSED
+            assert await redis_client.execute(_answer) == "answer"
+        assert redis_client.available
         await asyncio.sleep(1)
-        assert await link.attempt(_answer, writes=True) == "answer"
+        assert await redis_client.execute(_answer, writes=True) == "answer"
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
 
 

@@ -1,4 +1,4 @@
-from app.resilience.circuit_breaker import Breaker, State
+from app.resilience.circuit_breaker import CircuitBreaker, State
 
 
 class _Clock:
@@ -8,47 +8,56 @@ class _Clock:
         return self.now
 
 
-def _breaker(clock: _Clock, random: float = 0.0) -> Breaker:
-    return Breaker(threshold=3, first_pause_seconds=1, longest_pause_seconds=5, monotonic=clock, random=lambda: random)
+def _breaker(clock: _Clock, random: float = 0.0) -> CircuitBreaker:
+    return CircuitBreaker(
+        threshold=3, first_pause_seconds=1, longest_pause_seconds=5, monotonic=clock, random=lambda: random
+    )
 
 
-def _fail(breaker: Breaker, times: int) -> list[bool]:
-    return [breaker.failed() for _ in range(times)]
+def _fail(breaker: CircuitBreaker, times: int) -> list[bool]:
+    return [breaker.record_failure() for _ in range(times)]
 
 
 def test_it_opens_at_the_threshold_and_says_so_once() -> None:
     breaker = _breaker(_Clock())
     assert _fail(breaker, 3) == [False, False, True]
-    assert breaker.enter() == 1
+    assert breaker.try_enter() == 1
     assert _fail(breaker, 2) == [False, False]
 
 
 def test_a_success_in_between_keeps_it_closed() -> None:
     breaker = _breaker(_Clock())
     _fail(breaker, 2)
-    assert breaker.succeeded() is False
+    assert breaker.record_success() is False
     _fail(breaker, 2)
-    assert breaker.enter() == 0
+    assert breaker.try_enter() == 0
 
 
 def test_failures_of_calls_that_others_outlived_do_not_open_it() -> None:
     clock = _Clock()
     breaker = _breaker(clock)
     clock.now += 1
-    breaker.succeeded()
+    breaker.record_success()
     clock.now += 4
-    assert not any(breaker.failed(began=100.0) for _ in range(10))
-    assert [breaker.failed(began=102.0) for _ in range(3)] == [False, False, True]
+    assert not any(breaker.record_failure(began=100.0) for _ in range(10))
+    assert [breaker.record_failure(began=102.0) for _ in range(3)] == [False, False, True]
 
 
 def test_a_few_failures_do_not_open_it_while_more_are_to_come() -> None:
     breaker = _breaker(_Clock())
-    assert [breaker.failed(others=9 - number) for number in range(6)] == [False, False, False, False, True, False]
+    assert [breaker.record_failure(others=9 - number) for number in range(6)] == [
+        False,
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_many_failures_open_it_however_many_are_to_come() -> None:
     breaker = _breaker(_Clock())
-    assert [breaker.failed(others=1000) for _ in range(30)].index(True) == 23
+    assert [breaker.record_failure(others=1000) for _ in range(30)].index(True) == 23
 
 
 def test_after_the_pause_one_probe_goes_and_the_others_wait() -> None:
@@ -56,8 +65,8 @@ def test_after_the_pause_one_probe_goes_and_the_others_wait() -> None:
     breaker = _breaker(clock)
     _fail(breaker, 3)
     clock.now += 1
-    assert breaker.enter() == 0
-    assert breaker.enter() > 0
+    assert breaker.try_enter() == 0
+    assert breaker.try_enter() > 0
 
 
 def test_a_probe_that_succeeds_closes_it_and_says_so() -> None:
@@ -65,9 +74,9 @@ def test_a_probe_that_succeeds_closes_it_and_says_so() -> None:
     breaker = _breaker(clock)
     _fail(breaker, 3)
     clock.now += 1
-    breaker.enter()
-    assert breaker.succeeded() is True
-    assert breaker.enter() == breaker.enter() == 0
+    breaker.try_enter()
+    assert breaker.record_success() is True
+    assert breaker.try_enter() == breaker.try_enter() == 0
 
 
 def test_each_failed_probe_doubles_the_pause_up_to_the_longest() -> None:
@@ -76,30 +85,30 @@ def test_each_failed_probe_doubles_the_pause_up_to_the_longest() -> None:
     _fail(breaker, 3)
     pauses = []
     for _ in range(5):
-        pauses.append(breaker.enter())
+        pauses.append(breaker.try_enter())
         clock.now += pauses[-1]
-        assert breaker.enter() == 0
-        breaker.failed()
+        assert breaker.try_enter() == 0
+        breaker.record_failure()
     assert pauses == [1, 2, 4, 5, 5]
 
 
 def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause() -> None:
     breaker = _breaker(_Clock())
     _fail(breaker, 16)
-    assert breaker.left() == 1
+    assert breaker.seconds_open() == 1
 
 
 def test_jitter_shortens_a_pause_by_at_most_a_quarter() -> None:
     breaker = _breaker(_Clock(), random=1.0)
     _fail(breaker, 3)
-    assert breaker.enter() == 0.75
+    assert breaker.try_enter() == 0.75
 
 
 def test_asking_how_long_to_stay_away_takes_no_probes_place() -> None:
     clock = _Clock()
     breaker = _breaker(clock)
     _fail(breaker, 3)
-    assert breaker.left() == 1
+    assert breaker.seconds_open() == 1
     clock.now += 1
-    assert breaker.left() == breaker.left() == 0
+    assert breaker.seconds_open() == breaker.seconds_open() == 0
     assert breaker.state is State.OPEN

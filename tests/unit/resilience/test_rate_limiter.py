@@ -1,31 +1,31 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.resilience.rate_limiter import Rate
+from app.resilience.rate_limiter import RateLimiter
 
 
 def test_a_burst_goes_at_once_and_then_the_rate() -> None:
-    rate = Rate(10, 3)
-    assert [round(rate.take(0, 10), 3) for _ in range(5)] == [0, 0, 0, 0.1, 0.2]
+    rate = RateLimiter(10, 3)
+    assert [round(rate.acquire(0, 10), 3) for _ in range(5)] == [0, 0, 0, 0.1, 0.2]
 
 
 def test_without_patience_a_place_that_is_not_there_is_not_taken() -> None:
-    rate = Rate(1, 1)
-    assert [rate.take(0), rate.take(0), rate.take(0.5), rate.take(1)] == [0, 1, 0.5, 0]
+    rate = RateLimiter(1, 1)
+    assert [rate.acquire(0), rate.acquire(0), rate.acquire(0.5), rate.acquire(1)] == [0, 1, 0.5, 0]
 
 
 def test_a_burst_below_one_still_lets_one_go() -> None:
-    assert Rate(0.5, 0.5).take(0) == 0
+    assert RateLimiter(0.5, 0.5).acquire(0) == 0
 
 
 @given(st.floats(0.5, 100), st.floats(1, 20), st.lists(st.floats(0, 0.5), max_size=100), st.floats(0, 2))
 def test_in_no_window_more_go_than_rate_and_burst(
     per_second: float, burst: float, gaps: list[float], patience: float
 ) -> None:
-    rate, now, gone = Rate(per_second, burst), 0.0, []
+    rate, now, gone = RateLimiter(per_second, burst), 0.0, []
     for gap in gaps:
         now += gap
-        wait = rate.take(now, patience)
+        wait = rate.acquire(now, patience)
         if wait <= patience:
             gone.append(now + wait)
     for first, start in enumerate(gone):
@@ -34,11 +34,11 @@ def test_in_no_window_more_go_than_rate_and_burst(
 
 
 def test_a_share_has_its_part_of_rate_and_burst() -> None:
-    rate = Rate(10, 4)
-    assert [round(rate.take(0, 10, share=0.5), 3) for _ in range(4)] == [0, 0, 0.2, 0.4]
+    rate = RateLimiter(10, 4)
+    assert [round(rate.acquire(0, 10, share=0.5), 3) for _ in range(4)] == [0, 0, 0.2, 0.4]
 
 
 def test_after_a_rest_the_burst_is_gone() -> None:
-    rate = Rate(10, 4)
-    rate.rest(5)
-    assert [round(rate.take(now), 3) for now in (0, 4.9, 5, 5, 5.1)] == [5, 0.1, 0, 0.1, 0]
+    rate = RateLimiter(10, 4)
+    rate.pause_until(5)
+    assert [round(rate.acquire(now), 3) for now in (0, 4.9, 5, 5, 5.1)] == [5, 0.1, 0, 0.1, 0]

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.resilience.supervision import running
+from app.resilience.supervision import supervised
 from tests.support.virtual_time import monotonic
 
 
@@ -30,7 +30,7 @@ class _Work:
 async def test_works_run_as_long_as_the_context_and_no_longer() -> None:
     before = asyncio.all_tasks()
     one, other = _Work(seconds=1000), _Work(seconds=1000)
-    async with running(one=one, other=other):
+    async with supervised(one=one, other=other):
         await asyncio.sleep(10)
         assert {task.get_name() for task in asyncio.all_tasks() - before} == {"one", "other"}
         assert not one.is_cancelled
@@ -42,7 +42,7 @@ async def test_works_run_as_long_as_the_context_and_no_longer() -> None:
 async def test_a_work_that_fails_is_logged_and_started_again_after_a_pause() -> None:
     work = _Work(RuntimeError("broken"))
     with capture_logs() as logs:
-        async with running(work=work):
+        async with supervised(work=work):
             await asyncio.sleep(13)
     assert work.starts == [0, 6, 12]
     assert [(line["event"], line["task"], line["log_level"]) for line in logs] == [
@@ -53,7 +53,7 @@ async def test_a_work_that_fails_is_logged_and_started_again_after_a_pause() -> 
 async def test_a_work_that_ends_is_logged_and_started_again() -> None:
     work = _Work()
     with capture_logs() as logs:
-        async with running(work=work):
+        async with supervised(work=work):
             await asyncio.sleep(7)
     assert work.starts == [0, 6]
     assert [(line["event"], line["task"]) for line in logs] == [("task.ended", "work")]
@@ -61,7 +61,7 @@ async def test_a_work_that_ends_is_logged_and_started_again() -> None:
 
 async def test_a_work_that_is_cancelled_by_what_it_waits_for_is_started_again() -> None:
     work = _Work(asyncio.CancelledError())
-    async with running(work=work):
+    async with supervised(work=work):
         await asyncio.sleep(7)
         assert work.starts == [0, 6]
 
@@ -69,7 +69,7 @@ async def test_a_work_that_is_cancelled_by_what_it_waits_for_is_started_again() 
 async def test_a_crash_harms_no_other_work() -> None:
     steady = _Work(seconds=1000)
     with capture_logs():
-        async with running(broken=_Work(RuntimeError("broken")), steady=steady):
+        async with supervised(broken=_Work(RuntimeError("broken")), steady=steady):
             await asyncio.sleep(60)
             assert steady.starts == [0]
             assert not steady.is_cancelled
@@ -78,7 +78,7 @@ async def test_a_crash_harms_no_other_work() -> None:
 async def test_leaving_during_the_pause_after_a_crash_ends_the_work() -> None:
     work = _Work(RuntimeError("broken"))
     with capture_logs():
-        async with running(work=work):
+        async with supervised(work=work):
             await asyncio.sleep(5.5)
     assert monotonic() == 5.5
     assert work.starts == [0]
@@ -88,7 +88,7 @@ async def test_leaving_with_an_error_ends_the_works_and_tells_the_error() -> Non
     work = _Work(seconds=1000)
 
     async def leave() -> None:
-        async with running(work=work):
+        async with supervised(work=work):
             await asyncio.sleep(1)
             raise ValueError
 
@@ -108,5 +108,5 @@ async def test_a_work_that_misses_a_cancellation_is_ended_all_the_same() -> None
             await asyncio.sleep(1000)
 
     async with asyncio.timeout(100):
-        async with running(deaf=deaf_once):
+        async with supervised(deaf=deaf_once):
             await asyncio.sleep(1)

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 import pytest
 from structlog.testing import capture_logs
 
-from app.server.admin_port import SideDoor
+from app.server.admin_port import AdminServer
 from app.telemetry.exposition import Page
 
 LONG = b"# a long page\n" * 200
@@ -27,14 +27,14 @@ PAGES = {
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[SideDoor]:
-    with SideDoor("127.0.0.1", 0, PAGES) as door:
+def door() -> Iterator[AdminServer]:
+    with AdminServer("127.0.0.1", 0, PAGES) as door:
         door.open()
         yield door
         door.shutdown()
 
 
-def ask(door: SideDoor, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+def ask(door: AdminServer, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """Ask over a connection of its own."""
     host, port = door.server_address[:2]
     connection = HTTPConnection(str(host), int(port), timeout=30)
@@ -57,7 +57,7 @@ def ask(door: SideDoor, path: str, method: str = "GET", **headers: str) -> tuple
     ],
 )
 def test_only_what_is_there_is_answered_and_head_as_get_without_the_body(
-    door: SideDoor, path: str, status: int, body: bytes
+    door: AdminServer, path: str, status: int, body: bytes
 ) -> None:
     got, headers, seen = ask(door, path)
     assert (got, seen, headers["content-length"]) == (status, body, str(len(body)))
@@ -73,18 +73,18 @@ def test_only_what_is_there_is_answered_and_head_as_get_without_the_body(
     ("accepted", "packed"),
     [("", False), ("gzip", True), ("br, GZIP;q=0.5", True), ("gzip;q=0", False), ("gzip; q=0.0, br", False)],
 )
-def test_a_long_page_is_packed_for_those_who_take_it(door: SideDoor, accepted: str, packed: bool) -> None:
+def test_a_long_page_is_packed_for_those_who_take_it(door: AdminServer, accepted: str, packed: bool) -> None:
     _, headers, body = ask(door, "/metrics", Accept_Encoding=accepted, Accept="x/y")
     assert headers["content-type"] == "text/plain; asked=x/y"
     assert headers.get("content-encoding") == ("gzip" if packed else None)
     assert (gzip.decompress(body) if packed else body) == LONG
 
 
-def test_it_says_nothing_of_what_it_is_made_of(door: SideDoor) -> None:
+def test_it_says_nothing_of_what_it_is_made_of(door: AdminServer) -> None:
     assert ask(door, "/metrics")[1]["server"] == "tallygate"
 
 
-def test_idle_connections_hold_up_nobody(door: SideDoor) -> None:
+def test_idle_connections_hold_up_nobody(door: AdminServer) -> None:
     idle = [socket.create_connection(door.server_address[:2]) for _ in range(50)]  # type: ignore[arg-type]
     assert ask(door, "/health/live")[0] == 200
     for one in idle:
@@ -92,7 +92,7 @@ def test_idle_connections_hold_up_nobody(door: SideDoor) -> None:
 
 
 def test_a_client_that_keeps_silent_is_left() -> None:
-    with SideDoor("127.0.0.1", 0, PAGES, patience_seconds=0.01) as door:
+    with AdminServer("127.0.0.1", 0, PAGES, patience_seconds=0.01) as door:
         door.open()
         with socket.create_connection(door.server_address[:2], timeout=30) as silent:  # type: ignore[arg-type]
             assert silent.recv(1) == b""
@@ -100,7 +100,7 @@ def test_a_client_that_keeps_silent_is_left() -> None:
 
 
 def test_what_nobody_foresaw_is_logged_and_the_next_one_is_answered(
-    door: SideDoor, capfd: pytest.CaptureFixture[str]
+    door: AdminServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with capture_logs() as logs, pytest.raises(ConnectionError):
         ask(door, "/crash")

@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 
 from app.resilience.draining import Drain
-from app.server.health_probes import SILENT_SECONDS, Probes, pages_apart
+from app.server.health_probes import SILENT_SECONDS, HealthProbes, admin_pages
 from app.telemetry.exposition import Exposition
-from app.telemetry.heartbeat import Pulse
+from app.telemetry.heartbeat import Heartbeat
 from app.telemetry.metrics import Metrics
-from app.telemetry.multiprocess import Gathering
-from app.telemetry.samples import Vitals
+from app.telemetry.multiprocess import MultiprocessStore
+from app.telemetry.samples import WorkerHealth
 from tests.support.virtual_time import monotonic
 
 NOW = 1000.0
-READY = Vitals(NOW, is_ready=True, readiness=b'{"status":"ready"}')
-DRAINING = Vitals(NOW, is_ready=False, readiness=b'{"status":"draining"}')
+READY = WorkerHealth(NOW, is_ready=True, readiness=b'{"status":"ready"}')
+DRAINING = WorkerHealth(NOW, is_ready=False, readiness=b'{"status":"draining"}')
 
 
-def heard(age_seconds: float) -> Vitals:
-    return Vitals(NOW - age_seconds, is_ready=True, readiness=READY.readiness)
+def heard(age_seconds: float) -> WorkerHealth:
+    return WorkerHealth(NOW - age_seconds, is_ready=True, readiness=READY.readiness)
 
 
-def probes(*vitals: Vitals, workers: int = 1) -> Probes:
-    return Probes(lambda: vitals, workers, lambda: NOW)
+def probes(*vitals: WorkerHealth, workers: int = 1) -> HealthProbes:
+    return HealthProbes(lambda: vitals, workers, lambda: NOW)
 
 
 @pytest.mark.parametrize(("age_seconds", "status"), [(0, 200), (SILENT_SECONDS, 200), (SILENT_SECONDS + 0.1, 503)])
@@ -47,13 +47,13 @@ def test_before_every_worker_was_heard_the_service_is_not_alive_and_before_the_f
 
 
 @pytest.mark.parametrize("vitals", [(READY, DRAINING), (DRAINING, READY)])
-def test_a_service_is_ready_if_one_worker_is(vitals: tuple[Vitals, ...]) -> None:
+def test_a_service_is_ready_if_one_worker_is(vitals: tuple[WorkerHealth, ...]) -> None:
     page = probes(*vitals).ready("")
     assert (page.status, page.body, page.content_type) == (200, READY.readiness, "application/json")
 
 
 def test_a_service_of_which_no_worker_is_ready_says_what_the_last_one_said() -> None:
-    earlier = Vitals(NOW - 2, is_ready=False, readiness=b'{"status":"not ready"}')
+    earlier = WorkerHealth(NOW - 2, is_ready=False, readiness=b'{"status":"not ready"}')
     assert probes(DRAINING, earlier).ready("").body == DRAINING.readiness
     assert probes(earlier, DRAINING).ready("").status == 503
 
@@ -61,14 +61,14 @@ def test_a_service_of_which_no_worker_is_ready_says_what_the_last_one_said() -> 
 def test_what_a_dead_worker_said_counts_neither_for_it_nor_for_its_successor(tmp_path: Path) -> None:
     alive = {111}
     metrics = Metrics()
-    parent = Exposition(metrics, Gathering(tmp_path, alive.__contains__))
-    pages = pages_apart(parent, 1, lambda: NOW)
-    Exposition(metrics, Gathering(tmp_path, alive.__contains__)).share(READY)
+    parent = Exposition(metrics, MultiprocessStore(tmp_path, alive.__contains__))
+    pages = admin_pages(parent, 1, lambda: NOW)
+    Exposition(metrics, MultiprocessStore(tmp_path, alive.__contains__)).share(READY)
     (tmp_path / f"{os.getpid()}.reading").rename(tmp_path / "111.reading")
     assert pages["/health/live"]("").status == 200
     alive.clear()
     assert pages["/health/live"]("").status == 503
-    Exposition(metrics, Gathering(tmp_path, alive.__contains__))  # which takes over what it counted
+    Exposition(metrics, MultiprocessStore(tmp_path, alive.__contains__))  # which takes over what it counted
     (tmp_path / f"{os.getpid()}.reading").rename(tmp_path / "222.reading")
     alive.add(222)
     assert pages["/health/live"]("").status == 503
@@ -77,7 +77,7 @@ def test_what_a_dead_worker_said_counts_neither_for_it_nor_for_its_successor(tmp
 
 async def test_a_process_beats_before_its_first_second_is_over() -> None:
     beats: list[float] = []
-    beating = Pulse(monotonic, lambda: beats.append(monotonic())).beat()
+    beating = Heartbeat(monotonic, lambda: beats.append(monotonic())).run()
     beating.send(None)
     assert len(beats) == 1
     beating.close()

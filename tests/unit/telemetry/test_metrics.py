@@ -9,7 +9,7 @@ import pytest
 from app.telemetry.exposition import Exposition
 from app.telemetry.families import Counter, Gauge, Histogram
 from app.telemetry.metrics import Metrics
-from app.telemetry.multiprocess import Gathering
+from app.telemetry.multiprocess import MultiprocessStore
 from app.telemetry.samples import merge, read, resume
 from tests.support.scrapes import Scraped
 
@@ -86,10 +86,10 @@ def test_processes_are_added_up_and_their_gauges_merged(metrics: Metrics, tmp_pa
         one.under_way = 3
         one.redis_available.watch(partial(float, up))
         one.loop_lag.watch(partial(float, lag))
-    gathering = Gathering(tmp_path, lambda _: True)
-    gathering.put(read(other))
+    store = MultiprocessStore(tmp_path, lambda _: True)
+    store.put(read(other))
     (tmp_path / f"{os.getpid()}.reading").rename(tmp_path / "4194303.reading")
-    both = Scraped(Exposition(metrics, gathering).page("").body.decode())
+    both = Scraped(Exposition(metrics, store).page("").body.decode())
     assert both.value("tallygate_answers_total", outcome="memory") == 2
     assert both.value("tallygate_answer_age_seconds_bucket", le="1.0") == 2
     assert both.value("tallygate_requests_under_way") == 6

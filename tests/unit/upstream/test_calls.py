@@ -17,11 +17,11 @@ from app.errors import (
     UpstreamFaulty,
     UpstreamTimeout,
 )
-from app.resilience.circuit_breaker import Breaker
-from app.resilience.retry_budget import Retries
+from app.resilience.circuit_breaker import CircuitBreaker
+from app.resilience.retry_budget import RetryBudget
 from app.secret import Secret
-from app.upstream.calls import Calls, Turn
-from app.upstream.token_source import Token, Tokens
+from app.upstream.calls import AcquirePermit, CallExecutor
+from app.upstream.token_source import Token, TokenSource
 from tests.support.virtual_time import monotonic
 
 
@@ -56,22 +56,22 @@ async def _at_once(_: float) -> AsyncIterator[None]:
 class _Calls:
     """Calls with a turn for each, and the quiet times that were asked for."""
 
-    def __init__(self, turn: Turn = _at_once) -> None:
+    def __init__(self, turn: AcquirePermit = _at_once) -> None:
         self.quiet: list[float] = []
         self._turn = turn
-        self._calls = Calls(
-            tokens=Tokens(Token(Secret("t")), monotonic=monotonic),
-            breaker=Breaker(
+        self._calls = CallExecutor(
+            tokens=TokenSource(Token(Secret("t")), monotonic=monotonic),
+            breaker=CircuitBreaker(
                 threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15, monotonic=monotonic, random=lambda: 0.0
             ),
-            retries=Retries(lambda: 1.0),
+            retries=RetryBudget(lambda: 1.0),
             quiet=self._note,
             timeout_seconds=5,
             monotonic=monotonic,
         )
 
     async def make(self, upstream: _Upstream) -> str:
-        return await self._calls.make(upstream, self._turn)
+        return await self._calls.execute(upstream, self._turn)
 
     @property
     def are_ready(self) -> bool:
@@ -104,11 +104,11 @@ async def test_what_will_not_pass_is_not_retried(error: type[TallygateError]) ->
 
 
 async def test_retries_are_a_tenth_of_the_calls_in_the_long_run() -> None:
-    retries = Retries(lambda: 0.0)
+    retries = RetryBudget(lambda: 0.0)
     granted = 0
     for _ in range(1000):
-        retries.earn()
-        granted += retries.grant(0) is not None
+        retries.deposit()
+        granted += retries.withdraw(0) is not None
     assert 100 <= granted <= 111
 
 
@@ -180,19 +180,19 @@ async def test_a_busy_upstream_quiets_the_budget() -> None:
 
 
 async def test_each_try_takes_a_turn_of_the_budget_that_leaves_time_for_the_call() -> None:
-    turns: list[float] = []
+    fleet_rate: list[float] = []
 
     @asynccontextmanager
     async def take(patience_seconds: float) -> AsyncIterator[None]:
-        turns.append(patience_seconds)
+        fleet_rate.append(patience_seconds)
         yield
 
     await _Calls(take).make(_Upstream(Unreachable("x")))
-    assert [round(patience, 3) for patience in turns] == [4, 3.92]
+    assert [round(patience, 3) for patience in fleet_rate] == [4, 3.92]
 
 
-def _spent_after(turns: int) -> Turn:
-    left = [turns]
+def _spent_after(fleet_rate: int) -> AcquirePermit:
+    left = [fleet_rate]
 
     @asynccontextmanager
     async def take(_: float) -> AsyncIterator[None]:
@@ -225,7 +225,7 @@ async def test_a_breaker_that_opened_while_a_turn_was_waited_for_is_heeded() -> 
         yield
 
     calls, dead, late = _Calls(), _Upstream(*(Unreachable("x") for _ in range(99))), _Upstream()
-    patient = asyncio.create_task(calls._calls.make(late, take))
+    patient = asyncio.create_task(calls._calls.execute(late, take))
     await asyncio.sleep(0)
     for _ in range(2):
         with pytest.raises(Unreachable):

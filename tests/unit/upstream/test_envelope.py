@@ -19,13 +19,15 @@ from app.errors import (
     UpstreamError,
     UpstreamFaulty,
 )
-from app.upstream.envelope import Answer, open_envelope, read_retry_after
+from app.upstream.envelope import UpstreamResponse, parse_envelope, read_retry_after
 
 NOW = 1_700_000_000.0
 
 
 def _open(body: bytes, status: int = 200, **headers: str) -> object:
-    return open_envelope(Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), NOW)
+    return parse_envelope(
+        UpstreamResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), NOW
+    )
 
 
 def _envelope(code: object, data: object = None, **more: Any) -> bytes:

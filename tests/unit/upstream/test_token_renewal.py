@@ -68,7 +68,7 @@ async def test_a_refusal_makes_one_renewal_however_many_it_befalls(mint: Mint, s
     async with run_mints(mint, server, 4) as replicas:
         await _ready(replicas)
         for replica in replicas:
-            replica.refuse()
+            replica.mark_refused()
         renewed = await asyncio.gather(*(replica.tokens.renew() for replica in replicas for _ in range(125)))
         assert renewed == [True] * 500
         assert _shown(replicas) == {"token-2"}
@@ -81,7 +81,7 @@ async def test_a_refusal_that_persists_is_a_token_each_minute_and_no_storm(mint:
         await _ready(replicas)
         while monotonic() < 300:
             for replica in replicas:
-                replica.refuse()
+                replica.mark_refused()
                 try:
                     await replica.tokens.renew()
                 except TokenRefused:
@@ -97,8 +97,8 @@ async def test_a_token_refused_after_a_rest_is_replaced_at_once(mint: Mint, serv
         for _ in range(3):
             await replica.tokens.ready()
             await asyncio.sleep(400)
-            replica.tokens.accept(replica.tokens.current)
-            replica.refuse()
+            replica.tokens.mark_accepted(replica.tokens.current)
+            replica.mark_refused()
             assert await replica.tokens.renew()
     assert len(mint.asked) == 4
 
@@ -131,7 +131,7 @@ async def test_a_refused_key_makes_the_token_refused_and_an_upstream_that_is_dow
         mint.error = TokenRefused("key")
         await asyncio.sleep(10)
         assert [*states, replica.tokens.state] == [TokenState.UNTRIED, TokenState.REFUSED]
-        assert replica.tokens.why is mint.error
+        assert replica.tokens.refusal is mint.error
 
 
 async def test_a_renewal_that_fails_leaves_the_token_that_is_still_good(mint: Mint, server: FakeServer) -> None:
@@ -175,7 +175,7 @@ async def test_without_redis_each_replica_mints_its_own(mint: Mint, server: Fake
 
 
 async def test_what_lies_in_redis_is_replaced_if_it_cannot_be_opened(mint: Mint, server: FakeServer) -> None:
-    sealed = Seal(Secret("s3cret"), "other").close(Secret("foreign"), 1000)
+    sealed = Seal(Secret("s3cret"), "other").seal(Secret("foreign"), 1000)
     async with run_mints(mint, server) as (replica,):
         await FakeAsyncRedis(server=server).set(NAME, sealed, px=900_000)
         await replica.tokens.ready()

@@ -1,34 +1,34 @@
 import pytest
 
 from app.secret import Secret
-from app.upstream.token_sealing import Broken, Seal, sign
+from app.upstream.token_sealing import Seal, SealBroken, sign
 
 TOKEN = Secret("a-token")
 
 
 def test_what_was_sealed_is_opened_with_the_same_secret_for_the_same_purpose() -> None:
-    token, life_seconds = Seal(Secret("s"), "p").open(Seal(Secret("s"), "p").close(TOKEN, 60.5))
+    token, life_seconds = Seal(Secret("s"), "p").unseal(Seal(Secret("s"), "p").seal(TOKEN, 60.5))
     assert (token.matches(TOKEN), life_seconds) == (True, 60.5)
 
 
 @pytest.mark.parametrize(("secret", "purpose"), [("other", "p"), ("s", "other")])
 def test_another_secret_or_another_purpose_opens_nothing(secret: str, purpose: str) -> None:
-    with pytest.raises(Broken):
-        Seal(Secret(secret), purpose).open(Seal(Secret("s"), "p").close(TOKEN, 60))
+    with pytest.raises(SealBroken):
+        Seal(Secret(secret), purpose).unseal(Seal(Secret("s"), "p").seal(TOKEN, 60))
 
 
 def test_no_byte_can_be_changed_added_or_taken_away() -> None:
     seal = Seal(Secret("s"), "p")
-    sealed = seal.close(TOKEN, 60)
+    sealed = seal.seal(TOKEN, 60)
     changed = [sealed[:n] + bytes([sealed[n] ^ 1]) + sealed[n + 1 :] for n in range(len(sealed))]
     for broken in [*changed, sealed[:-1], sealed + b"x", b"", sealed[:12]]:
-        with pytest.raises(Broken):
-            seal.open(broken)
+        with pytest.raises(SealBroken):
+            seal.unseal(broken)
 
 
 def test_neither_token_nor_secret_shows_in_what_is_sealed_nor_in_the_name() -> None:
     seal = Seal(Secret("s3cret"), "p")
-    first, second = seal.close(TOKEN, 60), seal.close(TOKEN, 60)
+    first, second = seal.seal(TOKEN, 60), seal.seal(TOKEN, 60)
     assert first != second
     assert b"a-token" not in first
     assert b"s3cret".hex() not in seal.name

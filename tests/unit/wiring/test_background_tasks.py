@@ -8,14 +8,14 @@ from structlog.testing import capture_logs
 
 from app.balances.amounts import Amount
 from app.errors import TokenRefused, Unreachable
-from app.resilience.supervision import running
+from app.resilience.supervision import supervised
 from app.secret import Secret
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
-from app.upstream.envelope import Answer
-from app.upstream.transport import Shown, Transport
-from app.wiring.cache import Heart, make_heart, make_policy
+from app.upstream.envelope import UpstreamResponse
+from app.upstream.transport import SecretHeader, Transport
+from app.wiring.cache import Heart, build_policy, make_heart
 from tests.support.amounts import make_row, make_snapshot
 
 
@@ -25,7 +25,7 @@ class _Nobody(Transport):
     def __init__(self) -> None:
         self.asked = 0
 
-    async def get(self, path: str, params: Mapping[str, str], shown: Shown) -> Answer:
+    async def get(self, path: str, params: Mapping[str, str], shown: SecretHeader) -> UpstreamResponse:
         self.asked += 1
         raise Unreachable("There is nobody.")
 
@@ -38,24 +38,24 @@ def _make(transport: Transport, folder: Path) -> Heart:
         redis_url=Secret(f"unix://{folder}/none"),
         clients_file="",
     )
-    return make_heart(settings, make_policy(settings), transport, Metrics(), Traces())
+    return make_heart(settings, build_policy(settings), transport, Metrics(), Traces())
 
 
 async def test_a_token_that_is_refused_is_tried_now_and_then_although_nobody_asks(tmp_path: Path) -> None:
     transport = _Nobody()
     heart = _make(transport, tmp_path)
-    heart.tokens.refuse(heart.tokens.current, TokenRefused("It has expired."))
-    async with running(budget=heart.works["budget"], probe=heart.works["probe"]):
+    heart.tokens.mark_refused(heart.tokens.current, TokenRefused("It has expired."))
+    async with supervised(budget=heart.works["budget"], probe=heart.works["probe"]):
         await asyncio.sleep(100)
-    await heart.link.close()
+    await heart.redis_client.close()
     assert transport.asked
 
 
 async def test_totals_that_drifted_are_mended_although_nobody_asks(tmp_path: Path) -> None:
     heart = _make(_Nobody(), tmp_path)
-    heart.portfolio._tally._totals.add(make_snapshot("1", [make_row("BTC", Amount("1"))]))
+    heart.portfolio._running_totals._totals.add(make_snapshot("1", [make_row("BTC", Amount("1"))]))
     with capture_logs() as logs:
-        async with running(totals=heart.works["totals"]):
+        async with supervised(totals=heart.works["totals"]):
             await asyncio.sleep(301)
-    await heart.link.close()
+    await heart.redis_client.close()
     assert [line["event"] for line in logs] == ["totals.drifted"]
