@@ -106,7 +106,7 @@ def schedule_as_batch() -> None:
     """Let this thread, and those that it starts, wait until what runs on a core pauses, instead of breaking in when they wake up.
 
     The server's thread and the event loop's wake each other for each request, and else change places on a busy core each
-    time: that took a third of the CPU of a hot read (docs/decisions/0030-scheduling.md). Where the system has no such class, or
+    time: that took a third of the CPU of a hot read (docs/decisions/0022-worker-thread-scheduling.md). Where the system has no such class, or
     does not let us, or somebody chose another one for us, it stays as it is.
 
     A thread that does not break in is too late for the interpreter's lock when that is let go for a moment, and gets it only when it asks

@@ -2,7 +2,7 @@
 
 The server makes a task for each request, and a task begins in the loop's next turn, which comes after all else that waits
 for the loop. A hot read never waits for anything, and so needs no task: it ends within its first step
-(docs/decisions/0031-the-first-step.md).
+(docs/decisions/0023-eager-request-start.md).
 """
 
 import asyncio
