@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree. Raised low, rendered in one table (`app/api/rendering/problems.py`).
+"""Everything that can go wrong, as one tree. Raised low, rendered in one table (`app/api/problem_kinds.py`).
 
 TallygateError
 ├── RequestError                  what the caller sent, or may not have

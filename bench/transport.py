@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import aiohttp
 import httpx
 
-from app.upstream.transport import AiohttpTransport
+from app.egress.transport import AiohttpTransport
 
 CALLS = 600
 ROUNDS = 5

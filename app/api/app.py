@@ -21,19 +21,20 @@ from litestar.exceptions import (
 from app.access.callers import Callers
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
+from app.api.context import render_refusal
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.deadline import RequestDeadline
-from app.api.middleware.edge import Edge, render_refusal
+from app.api.middleware.edge import Edge
 from app.api.openapi.document import openapi_config
 from app.api.reads.account_reads import ShortWay
+from app.api.reads.admission import Admission
 from app.api.reads.hot_path import HotPath
 from app.api.rendering.batch_fragments import BatchFragments
 from app.api.rendering.representations import RepresentationCache
 from app.api.requests.request_ids import RequestIds
 from app.api.routes.accounts import answer_routes
 from app.api.routes.exchange import AnyRequest, Exchange, as_response, read_form
-from app.api.routes.guards import Admission
 from app.api.routes.paging import Paginator
 from app.api.routes.service import ReadinessProbe, service_routes
 from app.cache.freshness import FreshnessPolicy

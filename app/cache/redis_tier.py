@@ -11,6 +11,7 @@ import structlog
 from app.balances.snapshots import AccountId, Entry
 from app.cache.freshness import FreshnessPolicy, retention_ms
 from app.fleet.bus import Failure, encode_failure, encode_released
+from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisClient, RedisFailure
@@ -22,8 +23,6 @@ SCHEMA: Final = 2
 ANY_TIME: Final = 2**53
 """Later than any `asOf`, and still a whole number to Redis."""
 
-LEASE_MS: Final = 3000
-RENEW_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
 

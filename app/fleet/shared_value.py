@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from app.balances.snapshots import AccountId
-from app.cache.redis_tier import LEASE_MS, RENEW_SECONDS
 from app.errors import TallygateError, TokenRefused, Unreachable
 from app.fleet.bus import Failure, tell
+from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
 from app.redis.client import RedisClient, RedisFailure
 

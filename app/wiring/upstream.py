@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from app.api.rendering.problems import kind_of
+from app.api.problem_kinds import kind_of
 from app.clock import unix_ms
 from app.errors import StartError
 from app.resilience.circuit_breaker import CircuitBreaker

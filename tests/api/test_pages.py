@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.api.rendering.problems import PROBLEMS, ProblemKind
+from app.api.problem_kinds import PROBLEMS, ProblemKind
 from tests.support.errors import assert_problem
 from tests.support.service import Service
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.api.rendering.problems import PROBLEMS
+from app.api.problem_kinds import PROBLEMS
 from app.errors import MethodNotAllowed, TallygateError, UnknownCode, UpstreamBusy
 from tests.support.apps import face
 from tests.support.errors import assert_envelope, assert_problem

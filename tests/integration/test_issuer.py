@@ -12,9 +12,9 @@ import pytest
 
 from app.access.tokens.issuers import Source
 from app.access.tokens.jwks_source import fetch_keys
+from app.egress.documents import MAX_DOCUMENT_BYTES
 from app.errors import IssuerUnavailable
 from app.redis.embedded import EmbeddedValkey
-from app.upstream.transport import MAX_DOCUMENT_BYTES
 from sandbox import Sandbox
 from tests.support.gateway import as_variables, run_gateway, serving
 from tests.support.processes import run

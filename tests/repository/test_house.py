@@ -22,9 +22,10 @@ api.reads
 api.openapi
 api.context
 api.rendering
-api.problem_kinds
 api.views
-api.requests api.replies
+api.requests
+api.problem_kinds
+api.replies
 portfolio
 accounts
 cache
@@ -95,8 +96,8 @@ def test_no_two_files_import_each_other() -> None:
 @pytest.mark.parametrize(
     ("what", "where"),
     [
-        ("httpx", {"app.upstream.transport"}),
-        ("aiohttp", {"app.upstream.transport"}),
+        ("httpx", {"app.egress", "app.upstream.transport"}),
+        ("aiohttp", {"app.egress", "app.upstream.transport"}),
         ("redis", {"app.redis"}),
         ("granian", {"app.server"}),
         ("cryptography", {"app.upstream.token_sealing"}),
@@ -125,6 +126,7 @@ def test_the_cache_knows_no_upstream() -> None:
 def test_secrets_are_opened_where_they_leave() -> None:
     assert {_name(path) for path in MODULES if ".reveal()" in path.read_text()} == {
         "app.secret",
+        "app.egress.documents",
         "app.upstream.transport",
         "app.upstream.token_sealing",
         "app.wiring.cache",

@@ -2,7 +2,7 @@
 
 import httpx
 
-from app.api.rendering.problems import PROBLEMS, ProblemKind
+from app.api.problem_kinds import PROBLEMS, ProblemKind
 
 KINDS: dict[str, ProblemKind] = {kind.name: kind for kind in PROBLEMS.values()}
 

@@ -22,10 +22,10 @@ from typing import Any, Self
 
 import app
 from app.access.clients_file import Clients
+from app.egress.transport import trust_authorities
 from app.main import create_app
 from app.secret import Secret
 from app.settings import Settings
-from app.upstream.transport import trust_authorities
 
 _LONGEST_LINE_BYTES = 1 << 24
 _LONGEST_ORDER_BYTES = 1 << 17
@@ -168,8 +168,7 @@ def main(orders: socket.socket) -> None:
 
 def _prepare() -> None:
     """Do once what every process would do: import all of the program, which the first service built is what completes."""
-    for name in ("check", "demo", "key", "serve"):
-        import_module(f"app.commands.{name}")
+    import_module("app.__main__")
     trust_authorities()
     url, redis_url = "http://upstream.invalid", Secret("redis://redis.invalid")
     create_app(

@@ -14,9 +14,9 @@ from msgspec import Struct
 from app.access.tokens.issuers import Source, is_confidential
 from app.access.tokens.jwks import Jwks, parse_jwks
 from app.access.tokens.jwks_cache import JwksCache
+from app.egress.documents import fetch_document
 from app.errors import IssuerUnavailable
 from app.secret import Secret
-from app.upstream.transport import fetch_document
 
 DEADLINE_SECONDS: Final = 5
 

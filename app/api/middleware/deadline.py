@@ -6,7 +6,7 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
 
-from app.api.middleware.edge import render_refusal, send_reply
+from app.api.context import render_refusal, send_reply
 from app.errors import BodyTooSlow, DeadlinePassed
 
 

@@ -8,12 +8,12 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from app.api.context import render_refusal, send_reply
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.eager_start import ensure_task
 from app.api.reads.hot_path import HotPath
-from app.api.rendering.problems import kind_of, render_problem
-from app.api.replies import SAFE, RawReply, Reply, as_body, as_start
+from app.api.replies import SAFE
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.resilience.draining import Drain
@@ -120,19 +120,6 @@ def _about(method: str, path: str, scope: HTTPScope) -> dict[str, Any]:
 def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
     """Give what each log line about a request says of it."""
     return {"request_id": request_id} | ({} if span.trace_id is None else {"trace_id": span.trace_id})
-
-
-def render_refusal(error: TallygateError, scope: HTTPScope) -> Reply:
-    """Render an error for a request, and note which it was."""
-    scope["state"]["problem"] = kind_of(error).name
-    return render_problem(error, scope["path"], scope["state"]["request_id"])
-
-
-async def send_reply(reply: Reply, send: Send) -> None:
-    """Send a finished answer."""
-    written = RawReply.of(reply)
-    await send(as_start(written.status, written.headers))
-    await send(as_body(written.body))
 
 
 def _refuse(scope: HTTPScope) -> TallygateError | None:

@@ -19,7 +19,8 @@ from litestar.openapi.spec import (
 )
 from litestar.params import PathParameter, QueryParameter
 
-from app.api.rendering.problems import MEDIA_TYPE, PROBLEMS, Problem
+from app.api.problem_kinds import PROBLEMS
+from app.api.rendering.problems import MEDIA_TYPE
 from app.api.requests.formats import MEDIA_TYPES, Format
 from app.api.requests.parameters import (
     ASSETS_PATTERN,
@@ -31,6 +32,7 @@ from app.api.requests.parameters import (
     SORT_PATTERN,
 )
 from app.api.views.accounts import UpstreamEnvelope
+from app.api.views.problems import Problem
 
 MerchantIdParameter = Annotated[
     str,

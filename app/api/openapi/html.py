@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
 
-from app.api.rendering.problems import ProblemKind
+from app.api.problem_kinds import ProblemKind
 
 _STYLE: Final = """
 :root { color-scheme: light dark }

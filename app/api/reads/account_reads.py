@@ -13,15 +13,16 @@ from msgspec import Struct
 
 from app.access.callers import Caller, Callers, authorise
 from app.accounts import Accounts, Question
-from app.api.middleware.edge import render_refusal, send_reply
+from app.api.context import render_refusal, send_reply
+from app.api.reads.admission import Admission
 from app.api.reads.hot_path import read_target
 from app.api.rendering.representations import Name, Renderer, RepresentationCache
 from app.api.rendering.responses import ResponsePreferences, render_response
 from app.api.replies import Reply
 from app.api.requests.cache_control import parse_request_directives
+from app.api.requests.credentials import find_credential
 from app.api.requests.formats import Format, choose_format
 from app.api.requests.headers import find_lines, join_lines
-from app.api.routes.guards import Admission, find_credential
 from app.balances.snapshots import AccountId
 from app.cache.freshness import FreshnessPolicy
 from app.errors import TallygateError

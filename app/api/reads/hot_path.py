@@ -17,9 +17,9 @@ from app.api.reads.memo import Memo, MemoKey, MemoTable, RawRequest, RawRequestI
 from app.api.rendering.representations import RepresentationCache
 from app.api.rendering.responses import ResponsePreferences, render_response
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
+from app.api.requests.credentials import find_credential
 from app.api.requests.formats import Format, choose_format
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
-from app.api.routes.guards import find_credential
 from app.balances.snapshots import AGGREGATE, AccountId
 from app.cache.freshness import FreshnessPolicy, RequestDirectives, age_ms, constant_age_span, early_refresh_from
 from app.errors import TallygateError, TooFast

@@ -9,11 +9,10 @@ from msgspec import UNSET
 
 from app.accounts import AccountResult, Available
 from app.api.rendering.responses import VARY, etag_of_bytes
-from app.api.routes.paging import PagedView
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import without_times
-from app.api.views.portfolio import HoldersView, ReconciliationView
+from app.api.views.portfolio import HoldersView, PagedView, ReconciliationView
 from app.cache.cache import Source
 from app.cache.freshness import FreshnessPolicy
 

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
+from app.api.problem_kinds import kind_of
 from app.api.rendering.encodings import Coding
-from app.api.rendering.problems import kind_of
 from app.api.rendering.representations import Representation
 from app.api.replies import Reply
 from app.api.requests.formats import MEDIA_TYPES, Format

@@ -32,12 +32,12 @@ from app.api.requests.formats import MEDIA_TYPES, Format, choose_format
 from app.api.requests.headers import join_lines
 from app.api.requests.parameters import read_format
 from app.api.requests.selection import Selection
-from app.api.routes.paging import Page, PagedView
+from app.api.routes.paging import Page
 from app.api.views.accounts import RowFilter, View
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import PartView, oldest
-from app.api.views.portfolio import BreakdownView, HoldersView, ReconciliationView
+from app.api.views.portfolio import BreakdownView, HoldersView, PagedView, ReconciliationView
 from app.balances.snapshots import AGGREGATE, AccountId, Snapshot
 from app.cache.freshness import FreshnessPolicy
 from app.errors import Forbidden

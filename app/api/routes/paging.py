@@ -8,12 +8,11 @@ from msgspec import UNSET, Struct
 
 from app.api.requests.parameters import read_cursor
 from app.api.views.parts import PartView
-from app.api.views.portfolio import BreakdownView, HoldersView, HolderView
+from app.api.views.portfolio import BreakdownView, HoldersView, HolderView, PagedView
 from app.errors import StoreUnavailable, ViewGone
 from app.fleet.view_versions import ViewVersions
 from app.redis.client import RedisFailure
 
-PagedView = BreakdownView | HoldersView
 V = TypeVar("V", BreakdownView, HoldersView)
 
 _ITEMS: Final[dict[type, tuple[str, type]]] = {

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, json
 
 from app.api.openapi import html as pages
 from app.api.openapi.document import document_service
-from app.api.rendering.problems import PROBLEMS
+from app.api.problem_kinds import PROBLEMS
 from app.api.routes.exchange import AnyRequest
 from app.api.routes.guards import check_parameters
 from app.errors import UnknownPath

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.accounts import AccountResult, Available, Unavailable
-from app.api.rendering.problems import Merchant, PartProblem
 from app.api.views.accounts import RowFilter, Time, format_time
+from app.api.views.problems import Merchant, PartProblem
 from app.balances.snapshots import Anomaly, Row
 
 MerchantName = Annotated[

@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.rendering.problems import Merchant
 from app.api.views.accounts import Time, format_time
 from app.api.views.parts import (
     Count,
@@ -16,6 +15,7 @@ from app.api.views.parts import (
     as_of_range,
     format_known,
 )
+from app.api.views.problems import Merchant
 from app.balances.amounts import CanonicalAmount
 from app.balances.reconciliation import Finding, Sums, Verdict
 from app.balances.shares import DECIMALS, NoShares
@@ -122,6 +122,9 @@ class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
             no_shares=holders.no_shares or UNSET,
             **_name_totals(parts, "total", holders.total or UNSET),
         )
+
+
+PagedView = BreakdownView | HoldersView
 
 
 class ReconciliationView(Struct, frozen=True, rename="camel", omit_defaults=True):

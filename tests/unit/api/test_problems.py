@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.api.rendering.problems import PROBLEMS, render_problem
+from app.api.problem_kinds import PROBLEMS
+from app.api.rendering.problems import render_problem
 from app.errors import MethodNotAllowed, StartError, TallygateError
 
 

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from app.balances.snapshots import AccountId, Snapshot
 from app.cache.cache import Served, Source
 from app.cache.freshness import RequestDirectives
-from app.cache.redis_tier import LEASE_MS
 from app.errors import BudgetSpent, NotCached, Unreachable
+from app.fleet.lease import LEASE_MS
 from tests.support.replica import KEY, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 

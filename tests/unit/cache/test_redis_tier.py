@@ -9,8 +9,9 @@ from msgspec import structs
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import Absence, AccountId, Snapshot
-from app.cache.redis_tier import LEASE_MS, Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
+from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
 from app.fleet.bus import Failure
+from app.fleet.lease import LEASE_MS
 from app.redis.client import RedisFailure
 from app.resilience.supervision import supervised
 from tests.support.replica import CHANNEL, KEY, POLICY, make_redis_client
