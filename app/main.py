@@ -18,13 +18,12 @@ from app.access.clients_watch import ClientsFileWatcher
 from app.access.failed_logins import FailedLogins
 from app.access.tokens.jwks_source import build_jwks_cache
 from app.access.tokens.verifier import TokenVerifier
-from app.api.app import build_api
-from app.api.middleware.audit import Audit
+from app.api.app import Access, ApiOptions, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.api.routes.service import Readiness
-from app.clock import unix_ms
 from app.resilience.draining import Drain
 from app.resilience.supervision import supervised
+from app.runtime import Runtime
 from app.settings import Audited, Settings, read_origins
 from app.telemetry.exposition import Exposition
 from app.telemetry.heartbeat import Heartbeat
@@ -96,22 +95,21 @@ def create_app(
         log.info("server.stopped", pid=os.getpid())
 
     return build_api(
-        accounts=heart.accounts,
-        portfolio=heart.portfolio,
-        callers=known,
-        failures=failures,
-        policy=policy,
-        look=look,
-        version=version("tallygate"),
-        now_ms=unix_ms,
-        metrics=metrics,
-        scrape=exposition.page if settings.metrics_port is None else None,
-        drain=drain,
-        traces=traces,
-        origins=read_origins(settings.cors_origins),
-        audit=Audit(time.monotonic, refusals=settings.audit is not Audited.NONE, answers=settings.audit is Audited.ALL),
-        deadline_seconds=make_deadline(settings),
-        lifespan=[lifespan],
+        ApiOptions(
+            version=version("tallygate"),
+            policy=policy,
+            deadline_seconds=make_deadline(settings),
+            origins=read_origins(settings.cors_origins),
+            audit_refusals=settings.audit is not Audited.NONE,
+            audit_answers=settings.audit is Audited.ALL,
+            plain=settings.plain,
+        ),
+        Access(known, failures),
+        heart.accounts,
+        heart.portfolio,
+        ServicePages(look, exposition.page if settings.metrics_port is None else None, drain),
+        Runtime(metrics=metrics, traces=traces),
+        [lifespan],
     )
 
 

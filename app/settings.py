@@ -73,6 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     otlp_endpoint: Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#@]+/?\Z")] | None = None
     metrics_port: Port | None = None
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5
+    plain: bool = False
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
 

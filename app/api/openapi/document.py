@@ -1,10 +1,9 @@
-"""What the OpenAPI document says about every balance answer: its headers, its errors, how to send a key."""
+"""OpenAPI document: the parameters, responses and errors of all paths, and how to send a key."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from litestar import Request, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -139,7 +138,7 @@ SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 def document_responses(
     view: type, *, described: str, not_found: bool, paged: bool = False, takes_body: bool = False
 ) -> Mapping[int, ResponseSpec]:
-    """List the answers of a balance path: the view, a 304, and every problem that it can give, by status."""
+    """List the responses of a balance path by status: the view, a 304, and every possible problem."""
     never = {405} | (set() if not_found else {404}) | (set() if paged else {410})
     never |= set() if takes_body else {408, 413}
     statuses = {kind.status for kind in PROBLEMS.values()} - never
@@ -152,17 +151,19 @@ def document_responses(
 
 @dataclass
 class InFormats(Operation):
-    """An operation whose answer is JSON or a table for people: of an answer, Litestar documents one media type."""
+    """An operation whose response is JSON or a table. Litestar documents only one media type of a response."""
 
     def __post_init__(self) -> None:
         answer = (self.responses or {}).get("200")
         if isinstance(answer, OpenAPIResponse) and answer.content is not None:
             table = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
-            answer.content |= {MEDIA_TYPES[form].partition(";")[0]: table for form in (Format.CSV, Format.TEXT)}
+            answer.content |= {
+                MEDIA_TYPES[table_format].partition(";")[0]: table for table_format in (Format.CSV, Format.TEXT)
+            }
 
 
 def document_service(view: type, *, described: str) -> Mapping[int, ResponseSpec]:
-    """List the answers of a path about the service itself."""
+    """List the responses of a path about the service itself."""
     return {200: ResponseSpec(view, generate_examples=False, description=described)} | _document_problems(
         {400, 414, 431, 500}, Problem
     )
@@ -180,20 +181,8 @@ def _titles(status: int) -> str:
     return "; ".join(dict.fromkeys(kind.title for kind in PROBLEMS.values() if kind.status == status)) + "."
 
 
-class _NoPages(OpenAPIRenderPlugin):
-    """Take away the paths that Litestar adds for a document: ours are in `service.py`, and load nothing from elsewhere."""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Render nothing: no path leads here."""
-        raise NotImplementedError
-
-    def receive_router(self, router: Router) -> None:
-        """Leave the router without routes."""
-        router.routes.clear()
-
-
-def openapi_config(version: str) -> OpenAPIConfig:
-    """Describe the service."""
+def openapi_config(version: str, pages: OpenAPIRenderPlugin) -> OpenAPIConfig:
+    """Describe the service. `pages` is what Litestar itself serves of the document."""
     return OpenAPIConfig(
         title="Tallygate",
         version=version,
@@ -208,5 +197,5 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 ),
             }
         ),
-        render_plugins=[_NoPages(path="/")],
+        render_plugins=[pages],
     )

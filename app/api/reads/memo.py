@@ -1,4 +1,7 @@
-"""What the front remembers of its own answers: to the same request it gives the same one, as long as all that it rests on stays."""
+"""Memoised responses, keyed by the exact request bytes they depend on.
+
+An entry is valid while the callers, the snapshot and the displayed age are unchanged.
+"""
 
 from typing import Final
 
@@ -11,21 +14,20 @@ from app.balances.snapshots import Snapshot
 from app.telemetry.metrics import HotSeries
 
 MemoKey = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
-"""All of a request that its answer depends on: method, path, query, and every header that matters, None if it did not come."""
+"""All that an answer depends on: method, raw path, query, and each header that matters, None where it is missing."""
 
 RawRequest = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
-"""A request as it came: method, path, query, and every header."""
+"""A request as received: method, raw path, query, and every header."""
 
 _MEMO_BYTES: Final = 2_000
-"""What CPython takes for a memo besides its body: the request, headers, and a snapshot if it is outdated."""
+"""What CPython takes for a memo besides its body: the key, headers, and an outdated snapshot."""
 
 
 class Memo(Struct, frozen=True, gc=False):
-    """An answer, and what it rests on: this generation of callers, this very snapshot, and a span of time (Unix milliseconds).
+    """An answer, and what it depends on: a generation of callers, a snapshot, and a span of Unix milliseconds.
 
-    Its age counts from `as_of`: the snapshot's, or what was now if a clock ahead of ours wrote that. From `early` on, whoever
-    gets it may be the one for whom a newer snapshot is fetched behind. `rated` is the caller if its requests are counted
-    against a rate, `series` where they are counted for us.
+    Age is measured from `as_of`, clamped to now if the writer's clock is ahead. From `early` on, each hit may trigger an
+    early background refresh. `rated` is a caller with a rate, else None. `series` counts the answers.
     """
 
     generation: int
@@ -42,10 +44,9 @@ class Memo(Struct, frozen=True, gc=False):
 
 
 class MemoTable:
-    """Keep memos of about `capacity_bytes` together, and forget all of them where there are more.
+    """Keep memos of about `capacity_bytes` together. A table that is full is cleared.
 
-    None is good for longer than a second, so there is little to lose. What was asked lies here as it came, the caller's
-    credential included.
+    A memo is valid for at most a second, so clearing loses little. Keys contain the callers' credentials.
     """
 
     def __init__(self, capacity_bytes: int) -> None:
@@ -57,36 +58,36 @@ class MemoTable:
     def __len__(self) -> int:
         return len(self._memos)
 
-    def remember(self, asked: MemoKey, memo: Memo) -> None:
-        """Keep a memo instead of any other of the same request."""
-        outdated = self._memos.get(asked)
-        self._bytes += _weigh(memo) - (0 if outdated is None else _weigh(outdated))
+    def remember(self, key: MemoKey, memo: Memo) -> None:
+        """Store a memo in place of any other under the same key."""
+        outdated = self._memos.get(key)
+        self._bytes += _size_of(memo) - (0 if outdated is None else _size_of(outdated))
         if self._bytes > self._capacity_bytes:
             self._memos.clear()
-            self._bytes = _weigh(memo)
-        self._memos[asked] = memo
+            self._bytes = _size_of(memo)
+        self._memos[key] = memo
 
 
-def _weigh(memo: Memo) -> int:
+def _size_of(memo: Memo) -> int:
     return _MEMO_BYTES + len(memo.body["body"])
 
 
 class RawRequestIndex:
-    """Keep what `capacity` requests ask, by how they came, and forget all of them where there are more.
+    """Index of the memo keys of `capacity` raw requests. An index that is full is cleared.
 
-    Most programs send the same headers each time: then none of them need be looked at again.
+    Most programs send the same headers each time. The index saves parsing them again.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity: Final = capacity
-        self._asked: Final[dict[RawRequest, MemoKey]] = {}
-        self.recall: Final = self._asked.get
+        self._keys: Final[dict[RawRequest, MemoKey]] = {}
+        self.recall: Final = self._keys.get
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._keys)
 
-    def remember(self, came: RawRequest, asked: MemoKey) -> None:
-        """Keep what a request asks. It carries no id, which would be another each time."""
-        if len(self._asked) >= self._capacity:
-            self._asked.clear()
-        self._asked[came] = asked
+    def remember(self, raw: RawRequest, key: MemoKey) -> None:
+        """Store the key of a raw request. A request with an id of its own does not belong here: the next id differs."""
+        if len(self._keys) >= self._capacity:
+            self._keys.clear()
+        self._keys[raw] = key

@@ -1,4 +1,4 @@
-"""The credential of a request: one key or token, in either of two headers."""
+"""Credentials: the one key or token of a request, in either of two headers."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from app.errors import Unauthenticated
 
 
 def find_credential(authorization: Iterable[str], tokens: Iterable[str]) -> str | None:
-    """Find the one key of a request, as a bearer token (RFC 6750, 2.1) or as programs of the upstream send it."""
+    """Find a bearer token (RFC 6750, 2.1), or a key in the upstream's own header. Raises `Unauthenticated` for several."""
     keys = set(tokens)
     for value in authorization:
         scheme, _, key = value.partition(" ")

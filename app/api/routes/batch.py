@@ -1,4 +1,4 @@
-"""The path that gives many merchants' balances at once."""
+"""The batch path: balances of many merchants by id, in one answer."""
 
 from typing import Annotated, Final
 
@@ -21,7 +21,7 @@ from app.api.requests.formats import Format
 from app.api.requests.parameters import (
     MAX_MERCHANTS,
     MERCHANT_ID_PATTERN,
-    check_written,
+    check_body_digits,
     read_merchant_ids,
     read_require,
 )
@@ -62,13 +62,13 @@ _POSTED: Final = {
 async def read_many(
     merchant_ids: MerchantIdsParameter,
     exchange: NamedDependency[Exchange],
-    form: NamedDependency[Format],
+    output_format: NamedDependency[Format],
     require: RequireParameter = None,
     assets: AssetsParameter = None,
     nonzero: FlagParameter = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
-    return await _answer(merchant_ids.split(","), exchange, form, require, assets, nonzero)
+    return await _answer(merchant_ids.split(","), exchange, output_format, require, assets, nonzero)
 
 
 @post(
@@ -84,30 +84,33 @@ async def ask_for_many(
     data: Annotated[BatchQuestion, Body(description="Which merchants.")],
     request: Request[None, None, State],
     exchange: NamedDependency[Exchange],
-    form: NamedDependency[Format],
+    output_format: NamedDependency[Format],
     require: RequireParameter = None,
     assets: AssetsParameter = None,
     nonzero: FlagParameter = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
     merchants = [str(merchant) for merchant in data.merchant_ids]
-    check_written(merchants, await request.body())
-    return await _answer(merchants, exchange, form, require, assets, nonzero)
+    check_body_digits(merchants, await request.body())
+    return await _answer(merchants, exchange, output_format, require, assets, nonzero)
+
+
+BATCH: Final = (read_many, ask_for_many)
 
 
 async def _answer(
     merchants: list[str],
     exchange: Exchange,
-    form: Format,
+    output_format: Format,
     require: str | None,
     assets: str | None,
     nonzero: str | None,
 ) -> Response[bytes]:
-    keys = exchange.authorise_all(read_merchant_ids(merchants))
+    account_ids = exchange.authorise_all(read_merchant_ids(merchants))
     all_or_nothing = read_require(require)
-    choice = Selection.read(assets, nonzero)
-    parts = await exchange.accounts.get_many(keys, exchange.read_directives())
+    selection = Selection.read(assets, nonzero)
+    parts = await exchange.accounts.get_many(account_ids, exchange.directives, exchange.caller)
     failed: dict[str, TallygateError] = {part.account_id: part.error for part in parts if isinstance(part, Unavailable)}
     if failed and all_or_nothing:
         raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
-    return await exchange.respond_batch(parts, choice, form)
+    return await exchange.respond_batch(parts, selection, output_format)

@@ -1,4 +1,4 @@
-"""The path that tells which merchants there are."""
+"""The path that lists the merchants."""
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -27,14 +27,14 @@ from app.portfolio.portfolio import Portfolio
 async def read_merchants(
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
-    form: NamedDependency[Format],
+    output_format: NamedDependency[Format],
     search: SearchParameter = None,
     limit: LimitParameter = None,
     after: AfterMerchantParameter = None,
 ) -> Response[bytes]:
     """Give the merchants that the caller may read, by id, with their names. No other is in it, nor counted."""
-    seen = 0 if after is None else int(read_merchant_id(after, "after"))
-    wanted, sought = read_limit(limit), read_search(search)
-    listing = await portfolio.list_merchants(exchange.readable())
-    view = MerchantsView.of(listing, search=sought, after=seen, limit=wanted)
-    return await exchange.respond_result(view, form, as_of=listing.as_of)
+    last_shown = 0 if after is None else int(read_merchant_id(after, "after"))
+    page_size, search_text = read_limit(limit), read_search(search)
+    listing = await portfolio.list_merchants(exchange.readable)
+    view = MerchantsView.of(listing, search=search_text, after=last_shown, limit=page_size)
+    return await exchange.respond_result(view, output_format, as_of=listing.as_of)

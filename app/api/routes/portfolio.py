@@ -1,4 +1,4 @@
-"""The paths that tell of all merchants together."""
+"""The portfolio paths: all merchants together, and whether the upstream's aggregate agrees with them."""
 
 from typing import Final
 
@@ -41,26 +41,26 @@ async def read_breakdown(
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
     pages: NamedDependency[Paginator],
-    form: NamedDependency[Format],
+    output_format: NamedDependency[Format],
     sort: SortParameter = None,
     limit: LimitParameter = None,
     after: AfterParameter = None,
 ) -> Response[bytes]:
     """Give each merchant's balances and their exact totals by asset. All pages of a version tell of one moment."""
     readable = exchange.authorise_portfolio()
-    wanted, order_wanted = read_limit(limit), read_sort(sort)
+    page_size, order = read_limit(limit), read_sort(sort)
     scope = exchange.scope("merchants")
     if after is not None:
         if sort is not None:
             raise InvalidRequest("sort goes with the first page: those after it keep its order.")
         return await exchange.respond_page(
-            await pages.next_page(BreakdownView, after, scope=scope, limit=wanted), None, form
+            await pages.next_page(BreakdownView, after, scope=scope, limit=page_size), None, output_format
         )
-    parts, ordered = await portfolio.get_breakdown(readable, order_wanted, exchange.read_directives())
+    parts, ordered = await portfolio.get_breakdown(readable, order, exchange.directives, exchange.caller)
     items = [PartView.of(part, name=parts.name_of(part)) for part in ordered]
     as_of = exchange.as_of(parts)
-    page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=wanted)
-    return await exchange.respond_page(page, parts, form)
+    page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=page_size)
+    return await exchange.respond_page(page, parts, output_format)
 
 
 @get(
@@ -75,23 +75,23 @@ async def read_holders(
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
     pages: NamedDependency[Paginator],
-    form: NamedDependency[Format],
+    output_format: NamedDependency[Format],
     limit: LimitParameter = None,
     after: AfterParameter = None,
 ) -> Response[bytes]:
     """Give the merchants that hold an asset, and their exact shares of the whole: of what the caller may read."""
     readable = exchange.authorise_portfolio()
-    wanted = read_limit(limit)
+    page_size = read_limit(limit)
     scope = exchange.scope(f"asset {assetId}")
     if after is not None:
         return await exchange.respond_page(
-            await pages.next_page(HoldersView, after, scope=scope, limit=wanted), None, form
+            await pages.next_page(HoldersView, after, scope=scope, limit=page_size), None, output_format
         )
-    parts, holders = await portfolio.get_holders(readable, assetId, exchange.read_directives())
+    parts, holders = await portfolio.get_holders(readable, assetId, exchange.directives, exchange.caller)
     items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
     head = HoldersView.of(assetId, parts, holders)
-    page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=wanted)
-    return await exchange.respond_page(page, parts, form)
+    page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=page_size)
+    return await exchange.respond_page(page, parts, output_format)
 
 
 @get(
@@ -102,11 +102,11 @@ async def read_holders(
     responses=document_responses(ReconciliationView, described="The last result.", not_found=True),
 )
 async def read_reconciliation(
-    exchange: NamedDependency[Exchange], portfolio: NamedDependency[Portfolio], form: NamedDependency[Format]
+    exchange: NamedDependency[Exchange], portfolio: NamedDependency[Portfolio], output_format: NamedDependency[Format]
 ) -> Response[bytes]:
     """Give the last result: by asset the aggregate, the sum of the merchants, the difference and a verdict."""
     exchange.authorise_everything()
-    return await exchange.respond_result(ReconciliationView.of(await portfolio.reconciler.get_last()), form)
+    return await exchange.respond_result(ReconciliationView.of(await portfolio.reconciler.get_last()), output_format)
 
 
 @post(
@@ -143,11 +143,13 @@ async def read_reconciliation_by_id(
     reconciliationId: ReconciliationIdParameter,  # noqa: N803
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
-    form: NamedDependency[Format],
+    output_format: NamedDependency[Format],
 ) -> Response[bytes]:
     """Give a reconciliation's progress, or its result. `lost` is one whose replica died."""
     exchange.authorise_everything()
-    return await exchange.respond_state(ReconciliationView.of(await portfolio.reconciler.get(reconciliationId)), form)
+    return await exchange.respond_state(
+        ReconciliationView.of(await portfolio.reconciler.get(reconciliationId)), output_format
+    )
 
 
 PORTFOLIO: Final = (

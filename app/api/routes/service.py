@@ -13,8 +13,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, json
 from app.api.openapi import html as pages
 from app.api.openapi.document import document_service
 from app.api.problem_kinds import PROBLEMS
-from app.api.routes.exchange import AnyRequest
-from app.api.routes.guards import check_parameters
+from app.api.routes.guards import parameter_guard
+from app.api.routes.litestar_quirks import AnyRequest
 from app.errors import UnknownPath
 from app.telemetry.exposition import Scrape
 from app.upstream.token_source import TokenState
@@ -113,7 +113,7 @@ def service_routes(look: ReadinessProbe, scrape: Scrape | None) -> Router:
     return Router(
         "/",
         route_handlers=SERVICE if scrape is None else (*SERVICE, get_metrics),
-        guards=[check_parameters],
+        guards=[parameter_guard],
         dependencies={
             "look": Provide(lambda: look, sync_to_thread=False),
             "scrape": Provide(lambda: scrape, sync_to_thread=False),
