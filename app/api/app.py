@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Final
 
-from litestar import Litestar, Router
+from litestar import Litestar
 from litestar.di import Provide
 from msgspec import Struct
 
@@ -86,25 +86,16 @@ def build_api(
 ) -> Edge:
     """Build the ASGI application."""
     admission = Admission(access.callers, access.failed_logins)
-    reads = AccountReads(
-        admission=admission,
-        accounts=accounts,
-        representations=RepresentationCache(REPRESENTATIONS, REPRESENTATION_BYTES),
-        policy=options.policy,
-        unix_ms=runtime.unix_ms,
-    )
+    representations = RepresentationCache(REPRESENTATIONS, REPRESENTATION_BYTES)
+    reads = AccountReads(admission, accounts, representations, options.policy, runtime.unix_ms)
     request_ids = RequestIds(SystemRandom().getrandbits)
-    hot_path = HotPath(
-        reads=reads,
-        callers=access.callers,
-        accounts=accounts,
-        policy=options.policy,
-        request_ids=request_ids,
-        runtime=runtime,
-    )
+    hot_path = HotPath(reads, access.callers, accounts, options.policy, request_ids, runtime)
+    dependencies = _dependencies(accounts, portfolio, options.policy, runtime)
     app = Litestar(
         route_handlers=[
-            *_balance_routes(reads, admission, _dependencies(accounts, portfolio, options.policy, runtime)),
+            guard_routes("Balances", BATCH, admission, dependencies),
+            account_routes("Balances", reads),
+            guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
             service_routes(service.look, service.scrape),
         ],
         exception_handlers={Exception: respond_with_problem},
@@ -121,14 +112,6 @@ def build_api(
         request_ids=request_ids,
         runtime=runtime,
     )
-
-
-def _balance_routes(reads: AccountReads, admission: Admission, dependencies: dict[str, Provide]) -> list[Router]:
-    return [
-        guard_routes("Balances", BATCH, admission, dependencies),
-        account_routes(reads, "Balances"),
-        guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
-    ]
 
 
 def _dependencies(

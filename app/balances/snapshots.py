@@ -19,7 +19,7 @@ AssetId = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class AnomalyKind(StrEnum):
-    """What is odd about a row. It is told, never mended."""
+    """What is odd about a row. It is reported, never corrected."""
 
     TOTAL_MISMATCH = "total-mismatch"
     NEGATIVE_AMOUNT = "negative-amount"

@@ -13,9 +13,8 @@ from litestar.types import HTTPScope
 from app.access.callers import Caller, Callers
 from app.accounts import Accounts
 from app.api.reads.account_reads import AccountReads, ReadRequest
-from app.api.reads.memo import Memo, MemoKey, MemoTable, RawRequest, RawRequestIndex
+from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
-from app.api.rendering.responses import ResponsePreferences
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.cache.freshness import FreshnessPolicy, age_ms, constant_age_span, early_refresh_from
@@ -35,7 +34,6 @@ class HotPath:
 
     def __init__(
         self,
-        *,
         reads: AccountReads,
         callers: Callers,
         accounts: Accounts,
@@ -52,8 +50,8 @@ class HotPath:
         self._metrics: Final = runtime.metrics
         self._unix_ms: Final = runtime.unix_ms
         self._monotonic: Final = runtime.monotonic
-        self._memos: Final = MemoTable(_MEMO_TABLE_BYTES)
-        self._raw_requests: Final = RawRequestIndex(_RAW_REQUESTS)
+        self._memos: Final = memo_table(_MEMO_TABLE_BYTES)
+        self._raw_requests: Final = raw_request_index(_RAW_REQUESTS)
 
     def answer(self, scope: HTTPScope, began: float) -> Messages | None:
         """Return the answer to a request that began at `began` (monotonic seconds), or None to pass it on."""
@@ -90,18 +88,10 @@ class HotPath:
     def _make_memo(self, key: MemoKey, path: str, now: int) -> Memo | None:
         """Have a request answered, and memoise the answer if it stays the same for a while."""
         method, _, query, *headers = key
-        authorization, token, accept, if_none_match, accept_encoding = headers
+        authorization, token, *preferences = headers
         if method not in {"GET", "HEAD"} or (route := find_route(path)) is None:
             return None
-        request = ReadRequest(
-            path=path,
-            query=query,
-            authorization=_as_lines(authorization),
-            tokens=_as_lines(token),
-            accept=_as_text(accept),
-            cache_control=None,
-            preferences=ResponsePreferences(_as_text(if_none_match), _as_text(accept_encoding)),
-        )
+        request = ReadRequest(path, query, _as_lines(authorization), _as_lines(token), *map(_as_text, preferences))
         answered = self._reads.respond_now(request, now)
         if answered is None:
             return None

@@ -3,7 +3,8 @@
 An entry is valid while the callers, the snapshot and the displayed age are unchanged.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from litestar.types import HTTPResponseBodyEvent
 from msgspec import Struct
@@ -21,6 +22,9 @@ RawRequest = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
 
 _MEMO_BYTES: Final = 2_000
 """What CPython takes for a memo besides its body: the key, headers, and an outdated snapshot."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Memo(Struct, frozen=True, gc=False):
@@ -43,51 +47,40 @@ class Memo(Struct, frozen=True, gc=False):
     series: HotSeries
 
 
-class MemoTable:
-    """Keep memos of about `capacity_bytes` together. A table that is full is cleared.
+class BoundedTable(Generic[K, V]):
+    """Table of up to `capacity`, by the size of each value. A table that would exceed that is cleared first.
 
-    A memo is valid for at most a second, so clearing loses little. Keys contain the callers' credentials.
+    That suits memos: each is valid for at most a second, so clearing loses little.
     """
 
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes: Final = capacity_bytes
-        self._memos: Final[dict[MemoKey, Memo]] = {}
-        self._bytes = 0
-        self.recall: Final = self._memos.get
-
-    def __len__(self) -> int:
-        return len(self._memos)
-
-    def remember(self, key: MemoKey, memo: Memo) -> None:
-        """Store a memo in place of any other under the same key."""
-        outdated = self._memos.get(key)
-        self._bytes += _size_of(memo) - (0 if outdated is None else _size_of(outdated))
-        if self._bytes > self._capacity_bytes:
-            self._memos.clear()
-            self._bytes = _size_of(memo)
-        self._memos[key] = memo
-
-
-def _size_of(memo: Memo) -> int:
-    return _MEMO_BYTES + len(memo.body["body"])
-
-
-class RawRequestIndex:
-    """Index of the memo keys of `capacity` raw requests. An index that is full is cleared.
-
-    Most programs send the same headers each time. The index saves parsing them again.
-    """
-
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, size_of: Callable[[V], int]) -> None:
         self._capacity: Final = capacity
-        self._keys: Final[dict[RawRequest, MemoKey]] = {}
-        self.recall: Final = self._keys.get
+        self._size_of: Final = size_of
+        self._values: Final[dict[K, V]] = {}
+        self._size = 0
+        self.recall: Final = self._values.get
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._values)
 
-    def remember(self, raw: RawRequest, key: MemoKey) -> None:
-        """Store the key of a raw request. A request with an id of its own does not belong here: the next id differs."""
-        if len(self._keys) >= self._capacity:
-            self._keys.clear()
-        self._keys[raw] = key
+    def remember(self, key: K, value: V) -> None:
+        """Store a value in place of any other under the same key."""
+        outdated = self._values.get(key)
+        self._size += self._size_of(value) - (0 if outdated is None else self._size_of(outdated))
+        if self._size > self._capacity:
+            self._values.clear()
+            self._size = self._size_of(value)
+        self._values[key] = value
+
+
+def memo_table(capacity_bytes: int) -> BoundedTable[MemoKey, Memo]:
+    """Make a table of memos. Its keys contain the callers' credentials."""
+    return BoundedTable(capacity_bytes, lambda memo: _MEMO_BYTES + len(memo.body["body"]))
+
+
+def raw_request_index(capacity: int) -> BoundedTable[RawRequest, MemoKey]:
+    """Make an index from requests to memo keys: most programs send the same headers each time, which need no parsing.
+
+    A request with an id of its own does not belong here, since the next id differs.
+    """
+    return BoundedTable(capacity, lambda _: 1)

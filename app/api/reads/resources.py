@@ -6,9 +6,8 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from app.accounts import Available
 from app.api.rendering.representations import Name, Representation
-from app.api.rendering.responses import render_representation, render_table
+from app.api.rendering.responses import render_representation
 from app.api.requests.formats import Format
 from app.api.requests.parameters import read_account_id, read_format, read_merchant_id, read_query
 from app.api.requests.selection import Selection
@@ -50,11 +49,6 @@ class Resource(Struct, frozen=True, gc=False):
     def render(self, snapshot: Snapshot) -> Representation:
         """Render the view of a snapshot as JSON. Raises `UnknownAsset` if the snapshot lacks the asset."""
         return render_representation(snapshot, self.view(snapshot))
-
-    def render_table(self, found: Available, table_format: Format) -> Representation:
-        """Render the rows of a snapshot as a table. Raises `UnknownAsset` as `render` does."""
-        self.view(found.snapshot)
-        return render_table(found, self.keeps, table_format)
 
 
 def cached_by_url(find: Callable[[str, bytes], T]) -> Callable[[str, bytes], T]:

@@ -44,8 +44,6 @@ def _cache_status(parts: Sequence[AccountResult] | None) -> str:
     """Describe how the cache was used (RFC 9211). A part that was fetched, failed or hides a failure makes it partial."""
     if parts is None:
         return "hit; detail=version"
-    return "hit" if all(isinstance(part, Available) and _is_hit(part) for part in parts) else "fwd=partial"
-
-
-def _is_hit(part: Available) -> bool:
-    return part.served.source in {Source.MEMORY, Source.REDIS} and part.served.covered_error is None
+    served = [part.served for part in parts if isinstance(part, Available) and part.served.covered_error is None]
+    hits = [one for one in served if one.source in {Source.MEMORY, Source.REDIS}]
+    return "hit" if len(hits) == len(parts) else "fwd=partial"

@@ -3,7 +3,6 @@
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from app.accounts import Available
 from app.api.problem_kinds import kind_of
@@ -23,13 +22,6 @@ VARY_BY_CALLER: Final = "Authorization, X-BH-TOKEN"
 VARY: Final = f"Accept, {VARY_BY_CALLER}"
 
 
-class ResponsePreferences(Struct, frozen=True):
-    """The request headers that choose the form of the answer; None for a header that is missing."""
-
-    if_none_match: str | None = None
-    accept_encoding: str | None = None
-
-
 def render_representation(snapshot: Snapshot, view: View) -> Representation:
     """Render a view of a snapshot as JSON, the only format of the upstream's own shape."""
     vary = VARY_BY_CALLER if isinstance(view, UpstreamEnvelope) else VARY
@@ -44,11 +36,17 @@ def render_table(found: Available, keeps: RowFilter, table_format: Format) -> Re
 
 
 def render_response(
-    representation: Representation, served: Served, policy: FreshnessPolicy, now: int, preferences: ResponsePreferences
+    representation: Representation,
+    served: Served,
+    policy: FreshnessPolicy,
+    now: int,
+    *,
+    if_none_match: str | None,
+    accept_encoding: str | None,
 ) -> Reply:
-    """Respond with a representation, or with 304 if the caller names its tag. `now` is Unix milliseconds.
+    """Respond with a representation, or with 304 if the caller names its tag. The headers are None where missing.
 
-    Of `now`, only the whole seconds of the entry's age matter.
+    Of `now` (Unix milliseconds), only the whole seconds of the entry's age matter.
     """
     headers = [
         ("ETag", representation.etag),
@@ -57,9 +55,9 @@ def render_response(
         ("Cache-Status", _cache_status(served, ttl_seconds(served.entry, now, policy))),
         ("Vary", f"{representation.vary}, Accept-Encoding"),
     ]
-    if matches(preferences.if_none_match, representation.etag):
+    if matches(if_none_match, representation.etag):
         return Reply(304, headers, b"")
-    coding, body = representation.select_coding(preferences.accept_encoding)
+    coding, body = representation.select_coding(accept_encoding)
     if coding is not Coding.IDENTITY:
         headers.append(("Content-Encoding", coding))
     return Reply(200, [*headers, ("Content-Type", representation.media_type)], body)

@@ -11,6 +11,7 @@ from app.errors import InvalidRequest
 from app.portfolio.parts import Sort
 
 MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
+ACCOUNT_ID_PATTERN: Final = "^0$|^[1-9][0-9]{0,18}$"
 MERCHANT_IDS_PATTERN: Final = "^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$"
 MAX_MERCHANTS: Final = 1000
 MAX_SEARCH: Final = 64

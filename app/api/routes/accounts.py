@@ -5,17 +5,7 @@ from typing import Final
 from litestar import Response, Router, get
 
 from app.api.context import context_of
-from app.api.openapi.document import (
-    SECURITY,
-    AccountIdParameter,
-    AssetIdParameter,
-    AssetsParameter,
-    FlagParameter,
-    FormatParameter,
-    InFormats,
-    MerchantIdParameter,
-    document_responses,
-)
+from app.api.openapi import document
 from app.api.reads.account_reads import AccountReads, ReadRequest
 from app.api.routes.exchange import as_response
 from app.api.routes.litestar_quirks import AnyRequest, before_parsing
@@ -24,15 +14,15 @@ from app.api.views.accounts import AccountView, AssetView, UpstreamEnvelope
 
 @get(
     "/v1/merchants/{merchantId:str}/balances",
-    operation_class=InFormats,
+    operation_class=document.InFormats,
     summary="A merchant's balances",
-    responses=document_responses(AccountView, described="The balances.", not_found=True),
+    responses=document.balance_responses(AccountView, "The balances."),
 )
 async def read_merchant(
-    merchantId: MerchantIdParameter,  # noqa: N803  # the name that callers see
-    named_format: FormatParameter = None,
-    assets: AssetsParameter = None,
-    nonzero: FlagParameter = None,
+    merchantId: document.MerchantIdParameter,  # noqa: N803  # the name that callers see
+    named_format: document.FormatParameter = None,
+    assets: document.AssetsParameter = None,
+    nonzero: document.FlagParameter = None,
 ) -> Response[bytes]:
     """Give a merchant's balances, all of its assets or some."""
     raise NotImplementedError
@@ -40,14 +30,14 @@ async def read_merchant(
 
 @get(
     "/v1/merchants/{merchantId:str}/balances/{assetId:str}",
-    operation_class=InFormats,
+    operation_class=document.InFormats,
     summary="One asset of a merchant",
-    responses=document_responses(AssetView, described="The asset's row.", not_found=True),
+    responses=document.balance_responses(AssetView, "The asset's row."),
 )
 async def read_asset(
-    merchantId: MerchantIdParameter,  # noqa: N803
-    assetId: AssetIdParameter,  # noqa: N803
-    named_format: FormatParameter = None,
+    merchantId: document.MerchantIdParameter,  # noqa: N803
+    assetId: document.AssetIdParameter,  # noqa: N803
+    named_format: document.FormatParameter = None,
 ) -> Response[bytes]:
     """Give one row of a merchant's balances. An asset that is not listed is a 404, which is not the same as zero."""
     raise NotImplementedError
@@ -55,14 +45,16 @@ async def read_asset(
 
 @get(
     "/v1/portfolio",
-    operation_class=InFormats,
+    operation_class=document.InFormats,
     summary="All merchants together",
-    responses=document_responses(
-        AccountView, described="The balances, as the upstream aggregates them.", not_found=False
+    responses=document.balance_responses(
+        AccountView, "The balances, as the upstream aggregates them.", not_found=False
     ),
 )
 async def read_portfolio(
-    named_format: FormatParameter = None, assets: AssetsParameter = None, nonzero: FlagParameter = None
+    named_format: document.FormatParameter = None,
+    assets: document.AssetsParameter = None,
+    nonzero: document.FlagParameter = None,
 ) -> Response[bytes]:
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
     raise NotImplementedError
@@ -71,9 +63,9 @@ async def read_portfolio(
 @get(
     "/v2/assets/account/assets",
     summary="Balances in the upstream's own shape",
-    responses=document_responses(UpstreamEnvelope, described="The balances.", not_found=True),
+    responses=document.balance_responses(UpstreamEnvelope, "The balances."),
 )
-async def read_as_upstream(account_id: AccountIdParameter) -> Response[bytes]:
+async def read_as_upstream(account_id: document.AccountIdParameter) -> Response[bytes]:
     """Give balances as the upstream does, to programs that were written for it."""
     raise NotImplementedError
 
@@ -81,12 +73,16 @@ async def read_as_upstream(account_id: AccountIdParameter) -> Response[bytes]:
 ACCOUNTS: Final = (read_merchant, read_asset, read_portfolio, read_as_upstream)
 
 
-def account_routes(reads: AccountReads, tag: str) -> Router:
+def account_routes(tag: str, reads: AccountReads) -> Router:
     """Have `reads` answer every account read. It admits callers itself, so these paths need no guard."""
 
     async def read_account(request: AnyRequest) -> Response[bytes]:
         return as_response(await reads.respond(ReadRequest.of(request.scope), context_of(request.scope)))
 
     return Router(
-        "/", route_handlers=ACCOUNTS, before_request=before_parsing(read_account), security=SECURITY, tags=[tag]
+        "/",
+        route_handlers=ACCOUNTS,
+        before_request=before_parsing(read_account),
+        security=document.SECURITY,
+        tags=[tag],
     )

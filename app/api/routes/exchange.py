@@ -55,17 +55,7 @@ class Exchange:
         self._context: Final = context_of(request.scope)
         if self._context.caller is None:
             raise InternalError("No guard has admitted this request.")
-        self._caller: Final[Caller] = self._context.caller
-
-    @property
-    def caller(self) -> str:
-        """The name of the caller."""
-        return self._caller.name
-
-    @property
-    def readable(self) -> frozenset[AccountId] | str:
-        """The merchants that the caller may read, or `ALL`."""
-        return self._caller.merchants
+        self.caller: Final[Caller] = self._context.caller
 
     @property
     def directives(self) -> RequestDirectives:
@@ -81,13 +71,13 @@ class Exchange:
         """Return the accounts if the caller may read every one of them. Raises `Forbidden`."""
         self._context.merchants = len(account_ids)
         for account_id in account_ids:
-            authorise(self._caller, account_id)
+            authorise(self.caller, account_id)
         return account_ids
 
     def authorise_portfolio(self) -> frozenset[AccountId] | str:
-        """Return `readable` if the caller has the portfolio right. Raises `Forbidden`."""
-        authorise(self._caller, AGGREGATE)
-        return self._caller.merchants
+        """Return the merchants that the caller may read, or `ALL`. Raises `Forbidden` without the portfolio right."""
+        authorise(self.caller, AGGREGATE)
+        return self.caller.merchants
 
     def authorise_everything(self) -> None:
         """Raise `Forbidden` unless the caller may read the portfolio and every merchant."""
@@ -96,7 +86,7 @@ class Exchange:
 
     def scope(self, view: str) -> str:
         """Name a view together with the merchants that this caller sees in it."""
-        merchants = self._caller.merchants
+        merchants = self.caller.merchants
         return f"{view} of {ALL if merchants == ALL else ','.join(sorted(merchants))}"
 
     def as_of(self, parts: Parts) -> int:

@@ -4,15 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from litestar import Response
-from litestar.exceptions import (
-    ClientException,
-    HTTPException,
-    MethodNotAllowedException,
-    NotFoundException,
-    SerializationException,
-    ValidationException,
-)
+from litestar import Response, exceptions
 
 from app.api.context import render_refusal
 from app.api.routes.exchange import as_response
@@ -30,26 +22,26 @@ def respond_with_problem(request: AnyRequest, error: Exception) -> Response[byte
 def translate_error(error: Exception) -> Exception:
     """Translate Litestar's refusals of a request. Any other error is returned as it is."""
     match error:
-        case NotFoundException():
+        case exceptions.NotFoundException():
             return UnknownPath("Nothing is served at this path.")
-        case MethodNotAllowedException(headers=headers):
+        case exceptions.MethodNotAllowedException(headers=headers):
             allow = (headers or {}).get("allow", "GET, OPTIONS")
             return MethodNotAllowed("The path does not take this method.", allow=allow)
-        case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
+        case exceptions.HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
             return _translate_http_error(error)
         case _:
             return error
 
 
-def _translate_http_error(error: HTTPException) -> RequestError:
+def _translate_http_error(error: exceptions.HTTPException) -> RequestError:
     match error:
-        case ValidationException(extra=list(faults)):
+        case exceptions.ValidationException(extra=list(faults)):
             return InvalidRequest("; ".join(map(_describe_fault, faults)))
-        case ValidationException(detail=detail) if missing := _MISSING.search(detail):
+        case exceptions.ValidationException(detail=detail) if missing := _MISSING.search(detail):
             return InvalidRequest(f"The parameter {missing[1]} is missing.")
-        case ClientException(__cause__=SerializationException()):
+        case exceptions.ClientException(__cause__=exceptions.SerializationException()):
             return InvalidRequest("The body is no JSON.")
-        case HTTPException(status_code=413):
+        case exceptions.HTTPException(status_code=413):
             return BodyTooLarge("This body is too large.")
         case _:
             return InvalidRequest("The request cannot be read.")

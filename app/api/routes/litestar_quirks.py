@@ -4,27 +4,11 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from litestar import Request, Response, Router, route
-from litestar.connection import ASGIConnection
 from litestar.enums import HttpMethod
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.types import Guard
 
-Connection = ASGIConnection[Any, Any, Any, Any]
 AnyRequest = Request[Any, Any, Any]
-
-
-def as_guard(check: Callable[[Connection, BaseRouteHandler], Awaitable[None]]) -> Guard:
-    """Make a guard that is shared by all handlers and lets OPTIONS pass.
-
-    Litestar deep-copies guards for each handler, with the state they hold. A function is copied as itself.
-    """
-
-    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
-        if connection.scope.get("method") != HttpMethod.OPTIONS:
-            await check(connection, handler)
-
-    return guard
 
 
 def before_parsing(
