@@ -12,13 +12,16 @@ from typing import Any, Final, cast
 from app.access.callers import Caller, Callers, hash_key
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
-from app.api.app import build_api
+from app.api.app import Access, ApiOptions, ServicePages, build_api
 from app.api.middleware.edge import Edge
-from app.api.reads.hot_path import HotPath, _read_plain
+from app.api.reads.hot_path import HotPath, read_plain_headers
 from app.cache.cache import Cache
 from app.cache.freshness import FreshnessPolicy
 from app.cache.memory import MemoryTier
+from app.resilience.draining import Drain
+from app.runtime import Runtime
 from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces
 from bench.memory import ASSETS, make_snapshots
 
 CALLS: Final = 20_000
@@ -74,15 +77,12 @@ def build(callers: Callers) -> tuple[Edge, str]:
         random=Random(1).random,
     )
     edge = build_api(
-        accounts=Accounts(cache),
-        portfolio=NOBODY,
-        callers=callers,
-        failures=FailedLogins(1_000, time.monotonic),
-        policy=POLICY,
-        look=NOBODY,
-        version="0",
-        now_ms=now_ms,
-        metrics=Metrics(),
+        ApiOptions(version="0", policy=POLICY),
+        Access(callers, FailedLogins(1_000, time.monotonic)),
+        Accounts(cache),
+        NOBODY,
+        ServicePages(NOBODY, None, Drain()),
+        Runtime(metrics=Metrics(), traces=Traces(), unix_ms=now_ms),
     )
     return edge, f"/v1/merchants/{snapshot.account_id}/balances"
 
@@ -116,9 +116,9 @@ async def main() -> None:
         await edge(scope(), NOBODY, keep)
     start, body = sent[-2:]
     plain, known, rich = scope(), scope((b"if-none-match", dict(start["headers"])[b"etag"])), scope(*MORE)
-    asked: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
-    memo = cast("Any", hot_path._memos.recall(asked))  # noqa: SLF001
-    now = hot_path._now_ms()  # noqa: SLF001
+    key: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
+    memo = cast("Any", hot_path._memos.recall(key))  # noqa: SLF001
+    now = hot_path._unix_ms()  # noqa: SLF001
 
     def send(_: object) -> Any:
         return _Sent()
@@ -132,13 +132,13 @@ async def main() -> None:
 
     steps: dict[str, Callable[[], object]] = {
         "a bare application that sends the same": lambda: run(bare(plain, NOBODY, send)),
-        "know the request again": lambda: hot_path._readings.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
-        "or read its headers": lambda: _read_plain(HEADERS),
-        "find the memo": lambda: hot_path._memos.recall(asked),  # noqa: SLF001
-        "see that memory still has the snapshot": lambda: hot_path._holds(memo.snapshot),  # noqa: SLF001
+        "know the request again": lambda: hot_path._raw_requests.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
+        "or read its headers": lambda: read_plain_headers(HEADERS),
+        "find the memo": lambda: hot_path._memos.recall(key),  # noqa: SLF001
+        "see that memory still has the snapshot": lambda: hot_path._is_current(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
         "name it": lambda: hot_path._request_ids.name(None),  # noqa: SLF001
-        "judge anew, once a second of age": lambda: hot_path._judge(asked, now),  # noqa: SLF001
+        "answer again, once a second of age": lambda: hot_path._make_memo(key, path, now),  # noqa: SLF001
         "**a hot read through the edge**": ask(plain),
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),

@@ -19,6 +19,9 @@ from app.settings import Settings
 from sandbox import Sandbox
 from tests.support.expired_answers import ageing
 
+DEFAULTS: dict[str, Any] = {}
+"""Settings of every service that names no others: the tests of the API set `plain` here, and run with it and without."""
+
 KEYS = {name: f"tg_{name}" for name in ("all", "some", "slow")}
 
 CALLERS = (
@@ -66,6 +69,7 @@ async def run_service(
             "redis_timeout_seconds": 2,
             "clients_file": "",
             "wrong_keys_rate": 1000,
+            **DEFAULTS,
             **changed,
         }
     )

@@ -87,9 +87,12 @@ class HotPath:
 
     def _make_memo(self, key: MemoKey, path: str, now: int) -> Memo | None:
         """Have a request answered, and memoise the answer if it stays the same for a while."""
-        method, _, query, *headers = key
+        method, raw_path, query, *headers = key
         authorization, token, *preferences = headers
-        if method not in {"GET", "HEAD"} or (route := find_route(path)) is None:
+        if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES:
+            return None
+        route = find_route(path)
+        if route is None:
             return None
         request = ReadRequest(path, query, _as_lines(authorization), _as_lines(token), *map(_as_text, preferences))
         answered = self._reads.respond_now(request, now)

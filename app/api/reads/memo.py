@@ -21,7 +21,7 @@ RawRequest = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
 """A request as received: method, raw path, query, and every header."""
 
 _MEMO_BYTES: Final = 2_000
-"""What CPython takes for a memo besides its body: the key, headers, and an outdated snapshot."""
+"""What CPython takes for a memo besides URL and body: the rest of the key, headers, and an outdated snapshot."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -48,12 +48,12 @@ class Memo(Struct, frozen=True, gc=False):
 
 
 class BoundedTable(Generic[K, V]):
-    """Table of up to `capacity`, by the size of each value. A table that would exceed that is cleared first.
+    """Table of up to `capacity`, by the size of each entry. A table that would exceed that is cleared first.
 
     That suits memos: each is valid for at most a second, so clearing loses little.
     """
 
-    def __init__(self, capacity: int, size_of: Callable[[V], int]) -> None:
+    def __init__(self, capacity: int, size_of: Callable[[K, V], int]) -> None:
         self._capacity: Final = capacity
         self._size_of: Final = size_of
         self._values: Final[dict[K, V]] = {}
@@ -66,16 +66,18 @@ class BoundedTable(Generic[K, V]):
     def remember(self, key: K, value: V) -> None:
         """Store a value in place of any other under the same key."""
         outdated = self._values.get(key)
-        self._size += self._size_of(value) - (0 if outdated is None else self._size_of(outdated))
+        self._size += self._size_of(key, value) - (0 if outdated is None else self._size_of(key, outdated))
         if self._size > self._capacity:
             self._values.clear()
-            self._size = self._size_of(value)
+            self._size = self._size_of(key, value)
         self._values[key] = value
 
 
 def memo_table(capacity_bytes: int) -> BoundedTable[MemoKey, Memo]:
     """Make a table of memos. Its keys contain the callers' credentials."""
-    return BoundedTable(capacity_bytes, lambda memo: _MEMO_BYTES + len(memo.body["body"]))
+    return BoundedTable(
+        capacity_bytes, lambda key, memo: _MEMO_BYTES + len(key[1]) + len(key[2]) + len(memo.body["body"])
+    )
 
 
 def raw_request_index(capacity: int) -> BoundedTable[RawRequest, MemoKey]:
@@ -83,4 +85,4 @@ def raw_request_index(capacity: int) -> BoundedTable[RawRequest, MemoKey]:
 
     A request with an id of its own does not belong here, since the next id differs.
     """
-    return BoundedTable(capacity, lambda _: 1)
+    return BoundedTable(capacity, lambda *_: 1)
