@@ -73,9 +73,9 @@ def latest_plausible_as_of(now: int) -> int:
 def decide(entry: Entry | None, now: int, policy: FreshnessPolicy, directives: RequestDirectives) -> Decision:
     """Say what a request gets at `now` (Unix milliseconds) if `entry` is what is stored."""
     if entry is not None and entry.as_of <= latest_plausible_as_of(now) and not directives.no_cache:
-        age = age_ms(entry, now)
-        if age <= _oldest_servable(entry, policy, directives):
-            return ServeFresh(entry) if age <= _lifetime(entry, policy) else ServeStaleAndRevalidate(entry)
+        age, lifetime = age_ms(entry, now), _lifetime(entry, policy)
+        if age <= _oldest_servable(entry, lifetime, policy, directives):
+            return ServeFresh(entry) if age <= lifetime else ServeStaleAndRevalidate(entry)
     return Refuse() if directives.only_if_cached else Fetch()
 
 
@@ -163,8 +163,7 @@ def _lifetime(entry: Entry, policy: FreshnessPolicy) -> int:
     return policy.absent_ms if isinstance(entry, Absence) else policy.fresh_ms
 
 
-def _oldest_servable(entry: Entry, policy: FreshnessPolicy, directives: RequestDirectives) -> int:
-    lifetime = _lifetime(entry, policy)
+def _oldest_servable(entry: Entry, lifetime: int, policy: FreshnessPolicy, directives: RequestDirectives) -> int:
     if isinstance(entry, Absence):
         stale = 0
     elif directives.max_stale_ms is None:
