@@ -15,10 +15,13 @@ from app.accounts import Accounts
 from app.api.app import build_api
 from app.api.middleware.edge import Edge
 from app.api.reads.hot_path import HotPath, _read_plain
-from app.cache.cache import Cache
+from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.freshness import FreshnessPolicy
-from app.cache.memory import MemoryTier
-from app.telemetry.metrics import Metrics
+from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.runtime import Runtime
+from app.secret import Secret
+from app.settings.sections import RedisSettings
+from app.wiring.redis import build_redis
 from bench.memory import ASSETS, make_snapshots
 
 CALLS: Final = 20_000
@@ -57,24 +60,18 @@ def build(callers: Callers) -> tuple[Edge, str]:
     """Build an edge whose memory has a merchant of eight assets, 1.5 s old for ever; give that with its path."""
     (snapshot,) = make_snapshots(1, len(ASSETS), Random(1))
     now = snapshot.as_of + 1_500
-    memory = MemoryTier(10, 10**9)
-    memory.put(snapshot)
 
     def now_ms() -> int:
         return now + 0 * time.time_ns()
 
-    cache = Cache(
-        memory=memory,
-        fleet=NOBODY,
-        backoff=NOBODY,
-        is_refused=lambda: False,
-        policy=POLICY,
-        patience_seconds=5,
-        now_ms=now_ms,
-        random=Random(1).random,
-    )
+    runtime = Runtime(unix_ms=now_ms, random=Random(1).random)
+    shared = build_redis(RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime)  # which is never asked
+    budget = build_budget(shared, BudgetOptions(per_second=1, burst=1, concurrency=1), runtime)
+    options = ReplicaOptions(policy=POLICY, patience_seconds=5)
+    replica = build_replica(shared, budget, Origin(load=NOBODY), options, runtime)
+    replica.memory.put(snapshot)
     edge = build_api(
-        accounts=Accounts(cache),
+        accounts=Accounts(replica.cache),
         portfolio=NOBODY,
         callers=callers,
         failures=FailedLogins(1_000, time.monotonic),
@@ -82,7 +79,7 @@ def build(callers: Callers) -> tuple[Edge, str]:
         look=NOBODY,
         version="0",
         now_ms=now_ms,
-        metrics=Metrics(),
+        metrics=runtime.metrics,
     )
     return edge, f"/v1/merchants/{snapshot.account_id}/balances"
 

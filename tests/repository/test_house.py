@@ -33,13 +33,13 @@ budget
 upstream
 fleet
 access
-runtime
 redis
 settings
 egress
 secret
 balances
 errors
+runtime
 resilience
 clock telemetry
 """
@@ -129,7 +129,7 @@ def test_secrets_are_opened_where_they_leave() -> None:
         "app.egress.documents",
         "app.upstream.transport",
         "app.upstream.token_sealing",
-        "app.wiring.cache",
+        "app.wiring.redis",
     }
 
 
