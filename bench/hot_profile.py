@@ -5,7 +5,7 @@ Run: .venv/bin/python -m bench.hot_profile
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, Final, cast
 
@@ -93,32 +93,46 @@ def run(request: Coroutine[Any, Any, None]) -> None:
     raise RuntimeError("this request is not hot")
 
 
+def make_scope(path: str, *headers: tuple[bytes, bytes]) -> Any:
+    """Make a plain request for a path, with further headers."""
+    raw = path.encode()
+    base = {"type": "http", "http_version": "1.1", "method": "GET", "client": None}
+    return base | {"path": path, "raw_path": raw, "query_string": b"", "headers": [*HEADERS, *headers], "state": {}}
+
+
+def send(_: object) -> Any:
+    """Send a message at once."""
+    return _Sent()
+
+
+def print_table(steps: Mapping[str, Callable[[], object]], rated: Callable[[], object], callers: Callers) -> None:
+    """Measure the steps, and the last one for a caller with a rate."""
+    idle = measure(lambda: None)
+    print("| step | µs |\n|---|--:|")
+    for name, step in steps.items():
+        print(f"| {name} | {measure(step) - idle:.2f} |")
+    callers.replace_all([Caller("one", hash_key("key"), "all", rate=1e9)])
+    print(f"| **the same for a caller with a rate** | {measure(rated) - idle:.2f} |")
+
+
 async def main() -> None:
     """Print a table."""
-    caller = Caller("one", hash_key("key"), "all")
-    callers = Callers([caller], workers=1, monotonic=time.monotonic)
+    callers = Callers([Caller("one", hash_key("key"), "all")], workers=1, monotonic=time.monotonic)
     edge, path = build(callers)
     hot_path = cast("HotPath", edge._hot_path)  # noqa: SLF001
     sent: list[Any] = []
-
-    def scope(*headers: tuple[bytes, bytes]) -> Any:
-        raw = path.encode()
-        base = {"type": "http", "http_version": "1.1", "method": "GET", "client": None}
-        return base | {"path": path, "raw_path": raw, "query_string": b"", "headers": [*HEADERS, *headers], "state": {}}
 
     async def keep(message: Any) -> None:
         sent.append(message)
 
     for _ in range(2):
-        await edge(scope(), NOBODY, keep)
+        await edge(make_scope(path), NOBODY, keep)
     start, body = sent[-2:]
-    plain, known, rich = scope(), scope((b"if-none-match", dict(start["headers"])[b"etag"])), scope(*MORE)
+    plain, rich = make_scope(path), make_scope(path, *MORE)
+    known = make_scope(path, (b"if-none-match", dict(start["headers"])[b"etag"]))
     asked: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
     memo = cast("Any", hot_path._memos.recall(asked))  # noqa: SLF001
     now = hot_path._now_ms()  # noqa: SLF001
-
-    def send(_: object) -> Any:
-        return _Sent()
 
     async def bare(_: object, __: object, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": start["headers"]})
@@ -140,12 +154,7 @@ async def main() -> None:
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),
     }
-    idle = measure(lambda: None)
-    print("| step | µs |\n|---|--:|")
-    for name, step in steps.items():
-        print(f"| {name} | {measure(step) - idle:.2f} |")
-    callers.replace_all([Caller("one", hash_key("key"), "all", rate=1e9)])
-    print(f"| **the same for a caller with a rate** | {measure(ask(plain)) - idle:.2f} |")
+    print_table(steps, ask(plain), callers)
 
 
 if __name__ == "__main__":
