@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from app.errors import InternalError, TallygateError, TokenRefused, UpstreamRefusal
+from app.runtime import Runtime
 from app.secret import Secret
 from app.upstream.token_minting import Minted
 from app.upstream.token_sealing import Seal, SealBroken
@@ -44,23 +45,15 @@ class MintedTokenSource(TokenSource):
 
     `tend` does all the work: it renews before the token ends, and at once if one is wanted. A token that was refused is
     replaced at once; if that happens again, after a pause that doubles from a second to a minute. The same pauses
-    follow a renewal that failed, but short ones if it may pass. `monotonic` gives seconds, `random` numbers in [0, 1).
+    follow a renewal that failed, but short ones if it may pass.
     """
 
-    def __init__(
-        self,
-        mint: Callable[[], Awaitable[Minted]],
-        seal: Seal,
-        share: GetShared,
-        *,
-        monotonic: Callable[[], float],
-        random: Callable[[], float],
-    ) -> None:
-        super().__init__(None, monotonic=monotonic)
+    def __init__(self, mint: Callable[[], Awaitable[Minted]], seal: Seal, share: GetShared, runtime: Runtime) -> None:
+        super().__init__(None, monotonic=runtime.monotonic)
         self._mint: Final = mint
         self._seal: Final = seal
         self._share: Final = share
-        self._random: Final = random
+        self._random: Final = runtime.random
         self._sealed = b""
         self._renew_at = 0.0
         self._wanted: Final = asyncio.Event()

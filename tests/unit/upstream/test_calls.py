@@ -22,7 +22,7 @@ from app.resilience.retry_budget import RetryBudget
 from app.secret import Secret
 from app.upstream.calls import AcquirePermit, CallExecutor
 from app.upstream.token_source import Token, TokenSource
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 
 class _Upstream:
@@ -67,7 +67,7 @@ class _Calls:
             retries=RetryBudget(lambda: 1.0),
             quiet=self._note,
             timeout_seconds=5,
-            monotonic=monotonic,
+            runtime=virtual_runtime(),
         )
 
     async def make(self, upstream: _Upstream) -> str:

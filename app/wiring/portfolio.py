@@ -1,0 +1,87 @@
+"""Wiring of the portfolio: the directory, running totals, and reconciliations."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import uuid4
+
+from app.accounts import Accounts
+from app.balances.snapshots import AccountId, Entry
+from app.budget.budget import Priority
+from app.cache.cache import Cache
+from app.cache.freshness import RequestDirectives
+from app.fleet.jobs import Jobs
+from app.fleet.shared_value import SharedValue
+from app.fleet.view_versions import ViewVersions
+from app.portfolio.directory import MerchantDirectory
+from app.portfolio.portfolio import Portfolio
+from app.portfolio.reconciler import Reconciler
+from app.portfolio.running_totals import RunningTotals
+from app.portfolio.sweep import Sweeper
+from app.redis.shared import Shared
+from app.resilience.supervision import Part, Task
+from app.runtime import Runtime
+from app.settings.sections import DirectorySettings
+from app.wiring.upstream import Upstream
+
+VERSIONS: Final = 8
+VERSIONS_BYTES: Final = 64 * 1024 * 1024
+
+
+class Questions(Part, frozen=True):
+    """The questions that the service answers about one account or all merchants, and what they rest on."""
+
+    accounts: Accounts
+    portfolio: Portfolio
+    directory: MerchantDirectory
+    running_totals: RunningTotals
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Keep the directory fresh and the totals exact, and run reconciliations."""
+        return {
+            "directory": self.directory.keep_fresh,
+            "totals": self.running_totals.keep_recounting,
+            "reconciliation": self.portfolio.reconciler.run,
+        }
+
+
+def build_portfolio(
+    settings: DirectorySettings,
+    shared: Shared,
+    upstream: Upstream,
+    cache: Cache,
+    running_totals: RunningTotals,
+    runtime: Runtime,
+    *,
+    concurrency: int,
+) -> Questions:
+    """Build what answers over the cache. A reconciliation reads up to `concurrency` merchants at a time."""
+    directory = MerchantDirectory(
+        merchants=settings.known_merchants,
+        fetch=upstream.list_merchants,
+        share=SharedValue(shared, "{directory}").get_or_create,
+        refresh_seconds=settings.refresh_seconds,
+        runtime=runtime,
+    )
+    accounts = Accounts(cache)
+    portfolio = Portfolio(
+        directory=directory,
+        accounts=accounts,
+        running_totals=running_totals,
+        reconciler=Reconciler(
+            jobs=Jobs(shared, "reconciliation"),
+            sweeper=_build_sweeper(cache, directory, concurrency, runtime),
+            every_seconds=settings.reconcile_every_seconds,
+            make_id=lambda: uuid4().hex,
+            runtime=runtime,
+        ),
+        versions=ViewVersions(shared, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=runtime.monotonic),
+    )
+    return Questions(accounts, portfolio, directory, running_totals)
+
+
+def _build_sweeper(cache: Cache, directory: MerchantDirectory, concurrency: int, runtime: Runtime) -> Sweeper:
+    async def read(account_id: AccountId, directives: RequestDirectives) -> Entry:
+        return (await cache.read(account_id, directives, "reconciliation", Priority.WARM_UP)).entry
+
+    return Sweeper(read=read, directory=directory.list_now, concurrency=concurrency, now_ms=runtime.unix_ms)
