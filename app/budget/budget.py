@@ -30,10 +30,10 @@ class PermitRequest(Struct):
     priority: Priority
     caller: str = ""
     prefetched: asyncio.TimerHandle | None = None
-    changed: Callable[[], None] | None = None
+    on_change: Callable[[], None] | None = None
 
     @property
-    def place(self) -> QueueKey:
+    def queue_key(self) -> QueueKey:
         """Tell where it waits."""
         return self.priority, self.caller
 
@@ -41,8 +41,8 @@ class PermitRequest(Struct):
         """Become as urgent as another errand, for its caller, if it is the more urgent one."""
         if other.priority < self.priority:
             self.priority, self.caller = other.priority, other.caller
-            if self.changed is not None:
-                self.changed()
+            if self.on_change is not None:
+                self.on_change()
 
 
 class Permit:
@@ -73,20 +73,20 @@ class Budget:
         self._metrics: Final = metrics
         self._fleet_rate: Final = fleet_rate
         self._per_second: Final = per_second
-        self._lines: Final = FairQueue()
-        self._news: Final = asyncio.Event()
-        self._places = concurrency
+        self._queue: Final = FairQueue()
+        self._changed: Final = asyncio.Event()
+        self._free_slots = concurrency
 
     @property
     def waiting(self) -> int:
         """Tell how many wait for a turn."""
-        return len(self._lines)
+        return len(self._queue)
 
     def reserve_slot(self) -> bool:
         """Take a place for a turn that is asked for elsewhere, if nobody waits for one; `give_back` must follow."""
-        if self._lines or self._places <= 0:
+        if self._queue or self._free_slots <= 0:
             return False
-        self._places -= 1
+        self._free_slots -= 1
         return True
 
     def permit(self, permit_request: PermitRequest, patience_seconds: float) -> "Permit":
@@ -107,20 +107,20 @@ class Budget:
         self._reject_if_too_late(permit_request, patience_seconds)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        waiter = self._lines.join(permit_request.place)
-        permit_request.changed = lambda: self._move(waiter, permit_request)
-        self._news.set()
+        waiter = self._queue.join(permit_request.queue_key)
+        permit_request.on_change = lambda: self._requeue(waiter, permit_request)
+        self._changed.set()
         giving_up = loop.call_later(patience_seconds, waiter.give_up)
         try:
             has_come = await waiter.permit
         except asyncio.CancelledError:
-            self._leave(waiter)
+            self._withdraw(waiter)
             raise
         finally:
             giving_up.cancel()
-            permit_request.changed = None  # else they would hold each other until the garbage collector comes
+            permit_request.on_change = None  # else they would hold each other until the garbage collector comes
         if not has_come:
-            self._leave(waiter)
+            self._withdraw(waiter)
             self._metrics.budget_refused.add()
             wait = max(self._wait_for(permit_request), 1 / self._per_second)
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
@@ -128,42 +128,42 @@ class Budget:
 
     def release(self) -> None:
         """Make room for another call."""
-        self._places += 1
-        self._news.set()
+        self._free_slots += 1
+        self._changed.set()
 
     async def dispatch(self) -> None:
         """Give out turns until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._places > 0 and (wanted := self._lines.peek_urgency(self._places))[1]:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._free_slots > 0 and (wanted := self._queue.peek_urgency(self._free_slots))[1]:
                 wait_seconds = await self._grant(*wanted)
                 if wait_seconds > 0:
                     await self._sleep(wait_seconds)
 
     async def _grant(self, urgency: int, count: int) -> float:
         """Give out the turns that can be had now for so many, and tell the seconds until there are more."""
-        granted, wait_seconds = await self._fleet_rate.take(count, spare=urgency != Priority.WAITING)
-        self._places -= self._lines.grant(granted)
+        granted, wait_seconds = await self._fleet_rate.take(count, leave_headroom=urgency != Priority.WAITING)
+        self._free_slots -= self._queue.grant(granted)
         return 0 if granted else wait_seconds
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until somebody more urgent may have come."""
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
-                self._news.clear()
+                await self._changed.wait()
+                self._changed.clear()
         except TimeoutError:
             return
 
-    def _leave(self, waiter: Waiter) -> None:
+    def _withdraw(self, waiter: Waiter) -> None:
         """Take a waiter out of the lines, or its turn back that came at the same moment."""
-        if not self._lines.leave(waiter) and waiter.has_come:
+        if not self._queue.leave(waiter) and waiter.is_granted:
             self.release()
 
-    def _move(self, waiter: Waiter, permit_request: PermitRequest) -> None:
-        self._lines.move(waiter, permit_request.place)
-        self._news.set()
+    def _requeue(self, waiter: Waiter, permit_request: PermitRequest) -> None:
+        self._queue.move(waiter, permit_request.queue_key)
+        self._changed.set()
 
     def _reject_if_too_late(self, permit_request: PermitRequest, patience_seconds: float) -> None:
         if (wait := self._wait_for(permit_request)) > patience_seconds:
@@ -172,7 +172,7 @@ class Budget:
 
     def _wait_for(self, permit_request: PermitRequest) -> float:
         """Estimate the seconds until a turn: those who go before, at the rate that is ours, after what must be waited."""
-        if len(self._lines) <= self._fleet_rate.available_now():
+        if len(self._queue) <= self._fleet_rate.available_now():
             return self._fleet_rate.wait_seconds()
-        ahead = max(0, sum(self._lines.count_ahead(permit_request.place)) - self._fleet_rate.available_now())
-        return self._fleet_rate.wait_seconds() + ahead * self._fleet_rate.exchange / self._per_second
+        ahead = max(0, sum(self._queue.count_ahead(permit_request.queue_key)) - self._fleet_rate.available_now())
+        return self._fleet_rate.wait_seconds() + ahead * self._fleet_rate.active_replicas / self._per_second

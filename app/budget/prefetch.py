@@ -11,14 +11,14 @@ from app.budget.budget import Budget, PermitRequest, Priority
 from app.budget.fleet_rate import FleetRateLimiter
 from app.redis.scripts import ExtraArguments
 
-_GOOD_SECONDS: Final = 0.25
+_USABLE_SECONDS: Final = 0.25
 """How late a turn may be used that was given in advance. What waits for a token meanwhile may hold up no place: the token wants one."""
 
 
 class PrefetchedPermit(Struct):
     """How to ask for a turn besides a lease, None where it is not to be had like this; `told` is what was said of it."""
 
-    extra: ExtraArguments | None
+    arguments: ExtraArguments | None
     result: tuple[int, ...] = ()
 
 
@@ -40,7 +40,7 @@ class PermitPrefetcher:
     def with_lease(self, permit_request: PermitRequest) -> Iterator[PrefetchedPermit]:
         """Keep a place while the context lasts, and for the errand after it if a turn was granted."""
         extra = (
-            self._fleet_rate.script_arguments(spare=permit_request.priority is not Priority.WAITING)
+            self._fleet_rate.script_arguments(leave_headroom=permit_request.priority is not Priority.WAITING)
             if self._is_ready()
             else None
         )
@@ -48,17 +48,17 @@ class PermitPrefetcher:
         try:
             yield advance
         finally:
-            if advance.extra is not None:
-                self._settle(permit_request, advance.result)
+            if advance.arguments is not None:
+                self._keep_or_release(permit_request, advance.result)
 
-    def _settle(self, permit_request: PermitRequest, told: tuple[int, ...]) -> None:
-        if told and self._fleet_rate.record(*told)[0]:
+    def _keep_or_release(self, permit_request: PermitRequest, result: tuple[int, ...]) -> None:
+        if result and self._fleet_rate.record(*result)[0]:
             permit_request.prefetched = asyncio.get_running_loop().call_later(
-                _GOOD_SECONDS, self._take_back, permit_request
+                _USABLE_SECONDS, self._expire, permit_request
             )
         else:
             self._budget.release()
 
-    def _take_back(self, permit_request: PermitRequest) -> None:
+    def _expire(self, permit_request: PermitRequest) -> None:
         permit_request.prefetched = None
         self._budget.release()

@@ -26,7 +26,7 @@ from app.cache.memory import MemoryTier
 from app.errors import NotCached, TallygateError
 from app.runtime import Runtime
 
-_PART: Final = 0.8
+_BATCH_PATIENCE_SHARE: Final = 0.8
 
 
 class Source(StrEnum):
@@ -70,7 +70,7 @@ class Cache:
     ) -> None:
         self._metrics: Final = runtime.metrics
         self._memory: Final = memory
-        self.is_current: Final = memory.holds
+        self.is_current: Final = memory.is_current
         self._fleet: Final = fleet
         self._backoff: Final = backoff
         self._is_refused: Final = is_refused
@@ -116,7 +116,7 @@ class Cache:
         stored = await self._fleet.look_up(missing) if missing and not directives.no_cache else {}
         plans = {account_id: self._plan(account_id, stored.get(account_id), directives, now) for account_id in missing}
         permit_request = PermitRequest(Priority.WAITING, caller)
-        results |= await self._follow(plans, now, permit_request, _PART * self._patience_seconds)
+        results |= await self._follow(plans, now, permit_request, _BATCH_PATIENCE_SHARE * self._patience_seconds)
         self._count(results.values())
         return {account_id: results[account_id] for account_id in account_ids}
 
@@ -241,11 +241,11 @@ class Cache:
         result = await self._fleet.load(account_id, directives, permit_request)
         match result:
             case Loaded(entry, began_at):
-                self._backoff.succeeded(account_id)
+                self._backoff.record_success(account_id)
                 if began_at is not None:
                     self._record_fetch_time(entry.as_of - began_at)
             case LoadFailed(error):
-                self._backoff.failed(account_id, error)
+                self._backoff.record_failure(account_id, error)
         return result
 
     def _record_fetch_time(self, took_ms: float) -> None:

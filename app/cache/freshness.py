@@ -13,7 +13,7 @@ ANY_STALENESS_MS = 2**50
 CLOCKS_DIFFER_MS = 1_000
 """By how much the clocks of replicas may differ. What is from a later time than this has an age that nobody knows."""
 
-_EARLY = 20
+_EARLY_FRACTION = 20
 """At most this part of a lifetime is given away by refreshing early."""
 
 
@@ -110,7 +110,7 @@ def without_stale(directives: RequestDirectives, policy: FreshnessPolicy) -> Req
     return replace(directives, max_age_ms=fresh_ms)
 
 
-def is_early_refresh_due(entry: Entry, now: int, policy: FreshnessPolicy, fetch_ms: float, luck: float) -> bool:
+def is_early_refresh_due(entry: Entry, now: int, policy: FreshnessPolicy, fetch_ms: float, chance: float) -> bool:
     """Tell whether a fresh entry that is read should be refreshed already.
 
     XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015): the earlier,
@@ -119,13 +119,13 @@ def is_early_refresh_due(entry: Entry, now: int, policy: FreshnessPolicy, fetch_
     """
     if now < early_refresh_from(entry, policy):
         return False
-    return _lifetime(entry, policy) - age_ms(entry, now) <= -fetch_ms * log(luck)
+    return _lifetime(entry, policy) - age_ms(entry, now) <= -fetch_ms * log(chance)
 
 
 def early_refresh_from(entry: Entry, policy: FreshnessPolicy) -> int:
     """Give the moment (Unix milliseconds) before which `is_due_early` says no, whatever the luck."""
     lifetime = _lifetime(entry, policy)
-    return entry.as_of + lifetime - lifetime // _EARLY
+    return entry.as_of + lifetime - lifetime // _EARLY_FRACTION
 
 
 def constant_age_span(entry: Entry, now: int, policy: FreshnessPolicy) -> tuple[int, int]:

@@ -29,14 +29,14 @@ class _PendingWait(Struct, eq=False):
 
     count: int
     end: asyncio.Future[None]
-    arrived: dict[AccountId, WaitResult]
+    results: dict[AccountId, WaitResult]
 
-    def take(self, key: AccountId, arrival: WaitResult) -> None:
-        self.arrived[key] = arrival
-        if len(self.arrived) == self.count:
-            self.leave()
+    def add(self, account_id: AccountId, arrival: WaitResult) -> None:
+        self.results[account_id] = arrival
+        if len(self.results) == self.count:
+            self.finish()
 
-    def leave(self) -> None:
+    def finish(self) -> None:
         if not self.end.done():
             self.end.set_result(None)
 
@@ -44,18 +44,18 @@ class _PendingWait(Struct, eq=False):
 class LoadWaiter:
     """Own the flights, which `fly` flies, and let callers wait for them. `now_ms` is Unix time in milliseconds."""
 
-    def __init__(self, fly: Load, policy: FreshnessPolicy, now_ms: Callable[[], int]) -> None:
-        self._fly: Final = fly
+    def __init__(self, load: Load, policy: FreshnessPolicy, now_ms: Callable[[], int]) -> None:
+        self._load: Final = load
         self._policy: Final = policy
         self._now_ms: Final = now_ms
         self._single_flight: Final[SingleFlight[LoadResult]] = SingleFlight()
 
     def start_or_join(
-        self, key: AccountId, directives: RequestDirectives, permit_request: PermitRequest
+        self, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
     ) -> tuple[asyncio.Task[LoadResult], bool]:
-        """Give the flight of a key, begun now if there is none, and tell whether it was under way."""
+        """Give the flight of a account_id, begun now if there is none, and tell whether it was under way."""
         return self._single_flight.join(
-            key, permit_request, lambda permit_request: self._fly(key, directives, permit_request)
+            account_id, permit_request, lambda permit_request: self._load(account_id, directives, permit_request)
         )
 
     async def wait(
@@ -69,24 +69,26 @@ class LoadWaiter:
             return {}
         loop = asyncio.get_running_loop()
         pending = _PendingWait(len(wanted), loop.create_future(), {})
-        for key, directives in wanted.items():
-            self._send(pending, key, directives, permit_request)
-        time_is_up = loop.call_later(patience_seconds, pending.leave)
+        for account_id, directives in wanted.items():
+            self._join(pending, account_id, directives, permit_request)
+        time_is_up = loop.call_later(patience_seconds, pending.finish)
         try:
             await pending.end
         finally:
             time_is_up.cancel()
-        return {key: pending.arrived.get(key) or self._note_late(patience_seconds) for key in wanted}
+        return {
+            account_id: pending.results.get(account_id) or self._time_out(patience_seconds) for account_id in wanted
+        }
 
     async def close(self) -> None:
         """End the flights that are under way."""
         await self._single_flight.close()
 
-    def _send(
-        self, pending: _PendingWait, key: AccountId, directives: RequestDirectives, permit_request: PermitRequest
+    def _join(
+        self, pending: _PendingWait, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
     ) -> None:
         flight, was_under_way = self.start_or_join(
-            key, directives, PermitRequest(permit_request.priority, permit_request.caller)
+            account_id, directives, PermitRequest(permit_request.priority, permit_request.caller)
         )
 
         def meet(flight: asyncio.Task[LoadResult]) -> None:
@@ -96,18 +98,18 @@ class LoadWaiter:
                 pending.end.cancel()
             elif (crash := flight.exception()) is not None:
                 pending.end.set_exception(crash)
-            elif self._will_do(result := flight.result(), directives):
-                pending.take(key, WaitResult(result, self._now_ms(), was_under_way))
+            elif self._is_acceptable(result := flight.result(), directives):
+                pending.add(account_id, WaitResult(result, self._now_ms(), was_under_way))
             else:
-                self._send(pending, key, directives, permit_request)
+                self._join(pending, account_id, directives, permit_request)
 
         flight.add_done_callback(meet)
 
-    def _note_late(self, patience_seconds: float) -> WaitResult:
+    def _time_out(self, patience_seconds: float) -> WaitResult:
         late = DeadlinePassed(f"No answer was there within {patience_seconds:g} s.")
         return WaitResult(LoadFailed(late), self._now_ms(), was_under_way=False)
 
-    def _will_do(self, result: LoadResult, directives: RequestDirectives) -> bool:
+    def _is_acceptable(self, result: LoadResult, directives: RequestDirectives) -> bool:
         """Tell whether somebody may take what landed. One that began before they came, or for laxer terms, may not satisfy."""
         return not isinstance(result, Loaded) or satisfies(
             result.entry, result.fetch_began_at, self._now_ms(), self._policy, directives

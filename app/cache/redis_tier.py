@@ -61,54 +61,58 @@ class RedisTier:
         self._metrics: Final = metrics
         self._redis_client: Final = shared.client
         self._batcher: Final = ScriptBatcher(shared.client)
-        self._prefix: Final = shared.key_prefix
+        self._key_prefix: Final = shared.key_prefix
         self._replica_id: Final = shared.replica_id
         self._channel: Final = shared.channel
         self._policy: Final = policy
         self._decoder: Final = msgspec.json.Decoder(Entry)
-        self._held: Final[set[AccountId]] = set()
-        self._begin: Final = make_script(scripts.READ_OR_LEASE)
-        self._begin_and_take: Final = make_script(scripts.READ_OR_LEASE_WITH_PERMIT)
-        self._settle: Final = make_script(scripts.STORE_AND_RELEASE, writes=True)
-        self._abandon: Final = make_script(scripts.RELEASE_AND_NOTIFY)
-        self._renew: Final = make_script(scripts.RENEW_LEASE)
+        self._leases: Final[set[AccountId]] = set()
+        self._read_or_lease: Final = make_script(scripts.READ_OR_LEASE)
+        self._read_or_lease_with_permit: Final = make_script(scripts.READ_OR_LEASE_WITH_PERMIT)
+        self._store_and_release: Final = make_script(scripts.STORE_AND_RELEASE, writes=True)
+        self._release_and_notify: Final = make_script(scripts.RELEASE_AND_NOTIFY)
+        self._renew_lease: Final = make_script(scripts.RENEW_LEASE)
 
-    async def get_many(self, keys: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
+    async def get_many(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
         """Look keys up in one round trip. What cannot be read, or names another key, is a miss, and logged."""
-        names = [self._name(key) for key in keys]
+        names = [self._name(account_id) for account_id in account_ids]
         found = await self._redis_client.execute(lambda: get_values(self._redis_client.client, names))
         if isinstance(found, RedisFailure):
             return found
-        entries = (self._decode(key, value) for key, value in zip(keys, found, strict=True))
+        entries = (self._decode(account_id, value) for account_id, value in zip(account_ids, found, strict=True))
         return {entry.account_id: entry for entry in entries if entry is not None}
 
     async def read_or_lease(
         self,
-        key: AccountId,
+        account_id: AccountId,
         oldest_as_of: int,
         known_as_of: int = -1,
-        turn: ExtraArguments | None = None,
+        permit_arguments: ExtraArguments | None = None,
         *,
         latest_as_of: int = ANY_TIME,
     ) -> LeaseResult | RedisFailure:
-        """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease, and a turn with it.
+        """Look a account_id up and, unless an entry from `oldest_as_of` on is there, try to take its lease, and a turn with it.
 
         An entry that is too old is given all the same if it is newer than `known_as_of`. One from after `latest_as_of` is none.
         """
-        keys, arguments = self._names(key), [self._replica_id, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
-        if turn is None:
-            found = await self._batcher.run(self._begin, keys, arguments)
+        keys, arguments = self._names(account_id), [self._replica_id, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
+        if permit_arguments is None:
+            found = await self._batcher.run(self._read_or_lease, keys, arguments)
         else:
-            found = await self._batcher.run(self._begin_and_take, [*keys, *turn.keys], [*arguments, *turn.arguments])
+            found = await self._batcher.run(
+                self._read_or_lease_with_permit,
+                [*keys, *permit_arguments.keys],
+                [*arguments, *permit_arguments.arguments],
+            )
         if isinstance(found, RedisFailure):
             return found
         value, lease_ms, *taken = found
-        entry = self._decode(key, value)
+        entry = self._decode(account_id, value)
         match lease_ms:
             case 0:
                 return LeaseAcquired(entry, tuple(taken))
             case -1:
-                return Found(entry) if entry else await self._read_or_lease_again(key)
+                return Found(entry) if entry else await self._read_or_lease_again(account_id)
             case _:
                 return LeaseHeldElsewhere(entry, lease_ms)
 
@@ -123,26 +127,26 @@ class RedisTier:
             self._channel,
             latest_as_of,
         ]
-        await self._batcher.run(self._settle, self._names(entry.account_id), arguments)
+        await self._batcher.run(self._store_and_release, self._names(entry.account_id), arguments)
 
-    async def release_with_failure(self, key: AccountId, failure: Failure) -> None:
+    async def release_with_failure(self, account_id: AccountId, failure: Failure) -> None:
         """Give the lease back, and tell the replicas that wait why there is no entry."""
         arguments = [self._replica_id, encode_failure(self._replica_id, failure), self._channel]
-        await self._batcher.run(self._abandon, self._names(key)[1:], arguments)
+        await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
-    async def release(self, key: AccountId) -> None:
-        """Give the lease back without a word about the key: another replica may fetch it."""
-        arguments = [self._replica_id, encode_released(self._replica_id, key), self._channel]
-        await self._batcher.run(self._abandon, self._names(key)[1:], arguments)
+    async def release(self, account_id: AccountId) -> None:
+        """Give the lease back without a word about the account_id: another replica may fetch it."""
+        arguments = [self._replica_id, encode_released(self._replica_id, account_id), self._channel]
+        await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
     @contextmanager
-    def holding(self, key: AccountId) -> Iterator[None]:
+    def holding_lease(self, account_id: AccountId) -> Iterator[None]:
         """Have a lease renewed while the context lasts: should we die, it ends by itself within `LEASE_MS`."""
-        self._held.add(key)
+        self._leases.add(account_id)
         try:
             yield
         finally:
-            self._held.discard(key)
+            self._leases.discard(account_id)
 
     async def renew_leases(self) -> None:
         """Renew the leases that are held until cancelled, each for the first time when it was held at the last look too."""
@@ -150,38 +154,38 @@ class RedisTier:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             renewals = [
-                self._batcher.submit(self._renew, self._names(key)[1:], [self._replica_id, LEASE_MS])
-                for key in before & self._held
+                self._batcher.submit(self._renew_lease, self._names(account_id)[1:], [self._replica_id, LEASE_MS])
+                for account_id in before & self._leases
             ]
-            before = set(self._held)
+            before = set(self._leases)
             await asyncio.gather(*renewals)
 
     async def close(self) -> None:
         """Wait until what was sent is answered, which takes no longer than a command may."""
         await self._batcher.close()
 
-    async def _read_or_lease_again(self, key: AccountId) -> LeaseResult | RedisFailure:
+    async def _read_or_lease_again(self, account_id: AccountId) -> LeaseResult | RedisFailure:
         """Remove what looked new enough but cannot be read."""
-        removed = await self._redis_client.execute(lambda: self._redis_client.client.delete(self._name(key)))
-        return removed if isinstance(removed, RedisFailure) else await self.read_or_lease(key, ANY_TIME)
+        removed = await self._redis_client.execute(lambda: self._redis_client.client.delete(self._name(account_id)))
+        return removed if isinstance(removed, RedisFailure) else await self.read_or_lease(account_id, ANY_TIME)
 
-    def _name(self, key: AccountId) -> str:
-        return f"{self._prefix}:{{{key}}}"
+    def _name(self, account_id: AccountId) -> str:
+        return f"{self._key_prefix}:{{{account_id}}}"
 
-    def _names(self, key: AccountId) -> list[str]:
-        return [self._name(key), f"{self._name(key)}:lease"]
+    def _names(self, account_id: AccountId) -> list[str]:
+        return [self._name(account_id), f"{self._name(account_id)}:lease"]
 
-    def _decode(self, key: AccountId, value: Any) -> Entry | None:
+    def _decode(self, account_id: AccountId, value: Any) -> Entry | None:
         if value is None:
             return None
         try:
             entry: Entry = self._decoder.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._metrics.redis_unreadable.add()
-            log.warning("redis.unreadable", key=self._name(key))
+            log.warning("redis.unreadable", key=self._name(account_id))
             return None
-        if entry.account_id != key:
+        if entry.account_id != account_id:
             self._metrics.redis_unreadable.add()
-            log.warning("redis.foreign", key=self._name(key))
+            log.warning("redis.foreign", key=self._name(account_id))
             return None
         return entry

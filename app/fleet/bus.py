@@ -14,9 +14,9 @@ from app.redis.connections import CONNECTION_ERRORS
 from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 
-_TICK_SECONDS: Final = 2.0
-_PAUSE_SECONDS: Final = 0.25
-_JOIN_SECONDS: Final = 10.0
+_PING_SECONDS: Final = 2.0
+_RECONNECT_SECONDS: Final = 0.25
+_SUBSCRIBE_SECONDS: Final = 10.0
 """What joining may take: some of the servers that are asked for the way may hang, each for as long as redis-py waits for it."""
 
 log = structlog.get_logger()
@@ -38,9 +38,9 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
         return kind(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
 
 
-def tell(key: AccountId, error: TallygateError) -> Failure:
+def failure_of(account_id: AccountId, error: TallygateError) -> Failure:
     """Say an error so that it can be sent."""
-    return Failure(key, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+    return Failure(account_id, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -55,9 +55,9 @@ def encode_failure(sender: str, failure: Failure) -> bytes:
     return msgspec.json.encode(_Message(sender, failure=failure))
 
 
-def encode_released(sender: str, key: AccountId) -> bytes:
+def encode_released(sender: str, account_id: AccountId) -> bytes:
     """Write a message that tells that a lease was given back with nothing fetched."""
-    return msgspec.json.encode(_Message(sender, released=key))
+    return msgspec.json.encode(_Message(sender, released=account_id))
 
 
 class Bus:
@@ -85,7 +85,7 @@ class Bus:
         self._on_failure: Final = on_failure
         self._on_lease_released: Final = on_lease_released
         self._decoder: Final = msgspec.json.Decoder(_Message)
-        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
+        self._own_start: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
         self.connected = False
 
     async def listen(self) -> None:
@@ -98,40 +98,40 @@ class Bus:
                     log.warning("bus.lost", error=type(error).__name__)
             finally:
                 self.connected = False
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
         async with self._client.pubsub() as pubsub:
-            async with asyncio.timeout(_JOIN_SECONDS):
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
                 await honouring_cancellation(self._client.initialize())  # a cluster's bus does not do so by itself
                 await honouring_cancellation(pubsub.subscribe(self._channel))
             asked = False
             while True:
-                message = await honouring_cancellation(pubsub.get_message(timeout=_TICK_SECONDS))
+                message = await honouring_cancellation(pubsub.get_message(timeout=_PING_SECONDS))
                 if message is None:
                     if asked:
                         raise TimeoutError
                     await pubsub.ping()
                 asked = message is None
                 if message is not None:
-                    self._take(message)
+                    self._on_message(message)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "subscribe":
                 self.connected = True
                 log.info("bus.joined")
                 self._on_subscribed()
             case "message":
-                self._dispatch(message["data"])
+                self._on_data(message["data"])
 
-    def _dispatch(self, data: bytes) -> None:
+    def _on_data(self, data: bytes) -> None:
         """Take what others tell, a line each; what is told together has one sender, and is not read if that is us."""
-        if not data.startswith(self._ours):
+        if not data.startswith(self._own_start):
             for line in data.split(b"\n"):
-                self._take_line(line)
+                self._on_line(line)
 
-    def _take_line(self, line: bytes) -> None:
+    def _on_line(self, line: bytes) -> None:
         try:
             message = self._decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

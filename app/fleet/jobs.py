@@ -9,7 +9,7 @@ from app.redis.client import RedisFailure
 from app.redis.shared import Shared
 
 LEASE_MS: Final = 10_000
-_KEPT_MS: Final = 30 * 86_400_000
+_RETENTION_MS: Final = 30 * 86_400_000
 
 
 class JobRecord(Struct, frozen=True):
@@ -29,8 +29,8 @@ class Jobs:
     def __init__(self, shared: Shared, kind: str) -> None:
         self._redis_client: Final = shared.client
         self._name: Final = f"{shared.key_prefix}:{{{kind}}}"
-        self._start: Final = shared.client.client.register_script(scripts.START_JOB)
-        self._note: Final = shared.client.client.register_script(scripts.UPDATE_JOB)
+        self._start_script: Final = shared.client.client.register_script(scripts.START_JOB)
+        self._update_script: Final = shared.client.client.register_script(scripts.UPDATE_JOB)
 
     async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | RedisFailure | None:
         """Give the lease to a job if no other has it and the last one began by then.
@@ -38,8 +38,8 @@ class Jobs:
         Gives the id of the job that has the lease, or None if it is too early.
         """
         keys = [self._lease, self._job(job_id), f"{self._name}:began"]
-        arguments = [job_id, LEASE_MS, record, _KEPT_MS, now, last_began_by]
-        found = await self._redis_client.execute(lambda: self._start(keys=keys, args=arguments))
+        arguments = [job_id, LEASE_MS, record, _RETENTION_MS, now, last_began_by]
+        found = await self._redis_client.execute(lambda: self._start_script(keys=keys, args=arguments))
         return found if isinstance(found, RedisFailure) else found.decode() or None
 
     async def update(self, job_id: str, record: bytes) -> bool | RedisFailure:
@@ -60,8 +60,8 @@ class Jobs:
 
     async def _write(self, job_id: str, record: bytes, *, over: bool, result: bool) -> bool | RedisFailure:
         keys = [self._lease, self._job(job_id), f"{self._name}:last"]
-        arguments = [job_id, LEASE_MS, record, _KEPT_MS, int(over), int(result)]
-        found = await self._redis_client.execute(lambda: self._note(keys=keys, args=arguments))
+        arguments = [job_id, LEASE_MS, record, _RETENTION_MS, int(over), int(result)]
+        found = await self._redis_client.execute(lambda: self._update_script(keys=keys, args=arguments))
         return found if isinstance(found, RedisFailure) else found == 1
 
     async def _read(self, name: str) -> JobRecord | RedisFailure:

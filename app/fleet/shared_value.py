@@ -8,13 +8,13 @@ import msgspec
 
 from app.balances.snapshots import AccountId
 from app.errors import TallygateError, TokenRefused, Unreachable
-from app.fleet.bus import Failure, tell
+from app.fleet.bus import Failure, failure_of
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
 from app.redis.client import RedisFailure
 from app.redis.shared import Shared
 
-_LOOK_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
 
 Create = Callable[[], Awaitable[tuple[bytes, int, int]]]
@@ -31,12 +31,12 @@ class SharedValue:
         self._redis_client: Final = shared.client
         self._keys: Final = [f"{shared.key_prefix}:{name}", f"{shared.key_prefix}:{name}:lease"]
         self._replica_id: Final = shared.replica_id
-        self._open: Final = shared.client.client.register_script(scripts.SHARED_GET)
-        self._fill: Final = shared.client.client.register_script(scripts.SHARED_SET)
-        self._leave: Final = shared.client.client.register_script(scripts.SHARED_FAIL)
-        self._renew: Final = shared.client.client.register_script(scripts.RENEW_LEASE)
+        self._get_script: Final = shared.client.client.register_script(scripts.SHARED_GET)
+        self._set_script: Final = shared.client.client.register_script(scripts.SHARED_SET)
+        self._fail_script: Final = shared.client.client.register_script(scripts.SHARED_FAIL)
+        self._renew_script: Final = shared.client.client.register_script(scripts.RENEW_LEASE)
 
-    async def get_or_create(self, unwanted: bytes, make: Create) -> tuple[bytes, int]:
+    async def get_or_create(self, unwanted: bytes, create: Create) -> tuple[bytes, int]:
         """Give the value, and the milliseconds for which it is good, unless it is the unwanted one: then a new one.
 
         Of all replicas that want a new one, one makes it; the others wait. Without Redis each makes its own. Raises
@@ -44,49 +44,51 @@ class SharedValue:
         """
         arguments = [self._replica_id, LEASE_MS, unwanted]
         while True:
-            found = await self._redis_client.execute(lambda: self._open(keys=self._keys, args=arguments), writes=True)
+            found = await self._redis_client.execute(
+                lambda: self._get_script(keys=self._keys, args=arguments), writes=True
+            )
             if isinstance(found, RedisFailure):
-                value, left_ms, _ = await make()
+                value, left_ms, _ = await create()
                 return value, left_ms
             match found:
                 case [b"kept", value, left_ms]:
                     return value, left_ms
                 case [b"ours", *_]:
-                    return await self._create_for_all(make)
+                    return await self._create_for_all(create)
                 case [b"failed", why, _]:
-                    raise _read(why)
-            await asyncio.sleep(_LOOK_SECONDS)
+                    raise _decode_failure(why)
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _create_for_all(self, make: Create) -> tuple[bytes, int]:
+    async def _create_for_all(self, create: Create) -> tuple[bytes, int]:
         keeping = asyncio.create_task(self._keep_lease())
         try:
-            value, left_ms, rest_ms = await make()
+            value, left_ms, rest_ms = await create()
         except TallygateError as error:
-            why = _write(error)
+            why = _encode_failure(error)
             await self._redis_client.execute(
-                lambda: self._leave(keys=self._keys[1:], args=[self._replica_id, why, _FAILURE_MS])
+                lambda: self._fail_script(keys=self._keys[1:], args=[self._replica_id, why, _FAILURE_MS])
             )
             raise
         finally:
             keeping.cancel()
-        why = _write(TokenRefused("The upstream made a new token just now, and refuses that one too."))
+        why = _encode_failure(TokenRefused("The upstream made a new token just now, and refuses that one too."))
         arguments = [self._replica_id, value, left_ms, rest_ms, why]
-        await self._redis_client.execute(lambda: self._fill(keys=self._keys, args=arguments))
+        await self._redis_client.execute(lambda: self._set_script(keys=self._keys, args=arguments))
         return value, left_ms
 
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             await self._redis_client.execute(
-                lambda: self._renew(keys=self._keys[1:], args=[self._replica_id, LEASE_MS])
+                lambda: self._renew_script(keys=self._keys[1:], args=[self._replica_id, LEASE_MS])
             )
 
 
-def _write(error: TallygateError) -> bytes:
-    return msgspec.json.encode(tell(AccountId("token"), error))
+def _encode_failure(error: TallygateError) -> bytes:
+    return msgspec.json.encode(failure_of(AccountId("token"), error))
 
 
-def _read(why: bytes) -> TallygateError:
+def _decode_failure(why: bytes) -> TallygateError:
     try:
         return msgspec.json.decode(why, type=Failure).to_error()
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -30,12 +30,12 @@ class _Head(Struct, frozen=True):
     count: int
 
 
-class _Kept(Struct, frozen=True):
+class _Version(Struct, frozen=True):
     fields: dict[str, bytes]
     until: float
 
     @property
-    def weight(self) -> int:
+    def size_bytes(self) -> int:
         return sum(map(len, self.fields.values()))
 
 
@@ -51,7 +51,7 @@ class ViewVersions:
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
         self._monotonic: Final = monotonic
-        self._kept: Final[OrderedDict[str, _Kept]] = OrderedDict()
+        self._versions: Final[OrderedDict[str, _Version]] = OrderedDict()
 
     async def save(self, version: str, head: bytes, items: Sequence[bytes]) -> None:
         """Keep a version under its name. May be repeated: the same name means the same content."""
@@ -60,16 +60,16 @@ class ViewVersions:
             fields[str(number)] = zlib.compress(b"[" + b",".join(items[start : start + _CHUNK]) + b"]", 1)
             await asyncio.sleep(0)
         fields[_HEAD] = msgspec.json.encode(_Head(Raw(head), len(items)))
-        self._kept[version] = _Kept(fields, self._monotonic() + KEPT_SECONDS)
-        self._kept.move_to_end(version)
-        await self._share(version, fields)
+        self._versions[version] = _Version(fields, self._monotonic() + KEPT_SECONDS)
+        self._versions.move_to_end(version)
+        await self._write(version, fields)
         await self._shrink()
 
     async def slice(self, version: str, start: int, limit: int) -> Slice | RedisFailure | None:
         """Give the items from `start` on, at most `limit`; None if the version is not kept any more."""
         first, last = start // _CHUNK, (start + limit - 1) // _CHUNK
         names = [_HEAD, *(str(number) for number in range(first, last + 1))]
-        kept = self._kept.get(version)
+        kept = self._versions.get(version)
         if kept is not None and self._monotonic() < kept.until:
             found: list[bytes | None] | RedisFailure = [kept.fields.get(name) for name in names]
         else:
@@ -82,10 +82,10 @@ class ViewVersions:
         if head is None:
             return None
         kept_head = msgspec.json.decode(head, type=_Head)
-        items = [item for chunk in chunks if chunk for item in _open(chunk)]
+        items = [item for chunk in chunks if chunk for item in _unpack(chunk)]
         return Slice(kept_head.head, items[start - first * _CHUNK :][:limit], kept_head.count)
 
-    async def _share(self, version: str, fields: dict[str, bytes]) -> None:
+    async def _write(self, version: str, fields: dict[str, bytes]) -> None:
         """Write a version to Redis, a chunk at a time and the head last: without its head it is not there."""
         name = self._name(version)
         for field, value in fields.items():
@@ -98,17 +98,19 @@ class ViewVersions:
                 return
 
     async def _shrink(self) -> None:
-        while len(self._kept) > 1 and (len(self._kept) > self._capacity or self._weight() > self._capacity_bytes):
-            version, _ = self._kept.popitem(last=False)
+        while len(self._versions) > 1 and (
+            len(self._versions) > self._capacity or self._size_bytes() > self._capacity_bytes
+        ):
+            version, _ = self._versions.popitem(last=False)
             name = self._name(version)
             await self._redis_client.execute(lambda name=name: self._redis_client.client.delete(name))  # type: ignore[misc]
 
-    def _weight(self) -> int:
-        return sum(kept.weight for kept in self._kept.values())
+    def _size_bytes(self) -> int:
+        return sum(kept.size_bytes for kept in self._versions.values())
 
     def _name(self, version: str) -> str:
         return f"{self._prefix}:{{version:{version}}}"
 
 
-def _open(chunk: bytes) -> list[Raw]:
+def _unpack(chunk: bytes) -> list[Raw]:
     return msgspec.json.decode(zlib.decompress(chunk), type=list[Raw])

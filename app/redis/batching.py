@@ -7,7 +7,7 @@ from typing import Any, Final
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.scripts import Script, ScriptCall, run_batch
 
-_MOST: Final = 100
+_MAX_BATCH: Final = 100
 """How many travel together at most: more of them could take as long as a command may."""
 
 _Pending = tuple[ScriptCall, asyncio.Future[Any]]
@@ -49,13 +49,13 @@ class ScriptBatcher:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), _MOST):
-            task = asyncio.create_task(self._send_batch(waiting[start : start + _MOST]))
+        for start in range(0, len(waiting), _MAX_BATCH):
+            task = asyncio.create_task(self._send_batch(waiting[start : start + _MAX_BATCH]))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def _send_batch(self, passengers: list[_Pending]) -> None:
-        calls = [call for call, _ in passengers]
+    async def _send_batch(self, batch: list[_Pending]) -> None:
+        calls = [call for call, _ in batch]
         found: list[Any] | RedisFailure = RedisFailure.UNAVAILABLE
         try:
             found = await self._redis_client.execute(
@@ -63,7 +63,7 @@ class ScriptBatcher:
             )
         finally:  # whatever happens, nobody waits for ever
             each = [found] * len(calls) if isinstance(found, RedisFailure) else found
-            for (call, result), one in zip(passengers, each, strict=True):
+            for (call, result), one in zip(batch, each, strict=True):
                 judged = self._redis_client.classify(one, writes=call.script.writes)
                 if not result.done():
                     result.set_result(judged)

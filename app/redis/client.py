@@ -16,7 +16,7 @@ from app.runtime import Runtime
 T = TypeVar("T")
 
 _STEPS: Final = 4
-_CALM_SECONDS: Final = 1.0
+_RECOVERY_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -38,17 +38,17 @@ class _LoopAwareTimeout:
     waited to be read, would look as if Redis were lost. Raises `TimeoutError`.
     """
 
-    __slots__ = ("_left", "_scope", "_seconds", "_step")
+    __slots__ = ("_scope", "_seconds", "_step", "_steps_left")
 
     def __init__(self, seconds: float) -> None:
         self._seconds: Final = seconds / _STEPS
-        self._left = _STEPS
+        self._steps_left = _STEPS
         self._scope: Final = asyncio.timeout(None)
         self._step: asyncio.TimerHandle
 
     async def __aenter__(self) -> None:
         await self._scope.__aenter__()
-        self._pass_on()
+        self._take_step()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -56,13 +56,13 @@ class _LoopAwareTimeout:
         self._step.cancel()
         await self._scope.__aexit__(kind, error, trace)
 
-    def _pass_on(self) -> None:
+    def _take_step(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._left == 0:
+        if self._steps_left == 0:
             self._scope.reschedule(loop.time())
         else:
-            self._left -= 1
-            self._step = loop.call_later(self._seconds, self._pass_on)
+            self._steps_left -= 1
+            self._step = loop.call_later(self._seconds, self._take_step)
 
 
 class RedisFailure(Enum):
@@ -91,10 +91,10 @@ class RedisClient:
         self.client: Final[Any] = client
         self._breaker: Final = breaker
         self._timeout_seconds: Final = timeout_seconds
-        self._places: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
+        self._slots: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
         self._lost: Final = asyncio.Event()
         # What was sent before a refusal tells nothing of after.
-        self._calm_seconds: Final = max(_CALM_SECONDS, 2 * timeout_seconds)
+        self._recovery_seconds: Final = max(_RECOVERY_SECONDS, 2 * timeout_seconds)
         self._refused_at: float | None = None
         self._closed = False
 
@@ -111,7 +111,7 @@ class RedisClient:
         One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some, but not just now.
         """
         with self._traces.span("redis.command"):
-            result = await self._send_in_turn(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
+            result = await self._send_when_free(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
         self._metrics.redis_commands.add(
             result.name.lower() if isinstance(result, RedisFailure) else "ok", amount=commands
         )
@@ -124,7 +124,7 @@ class RedisClient:
                 self._record_refusal(result)
                 return RedisFailure.REFUSED
             case Exception():  # a node of a cluster that could not be reached, while others could
-                self._record_trouble(result)
+                self._record_outage(result)
                 return RedisFailure.UNAVAILABLE
             case _:
                 if writes and not isinstance(result, RedisFailure):
@@ -149,11 +149,11 @@ class RedisClient:
         """
         self._closed = True
         for _ in range(MAX_CONCURRENT_COMMANDS):
-            await self._places.acquire()
+            await self._slots.acquire()
         await self.client.aclose()
 
-    async def _send_in_turn(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
-        async with self._places:
+    async def _send_when_free(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
+        async with self._slots:
             return await self._send(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
 
     async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
@@ -165,7 +165,7 @@ class RedisClient:
             self._record_refusal(error)
             return RedisFailure.REFUSED
         except CONNECTION_ERRORS as error:
-            self._record_trouble(error)
+            self._record_outage(error)
             return RedisFailure.UNAVAILABLE
         self._breaker.record_success()
         if writes:
@@ -184,14 +184,14 @@ class RedisClient:
         self._breaker.record_success()
         log.warning("redis.found")
 
-    def _record_trouble(self, error: Exception) -> None:
+    def _record_outage(self, error: Exception) -> None:
         if self._breaker.record_failure():
             log.warning("redis.lost", error=type(error).__name__)
             self._lost.set()
 
     def _record_accepted(self) -> None:
         """Believe that writes are accepted again if none was refused for a while: nearly full, Redis accepts some."""
-        if self._refused_at is not None and _now() - self._refused_at >= self._calm_seconds:
+        if self._refused_at is not None and _now() - self._refused_at >= self._recovery_seconds:
             self._refused_at = None
             log.warning("redis.accepts")
 

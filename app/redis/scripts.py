@@ -47,7 +47,7 @@ async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
 
     Gives for each what it gave, or the error with which Redis refused it or a node of a cluster could not be reached.
     """
-    strokes = _group(calls, alone=not is_one_server(client))
+    strokes = _group(calls, separately=not is_one_server(client))
     found = await _send(client, [_encode("EVALSHA", calls, stroke) for stroke in strokes])
     unknown = [number for number, one in enumerate(found) if isinstance(one, NoScriptError)]
     if unknown:
@@ -61,9 +61,9 @@ async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
     return results
 
 
-def _group(calls: Sequence[ScriptCall], *, alone: bool) -> list[list[_Place]]:
+def _group(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[_Place]]:
     """Say which calls are one command: all of a script, but each alone where their keys may lie at different nodes."""
-    if alone:
+    if separately:
         return [[place] for place in range(len(calls))]
     strokes: dict[Script, list[_Place]] = {}
     for place, call in enumerate(calls):
@@ -71,13 +71,13 @@ def _group(calls: Sequence[ScriptCall], *, alone: bool) -> list[list[_Place]]:
     return list(strokes.values())
 
 
-def _encode(command: str, calls: Sequence[ScriptCall], stroke: Sequence[_Place]) -> list[Word]:
+def _encode(command: str, calls: Sequence[ScriptCall], batch: Sequence[_Place]) -> list[Word]:
     """Give the words of the command that runs a script by its text or its name."""
-    script = calls[stroke[0]].script
-    keys = [key for place in stroke for key in calls[place].keys]
-    arguments = [argument for place in stroke for argument in calls[place].arguments]
+    script = calls[batch[0]].script
+    keys = [key for place in batch for key in calls[place].keys]
+    arguments = [argument for place in batch for argument in calls[place].arguments]
     name = script.text if command == "EVAL" else script.sha
-    return [command, name, len(keys), *keys, len(stroke), *arguments]
+    return [command, name, len(keys), *keys, len(batch), *arguments]
 
 
 async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-_PATIENCE: Final = 8
+_MAX_THRESHOLD_FACTOR: Final = 8
 
 
 class State(StrEnum):
@@ -41,7 +41,7 @@ class CircuitBreaker:
         self._longest_pause_seconds: Final = longest_pause_seconds
         self._monotonic: Final = monotonic
         self._random: Final = random
-        self._lived_at = -math.inf
+        self._succeeded_at = -math.inf
         self._failures = 0
         self._pauses = 0
         self._closed_until = 0.0
@@ -67,12 +67,12 @@ class CircuitBreaker:
     def record_success(self) -> bool:
         """Note a success; tell whether it closed the breaker."""
         changed = self.state is not State.CLOSED
-        self._lived_at = self._monotonic()
+        self._succeeded_at = self._monotonic()
         self.state = State.CLOSED
         self._failures = self._pauses = 0
         return changed
 
-    def record_failure(self, began: float = math.inf, others: int = 0) -> bool:
+    def record_failure(self, began: float = math.inf, pending: int = 0) -> bool:
         """Note the failure of a call that `began` then, with `others` to come; tell whether it opened a breaker that was closed.
 
         While it is open, a failure is of a call that began before, and no reason to stay away longer.
@@ -80,8 +80,8 @@ class CircuitBreaker:
         if self.state is State.OPEN:
             return False
         if self.state is State.CLOSED:
-            self._failures += began >= self._lived_at
-            if self._failures < max(self._threshold, min(others, _PATIENCE * self._threshold)):
+            self._failures += began >= self._succeeded_at
+            if self._failures < max(self._threshold, min(pending, _MAX_THRESHOLD_FACTOR * self._threshold)):
                 return False
         opened = self.state is State.CLOSED
         pause = min(self._first_pause_seconds * 2**self._pauses, self._longest_pause_seconds)

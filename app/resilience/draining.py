@@ -8,14 +8,14 @@ class Drain:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._tell: Callable[[], None] | None = None
+        self._on_begin: Callable[[], None] | None = None
 
-    def watch(self, tell: Callable[[], None]) -> None:
+    def watch(self, on_begin: Callable[[], None]) -> None:
         """Call `tell` as soon as it begins."""
-        self._tell = tell
+        self._on_begin = on_begin
 
     def begin(self) -> None:
         """Say from now on that this replica should be asked no more. May be repeated."""
         self.is_on = True
-        if self._tell is not None:
-            self._tell()
+        if self._on_begin is not None:
+            self._on_begin()

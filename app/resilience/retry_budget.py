@@ -5,8 +5,8 @@ from typing import Final
 
 MAX_RETRIES: Final = 2
 _FIRST_DELAY_SECONDS: Final = 0.1
-_EARNED_BY_A_CALL: Final = 0.1
-_MOST_SAVED: Final = 10.0
+_DEPOSIT_PER_CALL: Final = 0.1
+_MAX_SAVED: Final = 10.0
 
 
 class RetryBudget:
@@ -18,11 +18,11 @@ class RetryBudget:
 
     def __init__(self, random: Callable[[], float]) -> None:
         self._random: Final = random
-        self._saved = _MOST_SAVED
+        self._saved = _MAX_SAVED
 
     def deposit(self) -> None:
         """Note a new call."""
-        self._saved = min(self._saved + _EARNED_BY_A_CALL, _MOST_SAVED)
+        self._saved = min(self._saved + _DEPOSIT_PER_CALL, _MAX_SAVED)
 
     def withdraw(self, retries_so_far: int) -> float | None:
         """Give the seconds to wait before the next try of a call, or None if there shall be none."""

@@ -118,7 +118,7 @@ async def test_whoever_has_a_turn_is_no_longer_held_by_what_they_waited_with(ser
     async with run_tills(server, concurrency=1) as (till,):
         permit_requests = [PermitRequest(Priority.WAITING, "web") for _ in range(3)]
         await asyncio.gather(*(till.take(permit_request, seconds=1) for permit_request in permit_requests))
-        assert [permit_request.changed for permit_request in permit_requests] == [None] * 3
+        assert [permit_request.on_change for permit_request in permit_requests] == [None] * 3
 
 
 # Who gets none

@@ -18,9 +18,11 @@ class _Plain:
     def serve(self, count: int) -> list[Waiter]:
         served: list[Waiter] = []
         while self.waiting and len(served) < count:
-            chosen = min(self.waiting, key=lambda one: (one.place[0], self._served.get(one.place[1], 0), one.number))
+            chosen = min(
+                self.waiting, key=lambda one: (one.queue_key[0], self._served.get(one.queue_key[1], 0), one.number)
+            )
             self._count += 1
-            self._served[chosen.place[1]] = self._count
+            self._served[chosen.queue_key[1]] = self._count
             self.waiting.remove(chosen)
             served.append(chosen)
         return served
@@ -44,7 +46,7 @@ async def test_lines_serve_whom_a_look_at_all_would_choose(seed: int) -> None:
             case 3 if plain.waiting:
                 moving, place = random.choice(plain.waiting), _draw_place(random)
                 lines.move(moving, place)
-                assert moving.place == place
+                assert moving.queue_key == place
             case 4 if plain.waiting:
                 leaving = random.choice(plain.waiting)
                 plain.waiting.remove(leaving)
@@ -56,7 +58,7 @@ async def test_lines_serve_whom_a_look_at_all_would_choose(seed: int) -> None:
                 giving_up.give_up()
             case 6:
                 most = random.randrange(1, 4)
-                live = [one.place[0] for one in plain.waiting]
+                live = [one.queue_key[0] for one in plain.waiting]
                 urgency, count = lines.peek_urgency(most)
                 assert count == min(most, live.count(min(live, default=0)))
                 assert not count or urgency == min(live)
@@ -64,10 +66,10 @@ async def test_lines_serve_whom_a_look_at_all_would_choose(seed: int) -> None:
                 count = random.randrange(4)
                 expected = plain.serve(count)
                 assert lines.grant(count) == len(expected)
-                assert all(one.has_come for one in expected)
+                assert all(one.is_granted for one in expected)
                 if not len(lines):  # nobody is there whom it would be fair to remember
                     plain.forget()
-        assert not any(one.has_come for one in plain.waiting)
+        assert not any(one.is_granted for one in plain.waiting)
 
 
 async def test_who_has_given_up_or_was_cancelled_is_neither_counted_nor_served() -> None:
@@ -77,7 +79,7 @@ async def test_who_has_given_up_or_was_cancelled_is_neither_counted_nor_served()
     cancelled.permit.cancel()
     assert lines.peek_urgency(10) == (0, 1)
     assert lines.grant(10) == 1
-    assert [one.has_come for one in (given_up, cancelled, waiting)] == [False, False, True]
+    assert [one.is_granted for one in (given_up, cancelled, waiting)] == [False, False, True]
     assert not any(map(lines.leave, (given_up, cancelled, waiting)))
     assert lines.grant(10) == len(lines) == 0
 
@@ -87,7 +89,7 @@ async def test_giving_up_does_not_take_back_a_turn_that_came() -> None:
     waiter = lines.join((0, "a"))
     lines.grant(1)
     waiter.give_up()
-    assert waiter.has_come
+    assert waiter.is_granted
 
 
 async def test_who_moves_stands_before_those_who_came_later() -> None:
@@ -95,7 +97,7 @@ async def test_who_moves_stands_before_those_who_came_later() -> None:
     moving, later = lines.join((1, "a")), lines.join((0, "a"))
     lines.move(moving, (0, "a"))
     lines.grant(1)
-    assert (moving.has_come, later.has_come) == (True, False)
+    assert (moving.is_granted, later.is_granted) == (True, False)
 
 
 async def test_who_was_served_is_not_moved_back_into_a_line() -> None:

@@ -119,7 +119,7 @@ async def test_nothing_is_asked_for_in_advance_that_would_not_be_used(server: Fa
             with PermitPrefetcher(till.budget, till.fleet_rate, ready).with_lease(
                 PermitRequest(Priority.WAITING)
             ) as advance:
-                assert (advance.extra is not None) == is_ready
+                assert (advance.arguments is not None) == is_ready
 
 
 async def test_a_refresh_in_advance_leaves_half_of_the_burst(server: FakeServer) -> None:
@@ -132,7 +132,7 @@ def _give(till: Till, told: tuple[int, ...] = (1, 0, 1)) -> PermitRequest:
     """Give what Redis said to an errand that asked in advance."""
     permit_request = PermitRequest(Priority.WAITING)
     with PermitPrefetcher(till.budget, till.fleet_rate).with_lease(permit_request) as advance:
-        assert advance.extra is not None
+        assert advance.arguments is not None
         advance.result = told
     return permit_request
 
@@ -143,4 +143,4 @@ def _may_ask(till: Till) -> bool:
 
 def _extra(till: Till, permit_request: PermitRequest) -> tuple[float, ...] | None:
     with PermitPrefetcher(till.budget, till.fleet_rate).with_lease(permit_request) as advance:
-        return None if advance.extra is None else tuple(advance.extra.arguments)
+        return None if advance.arguments is None else tuple(advance.arguments.arguments)

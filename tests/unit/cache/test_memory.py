@@ -1,5 +1,5 @@
 from app.balances.snapshots import Absence, AccountId, Entry
-from app.cache.memory import MemoryTier, weigh
+from app.cache.memory import MemoryTier, size_bytes
 
 
 def _entry(key: str, as_of: int = 1) -> Absence:
@@ -46,11 +46,11 @@ def test_what_is_forgotten_makes_room_for_an_older_one() -> None:
 
 
 def test_bytes_are_bounded_too() -> None:
-    memory = MemoryTier(100, 3 * weigh(_entry("a")))
+    memory = MemoryTier(100, 3 * size_bytes(_entry("a")))
     for key in "abcde":
         memory.put(_entry(key))
     assert [memory.get(AccountId(key)) is not None for key in "abcde"] == [False, False, True, True, True]
-    assert memory.bytes == 3 * weigh(_entry("a"))
+    assert memory.bytes == 3 * size_bytes(_entry("a"))
 
 
 def test_what_is_distrusted_stands_aside_until_it_is_put_again() -> None:

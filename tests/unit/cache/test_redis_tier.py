@@ -144,7 +144,7 @@ async def test_a_lease_ends_by_itself_unless_it_is_kept(tier: RedisTier, server:
     other = _tier(server, "other")
     await tier.read_or_lease(KEY, 1)
     async with supervised(leases=tier.renew_leases):
-        with tier.holding(KEY):
+        with tier.holding_lease(KEY):
             await asyncio.sleep(9.9)
             assert isinstance(await other.read_or_lease(KEY, 1), LeaseHeldElsewhere)
         await asyncio.sleep(LEASE_MS / 1000)
@@ -160,7 +160,7 @@ async def test_a_lease_is_renewed_while_it_is_held_and_not_before_it_was_for_a_w
             await tier.read_or_lease(key, 1)
         with ExitStack() as held:
             for key in keys[:4]:
-                held.enter_context(tier.holding(key))
+                held.enter_context(tier.holding_lease(key))
             await asyncio.sleep(0.9)
             assert {await raw.pttl(f"t:{{{key}}}:lease") for key in keys} == {LEASE_MS - 900}
             await asyncio.sleep(0.2)
