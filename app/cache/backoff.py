@@ -1,4 +1,4 @@
-"""Which account_ids failed just now, and when to try them again."""
+"""Exponential backoff for each account whose last fetch failed."""
 
 from collections import OrderedDict
 from typing import Final
@@ -21,9 +21,9 @@ class _Failure(Struct, frozen=True):
 
 
 class Backoff:
-    """Remember failures of up to `capacity` account_ids: half a second, then twice as long each time up to half a minute.
+    """Remember the last failures of up to `capacity` accounts.
 
-    Each pause is shortened at random by up to a quarter.
+    A pause lasts half a second, then twice as long each time up to half a minute, less up to a quarter at random.
     """
 
     def __init__(self, capacity: int, runtime: Runtime) -> None:
@@ -33,20 +33,20 @@ class Backoff:
         self._failures: Final[OrderedDict[AccountId, _Failure]] = OrderedDict()
 
     def failure(self, account_id: AccountId) -> TallygateError | None:
-        """Give the last error of a account_id while it is too early to try again."""
-        trouble = self._failures.get(account_id)
-        return trouble.error if trouble is not None and self._monotonic() < trouble.until else None
+        """Return the last error of an account while it is too early to try again."""
+        last = self._failures.get(account_id)
+        return last.error if last is not None and self._monotonic() < last.until else None
 
     def is_refused(self, account_id: AccountId) -> bool:
-        """Tell whether the upstream refused a account_id since it last gave an answer: other failures do not take that back."""
-        trouble = self._failures.get(account_id)
-        return trouble is not None and trouble.is_refused
+        """Return whether the upstream refused an account since its last answer. Other failures do not reset that."""
+        last = self._failures.get(account_id)
+        return last is not None and last.is_refused
 
     def record_failure(self, account_id: AccountId, error: TallygateError) -> None:
-        """Note a failure."""
-        before = self._failures.get(account_id)
-        count = 0 if before is None else before.count + 1
-        is_refused = isinstance(error, UpstreamRefusal) or (before is not None and before.is_refused)
+        """Start or lengthen the pause of an account."""
+        last = self._failures.get(account_id)
+        count = 0 if last is None else last.count + 1
+        is_refused = isinstance(error, UpstreamRefusal) or (last is not None and last.is_refused)
         pause = min(_FIRST_SECONDS * (1 << min(count, 16)), _LONGEST_SECONDS) * (1 - self._random() / 4)
         self._failures[account_id] = _Failure(error.with_traceback(None), count, self._monotonic() + pause, is_refused)
         self._failures.move_to_end(account_id)
@@ -54,5 +54,5 @@ class Backoff:
             self._failures.popitem(last=False)
 
     def record_success(self, account_id: AccountId) -> None:
-        """Forget the failures of a account_id."""
+        """Forget the failures of an account."""
         self._failures.pop(account_id, None)

@@ -1,4 +1,4 @@
-"""Reading through the cache: memory, then the fleet; stale answers where they are allowed, and marked."""
+"""Read-through cache: memory, then Redis, then the upstream. Stale answers are given where allowed, and marked."""
 
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
@@ -39,9 +39,9 @@ class Source(StrEnum):
 
 
 class Served(Struct, frozen=True, gc=False):
-    """An answer: the entry, where it came from, whether it is older than fresh, and what failure it stands in for.
+    """An answer: the entry, its source, whether it is stale, and the failure that it replaces.
 
-    The garbage collector need not look into it: nothing that it leads to leads back to it.
+    It is untracked by the garbage collector, so nothing that it refers to may refer back to it.
     """
 
     entry: Entry
@@ -51,10 +51,9 @@ class Served(Struct, frozen=True, gc=False):
 
 
 class Cache:
-    """Answer from memory as `policy` and a request's terms allow, and through the fleet otherwise.
+    """Answer from memory as `policy` and a request's directives allow, otherwise through the fleet.
 
-    `holds` is memory's own function, since each hot read asks it: would memory still answer with a very entry?
-    `is_refused` tells whether the upstream refuses us altogether. A caller waits at most `patience_seconds`.
+    `is_refused` returns whether the upstream refuses all our calls. A caller waits at most `patience_seconds`.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Cache:
     ) -> None:
         self._metrics: Final = runtime.metrics
         self._memory: Final = memory
-        self.is_current: Final = memory.is_current
+        self.is_current: Final = memory.is_current  # memory's own method: each hot read calls it
         self._fleet: Final = fleet
         self._backoff: Final = backoff
         self._is_refused: Final = is_refused

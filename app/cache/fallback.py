@@ -1,4 +1,4 @@
-"""Fallback rules: what a read gets where nothing fresh is stored. Pure, like freshness.py, whose decisions it refines."""
+"""Fallback rules: what a read gets where nothing fresh is stored. Pure; they refine the decisions of freshness.py."""
 
 from msgspec import Struct
 

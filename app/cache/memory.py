@@ -1,4 +1,4 @@
-"""The memory tier: the newest entry of each account_id, bounded in number and bytes, least recently used out first."""
+"""Memory tier: the newest entry of each account, a least-recently-used cache bounded in number and bytes."""
 
 from collections import OrderedDict
 from typing import Final, Protocol
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from app.balances.snapshots import Absence, AccountId, Entry
 
-# What CPython takes for an entry and for each of its rows (`bench/memory.py` measures it).
+# CPython's memory for an entry and for each of its rows, as `bench/memory.py` measures it.
 _ENTRY_BYTES: Final = 520
 _ROW_BYTES: Final = 310
 
@@ -19,20 +19,20 @@ class _Held(Struct, gc=False):
 
 
 class Listener(Protocol):
-    """Whoever wants to hear what memory holds."""
+    """A listener to what memory keeps."""
 
     def on_put(self, entry: Entry, /) -> None:
-        """Hear of an entry that is kept from now on, instead of any other of its account_id."""
+        """Handle an entry that is kept from now on, instead of any other of its account."""
 
     def on_drop(self, account_id: AccountId, /) -> None:
-        """Hear of a account_id of which nothing is kept any more."""
+        """Handle an account of which nothing is kept any more."""
 
 
 class MemoryTier:
     """Keep up to `capacity` entries of about `capacity_bytes` together. Each operation takes constant time.
 
-    After `distrust`, entries stand aside until they are put again: something newer may have been missed. `listener`
-    hears of each change.
+    After `distrust`, `get` finds an entry only when it was put again, since newer ones may have been missed.
+    `listener` is called at each change.
     """
 
     def __init__(self, capacity: int, capacity_bytes: int, listener: Listener | None = None) -> None:
@@ -47,7 +47,7 @@ class MemoryTier:
         return len(self._held)
 
     def get(self, account_id: AccountId) -> Entry | None:
-        """Give the entry of a account_id if it is trusted, and note that it was used."""
+        """Return the entry of an account if it is trusted, and mark it as used."""
         held = self._held.get(account_id)
         if held is None or held.epoch != self._epoch:
             return None
@@ -55,25 +55,25 @@ class MemoryTier:
         return held.entry
 
     def is_current(self, entry: Entry) -> bool:
-        """Tell whether this very entry is what `get` would give."""
+        """Return whether `get` would return this very entry."""
         held = self._held.get(entry.account_id)
         return held is not None and held.entry is entry and held.epoch == self._epoch
 
     def peek(self, account_id: AccountId) -> Entry | None:
-        """Give the entry of a account_id, trusted or not."""
+        """Return the entry of an account, trusted or not. Does not count as use."""
         held = self._held.get(account_id)
         return None if held is None else held.entry
 
     def put(self, entry: Entry) -> Entry:
-        """Take an entry unless a newer one is here; give the one that is kept, trusted from now on."""
+        """Keep an entry unless a newer one is here. Return the one that is kept, trusted from now on."""
         held = self._held.get(entry.account_id)
         if held is None:
             held = self._held[entry.account_id] = _Held(entry, size_bytes(entry), self._epoch)
             self.bytes += held.size_bytes
             self._notify(entry)
         elif held.entry.as_of < entry.as_of:
-            self.bytes += (weight := size_bytes(entry)) - held.size_bytes
-            held.entry, held.size_bytes = entry, weight
+            self.bytes += (size := size_bytes(entry)) - held.size_bytes
+            held.entry, held.size_bytes = entry, size
             self._notify(entry)
         held.epoch = self._epoch
         self._held.move_to_end(entry.account_id)
@@ -81,24 +81,24 @@ class MemoryTier:
         return held.entry
 
     def forget(self, account_id: AccountId) -> None:
-        """Keep nothing of a account_id."""
+        """Drop the entry of an account."""
         held = self._held.pop(account_id, None)
         if held is not None:
             self._on_dropped(held)
 
     def distrust(self) -> None:
-        """Trust no entry until it has been put again."""
+        """Trust no entry until it is put again."""
         self._epoch += 1
 
     def _shrink(self) -> None:
         while len(self._held) > 1 and (len(self._held) > self._capacity or self.bytes > self._capacity_bytes):
-            _, out = self._held.popitem(last=False)
-            self._on_dropped(out)
+            _, dropped = self._held.popitem(last=False)
+            self._on_dropped(dropped)
 
-    def _on_dropped(self, out: _Held) -> None:
-        self.bytes -= out.size_bytes
+    def _on_dropped(self, dropped: _Held) -> None:
+        self.bytes -= dropped.size_bytes
         if self._listener is not None:
-            self._listener.on_drop(out.entry.account_id)
+            self._listener.on_drop(dropped.entry.account_id)
 
     def _notify(self, entry: Entry) -> None:
         if self._listener is not None:
@@ -106,6 +106,6 @@ class MemoryTier:
 
 
 def size_bytes(entry: Entry) -> int:
-    """Tell about how many bytes an entry takes."""
+    """Estimate the bytes that an entry takes."""
     rows = 0 if isinstance(entry, Absence) else len(entry.balances)
     return _ENTRY_BYTES + rows * _ROW_BYTES

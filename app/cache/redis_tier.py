@@ -1,4 +1,4 @@
-"""The Redis tier: the same entries, shared by all replicas, and the lease by which one of them fetches."""
+"""Redis tier: the entries that all replicas share, and the lease by which one of them fetches."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -22,22 +22,21 @@ from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
 ANY_TIME: Final = 2**53
-"""Later than any `asOf`, and still a whole number to Redis."""
-
+"""Later than any `asOf`, and still an exact number in Lua."""
 
 log = structlog.get_logger()
 
 
 class Found(msgspec.Struct, frozen=True):
-    """An entry that looks new enough: no fetch is needed."""
+    """A stored entry that looks new enough: no fetch is needed."""
 
     entry: Entry
 
 
 class LeaseAcquired(msgspec.Struct, frozen=True):
-    """The lease is ours: we are to fetch. What is stored is too old, or nothing, or no news.
+    """The lease is ours, so we fetch. `entry` is a stored one that is too old but newer than ours.
 
-    `turn` is what `TAKE_TURNS` told, where it was asked for with the lease.
+    `permit` is the result of `TAKE_PERMITS`, if a permit was requested with the lease.
     """
 
     entry: Entry | None
@@ -45,7 +44,7 @@ class LeaseAcquired(msgspec.Struct, frozen=True):
 
 
 class LeaseHeldElsewhere(msgspec.Struct, frozen=True):
-    """Another replica has the lease for so long, if it does not renew it."""
+    """Another replica has the lease, for `lease_ms` unless it renews it."""
 
     entry: Entry | None
     lease_ms: int
@@ -55,7 +54,7 @@ LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
 
 
 class RedisTier:
-    """Read and write entries for one replica. Nothing here raises what Redis may raise."""
+    """Read and write entries for one replica. No method raises errors of Redis."""
 
     def __init__(self, shared: Shared, *, policy: FreshnessPolicy, metrics: Metrics) -> None:
         self._metrics: Final = metrics
@@ -74,7 +73,7 @@ class RedisTier:
         self._renew_lease: Final = make_script(scripts.RENEW_LEASE)
 
     async def get_many(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
-        """Look keys up in one round trip. What cannot be read, or names another key, is a miss, and logged."""
+        """Look up accounts in one round trip. An unreadable entry, or another account's, is logged and a miss."""
         names = [self._name(account_id) for account_id in account_ids]
         found = await self._redis_client.execute(lambda: get_values(self._redis_client.client, names))
         if isinstance(found, RedisFailure):
@@ -91,9 +90,9 @@ class RedisTier:
         *,
         latest_as_of: int = ANY_TIME,
     ) -> LeaseResult | RedisFailure:
-        """Look a account_id up and, unless an entry from `oldest_as_of` on is there, try to take its lease, and a turn with it.
+        """Look up an account. Unless an entry from `oldest_as_of` on is there, try to take its lease and a permit.
 
-        An entry that is too old is given all the same if it is newer than `known_as_of`. One from after `latest_as_of` is none.
+        An older entry is returned too if it is newer than `known_as_of`. One from after `latest_as_of` is ignored.
         """
         keys, arguments = self._names(account_id), [self._replica_id, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
         if permit_arguments is None:
@@ -106,18 +105,18 @@ class RedisTier:
             )
         if isinstance(found, RedisFailure):
             return found
-        value, lease_ms, *taken = found
+        value, lease_ms, *permit = found
         entry = self._decode(account_id, value)
         match lease_ms:
             case 0:
-                return LeaseAcquired(entry, tuple(taken))
+                return LeaseAcquired(entry, tuple(permit))
             case -1:
                 return Found(entry) if entry else await self._read_or_lease_again(account_id)
             case _:
                 return LeaseHeldElsewhere(entry, lease_ms)
 
     async def store_and_release(self, entry: Entry, *, latest_as_of: int = ANY_TIME) -> None:
-        """Store and publish an entry, unless a newer one is there that is from no later than `latest_as_of`; give the lease back."""
+        """Store and publish an entry, and release the lease. A newer entry from no later than `latest_as_of` stays."""
         ttl_ms = retention_ms(entry, self._policy)
         arguments = [
             self._replica_id,
@@ -130,18 +129,18 @@ class RedisTier:
         await self._batcher.run(self._store_and_release, self._names(entry.account_id), arguments)
 
     async def release_with_failure(self, account_id: AccountId, failure: Failure) -> None:
-        """Give the lease back, and tell the replicas that wait why there is no entry."""
+        """Release the lease, and publish why there is no entry."""
         arguments = [self._replica_id, encode_failure(self._replica_id, failure), self._channel]
         await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
     async def release(self, account_id: AccountId) -> None:
-        """Give the lease back without a word about the account_id: another replica may fetch it."""
+        """Release the lease without a result, so that another replica may fetch."""
         arguments = [self._replica_id, encode_released(self._replica_id, account_id), self._channel]
         await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
     @contextmanager
     def holding_lease(self, account_id: AccountId) -> Iterator[None]:
-        """Have a lease renewed while the context lasts: should we die, it ends by itself within `LEASE_MS`."""
+        """Have `renew_leases` renew a lease while the context lasts. If we die, it expires within `LEASE_MS`."""
         self._leases.add(account_id)
         try:
             yield
@@ -149,7 +148,7 @@ class RedisTier:
             self._leases.discard(account_id)
 
     async def renew_leases(self) -> None:
-        """Renew the leases that are held until cancelled, each for the first time when it was held at the last look too."""
+        """Renew the leases that we hold, until cancelled. A lease is renewed once it has lasted a whole period."""
         before: set[AccountId] = set()
         while True:
             await asyncio.sleep(RENEW_SECONDS)
@@ -161,11 +160,11 @@ class RedisTier:
             await asyncio.gather(*renewals)
 
     async def close(self) -> None:
-        """Wait until what was sent is answered, which takes no longer than a command may."""
+        """Wait until all commands that were sent are answered, at most a command's time-out."""
         await self._batcher.close()
 
     async def _read_or_lease_again(self, account_id: AccountId) -> LeaseResult | RedisFailure:
-        """Remove what looked new enough but cannot be read."""
+        """Remove an entry that looked new enough but cannot be read."""
         removed = await self._redis_client.execute(lambda: self._redis_client.client.delete(self._name(account_id)))
         return removed if isinstance(removed, RedisFailure) else await self.read_or_lease(account_id, ANY_TIME)
 

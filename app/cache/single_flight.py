@@ -1,4 +1,4 @@
-"""Single flight: for one account_id, one task works, however many wait for it."""
+"""Single flight: one task loads an account, however many callers wait for it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,14 +16,14 @@ log = structlog.get_logger()
 
 
 class Flight(Struct, Generic[T]):
-    """A task under way, and what it is for. Wait for it shielded: cancelling a caller must not end it for others."""
+    """A load under way and its permit request. Await it shielded, so that no cancelled caller ends it for others."""
 
     task: asyncio.Task[T]
     permit_request: PermitRequest
 
 
 class SingleFlight(Generic[T]):
-    """Own the tasks that load. They run to their end whether or not anybody still waits; `close` ends them."""
+    """Own the tasks that load. They run to their end whether or not a caller still waits; `close` cancels them."""
 
     def __init__(self) -> None:
         self._flights: Final[dict[AccountId, Flight[T]]] = {}
@@ -34,9 +34,9 @@ class SingleFlight(Generic[T]):
         permit_request: PermitRequest,
         load: Callable[[PermitRequest], Coroutine[Any, Any, T]],
     ) -> tuple[asyncio.Task[T], bool]:
-        """Give the task that loads a account_id, started with `load` if there is none, and tell whether it was under way.
+        """Return the task that loads an account, started by `load` if there is none, and whether it was under way.
 
-        One that is under way becomes as urgent as the errand.
+        One that is under way becomes as urgent as the permit request.
         """
         flight = self._flights.get(account_id)
         if flight is not None and not flight.task.done():
@@ -54,7 +54,7 @@ class SingleFlight(Generic[T]):
             log.error("cache.flight_crashed", key=account_id, exc_info=error)
 
     async def close(self) -> None:
-        """Cancel what is in the air and wait until it is down."""
+        """Cancel the tasks that are under way, and wait until they have ended."""
         tasks = [flight.task for flight in self._flights.values()]
         for task in tasks:
             task.cancel()
