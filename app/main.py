@@ -54,9 +54,9 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
         settings.directory, shared, upstream, replica.cache, totals, runtime, concurrency=concurrency
     )
     access = build_access(settings.access, clients, settings.process.workers, runtime)
-    health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime.monotonic)
+    health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
     parts = (shared, budget, upstream, replica, questions, access, health)
-    watch_gauges(runtime.metrics, *parts)
+    watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
         accounts=questions.accounts,
         portfolio=questions.portfolio,

@@ -169,30 +169,18 @@ def _way(random: Random, median_seconds: float) -> Callable[[], float]:
 
 
 def _make_redis_client(client: Client, runtime: Runtime) -> RedisClient:
-    breaker = _make_breaker(runtime, 3, 0.25, 2)
+    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
     return RedisClient(cast("Any", client), breaker=breaker, timeout_seconds=0.05, runtime=runtime)
 
 
 def _make_calls(budget: FleetBudget, runtime: Runtime) -> CallExecutor:
     return CallExecutor(
         tokens=NoTokenSource(None, monotonic=monotonic),
-        breaker=_make_breaker(runtime, 5, 0.5, 15),
+        breaker=CircuitBreaker(runtime, threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
         retries=RetryBudget(runtime.random),
         quiet=budget.rate.pause,
         timeout_seconds=5,
         runtime=runtime,
-    )
-
-
-def _make_breaker(
-    runtime: Runtime, threshold: int, first_pause_seconds: float, longest_pause_seconds: float
-) -> CircuitBreaker:
-    return CircuitBreaker(
-        threshold=threshold,
-        first_pause_seconds=first_pause_seconds,
-        longest_pause_seconds=longest_pause_seconds,
-        monotonic=runtime.monotonic,
-        random=runtime.random,
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -12,11 +12,11 @@ from app.access.tokens.issuers import Issuer
 from app.access.tokens.jwks_source import fetch_keys
 from app.balances.snapshots import AGGREGATE
 from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
+from app.fleet.shared_value import Create
 from app.resilience.supervision import supervised
 from app.runtime import Runtime
 from app.settings.environment import read_settings, unknown_settings
 from app.settings.sections import AccessSettings, RedisSettings, Settings, UpstreamSettings
-from app.upstream.token_renewal import MintedLife
 from app.wiring.redis import build_redis_client
 from app.wiring.upstream import Coordination, build_transport, build_upstream
 
@@ -128,7 +128,7 @@ def _mend(settings: UpstreamSettings) -> str:
     return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.token_file else ''} the current one?"
 
 
-async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[MintedLife]]) -> tuple[bytes, int]:
+async def _keep_to_ourselves(_: bytes, make: Create) -> tuple[bytes, int]:
     """There is no fleet to share a token with."""
     sealed, left_ms, _rest_ms = await make()
     return sealed, left_ms

@@ -17,8 +17,12 @@ from app.redis.shared import Shared
 _POLL_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
 
-Create = Callable[[], Awaitable[tuple[bytes, int, int]]]
-"""Makes a value; gives it, the milliseconds for which it is good, and those for which no other shall be made."""
+Created = tuple[bytes, int, int]
+"""A new value, the milliseconds for which it is good, and those for which no other shall be made."""
+
+Create = Callable[[], Awaitable[Created]]
+GetShared = Callable[[bytes, Create], Awaitable[tuple[bytes, int]]]
+"""See `SharedValue.get_or_create`."""
 
 
 class SharedValue:

@@ -14,6 +14,7 @@ from app.balances.merchants import Directory
 from app.balances.snapshots import AccountId
 from app.cache.freshness import latest_plausible_as_of
 from app.errors import TallygateError
+from app.fleet.shared_value import Created, GetShared
 from app.runtime import Runtime
 
 _TRY_AGAIN_SECONDS: Final = 10.0
@@ -26,10 +27,6 @@ _STALE_AFTER: Final = 2
 """After so many times `refresh_seconds` a list is stale: a whole refresh did not come through, or took as long again."""
 
 log = structlog.get_logger()
-
-PackedListing = tuple[bytes, int, int]
-GetShared = Callable[[bytes, Callable[[], Awaitable[PackedListing]]], Awaitable[tuple[bytes, int]]]
-"""Gives what the fleet keeps, unless it is the unwanted one: then one replica makes a new one (`Vault.obtain`)."""
 
 
 class Listing(Struct, frozen=True):
@@ -155,7 +152,7 @@ class MerchantDirectory:
         """Tell whether a list is no older, nor from a time that has not come yet."""
         return oldest_as_of <= directory.as_of <= latest_plausible_as_of(self._now_ms())
 
-    async def _make(self) -> PackedListing:
+    async def _make(self) -> Created:
         return _pack(await self._fetch()), _KEPT_MS, _REST_MS
 
 

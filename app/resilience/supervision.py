@@ -11,21 +11,20 @@ from msgspec import Struct
 _PAUSE_SECONDS: Final = 1.0
 
 Task = Callable[[], Awaitable[None]]
-"""Runs until cancelled."""
+"""Work in the background: it runs until cancelled."""
 
 log = structlog.get_logger()
 
 
-class Part(Struct, frozen=True):
-    """A part of the service: by default, one that runs nothing and has nothing to close."""
+async def _close_nothing() -> None:
+    """There is nothing to close."""
 
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """What runs as long as the service does, by name."""
-        return {}
 
-    async def close(self) -> None:
-        """Release what it holds. Its tasks have ended by then, as have those of all other parts."""
+class Part(Struct, frozen=True, kw_only=True):
+    """A part of the service: what runs as long as the service does, and what closes the part after that."""
+
+    tasks: Mapping[str, Task] = {}
+    close: Callable[[], Awaitable[None]] = _close_nothing
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from app.errors import InternalError, TallygateError, TokenRefused, UpstreamRefusal
+from app.fleet.shared_value import Created, GetShared
 from app.runtime import Runtime
 from app.secret import Secret
 from app.upstream.token_minting import Minted
@@ -24,13 +25,6 @@ _LONGEST_WAIT_SECONDS: Final = 5.0
 _FORGIVEN_SECONDS: Final = 300.0
 
 log = structlog.get_logger()
-
-MintedLife = tuple[bytes, int, int]
-"""A token under seal, the milliseconds for which it is good, and those for which no other shall be made."""
-
-GetShared = Callable[[bytes, Callable[[], Awaitable[MintedLife]]], Awaitable[tuple[bytes, int]]]
-"""Gives the fleet's token under seal and for how many milliseconds it is good, if it is not the one that the caller does
-not want; else has one made, by one replica. Raises what the making raised, here or there."""
 
 
 class _Renewal(Struct, eq=False):
@@ -147,7 +141,7 @@ class MintedTokenSource(TokenSource):
             self._fail(error)
             return error
 
-    async def _make(self) -> MintedLife:
+    async def _make(self) -> Created:
         minted = await self._mint()
         log.info("token.minted", life_seconds=round(minted.life_seconds))
         sealed = self._seal.seal(minted.token, minted.life_seconds)

@@ -1,6 +1,5 @@
 """Wiring of the portfolio: the directory, running totals, and reconciliations."""
 
-from collections.abc import Mapping
 from typing import Final
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ from app.portfolio.reconciler import Reconciler
 from app.portfolio.running_totals import RunningTotals
 from app.portfolio.sweep import Sweeper
 from app.redis.shared import Shared
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
 from app.runtime import Runtime
 from app.settings.sections import DirectorySettings
 from app.wiring.upstream import Upstream
@@ -33,16 +32,6 @@ class Questions(Part, frozen=True):
     accounts: Accounts
     portfolio: Portfolio
     directory: MerchantDirectory
-    running_totals: RunningTotals
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Keep the directory fresh and the totals exact, and run reconciliations."""
-        return {
-            "directory": self.directory.keep_fresh,
-            "totals": self.running_totals.keep_recounting,
-            "reconciliation": self.portfolio.reconciler.run,
-        }
 
 
 def build_portfolio(
@@ -58,7 +47,7 @@ def build_portfolio(
     """Build what answers over the cache. A reconciliation reads up to `concurrency` merchants at a time."""
     directory = MerchantDirectory(
         merchants=settings.known_merchants,
-        fetch=upstream.list_merchants,
+        fetch=lambda: upstream.client.fetch_directory(upstream.lane(Priority.WARM_UP, "")),
         share=SharedValue(shared, "{directory}").get_or_create,
         refresh_seconds=settings.refresh_seconds,
         runtime=runtime,
@@ -77,7 +66,12 @@ def build_portfolio(
         ),
         versions=ViewVersions(shared, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=runtime.monotonic),
     )
-    return Questions(accounts, portfolio, directory, running_totals)
+    tasks = {
+        "directory": directory.keep_fresh,
+        "totals": running_totals.keep_recounting,
+        "reconciliation": portfolio.reconciler.run,
+    }
+    return Questions(accounts, portfolio, directory, tasks=tasks)
 
 
 def _build_sweeper(cache: Cache, directory: MerchantDirectory, concurrency: int, runtime: Runtime) -> Sweeper:

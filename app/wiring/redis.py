@@ -17,7 +17,8 @@ def build_redis(settings: RedisSettings, upstream_url: str, runtime: Runtime) ->
     """Build what the replicas of one upstream share. Raises `StartError`."""
     # The upstream's fingerprint keeps the balances of different ones apart in one Redis.
     fingerprint = hashlib.sha256(upstream_url.rstrip("/").encode()).hexdigest()[:12]
-    return Shared(build_redis_client(settings, runtime), f"tallygate:{SCHEMA}:{fingerprint}", uuid4().hex)
+    client, key_prefix = build_redis_client(settings, runtime), f"tallygate:{SCHEMA}:{fingerprint}"
+    return Shared(client, key_prefix, uuid4().hex, tasks={"link": client.probe_while_lost}, close=client.close)
 
 
 def build_redis_client(settings: RedisSettings, runtime: Runtime) -> RedisClient:
@@ -32,11 +33,5 @@ def build_redis_client(settings: RedisSettings, runtime: Runtime) -> RedisClient
         raise StartError(
             "TALLYGATE_REDIS_URL wants redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://."
         ) from None
-    breaker = CircuitBreaker(
-        threshold=3,
-        first_pause_seconds=0.25,
-        longest_pause_seconds=2,
-        monotonic=runtime.monotonic,
-        random=runtime.random,
-    )
+    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
     return RedisClient(client, breaker=breaker, timeout_seconds=settings.timeout_seconds, runtime=runtime)

@@ -8,7 +8,6 @@ primary's proxy and speak TLS to it, which this server cannot: there, only Senti
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -41,10 +40,8 @@ class Peer:
     """What one replica has of Redis: `entries`, `failures` and `joined` are what its bus told."""
 
     def __init__(self, url: str, name: str, prefix: str) -> None:
-        breaker = CircuitBreaker(
-            threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2, monotonic=monotonic, random=lambda: 0.0
-        )
-        runtime = Runtime()
+        runtime = Runtime(random=lambda: 0.0)
+        breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2)
         self.redis_client = RedisClient(
             connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS, runtime=runtime
         )

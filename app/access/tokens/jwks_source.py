@@ -1,7 +1,6 @@
 """Where the keys of issuers come from: a file, a URL, or what an issuer's discovery document says."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,10 +10,8 @@ from msgspec import Struct
 
 from app.access.tokens.issuers import Source, is_confidential
 from app.access.tokens.jwks import Jwks, parse_jwks
-from app.access.tokens.jwks_cache import JwksCache
 from app.egress.documents import fetch_document
 from app.errors import IssuerUnavailable
-from app.runtime import Runtime
 from app.secret import Secret
 
 DEADLINE_SECONDS: Final = 5
@@ -25,11 +22,6 @@ class _Discovery(Struct, frozen=True):
 
     issuer: str
     jwks_uri: str
-
-
-def build_jwks_cache(source: Source, changed: Callable[[], None], runtime: Runtime) -> JwksCache:
-    """Make the ring of an issuer's keys."""
-    return JwksCache(source.issuer, lambda: fetch_keys(source), changed, runtime)
 
 
 async def fetch_keys(source: Source) -> Jwks:

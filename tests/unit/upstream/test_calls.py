@@ -61,9 +61,7 @@ class _Calls:
         self._turn = turn
         self._calls = CallExecutor(
             tokens=TokenSource(Token(Secret("t")), monotonic=monotonic),
-            breaker=CircuitBreaker(
-                threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15, monotonic=monotonic, random=lambda: 0.0
-            ),
+            breaker=CircuitBreaker(virtual_runtime(), threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
             retries=RetryBudget(lambda: 1.0),
             quiet=self._note,
             timeout_seconds=5,
