@@ -104,7 +104,7 @@ def test_jitter_shortens_a_pause_by_at_most_a_quarter() -> None:
     assert breaker.try_enter() == 0.75
 
 
-def test_asking_how_long_to_stay_away_takes_no_probes_place() -> None:
+def test_asking_for_the_open_seconds_starts_no_probe() -> None:
     clock = _Clock()
     breaker = _breaker(clock)
     _fail(breaker, 3)
