@@ -75,6 +75,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
+    plain: bool = False
 
     @property
     def known_merchants(self) -> tuple[AccountId, ...] | None:

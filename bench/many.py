@@ -30,7 +30,7 @@ from app.api.middleware.edge import Edge
 from app.main import create_app
 from app.redis.embedded import EmbeddedValkey
 from app.secret import Secret
-from app.server.workers import tune_garbage_collection
+from app.server.scheduling import tune_garbage_collection
 from app.settings import Settings
 from app.telemetry.logs import LogFormat, LogLevel, configure_logs
 from app.upstream.client import BALANCES_PATH

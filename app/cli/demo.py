@@ -10,9 +10,9 @@ from typing import Final
 
 from app.access.callers import hash_key, make_key
 from app.cli.key import format_client
+from app.cli.serve import check_port, serve
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
-from app.server.workers import check_port, serve
 from app.settings import PREFIX
 
 _TEXT: Final = """\

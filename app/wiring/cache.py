@@ -254,7 +254,7 @@ def build_redis_client(settings: Settings, metrics: Metrics | None = None, trace
             "There is no Redis: `tallygate serve` starts one of its own where TALLYGATE_REDIS_URL is unset."
         )
     try:
-        client = connect(settings.redis_url.reveal(), settings.redis_timeout_seconds)
+        client = connect(settings.redis_url.reveal(), settings.redis_timeout_seconds, plain=settings.plain)
     except ValueError:
         raise StartError(
             "TALLYGATE_REDIS_URL wants redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://."

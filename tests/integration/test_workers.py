@@ -13,7 +13,7 @@ import pytest
 from app.access.callers import hash_key
 from app.cli.key import format_client
 from app.redis.embedded import EmbeddedValkey
-from app.server.workers import schedule_as_batch
+from app.server.scheduling import schedule_as_batch
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, free_port, newcomer, run_gateway
 from tests.support.polling import ask_until
