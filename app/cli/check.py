@@ -1,4 +1,4 @@
-"""`tallygate check`: is everything right that the service depends on, and if not, how to mend it."""
+"""`tallygate check`: whether all that the service depends on is in order, and what to correct."""
 
 import asyncio
 import os
@@ -20,14 +20,14 @@ from app.wiring.upstream import build_token_source, build_transport, build_upstr
 
 
 class Right(Struct, frozen=True):
-    """What was looked at and is as it should be."""
+    """A subject that is in order."""
 
     subject: str
     seen: str
 
 
 class Wrong(Struct, frozen=True):
-    """What was looked at and is not, and how to mend it."""
+    """A subject that is not in order, and what to correct."""
 
     subject: str
     seen: str
@@ -37,7 +37,7 @@ Finding = Right | Wrong
 
 
 def check() -> bool:
-    """Print a table of findings and tell whether all is right."""
+    """Print a table of findings. Return whether all is right."""
     findings = asyncio.run(_gather())
     for finding in findings:
         print(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}")  # noqa: T201
@@ -104,7 +104,7 @@ async def _check_redis(settings: Settings) -> Finding:
 
 
 async def _check_upstream(settings: Settings) -> list[Finding]:
-    """Ask the upstream once, for the aggregate, with a token that was made for it where it makes them."""
+    """Fetch the aggregate once. A token is minted for that where API key and secret are set."""
     async with build_transport(settings) as transport:
         tokens = build_token_source(
             settings, transport, quiet=_note_nothing, turn=_at_once, share=lambda _: _keep_to_ourselves
@@ -130,16 +130,16 @@ def _mend(settings: Settings) -> str:
 
 
 async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[MintedLife]]) -> tuple[bytes, int]:
-    """There is no fleet to share a token with."""
+    """Mint a token without a fleet to share it with."""
     sealed, left_ms, _rest_ms = await make()
     return sealed, left_ms
 
 
 async def _note_nothing(_: float) -> None:
-    """There is no fleet to be told."""
+    """Ignore the upstream's pause, without a fleet to share it with."""
 
 
 @asynccontextmanager
 async def _at_once(_: float) -> AsyncIterator[None]:
-    """One call is within any budget."""
+    """Give a permit immediately: one call is within any budget."""
     yield

@@ -131,7 +131,7 @@ async def test_a_plain_service_answers_the_same_and_is_scheduled_as_any_other(
                 answer = await gateway.get(PATH)
             assert (await gateway.get(PATH, If_None_Match=answer.headers["etag"])).status_code == 304
             assert (await gateway.get("/health/ready")).json()["redis"] == "available"
-            answers.append((answer.status_code, answer.json()["assets"], answer.headers["content-type"]))
+            answers.append((answer.status_code, answer.json()["balances"], answer.headers["content-type"]))
             gateway.signal(signal.SIGTERM)
             assert await gateway.ended() == 0
             assert gateway.named("library.internals_missing") == []
