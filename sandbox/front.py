@@ -1,6 +1,7 @@
 """The front: one request's way through counters, faults and upstream onto the wire."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from typing import assert_never
 
@@ -19,6 +20,9 @@ class Front:
     An answer tells what was true when the request arrived, however long it is then held back.
     """
 
+    before_answer: Callable[[Request], None] | None = None
+    """Called with each request before its answer is made."""
+
     def __init__(
         self, upstream: Upstream, faults: Faults, counters: Counters, *, latency_seconds: float, random: Random
     ) -> None:
@@ -29,8 +33,10 @@ class Front:
         self._random = random
 
     def serve(self, request: Request, wire: Connection) -> None:
-        """Answer one request, at once where nothing holds it back."""
+        """Answer one request, without waiting where nothing holds it back."""
         self._counters.arrived(request)
+        if self.before_answer is not None:
+            self.before_answer(request)
         plan = self._faults.plan(request)
         answer = final(plan, self._upstream.answer(request))
         if plan.holds or self._latency_seconds or isinstance(plan.spoiler, Breakage):

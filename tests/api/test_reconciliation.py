@@ -10,6 +10,7 @@ from app.access.callers import Caller, hash_key
 from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from sandbox.messages import Request
 from tests.support.errors import assert_problem
 from tests.support.polling import ask_until
 from tests.support.reconciling import PATH, reconcile
@@ -59,17 +60,13 @@ async def test_a_planted_unit_in_the_eighteenth_decimal_is_a_mismatch(world: Ser
 
 @pytest.mark.parametrize("run", range(20))
 async def test_balances_that_move_meanwhile_are_moving_and_never_a_mismatch(world: Service, run: int) -> None:
-    async def move() -> None:
-        while True:
-            for merchant in world.upstream.world.merchant_ids:
-                world.upstream.world.move(merchant)
-            await asyncio.sleep(0.01)
+    def move(_: Request) -> None:
+        """Move every merchant between any two answers, however slow or fast the machine is."""
+        for merchant in world.upstream.world.merchant_ids:
+            world.upstream.world.move(merchant)
 
-    moving = asyncio.create_task(move())
-    try:
+    with world.upstream.before_each_answer(move):
         job = await reconcile(world)
-    finally:
-        moving.cancel()
     assert set(job["verdicts"]) == {"moving"}
 
 
