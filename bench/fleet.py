@@ -84,7 +84,7 @@ def _cells(conditions: Conditions, figures: Figures) -> Iterable[str]:
     yield f"{figures.age_seconds(50):.1f} s"
     yield f"{figures.age_seconds(99):.1f} s"
     yield f"{figures.operations.total() / figures.seconds:,.0f}"
-    yield f"{figures.operations['take_turns'] / figures.seconds:,.0f}"
+    yield f"{figures.operations['take_permits'] / figures.seconds:,.0f}"
     yield f"{figures.messages / figures.seconds:,.0f}"
 
 

@@ -83,7 +83,7 @@ class Server:
             make_script(scripts.STORE_AND_RELEASE).sha: self.settle,
             make_script(scripts.RELEASE_AND_NOTIFY).sha: self.abandon,
             make_script(scripts.RENEW_LEASE).sha: self.renew,
-            scripts.TAKE_PERMITS: self.take_turns,
+            scripts.TAKE_PERMITS: self.take_permits,
             scripts.PAUSE: self.quiet,
         }
 
@@ -104,7 +104,7 @@ class Server:
     def begin_and_take(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
         """Restate `scripts.BEGIN_AND_TAKE`."""
         begun = self.begin(keys[:2], args[:5])
-        return begun if begun[1] != 0 else (*begun, *self.take_turns(keys[2:], [args[0], *args[5:], 1]))
+        return begun if begun[1] != 0 else (*begun, *self.take_permits(keys[2:], [args[0], *args[5:], 1]))
 
     def settle(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `scripts.SETTLE`."""
@@ -135,7 +135,7 @@ class Server:
         self._leases[keys[0]] = _Lease(replica_id, self._now_ms() + lease_ms)
         return 1
 
-    def take_turns(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
+    def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
         """Restate `scripts.TAKE_TURNS`."""
         replica_id, interval, tolerance, wanted = args
         now = self._now_us()

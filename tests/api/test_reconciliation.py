@@ -77,7 +77,7 @@ async def test_a_missing_merchant_makes_it_incomplete_and_no_sum_passes_for_the_
     assert not any({"sum", "difference"} & set(asset) for asset in job["assets"])
 
 
-async def test_it_tells_of_every_merchant_and_so_is_for_who_may_read_all(world: Service) -> None:
+async def test_it_shows_every_merchant_and_so_is_for_callers_who_may_read_all(world: Service) -> None:
     for caller in ("few", "some"):
         for path in (PATH, "/v1/portfolio/reconciliations/x"):
             assert_problem(await world.get(path, caller), "forbidden")
@@ -89,7 +89,7 @@ async def test_an_id_that_there_is_not_is_unknown(world: Service) -> None:
     assert_problem(await world.get("/v1/portfolio/reconciliations/x"), "unknown-reconciliation")
 
 
-async def test_what_the_end_breaks_off_is_not_begun_anew(valkey: EmbeddedValkey) -> None:
+async def test_what_shutdown_breaks_off_is_not_started_again(valkey: EmbeddedValkey) -> None:
     """The end breaks off a reconciliation's wait for another replica's fetch while Redis still keeps it from being over."""
     upstream = Sandbox(scenario="random", merchants=2, seed=11, token="canary-token-3d1f")
     async with upstream, run_service(upstream, valkey.url) as other:
@@ -103,14 +103,14 @@ async def test_what_the_end_breaks_off_is_not_begun_anew(valkey: EmbeddedValkey)
                 await upstream.calls(2)
                 assert (await service.client.post(PATH)).status_code == 202
                 await upstream.calls(3)
-                await ask_until(name_flights, lambda flights: flights.count("flight:10001") == 2)
+                await ask_until(name_loads, lambda flights: flights.count("flight:10001") == 2)
                 await other.redis.client_pause(10_000, all=False)
             await other.redis.client_unpause()
-            assert await name_flights() == ["flight:10001"]
+            assert await name_loads() == ["flight:10001"]
             assert upstream.counters.balance_calls == 3
     await asyncio.wait([theirs, ours])
 
 
-async def name_flights() -> list[str]:
+async def name_loads() -> list[str]:
     """Name the fetches that are under way in this process."""
     return [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("flight:")]

@@ -98,7 +98,7 @@ async def test_what_everybody_stopped_waiting_for_is_kept_for_the_next(service: 
     assert service.upstream.counters.by_merchant == {12345: 1}
 
 
-async def test_a_failure_is_told_to_all_who_wait_and_to_nobody_after(service: Service) -> None:
+async def test_a_failure_reaches_all_who_wait_and_nobody_after(service: Service) -> None:
     with service.upstream.fault("token-expired"):
         responses = await asyncio.gather(*(service.get(PATH) for _ in range(20)))
     assert {response.status_code for response in responses} == {502}

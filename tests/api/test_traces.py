@@ -77,7 +77,7 @@ async def test_a_read_is_traced_from_the_caller_to_the_upstream(upstream: Sandbo
         assert secret.encode() not in text
 
 
-async def test_a_collector_that_is_away_is_nobodys_trouble_and_told_in_a_line(
+async def test_a_collector_that_is_away_delays_nobody_and_is_logged_in_a_line(
     upstream: Sandbox, valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     with capture_logs() as logs:
@@ -88,7 +88,7 @@ async def test_a_collector_that_is_away_is_nobodys_trouble_and_told_in_a_line(
     assert caplog.messages == []
 
 
-def test_spans_that_are_lost_are_told_when_it_begins_and_when_it_ends() -> None:
+def test_lost_spans_are_logged_when_it_begins_and_when_it_ends() -> None:
     lost, found = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
     results = [found, lost, lost, lost, found, found, lost]
 

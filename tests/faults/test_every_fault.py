@@ -122,12 +122,12 @@ async def hasty(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_every_kind_of_fault_leads_to_is_told_here(kind: str) -> None:
+def test_every_kind_of_fault_has_its_outcome_here(kind: str) -> None:
     assert kind in {told.kind for told in EXPECTED}
 
 
 @pytest.mark.parametrize("told", EXPECTED, ids=lambda told: "-".join([told.kind, *map(str, told.fields.values())]))
-async def test_a_fault_is_told_to_caller_and_operator_and_then_over(
+async def test_a_fault_is_reported_to_caller_and_operator_and_then_over(
     patient: Gateway, hasty: Gateway, shared_upstream: Sandbox, merchants: list[int], told: Told
 ) -> None:
     gateway = hasty if told.logged.get("error") == "UpstreamTimeout" else patient

@@ -213,7 +213,7 @@ def _assert_all_was_seen(
 
 
 @pytest.mark.parametrize("source", SOURCES)
-async def test_a_crash_where_the_secret_was_just_sent_tells_no_secret(
+async def test_a_crash_where_the_secret_was_just_sent_shows_no_secret(
     source: str, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(CRASH)

@@ -44,7 +44,7 @@ async def test_check_needs_no_redis(shared_upstream: Sandbox, tmp_path: Path) ->
     assert told(finished)["redis"][0] == "right"
 
 
-async def test_check_tells_a_refused_token(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_refused_token(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, upstream_token="secret-old-token")
     assert finished.status == 1
     assert told(finished)["upstream"][0] == "right"
@@ -63,7 +63,7 @@ async def test_check_mints_a_token_where_the_service_would(shared_upstream: Sand
     assert "sandbox-api" not in finished.said
 
 
-async def test_check_tells_a_secret_that_mints_nothing(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_secret_that_mints_nothing(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="secret-wrong")
     assert finished.status == 1
     verdict, sentence = told(finished)["token"]
@@ -72,26 +72,26 @@ async def test_check_tells_a_secret_that_mints_nothing(shared_upstream: Sandbox,
     assert "secret-wrong" not in finished.said
 
 
-async def test_check_tells_an_address_that_is_not_listed(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_an_address_that_is_not_listed(shared_upstream: Sandbox, tmp_path: Path) -> None:
     with shared_upstream.fault("address-not-listed"):
         finished = await check(shared_upstream.url, tmp_path)
     assert finished.status == 1
     assert "address" in told(finished)["upstream"][1]
 
 
-async def test_check_tells_an_upstream_that_cannot_be_reached(tmp_path: Path) -> None:
+async def test_check_reports_an_upstream_that_cannot_be_reached(tmp_path: Path) -> None:
     finished = await check(f"http://127.0.0.1:{free_port()}", tmp_path)
     assert finished.status == 1
     assert "connection refused" in told(finished)["upstream"][1]
 
 
-async def test_check_tells_an_upstream_whose_name_is_not_known(tmp_path: Path) -> None:
+async def test_check_reports_an_upstream_whose_name_is_not_known(tmp_path: Path) -> None:
     finished = await check("http://no.such.host.invalid", tmp_path)
     assert finished.status == 1
     assert "name is not known" in told(finished)["upstream"][1]
 
 
-async def test_check_tells_a_redis_that_is_down(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_redis_that_is_down(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, redis_url=f"redis://:secret-9b@127.0.0.1:{free_port()}")
     assert finished.status == 1
     assert told(finished)["redis"][0] == "wrong"
@@ -99,7 +99,7 @@ async def test_check_tells_a_redis_that_is_down(shared_upstream: Sandbox, tmp_pa
     assert "secret-9b" not in finished.said
 
 
-async def test_check_tells_a_broken_clients_file_and_goes_on(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_broken_clients_file_and_goes_on(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, clients_file=tmp_path / "missing.toml")
     assert finished.status == 1
     assert told(finished)["callers"][0] == "wrong"
@@ -107,13 +107,13 @@ async def test_check_tells_a_broken_clients_file_and_goes_on(shared_upstream: Sa
     assert told(finished)["token"][0] == "right"
 
 
-async def test_check_tells_a_missing_setting(tmp_path: Path) -> None:
+async def test_check_reports_a_missing_setting(tmp_path: Path) -> None:
     finished = await check("", tmp_path)
     assert finished.status == 1
     assert "TALLYGATE_UPSTREAM_URL" in told(finished)["settings"][1]
 
 
-async def test_check_tells_an_unknown_setting(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_an_unknown_setting(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, upstrem_rate=5)
     assert finished.status == 1
     assert "TALLYGATE_UPSTREAM_RATE" in told(finished)["settings"][1]

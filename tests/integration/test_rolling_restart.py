@@ -195,7 +195,7 @@ async def test_one_minted_token_is_shared(upstream: Sandbox, valkey: EmbeddedVal
     assert (content["lifeSeconds"] > 3000, upstream.counters.by_path[TOKEN_PATH]) == (True, int(first == "service"))
 
 
-async def test_a_reconciliation_of_the_peer_is_told_and_no_other_is_begun_meanwhile(
+async def test_a_reconciliation_of_the_peer_is_shown_and_no_other_starts_meanwhile(
     service: Service, peer: Peer
 ) -> None:
     running = b'{"id":"%b","state":"running","startedAt":%d,"look":1,"expected":9,"read":4}' % (JOB.encode(), now_ms())

@@ -76,7 +76,9 @@ async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
     return await ask_until(look, shown)
 
 
-async def test_any_worker_tells_of_all(shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+async def test_any_worker_shows_the_metrics_of_all(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
     async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, workers=2) as gateway:
         await ask(gateway, 40)
         for _ in range(20):
@@ -149,7 +151,7 @@ async def test_threads_give_way_unless_somebody_chose_a_policy_and_ask_for_the_i
     assert sys.getswitchinterval() == pytest.approx(0.0001)
 
 
-def test_a_worker_takes_the_first_steps_of_its_requests(tmp_path: Path) -> None:
+def test_a_worker_starts_requests_eagerly(tmp_path: Path) -> None:
     clients = tmp_path / "clients.toml"
     clients.write_text(format_client("one", hash_key("key"), "all", portfolio=True), encoding="utf-8")
     settings = {"UPSTREAM_URL": "http://127.0.0.1:9", "UPSTREAM_TOKEN": "canary", "REDIS_URL": "redis://127.0.0.1:9"}

@@ -71,7 +71,7 @@ def test_the_verdict(looks: list[Sweep], expected: Verdict) -> None:
         ([look("3", "3", "1", missing=1)], False),
     ],
 )
-def test_a_difference_at_rest_is_looked_at_again_until_it_stands(looks: list[Sweep], expected: bool) -> None:
+def test_a_difference_at_rest_is_read_again_until_it_stands(looks: list[Sweep], expected: bool) -> None:
     assert needs_another_look(looks) is expected
 
 
@@ -96,7 +96,7 @@ def test_each_of_the_three_amounts_counts(field: str) -> None:
     assert verdict(one, one) is MISMATCH
 
 
-def test_an_asset_that_only_one_side_lists_is_told_as_such() -> None:
+def test_an_asset_that_only_one_side_lists_is_reported_as_such() -> None:
     only_merchants, only_aggregate = look(None, None, "0.5"), look("0.5", "0.5")
     (one,), (other,) = reconcile([only_merchants] * 2), reconcile([only_aggregate] * 2)
     assert (one.verdict, one.difference.free, bool(one.aggregate)) == (MISMATCH, "-0.5", False)
@@ -108,7 +108,7 @@ def test_an_aggregate_that_begins_to_list_an_asset_is_moving() -> None:
     assert verdict(look(None, "0", "0")) is MOVING
 
 
-def test_assets_are_judged_each_by_itself_and_told_in_order() -> None:
+def test_assets_are_judged_each_by_itself_and_listed_in_order() -> None:
     rows = [make_row("USDT", Amount("1")), make_row("BTC", Amount("1"))]
     quiet = make_snapshot("0", rows)
     moved = make_snapshot("0", [rows[0], make_row("BTC", Amount("2"))])

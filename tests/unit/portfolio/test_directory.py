@@ -72,7 +72,7 @@ async def ids(directory: MerchantDirectory) -> list[str]:
     return list((await directory.list()).names)
 
 
-async def test_many_replicas_look_once(source: Source, server: FakeServer) -> None:
+async def test_many_replicas_fetch_once(source: Source, server: FakeServer) -> None:
     async with rolling(source, server, "a") as one, rolling(source, server, "b") as other:
         lists = await asyncio.gather(ids(one), ids(one), ids(other), ids(other))
     assert all(found == ["1"] for found in lists)
@@ -99,7 +99,7 @@ async def test_a_newcomer_takes_what_the_fleet_keeps(source: Source, server: Fak
     assert source.looks == 1
 
 
-async def test_a_list_that_a_clock_ahead_of_ours_wrote_is_made_anew_and_goes_on_being(
+async def test_a_list_that_a_clock_ahead_of_ours_wrote_is_fetched_again_and_kept_fresh(
     source: Source, server: FakeServer
 ) -> None:
     def ahead() -> int:
@@ -201,7 +201,7 @@ async def test_a_list_that_was_wanted_afresh_is_one_of_now(source: Source, serve
         assert list(await directory.list_now()) == ["1", "2"]
 
 
-async def test_without_redis_each_looks_for_itself(source: Source, server: FakeServer) -> None:
+async def test_without_redis_each_fetches_for_itself(source: Source, server: FakeServer) -> None:
     server.connected = False
     async with rolling(source, server, "a") as one, rolling(source, server, "b") as other:
         await one.list()
@@ -219,7 +219,7 @@ async def test_merchants_that_are_set_need_no_directory(source: Source, server: 
     assert source.looks == 0
 
 
-async def test_a_list_tells_its_age_and_is_stale_after_two_of_its_lives(source: Source, server: FakeServer) -> None:
+async def test_a_list_has_an_age_and_is_stale_after_two_of_its_lives(source: Source, server: FakeServer) -> None:
     async with rolling(source, server) as directory:
         assert (directory.age_seconds, directory.is_stale) == (None, False)
         first = await directory.list()

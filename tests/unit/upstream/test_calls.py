@@ -88,7 +88,7 @@ async def test_what_may_pass_is_retried_with_a_growing_delay(error: type[Tallyga
     assert (upstream.calls, round(monotonic(), 3)) == (3, 0.3)
 
 
-async def test_after_two_retries_the_last_error_is_told() -> None:
+async def test_after_two_retries_the_last_error_is_raised() -> None:
     upstream = _Upstream(Unreachable("1"), Unreachable("2"), Unreachable("3"))
     with pytest.raises(Unreachable, match="3"):
         await _Calls().make(upstream)
@@ -179,7 +179,7 @@ async def test_a_busy_upstream_quiets_the_budget() -> None:
     assert calls.quiet == [30]
 
 
-async def test_each_try_takes_a_turn_of_the_budget_that_leaves_time_for_the_call() -> None:
+async def test_each_try_takes_a_permit_of_the_budget_that_leaves_time_for_the_call() -> None:
     fleet_rate: list[float] = []
 
     @asynccontextmanager
@@ -204,19 +204,19 @@ def _spent_after(fleet_rate: int) -> AcquirePermit:
     return take
 
 
-async def test_a_budget_that_is_spent_is_told_with_the_time_to_wait() -> None:
+async def test_a_spent_budget_is_a_problem_that_names_the_time_to_wait() -> None:
     upstream = _Upstream()
     with pytest.raises(BudgetSpent) as caught:
         await _Calls(_spent_after(0)).make(upstream)
     assert (upstream.calls, caught.value.retry_after_seconds) == (0, 7)
 
 
-async def test_when_a_retry_cannot_be_made_the_failure_is_told_and_not_why() -> None:
+async def test_when_a_retry_cannot_be_made_the_failure_is_raised_and_not_why() -> None:
     with pytest.raises(Unreachable):
         await _Calls(_spent_after(1)).make(_Upstream(Unreachable("x")))
 
 
-async def test_a_breaker_that_opened_while_a_turn_was_waited_for_is_heeded() -> None:
+async def test_a_breaker_that_opened_during_the_wait_for_a_permit_is_heeded() -> None:
     opened = asyncio.Event()
 
     @asynccontextmanager

@@ -51,7 +51,7 @@ async def test_a_token_that_is_refused_is_tried_now_and_then_although_nobody_ask
     assert transport.asked
 
 
-async def test_totals_that_drifted_are_mended_although_nobody_asks(tmp_path: Path) -> None:
+async def test_totals_that_drifted_are_corrected_although_nobody_asks(tmp_path: Path) -> None:
     heart = _make(_Nobody(), tmp_path)
     heart.portfolio._running_totals._totals.add(make_snapshot("1", [make_row("BTC", Amount("1"))]))
     with capture_logs() as logs:
