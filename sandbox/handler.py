@@ -1,4 +1,4 @@
-"""The front: one request's way through counters, faults and upstream onto the wire."""
+"""Request handler of the upstream's port: counters, faults, answer, delivery."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from sandbox.server import Connection
 from sandbox.upstream import Upstream
 
 
-class Front:
+class RequestHandler:
     """Answer the upstream's port.
 
-    An answer tells what was true when the request arrived, however long it is then held back.
+    An answer says what was true when the request arrived, however long a fault then delays it.
     """
 
     before_answer: Callable[[Request], None] | None = None
