@@ -30,7 +30,7 @@ MORE = (
 
 @pytest.fixture(scope="module")
 async def many(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
-    """A service in front of a random world; its times are long, so that a slow test run changes no verdict."""
+    """A service in front of a random world; its times are long, so that a slow test run changes no result."""
     times: dict[str, Any] = {
         "fresh_seconds": 500,
         "stale_while_revalidate_seconds": 3000,

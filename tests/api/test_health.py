@@ -1,4 +1,4 @@
-"""Health: alive is that the loop turns; ready is that requests can be answered."""
+"""Health: a service is alive while its event loop runs, and ready while it can answer requests."""
 
 import pytest
 

@@ -103,7 +103,7 @@ async def test_what_shutdown_breaks_off_is_not_started_again(valkey: EmbeddedVal
                 await upstream.calls(2)
                 assert (await service.client.post(PATH)).status_code == 202
                 await upstream.calls(3)
-                await ask_until(name_loads, lambda flights: flights.count("flight:10001") == 2)
+                await ask_until(name_loads, lambda names: names.count("flight:10001") == 2)
                 await other.redis.client_pause(10_000, all=False)
             await other.redis.client_unpause()
             assert await name_loads() == ["flight:10001"]

@@ -58,16 +58,16 @@ async def test_what_may_not_be_read_looks_the_same_whether_it_exists_or_not_cach
     merchants = (newcomer, newcomer + MANY)
     calls = calm.upstream.counters.by_merchant
 
-    async def look() -> set[str]:
+    async def measure() -> set[str]:
         return {await forbidden(calm, path, str(merchant), "GET", extra) for merchant in merchants}
 
-    cold = await look()
+    cold = await measure()
     assert not calls.keys() & set(merchants)
     for merchant in merchants:
         await calm.get(f"/v1/merchants/{merchant}/balances")
-    warm = await look()
+    warm = await measure()
     with calm.upstream.fault("token-expired", merchants=merchants):
-        failing = await look()
+        failing = await measure()
     assert len(cold | warm | failing) == 1
     assert [calls[merchant] for merchant in merchants] == [1, 1]
 

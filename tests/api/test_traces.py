@@ -29,7 +29,7 @@ class Collector:
         self.url = ""
         self.bodies: list[bytes] = []
 
-    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
             fields = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:-2])
             self.bodies.append(await reader.readexactly(int(fields["content-length"])))
@@ -52,7 +52,7 @@ class Collector:
 async def collecting() -> AsyncIterator[Collector]:
     """Run a collector."""
     collector = Collector()
-    async with await asyncio.start_server(collector.hear, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(collector.serve, "127.0.0.1", 0) as server:
         collector.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield collector
 

@@ -60,7 +60,7 @@ class Peer:
         assert await self.redis.set(f"{self.key(merchant)}:lease", PEER, nx=True, px=600_000)
 
     async def count_scripts(self) -> int:
-        """Count the scripts that were run in this Redis, whoever asked for them."""
+        """Count the scripts that this Redis has run for any client."""
         stats = await self.redis.info("commandstats")
         found = [stats.get(f"cmdstat_{name}", {}) for name in ("eval", "evalsha")]
         return sum(one.get("calls", 0) - one.get("failed_calls", 0) for one in found)

@@ -23,7 +23,7 @@ def by_key(snapshots: Iterable[Snapshot]) -> dict[AccountId, Snapshot]:
 
 
 def in_memory(running_totals: RunningTotals) -> Totals:
-    """What the tally keeps, without the help of a second sum."""
+    """The running totals as kept, without recounting."""
     running_totals._catch_up()
     return running_totals._totals
 

@@ -26,7 +26,7 @@ from tests.support.virtual_time import monotonic
 
 
 class _Upstream:
-    """Fail in turn as told, then succeed; count calls, and how many there are at once."""
+    """Raise the given errors one after another, then succeed. Counts calls, and how many run concurrently."""
 
     def __init__(self, *failures: Exception, seconds: float = 0) -> None:
         self.failures = list(failures)
@@ -49,16 +49,16 @@ class _Upstream:
 
 @asynccontextmanager
 async def _at_once(_: float) -> AsyncIterator[None]:
-    """Give out turns for nothing."""
+    """Grant permits without waiting."""
     yield
 
 
 class _Calls:
-    """Calls with a turn for each, and the quiet times that were asked for."""
+    """An executor with a permit for each call, and the pauses that were requested."""
 
-    def __init__(self, turn: AcquirePermit = _at_once) -> None:
+    def __init__(self, acquire: AcquirePermit = _at_once) -> None:
         self.quiet: list[float] = []
-        self._turn = turn
+        self._acquire = acquire
         self._calls = CallExecutor(
             tokens=TokenSource(Token(Secret("t")), monotonic=monotonic),
             breaker=CircuitBreaker(
@@ -71,7 +71,7 @@ class _Calls:
         )
 
     async def make(self, upstream: _Upstream) -> str:
-        return await self._calls.execute(upstream, self._turn)
+        return await self._calls.execute(upstream, self._acquire)
 
     @property
     def are_ready(self) -> bool:
