@@ -28,14 +28,17 @@ from app.access.clients_file import Clients
 from app.api.middleware.edge import Edge
 from app.main import create_app
 from app.redis.embedded import EmbeddedValkey
+from app.resilience.draining import Drain
 from app.secret import Secret
 from app.server.workers import tune_garbage_collection
-from app.settings import Settings
+from app.telemetry.exposition import Exposition
 from app.telemetry.logs import LogFormat, LogLevel, configure_logs
+from app.telemetry.metrics import Metrics
 from app.upstream.client import BALANCES_PATH
 from app.upstream.transport import TOKEN_HEADER, SecretHeader, Transport
 from bench.results import record
 from tests.support.service import lifespan
+from tests.support.settings import make_settings
 
 MERCHANTS: Final = 1000
 CONCURRENCY: Final = 100
@@ -103,7 +106,7 @@ def run_upstream() -> Iterator[Upstream]:
 @asynccontextmanager
 async def run_gateway(url: str, redis_url: str, timeout_seconds: float = 30) -> AsyncIterator[Edge]:
     """Run a gateway with an empty memory."""
-    settings = Settings(
+    settings = make_settings(
         upstream_url=url,
         upstream_token=TOKEN,
         upstream_rate=100_000,
@@ -115,7 +118,8 @@ async def run_gateway(url: str, redis_url: str, timeout_seconds: float = 30) -> 
         fresh_seconds=3600,
         clients_file="",
     )
-    app = create_app(settings, Clients((Caller("bench", hash_key(KEY), "all", portfolio=True),), ()))
+    clients = Clients((Caller("bench", hash_key(KEY), "all", portfolio=True),), ())
+    app = create_app(settings, clients, exposition=Exposition(Metrics()), drain=Drain())
     async with lifespan(app):
         await asyncio.sleep(0.3)
         await ask(app, [IDS[-1] + 1])  # not one of those, so that only the balances are cold

@@ -69,10 +69,8 @@ class Budget:
     does not hold up another who wants one. `per_second` is the whole rate, to tell early who would wait too long.
     """
 
-    def __init__(
-        self, fleet_rate: FleetRateLimiter, *, per_second: float, concurrency: int, metrics: Metrics | None = None
-    ) -> None:
-        self._metrics: Final = metrics or Metrics()
+    def __init__(self, fleet_rate: FleetRateLimiter, *, per_second: float, concurrency: int, metrics: Metrics) -> None:
+        self._metrics: Final = metrics
         self._fleet_rate: Final = fleet_rate
         self._per_second: Final = per_second
         self._lines: Final = FairQueue()
@@ -94,6 +92,10 @@ class Budget:
     def permit(self, permit_request: PermitRequest, patience_seconds: float) -> "Permit":
         """Give a turn to hold while a call is made. Waiting for it raises `BudgetSpent` where none can come, or came, in time."""
         return Permit(self, permit_request, patience_seconds)
+
+    def lane(self, priority: Priority, caller: str = "") -> Callable[[float], "Permit"]:
+        """Give what makes permits of one priority for one caller, each a request of its own; see `permit`."""
+        return lambda patience_seconds: self.permit(PermitRequest(priority, caller), patience_seconds)
 
     async def acquire(self, permit_request: PermitRequest, patience_seconds: float) -> None:
         """Wait for a turn, which `give_back` must follow. Raises `BudgetSpent` where none can come, or came, within the patience."""

@@ -5,41 +5,40 @@ from collections.abc import Callable
 from typing import Final
 
 from app.redis import lua as scripts
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
 from app.redis.connections import is_one_server
 from app.redis.scripts import ExtraArguments
+from app.redis.shared import Shared
 from app.resilience.rate_limiter import RateLimiter
 
 _SPARE: Final = 0.5
 
 
 class FleetRateLimiter:
-    """Take turns at `per_second`, `burst` at once after a rest, in the name of `owner`. `monotonic` gives seconds.
+    """Take turns at `per_second`, `burst` at once after a rest. `monotonic` gives seconds.
 
     `asking` is how many replicas asked lately; without Redis, each of the replicas seen last keeps to its part.
     """
 
     def __init__(
         self,
-        redis_client: RedisClient,
+        shared: Shared,
         *,
-        prefix: str,
-        replica_id: str,
         per_second: float,
         burst: float,
         monotonic: Callable[[], float],
         replicas: Callable[[], int],
     ) -> None:
-        self._redis_client: Final = redis_client
-        self._keys: Final = [f"{prefix}:{{budget}}", f"{prefix}:{{budget}}:asking"]
-        self._along: Final = is_one_server(redis_client.client)
-        self._replica_id: Final = replica_id
+        self._redis_client: Final = shared.client
+        self._keys: Final = [f"{shared.key_prefix}:{{budget}}", f"{shared.key_prefix}:{{budget}}:asking"]
+        self._along: Final = is_one_server(shared.client.client)
+        self._replica_id: Final = shared.replica_id
         self._per_second: Final = per_second
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
-        self._take: Final = redis_client.client.register_script(scripts.TAKE_PERMITS)
-        self._quiet: Final = redis_client.client.register_script(scripts.PAUSE)
+        self._take: Final = shared.client.client.register_script(scripts.TAKE_PERMITS)
+        self._quiet: Final = shared.client.client.register_script(scripts.PAUSE)
         self._local: Final = RateLimiter(per_second, burst)
         self._due = self._quiet_until = float("-inf")
         self.exchange = 1

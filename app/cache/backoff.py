@@ -1,13 +1,13 @@
 """Which keys failed just now, and when to try them again."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
 from app.balances.snapshots import AccountId
 from app.errors import TallygateError, UpstreamRefusal
+from app.runtime import Runtime
 
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 30.0
@@ -23,13 +23,13 @@ class _Failure(Struct, frozen=True):
 class Backoff:
     """Remember failures of up to `capacity` keys: half a second, then twice as long each time up to half a minute.
 
-    Each pause is shortened at random by up to a quarter. `monotonic` gives seconds, `random` numbers in [0, 1).
+    Each pause is shortened at random by up to a quarter.
     """
 
-    def __init__(self, capacity: int, monotonic: Callable[[], float], random: Callable[[], float]) -> None:
+    def __init__(self, capacity: int, runtime: Runtime) -> None:
         self._capacity: Final = capacity
-        self._monotonic: Final = monotonic
-        self._random: Final = random
+        self._monotonic: Final = runtime.monotonic
+        self._random: Final = runtime.random
         self._troubles: Final[OrderedDict[AccountId, _Failure]] = OrderedDict()
 
     def failure(self, key: AccountId) -> TallygateError | None:

@@ -26,7 +26,7 @@ from app.cache.freshness import (
 from app.cache.load_waiter import LoadWaiter, WaitResult
 from app.cache.memory import MemoryTier
 from app.errors import NotCached, TallygateError, UpstreamRefusal
-from app.telemetry.metrics import Metrics
+from app.runtime import Runtime
 
 _PART: Final = 0.8
 
@@ -56,7 +56,7 @@ class Cache:
     """Answer from memory as `policy` and a request's terms allow, and through the fleet otherwise.
 
     `holds` is memory's own function, since each hot read asks it: would memory still answer with a very entry?
-    `is_refused` tells whether the upstream refuses us altogether. `now_ms` is Unix time in milliseconds, `random` gives numbers in [0, 1). A caller waits at most `patience_seconds`.
+    `is_refused` tells whether the upstream refuses us altogether. A caller waits at most `patience_seconds`.
     """
 
     def __init__(
@@ -68,11 +68,9 @@ class Cache:
         is_refused: Callable[[], bool],
         policy: FreshnessPolicy,
         patience_seconds: float,
-        now_ms: Callable[[], int],
-        random: Callable[[], float],
-        metrics: Metrics | None = None,
+        runtime: Runtime,
     ) -> None:
-        self._metrics: Final = metrics or Metrics()
+        self._metrics: Final = runtime.metrics
         self._memory: Final = memory
         self.is_current: Final = memory.holds
         self._fleet: Final = fleet
@@ -80,9 +78,9 @@ class Cache:
         self._is_refused: Final = is_refused
         self._policy: Final = policy
         self._patience_seconds: Final = patience_seconds
-        self._now_ms: Final = now_ms
-        self._random: Final = random
-        self._load_waiter: Final = LoadWaiter(self._load, policy, now_ms)
+        self._now_ms: Final = runtime.unix_ms
+        self._random: Final = runtime.random
+        self._load_waiter: Final = LoadWaiter(self._load, policy, runtime.unix_ms)
         self._fetch_ms = 0.0
 
     async def read(

@@ -24,7 +24,7 @@ from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, Lease
 from app.errors import TallygateError
 from app.fleet import bus
 from app.redis.client import RedisFailure
-from app.telemetry.metrics import Metrics
+from app.runtime import Runtime
 
 _WITHOUT_BUS_SECONDS: Final = 0.05
 _SILENT_SECONDS: Final = 60
@@ -64,19 +64,17 @@ class FleetLoader:
         load: Load,
         is_bus_connected: Callable[[], bool],
         policy: FreshnessPolicy,
-        now_ms: Callable[[], int],
-        random: Callable[[], float],
-        metrics: Metrics | None = None,
+        runtime: Runtime,
     ) -> None:
-        self._metrics: Final = metrics or Metrics()
+        self._metrics: Final = runtime.metrics
         self._memory: Final = memory
         self._redis: Final = redis
         self._prefetcher: Final = prefetcher
         self._load: Final = load
         self._is_bus_connected: Final = is_bus_connected
         self._policy: Final = policy
-        self._now_ms: Final = now_ms
-        self._random: Final = random
+        self._now_ms: Final = runtime.unix_ms
+        self._random: Final = runtime.random
         self._silent_until = 0.0
         self._expected: Final[dict[AccountId, asyncio.Future[LoadFailed | None]]] = {}
 

@@ -14,9 +14,10 @@ from app.fleet.bus import Failure, encode_failure, encode_released
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
 from app.redis.batching import ScriptBatcher
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
 from app.redis.connections import get_values
 from app.redis.scripts import ExtraArguments, make_script
+from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
@@ -54,24 +55,15 @@ LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
 
 
 class RedisTier:
-    """Read and write entries below `prefix` for the replica `owner`. Nothing here raises what Redis may raise."""
+    """Read and write entries for one replica. Nothing here raises what Redis may raise."""
 
-    def __init__(
-        self,
-        redis_client: RedisClient,
-        *,
-        prefix: str,
-        replica_id: str,
-        channel: str,
-        policy: FreshnessPolicy,
-        metrics: Metrics | None = None,
-    ) -> None:
-        self._metrics: Final = metrics or Metrics()
-        self._redis_client: Final = redis_client
-        self._batcher: Final = ScriptBatcher(redis_client)
-        self._prefix: Final = prefix
-        self._replica_id: Final = replica_id
-        self._channel: Final = channel
+    def __init__(self, shared: Shared, *, policy: FreshnessPolicy, metrics: Metrics) -> None:
+        self._metrics: Final = metrics
+        self._redis_client: Final = shared.client
+        self._batcher: Final = ScriptBatcher(shared.client)
+        self._prefix: Final = shared.key_prefix
+        self._replica_id: Final = shared.replica_id
+        self._channel: Final = shared.channel
         self._policy: Final = policy
         self._decoder: Final = msgspec.json.Decoder(Entry)
         self._held: Final[set[AccountId]] = set()

@@ -13,7 +13,7 @@ from app.cli.key import format_client
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
 from app.server.workers import check_port, serve
-from app.settings import PREFIX
+from app.settings.environment import PREFIX
 
 _TEXT: Final = """\
 Tallygate is at {url}, the simulated upstream at {upstream}. Ctrl-C ends both. Try:

@@ -10,7 +10,8 @@ import structlog
 from app.balances.snapshots import AccountId, Entry
 from app.errors import TallygateError, Unreachable, UpstreamError
 from app.redis.client import honouring_cancellation
-from app.redis.connections import CONNECTION_ERRORS, AnyRedis
+from app.redis.connections import CONNECTION_ERRORS
+from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 
 _TICK_SECONDS: Final = 2.0
@@ -60,33 +61,31 @@ def encode_released(sender: str, key: AccountId) -> bytes:
 
 
 class Bus:
-    """Listen on `channel`: `on_entry` and `on_failure` get what other replicas tell, `on_subscribed` each (re)connection.
+    """Listen on the channel: `on_entry` and `on_failure` get what other replicas tell, `on_subscribed` each (re)connection.
 
     `on_lease_released` gets the keys that another replica has let go. While `connected` is false, messages are being missed.
     """
 
     def __init__(
         self,
-        client: AnyRedis,
+        shared: Shared,
         *,
-        channel: str,
-        replica_id: str,
         on_subscribed: Callable[[], None],
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
-        on_lease_released: Callable[[AccountId], None] = lambda _: None,
-        metrics: Metrics | None = None,
+        on_lease_released: Callable[[AccountId], None],
+        metrics: Metrics,
     ) -> None:
-        self._metrics: Final = metrics or Metrics()
-        self._client: Final[Any] = client
-        self._channel: Final = channel
-        self._replica_id: Final = replica_id
+        self._metrics: Final = metrics
+        self._client: Final[Any] = shared.client.client
+        self._channel: Final = shared.channel
+        self._replica_id: Final = shared.replica_id
         self._on_subscribed: Final = on_subscribed
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
         self._on_lease_released: Final = on_lease_released
         self._decoder: Final = msgspec.json.Decoder(_Message)
-        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(replica_id)
+        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
         self.connected = False
 
     async def listen(self) -> None:

@@ -5,7 +5,8 @@ from typing import Final
 from msgspec import Struct
 
 from app.redis import lua as scripts
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
+from app.redis.shared import Shared
 
 LEASE_MS: Final = 10_000
 _KEPT_MS: Final = 30 * 86_400_000
@@ -19,17 +20,17 @@ class JobRecord(Struct, frozen=True):
 
 
 class Jobs:
-    """Keep the records of jobs of a kind below `prefix`, for 30 days, and the lease of the one that runs.
+    """Keep the records of jobs of a kind for 30 days, and the lease of the one that runs.
 
     A job lives as long as it writes its record: after `LEASE_MS` without, another may start. Nothing here raises what
     Redis may raise. Times are Unix milliseconds.
     """
 
-    def __init__(self, redis_client: RedisClient, *, prefix: str, kind: str) -> None:
-        self._redis_client: Final = redis_client
-        self._name: Final = f"{prefix}:{{{kind}}}"
-        self._start: Final = redis_client.client.register_script(scripts.START_JOB)
-        self._note: Final = redis_client.client.register_script(scripts.UPDATE_JOB)
+    def __init__(self, shared: Shared, kind: str) -> None:
+        self._redis_client: Final = shared.client
+        self._name: Final = f"{shared.key_prefix}:{{{kind}}}"
+        self._start: Final = shared.client.client.register_script(scripts.START_JOB)
+        self._note: Final = shared.client.client.register_script(scripts.UPDATE_JOB)
 
     async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | RedisFailure | None:
         """Give the lease to a job if no other has it and the last one began by then.

@@ -4,8 +4,9 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
 from app.redis.connections import count_subscribers
+from app.redis.shared import Shared
 
 _PERIOD_SECONDS: Final = 2.0
 _BELIEVED_COUNTS: Final = 5
@@ -18,9 +19,9 @@ class ReplicaCount:
     and who took the first for all would keep to too large a share of the budget if Redis went again.
     """
 
-    def __init__(self, redis_client: RedisClient, *, channel: str, at_least: int) -> None:
-        self._redis_client: Final = redis_client
-        self._channel: Final = channel
+    def __init__(self, shared: Shared, *, at_least: int) -> None:
+        self._redis_client: Final = shared.client
+        self._channel: Final = shared.channel
         self._counts: Final = deque([at_least], maxlen=_BELIEVED_COUNTS)
         self._at_least: Final = at_least
 

@@ -11,29 +11,34 @@ from app.errors import TallygateError, TokenRefused, Unreachable
 from app.fleet.bus import Failure, tell
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
+from app.redis.shared import Shared
 
 _LOOK_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
 
-Create = Callable[[], Awaitable[tuple[bytes, int, int]]]
-"""Makes a value; gives it, the milliseconds for which it is good, and those for which no other shall be made."""
+Created = tuple[bytes, int, int]
+"""A new value, the milliseconds for which it is good, and those for which no other shall be made."""
+
+Create = Callable[[], Awaitable[Created]]
+GetShared = Callable[[bytes, Create], Awaitable[tuple[bytes, int]]]
+"""See `SharedValue.get_or_create`."""
 
 
 class SharedValue:
-    """Keep a value under `name` for the replicas that share it, each known as `owner`. It lasts as long as it is good.
+    """Keep a value under `name` for the replicas that share it. It lasts as long as it is good.
 
     The name has a part in braces, by which value and lease lie in one slot of a cluster.
     """
 
-    def __init__(self, redis_client: RedisClient, *, name: str, replica_id: str) -> None:
-        self._redis_client: Final = redis_client
-        self._keys: Final = [name, f"{name}:lease"]
-        self._replica_id: Final = replica_id
-        self._open: Final = redis_client.client.register_script(scripts.SHARED_GET)
-        self._fill: Final = redis_client.client.register_script(scripts.SHARED_SET)
-        self._leave: Final = redis_client.client.register_script(scripts.SHARED_FAIL)
-        self._renew: Final = redis_client.client.register_script(scripts.RENEW_LEASE)
+    def __init__(self, shared: Shared, name: str) -> None:
+        self._redis_client: Final = shared.client
+        self._keys: Final = [f"{shared.key_prefix}:{name}", f"{shared.key_prefix}:{name}:lease"]
+        self._replica_id: Final = shared.replica_id
+        self._open: Final = shared.client.client.register_script(scripts.SHARED_GET)
+        self._fill: Final = shared.client.client.register_script(scripts.SHARED_SET)
+        self._leave: Final = shared.client.client.register_script(scripts.SHARED_FAIL)
+        self._renew: Final = shared.client.client.register_script(scripts.RENEW_LEASE)
 
     async def get_or_create(self, unwanted: bytes, make: Create) -> tuple[bytes, int]:
         """Give the value, and the milliseconds for which it is good, unless it is the unwanted one: then a new one.

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
+from app.redis.shared import Shared
 
 KEPT_SECONDS: Final = 300
 _CHUNK: Final = 500
@@ -44,17 +45,9 @@ class ViewVersions:
     What has to go here goes in Redis too; the newest stays, however large. While Redis is away, a version is known only where it was made.
     """
 
-    def __init__(
-        self,
-        redis_client: RedisClient,
-        *,
-        prefix: str,
-        capacity: int,
-        capacity_bytes: int,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._redis_client: Final = redis_client
-        self._prefix: Final = prefix
+    def __init__(self, shared: Shared, *, capacity: int, capacity_bytes: int, monotonic: Callable[[], float]) -> None:
+        self._redis_client: Final = shared.client
+        self._prefix: Final = shared.key_prefix
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
         self._monotonic: Final = monotonic

@@ -11,8 +11,7 @@ from redis.exceptions import ResponseError
 
 from app.redis.connections import CONNECTION_ERRORS, MAX_CONCURRENT_COMMANDS, AnyRedis
 from app.resilience.circuit_breaker import CircuitBreaker, State
-from app.telemetry.metrics import Metrics
-from app.telemetry.traces import Traces
+from app.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -85,11 +84,10 @@ class RedisClient:
         *,
         breaker: CircuitBreaker,
         timeout_seconds: float,
-        metrics: Metrics | None = None,
-        traces: Traces | None = None,
+        runtime: Runtime,
     ) -> None:
-        self._metrics: Final = metrics or Metrics()
-        self._traces: Final = traces or Traces()
+        self._metrics: Final = runtime.metrics
+        self._traces: Final = runtime.traces
         self.client: Final[Any] = client
         self._breaker: Final = breaker
         self._timeout_seconds: Final = timeout_seconds

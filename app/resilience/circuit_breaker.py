@@ -1,9 +1,10 @@
 """A circuit breaker: leave alone for a while what keeps failing."""
 
 import math
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
+
+from app.runtime import Runtime
 
 _PATIENCE: Final = 8
 
@@ -24,23 +25,16 @@ class CircuitBreaker:
 
     The first pause lasts `first_pause_seconds`, each further one twice as long up to `longest_pause_seconds`, each
     shortened at random by up to a quarter so that replicas do not probe together. One success closes it again.
-    `monotonic` gives seconds; `random` gives numbers in [0, 1).
     """
 
     def __init__(
-        self,
-        *,
-        threshold: int,
-        first_pause_seconds: float,
-        longest_pause_seconds: float,
-        monotonic: Callable[[], float],
-        random: Callable[[], float],
+        self, runtime: Runtime, *, threshold: int, first_pause_seconds: float, longest_pause_seconds: float
     ) -> None:
         self._threshold: Final = threshold
         self._first_pause_seconds: Final = first_pause_seconds
         self._longest_pause_seconds: Final = longest_pause_seconds
-        self._monotonic: Final = monotonic
-        self._random: Final = random
+        self._monotonic: Final = runtime.monotonic
+        self._random: Final = runtime.random
         self._lived_at = -math.inf
         self._failures = 0
         self._pauses = 0

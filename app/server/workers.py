@@ -32,15 +32,17 @@ from app.errors import StartError
 from app.main import create_app, make_deadline
 from app.redis.embedded import EmbeddedValkey
 from app.resilience.draining import Drain
+from app.runtime import Runtime
 from app.server.admin_port import AdminServer
 from app.server.health_probes import admin_pages
 from app.server.shutdown import AT_ONCE, handle_signals_in_parent, handle_signals_in_worker
-from app.settings import PREFIX, Settings, read_settings, unknown_settings
+from app.settings.environment import PREFIX, read_settings, unknown_settings
+from app.settings.sections import Settings
 from app.telemetry.exposition import Exposition
 from app.telemetry.logs import configure_logs
 from app.telemetry.metrics import Metrics
 from app.telemetry.multiprocess import MultiprocessStore, lives
-from app.wiring.cache import build_redis_client
+from app.wiring.redis import build_redis_client
 
 # The server refuses larger header sections with a bare 431; up to here, the edge does so with a problem.
 _HEADER_BUFFER_BYTES: Final = 2 * 1024 * 1024
@@ -61,19 +63,19 @@ log = structlog.get_logger()
 def serve() -> None:
     """Serve until SIGINT or SIGTERM: then drain first, or with a second one end at once. Raises `StartError`."""
     settings = read_settings(os.environ)
-    configure_logs(settings.log_format, settings.log_level)
+    configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
     for name, meant in unknown_settings(os.environ):
         log.warning("settings.unknown", variable=name, perhaps=meant)
-    read_clients(settings.clients_file)
-    check_port(settings.host, settings.port)
-    if settings.metrics_port is not None:
-        check_port(settings.host, settings.metrics_port)
+    read_clients(settings.access.clients_file)
+    check_port(settings.http.host, settings.http.port)
+    if settings.telemetry.metrics_port is not None:
+        check_port(settings.http.host, settings.telemetry.metrics_port)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tallygate-", ignore_cleanup_errors=True)))
-        if settings.redis_url is None:
+        if settings.redis.url is None:
             os.environ[PREFIX + "REDIS_URL"] = stack.enter_context(EmbeddedValkey()).url
         else:
-            build_redis_client(settings)
+            build_redis_client(settings.redis, Runtime())
         _run_server(settings, folder)
 
 
@@ -82,11 +84,11 @@ def load_app(folder: Path) -> Edge:
     schedule_as_batch()
     _follow_parent(folder)
     settings = read_settings(os.environ)
-    configure_logs(settings.log_format, settings.log_level)
+    configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
     drain, loop = Drain(), asyncio.get_event_loop()
-    handle_signals_in_worker(loop, drain, settings.drain_seconds)
+    handle_signals_in_worker(loop, drain, settings.process.drain_seconds)
     start_requests_eagerly(loop)
-    app = create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
+    app = create_app(settings, read_clients(settings.access.clients_file), exposition=_expose(folder), drain=drain)
     tune_garbage_collection()
     return app
 
@@ -155,15 +157,16 @@ class _Server(MPServer):
 def _run_server(settings: Settings, folder: Path) -> None:
     server = _Server(
         "tallygate",
-        address=settings.host,
-        port=settings.port,
+        address=settings.http.host,
+        port=settings.http.port,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,  # connections over HTTP/2 have no deadline, nor those that may still turn out to be
-        workers=settings.workers,
+        workers=settings.process.workers,
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=math.ceil(settings.drain_seconds + settings.upstream_timeout_seconds) + _FINISH_SECONDS,
-        backpressure=settings.connections,
+        workers_kill_timeout=math.ceil(settings.process.drain_seconds + settings.upstream.timeout_seconds)
+        + _FINISH_SECONDS,
+        backpressure=settings.http.connections,
         http1_settings=HTTP1Settings(
             header_read_timeout=round(1000 * make_deadline(settings)), max_buffer_size=_HEADER_BUFFER_BYTES
         ),
@@ -173,9 +176,11 @@ def _run_server(settings: Settings, folder: Path) -> None:
     server.exposition = _expose(folder)
     server.exposition.share()
     server.on_startup(lambda: handle_signals_in_parent(server))
-    if (port := settings.metrics_port) is not None:  # after the signals are blocked, lest its thread gets them
-        pages = admin_pages(server.exposition, settings.workers, time.monotonic)
-        server.on_startup(lambda: AdminServer(settings.host, port, pages).open())
+    if (
+        port := settings.telemetry.metrics_port
+    ) is not None:  # after the signals are blocked, lest its thread gets them
+        pages = admin_pages(server.exposition, settings.process.workers, time.monotonic)
+        server.on_startup(lambda: AdminServer(settings.http.host, port, pages).open())
     server.serve(target_loader=partial(load_app, folder), wrap_loader=False)
 
 

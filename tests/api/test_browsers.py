@@ -40,7 +40,7 @@ REFUSALS = [
 async def open_service(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
     async with (
         Sandbox(scenario="document", token="canary-token-3d1f") as upstream,
-        run_service(upstream, valkey.url, cors_origins=f"{APP}, {OTHER_APP}") as running,
+        run_service(upstream, valkey.url, cors_origins=frozenset({APP, OTHER_APP})) as running,
     ):
         yield running
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.redis.embedded import EmbeddedValkey
-from app.settings import Settings
+from app.settings.sections import TelemetrySettings
 from sandbox import Fault, Sandbox
 from tests.support.collector import collector
 from tests.support.fork_server import inherited
@@ -192,7 +192,7 @@ async def test_the_secrets_leave_only_to_the_upstream(source: str, tmp_path: Pat
             written = left_in(private_tmp)
         _assert_all_was_seen(answers, kept, commands, command_lines, gateway)
         assert (len(secrets) > 3) == (source == "minted")
-        assert traces or "otlp_endpoint" not in Settings.__struct_fields__
+        assert traces or "otlp_endpoint" not in TelemetrySettings.__struct_fields__
         out = [*answers, *traces, *kept, *commands, *command_lines, *written, *gateway.lines, gateway.output]
         assert occurrences(out, secrets) == []
 

@@ -8,7 +8,6 @@ primary's proxy and speak TLS to it, which this server cannot: there, only Senti
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -18,14 +17,15 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import AccountId, Entry, Snapshot
-from app.budget.fleet_rate import FleetRateLimiter
+from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
 from app.fleet.bus import Bus, Failure
-from app.fleet.replica_count import ReplicaCount
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect, count_subscribers
+from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.supervision import supervised
+from app.runtime import Runtime
 from tests.support.gateway import PATIENCE_SECONDS, free_port
 from tests.support.polling import ask_until
 from tests.support.replica import POLICY
@@ -40,32 +40,25 @@ class Peer:
     """What one replica has of Redis: `entries`, `failures` and `joined` are what its bus told."""
 
     def __init__(self, url: str, name: str, prefix: str) -> None:
-        breaker = CircuitBreaker(
-            threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2, monotonic=monotonic, random=lambda: 0.0
+        runtime = Runtime(random=lambda: 0.0)
+        breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2)
+        self.redis_client = RedisClient(
+            connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS, runtime=runtime
         )
-        channel = f"{prefix}:bus"
-        self.redis_client = RedisClient(connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS)
-        self.tier = RedisTier(self.redis_client, prefix=prefix, replica_id=name, channel=channel, policy=POLICY)
-        self.fleet_rate = FleetRateLimiter(
-            self.redis_client,
-            prefix=prefix,
-            replica_id=name,
-            per_second=0.01,
-            burst=10,
-            monotonic=monotonic,
-            replicas=lambda: 1,
-        )
-        self.replica_count = ReplicaCount(self.redis_client, channel=channel, at_least=1)
+        shared = Shared(self.redis_client, prefix, name)
+        self.tier = RedisTier(shared, policy=POLICY, metrics=runtime.metrics)
+        budget = build_budget(shared, BudgetOptions(per_second=0.01, burst=10, concurrency=1), runtime)
+        self.fleet_rate, self.replica_count = budget.rate, budget.replica_count
         self.entries: asyncio.Queue[Entry] = asyncio.Queue()
         self.failures: asyncio.Queue[Failure] = asyncio.Queue()
         self.joined: asyncio.Queue[None] = asyncio.Queue()
         self._bus = Bus(
-            self.redis_client.client,
-            channel=channel,
-            replica_id=name,
+            shared,
             on_subscribed=lambda: self.joined.put_nowait(None),
             on_entry=self.entries.put_nowait,
             on_failure=self.failures.put_nowait,
+            on_lease_released=lambda _: None,
+            metrics=runtime.metrics,
         )
 
     @asynccontextmanager

@@ -6,13 +6,13 @@ from app.balances.snapshots import AccountId
 from app.cache.backoff import Backoff
 from app.errors import AccessRefused, Unreachable, UpstreamBusy
 from tests.support.replica import KEY
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 ERROR = Unreachable("x")
 
 
 def _backoff(capacity: int = 10, random: float = 0.0) -> Backoff:
-    return Backoff(capacity, monotonic, lambda: random)
+    return Backoff(capacity, virtual_runtime(lambda: random))
 
 
 async def _pause(backoff: Backoff) -> float:

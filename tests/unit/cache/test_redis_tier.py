@@ -14,7 +14,8 @@ from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS
 from app.redis.client import RedisFailure
 from app.resilience.supervision import supervised
-from tests.support.replica import CHANNEL, KEY, POLICY, make_redis_client
+from app.telemetry.metrics import Metrics
+from tests.support.replica import KEY, POLICY, make_shared
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import unix_ms
 
@@ -27,7 +28,7 @@ def tier(server: FakeServer) -> RedisTier:
 
 
 def _tier(server: FakeServer, replica_id: str) -> RedisTier:
-    return RedisTier(make_redis_client(server), prefix="t", replica_id=replica_id, channel=CHANNEL, policy=POLICY)
+    return RedisTier(make_shared(server, replica_id), policy=POLICY, metrics=Metrics())
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ async def test_what_is_too_old_is_given_only_to_who_has_it_not_yet(tier: RedisTi
 
 async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tier: RedisTier) -> None:
     forgetful = structs.replace(POLICY, absent_ms=0)
-    absent = RedisTier(make_redis_client(server), prefix="t", replica_id="two", channel=CHANNEL, policy=forgetful)
+    absent = RedisTier(make_shared(server, "two"), policy=forgetful, metrics=Metrics())
     with capture_logs() as logs:
         await absent.store_and_release(Absence(KEY, 5))
     assert logs == []

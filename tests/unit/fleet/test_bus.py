@@ -12,7 +12,8 @@ from app.cache.cache import Source
 from app.errors import TallygateError, TokenRefused, Unreachable, UpstreamBusy, UpstreamFaulty
 from app.fleet.bus import Bus, Failure, encode_failure
 from app.resilience.supervision import supervised
-from tests.support.replica import CHANNEL, KEY, Replica, Upstream, directives, run_replicas
+from app.telemetry.metrics import Metrics
+from tests.support.replica import CHANNEL, KEY, Replica, Upstream, directives, make_shared, run_replicas
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic, unix_ms
 
@@ -26,14 +27,15 @@ class Ear:
         self.joins = 0
         self.entries: list[Entry] = []
         self.failures: list[Failure] = []
-        self.client = FakeAsyncRedis(server=server)
+        self.shared = make_shared(server, "me")
+        self.client = self.shared.client.client
         self.bus = Bus(
-            self.client,
-            channel=CHANNEL,
-            replica_id="me",
+            self.shared,
             on_subscribed=self._join,
             on_entry=self._take,
             on_failure=self.failures.append,
+            on_lease_released=lambda _: None,
+            metrics=Metrics(),
         )
 
     def _join(self) -> None:

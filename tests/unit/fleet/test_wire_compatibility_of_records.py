@@ -25,9 +25,9 @@ from app.secret import Secret
 from app.upstream.token_sealing import Seal
 from tests.support import recorded_wire as recorded
 from tests.support.jobs import World, make_reconciler
-from tests.support.replica import Replica, Upstream, make_redis_client
+from tests.support.replica import Replica, Upstream, make_shared
 from tests.support.virtual_redis import read_all, virtual_redis_time
-from tests.support.virtual_time import monotonic, unix_ms
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 AGGREGATE = AccountId("0")
 DIRECTORY = Directory(recorded.AS_OF, (Merchant(1, "Ann & Söhne", 2), Merchant(2), Merchant(2**63 - 1, "", 3)))
@@ -53,7 +53,7 @@ def replica(upstream: Upstream, server: FakeServer) -> Replica:
 async def test_a_shared_value_its_lease_and_its_failure_are_kept_as_before(
     server: FakeServer, raw: FakeAsyncRedis
 ) -> None:
-    shared = SharedValue(make_redis_client(server), name="t:{token:n}", replica_id=recorded.OLD)
+    shared = SharedValue(make_shared(server, recorded.OLD), "{token:n}")
 
     async def create() -> tuple[bytes, int, int]:
         assert await read_all(raw) == {"t:{token:n}:lease": (b"old", 3000)}
@@ -77,7 +77,7 @@ async def test_a_failure_of_before_keeps_a_shared_value_from_being_created(
     async def create() -> tuple[bytes, int, int]:
         raise AssertionError
 
-    shared = SharedValue(make_redis_client(server), name="t:{token:n}", replica_id="new")
+    shared = SharedValue(make_shared(server, "new"), "{token:n}")
     await raw.set("t:{token:n}:lease", recorded.CREATION_FAILURE, px=1000)
     with pytest.raises(TokenRefused, match=r"The upstream refuses the API key\.") as refused:
         await shared.get_or_create(b"", create)
@@ -93,10 +93,9 @@ async def test_the_directory_is_shared_as_before(server: FakeServer, raw: FakeAs
     directory = MerchantDirectory(
         merchants=None,
         fetch=fetch,
-        share=SharedValue(make_redis_client(server), name="t:{directory}", replica_id=recorded.OLD).get_or_create,
+        share=SharedValue(make_shared(server, recorded.OLD), "{directory}").get_or_create,
         refresh_seconds=300,
-        now_ms=unix_ms,
-        random=lambda: 0.5,
+        runtime=virtual_runtime(),
     )
     if there:
         await raw.set("t:{directory}", there, px=7 * DAY_MS)
@@ -170,8 +169,7 @@ async def test_a_version_of_a_view_is_kept_as_before_and_one_of_before_is_read(
     server: FakeServer, raw: FakeAsyncRedis
 ) -> None:
     here, elsewhere = (
-        ViewVersions(make_redis_client(server), prefix="t", capacity=8, capacity_bytes=10**7, monotonic=monotonic)
-        for _ in range(2)
+        ViewVersions(make_shared(server), capacity=8, capacity_bytes=10**7, monotonic=monotonic) for _ in range(2)
     )
     name = f"t:{{version:{recorded.VERSION}}}"
     items = [b'{"n":1}', b'{"n":2}', b'{"n":3}']

@@ -14,9 +14,9 @@ from app.fleet.shared_value import SharedValue
 from app.portfolio.directory import MerchantDirectory
 from app.resilience.supervision import supervised
 from app.upstream.directory import read_page
-from tests.support.replica import make_redis_client
+from tests.support.replica import make_shared
 from tests.support.virtual_redis import virtual_redis_time
-from tests.support.virtual_time import unix_ms
+from tests.support.virtual_time import unix_ms, virtual_runtime
 
 
 class Source:
@@ -59,10 +59,9 @@ async def run_directory(
     directory = MerchantDirectory(
         merchants=merchants,
         fetch=fetch,
-        share=SharedValue(make_redis_client(server), name="t:{directory}", replica_id=replica_id).get_or_create,
+        share=SharedValue(make_shared(server, replica_id), "{directory}").get_or_create,
         refresh_seconds=300,
-        now_ms=now_ms,
-        random=lambda: 0.5,
+        runtime=virtual_runtime(lambda: 0.5, unix_ms=now_ms),
     )
     async with supervised(directory=directory.keep_fresh):
         yield directory

@@ -11,6 +11,7 @@ from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.scripts import make_script
 from tests.support.replica import make_redis_client
+from tests.support.virtual_time import virtual_runtime
 
 COUNT = "return redis.call('INCR', KEYS[1])"
 ECHO = "return ARGV[1]"
@@ -31,7 +32,7 @@ class Counting(RedisClient):
 @pytest.fixture
 async def redis_client(server: FakeServer) -> AsyncIterator[Counting]:
     plain = make_redis_client(server)
-    redis_client = Counting(plain.client, breaker=plain._breaker, timeout_seconds=0.05)
+    redis_client = Counting(plain.client, breaker=plain._breaker, timeout_seconds=0.05, runtime=virtual_runtime())
     yield redis_client
     await redis_client.close()
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.resilience.supervision import supervised
+from app.resilience.supervision import Part, Task, running, supervised
 from tests.support.virtual_time import monotonic
 
 
@@ -110,3 +110,18 @@ async def test_a_work_that_misses_a_cancellation_is_ended_all_the_same() -> None
     async with asyncio.timeout(100):
         async with supervised(deaf=deaf_once):
             await asyncio.sleep(1)
+
+
+async def test_parts_are_closed_after_all_tasks_have_ended_the_last_one_first() -> None:
+    closed: list[tuple[str, bool]] = []
+    work = _Work(seconds=1000)
+
+    def part(name: str, **tasks: Task) -> Part:
+        async def close() -> None:
+            closed.append((name, work.is_cancelled))
+
+        return Part(tasks=tasks, close=close)
+
+    async with running([part("first"), part("second", work=work), Part()]):
+        await asyncio.sleep(1)
+    assert closed == [("second", True), ("first", True)]

@@ -22,7 +22,7 @@ from app.resilience.retry_budget import RetryBudget
 from app.secret import Secret
 from app.upstream.calls import AcquirePermit, CallExecutor
 from app.upstream.token_source import Token, TokenSource
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 
 class _Upstream:
@@ -61,13 +61,11 @@ class _Calls:
         self._acquire = acquire
         self._calls = CallExecutor(
             tokens=TokenSource(Token(Secret("t")), monotonic=monotonic),
-            breaker=CircuitBreaker(
-                threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15, monotonic=monotonic, random=lambda: 0.0
-            ),
+            breaker=CircuitBreaker(virtual_runtime(), threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
             retries=RetryBudget(lambda: 1.0),
             quiet=self._note,
             timeout_seconds=5,
-            monotonic=monotonic,
+            runtime=virtual_runtime(),
         )
 
     async def make(self, upstream: _Upstream) -> str:

@@ -16,7 +16,7 @@ from app.access.tokens.verifier import MAX_REMEMBERED, TokenVerifier
 from app.errors import IssuerUnavailable, Unauthenticated
 from app.resilience.supervision import supervised
 from tests.support.tokens import ALGORITHMS, ISSUER, KEYS, NOW, WRONG, jwks, sign
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 
 class _World:
@@ -33,7 +33,7 @@ class _World:
         self.callers = Callers([], workers=1, monotonic=monotonic, judge=self.judge)
 
     def _make_ring(self, source: Source, changed: Callable[[], None]) -> JwksCache:
-        return JwksCache(source.issuer, self._fetch, changed, monotonic=monotonic, random=lambda: 0.0)
+        return JwksCache(source.issuer, self._fetch, changed, virtual_runtime())
 
     async def _fetch(self) -> Jwks:
         self.fetches.append(monotonic())
