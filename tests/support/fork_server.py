@@ -35,7 +35,7 @@ _LONGEST_ORDER_BYTES = 1 << 17
 
 
 class Fork:
-    """A process that was started so, with the face of an `asyncio.subprocess.Process`."""
+    """A process that was forked, with the interface of an `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int, stdout: StreamReader, stderr: StreamReader) -> None:
         self.pid = pid
