@@ -16,7 +16,7 @@ from random import Random
 
 from app.balances.normalisation import normalise
 from app.balances.snapshots import AccountId, Snapshot
-from app.cache.memory import MemoryTier, weigh
+from app.cache.memory import MemoryTier, size_bytes
 
 ENTRIES = 100_000
 TRACED = 20_000
@@ -111,7 +111,7 @@ def main() -> None:
     """Print bytes an entry and the times of reads, rounds interleaved."""
     resident, memory = measure_resident()
     times = compare_reads(memory)
-    estimate = {assets: weigh(next(make_snapshots(1, assets, Random(0)))) for assets in (1, len(ASSETS))}
+    estimate = {assets: size_bytes(next(make_snapshots(1, assets, Random(0)))) for assets in (1, len(ASSETS))}
     print(f"{ENTRIES:,} entries of {len(ASSETS)} assets: {resident:,.0f} bytes each by resident memory")
     del memory
     traced = {assets: measure_bytes(assets, TRACED) for assets in estimate}

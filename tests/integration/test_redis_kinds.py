@@ -187,10 +187,10 @@ async def test_a_failure_is_published_and_releases_the_lease(url: str) -> None:
 
 async def test_permits_are_of_one_budget_and_all_are_counted(url: str) -> None:
     async with run_peers(url) as (one, other):
-        assert [(await peer.fleet_rate.take(7, spare=False))[0] for peer in (one, other, one)] == [7, 3, 0]
-        assert other.fleet_rate.exchange == 2
+        assert [(await peer.fleet_rate.take(7, leave_headroom=False))[0] for peer in (one, other, one)] == [7, 3, 0]
+        assert other.fleet_rate.active_replicas == 2
         await other.fleet_rate.pause(1000)
-        assert (await one.fleet_rate.take(1, spare=False))[1] > 900
+        assert (await one.fleet_rate.take(1, leave_headroom=False))[1] > 900
         async with supervised(replica_count=one.replica_count.keep_counting):
             while one.replica_count.current != 2:
                 await one.redis_client.ping()
@@ -291,10 +291,10 @@ async def test_a_server_that_refuses_writes_accepts_none_by_being_asked_for_what
         with capture_logs() as logs:
             await server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
             for _ in range(3):
-                await one.fleet_rate.take(1, spare=False)
+                await one.fleet_rate.take(1, leave_headroom=False)
                 assert await one.tier.read_or_lease(KEYS[0], 5) == Found(snapshot(KEYS[0]))
                 await one.tier.release_with_failure(KEYS[1], Failure(KEYS[1], "Unreachable", "x"))
             assert [line["event"] for line in logs] == ["redis.refuses"]
             await server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-            await ask_until(lambda: one.fleet_rate.take(1, spare=False), lambda _: len(logs) > 1)
+            await ask_until(lambda: one.fleet_rate.take(1, leave_headroom=False), lambda _: len(logs) > 1)
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]

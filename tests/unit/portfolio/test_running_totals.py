@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from app.balances.amounts import Amount
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Snapshot
 from app.balances.totals import Totals
-from app.cache.memory import MemoryTier, weigh
+from app.cache.memory import MemoryTier, size_bytes
 from app.portfolio.running_totals import RunningTotals
 from tests.support.amounts import draw_snapshot, make_row, make_snapshot
 
@@ -33,7 +33,7 @@ def in_memory(running_totals: RunningTotals) -> Totals:
 def test_the_running_totals_are_the_sum_of_what_memory_holds_whatever_came_and_was_dropped(seed: int) -> None:
     random = Random(seed)
     running_totals = RunningTotals()
-    memory = MemoryTier(20, 30 * weigh(one("1")), running_totals)
+    memory = MemoryTier(20, 30 * size_bytes(one("1")), running_totals)
     for as_of in range(300):
         key = str(random.randrange(40))
         gone = random.random() < 0.1

@@ -48,7 +48,7 @@ def _make(transport: Transport, folder: Path) -> tuple[Shared, FleetBudget, Upst
         clients_file="",
     )
     runtime = Runtime()
-    shared = build_redis(settings.redis, settings.upstream.url, runtime)
+    shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=False)
     budget = build_budget(shared, budget_options(settings), runtime)
     return shared, budget, build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
 
