@@ -73,10 +73,10 @@ KINDS = [kind.__struct_config__.tag for kind in get_args(Fault)]
 CRASH = """
 import app.upstream.transport
 
-async def crash(response, most_bytes):
+def crash(*_):
     raise RuntimeError("forced, where the secret has just been sent")
 
-app.upstream.transport._read = crash
+app.upstream.transport.UpstreamResponse = crash
 """
 
 

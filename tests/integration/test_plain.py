@@ -56,7 +56,7 @@ WITHOUT_A_NAME = """
 import os, pathlib, sys, types
 from granian.server import mp
 from app.server.workers import run_workers
-from app.settings import read_settings
+from app.settings.environment import read_settings
 from app.telemetry.logs import LogFormat, LogLevel, configure_logs
 
 
