@@ -81,7 +81,7 @@ async def send_command(client: AnyRedis, words: Sequence[Word]) -> Any:
     For one server it does what `execute_command` does, without retries, events and records. Those take most of its
     time, and are not used here. A cancelled command closes its connection.
     """
-    if isinstance(client, RedisCluster | PlainRedis):
+    if isinstance(client, PlainRedis) or not isinstance(client, Redis):
         return await client.execute_command(*words)
     pool: Any = client.connection_pool
     connection: AbstractConnection = await pool.get_connection()
