@@ -12,7 +12,7 @@ from app.access.tokens.issuers import USUAL_ALGORITHMS, Issuer, Rule, Source, is
 from app.access.tokens.jwks import Algorithm
 from app.balances.snapshots import AccountId
 from app.errors import StartError
-from app.settings import read_file, variable_name
+from app.settings.environment import read_file, variable_name
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 ShortName = Annotated[str, Meta(min_length=1, max_length=64)]

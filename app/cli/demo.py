@@ -13,7 +13,7 @@ from app.cli.key import format_client
 from app.cli.serve import check_port, serve
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
-from app.settings import PREFIX
+from app.settings.environment import PREFIX
 
 _TEXT: Final = """\
 Tallygate is at {url}, the simulated upstream at {upstream}. Ctrl-C ends both. Try:

@@ -12,10 +12,11 @@ import structlog
 from app.access.clients_file import read_clients
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
+from app.runtime import Runtime
 from app.server.workers import run_workers
-from app.settings import PREFIX, read_settings, unknown_settings
+from app.settings.environment import PREFIX, read_settings, unknown_settings
 from app.telemetry.logs import configure_logs
-from app.wiring.cache import build_redis_client
+from app.wiring.redis import build_redis_client
 
 log = structlog.get_logger()
 
@@ -23,19 +24,19 @@ log = structlog.get_logger()
 def serve() -> None:
     """Serve until SIGINT or SIGTERM, which begins a drain; a second one cuts that short. Raises `StartError`."""
     settings = read_settings(os.environ)
-    configure_logs(settings.log_format, settings.log_level)
+    configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
     for name, meant in unknown_settings(os.environ):
         log.warning("settings.unknown", variable=name, perhaps=meant)
-    read_clients(settings.clients_file)
-    check_port(settings.host, settings.port)
-    if settings.metrics_port is not None:
-        check_port(settings.host, settings.metrics_port)
+    read_clients(settings.access.clients_file)
+    check_port(settings.http.host, settings.http.port)
+    if settings.telemetry.metrics_port is not None:
+        check_port(settings.http.host, settings.telemetry.metrics_port)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tallygate-", ignore_cleanup_errors=True)))
-        if settings.redis_url is None:
+        if settings.redis.url is None:
             os.environ[PREFIX + "REDIS_URL"] = stack.enter_context(EmbeddedValkey()).url
         else:
-            build_redis_client(settings)
+            build_redis_client(settings.redis, Runtime(), plain=settings.process.plain)
         run_workers(settings, folder)
 
 

@@ -14,6 +14,8 @@ from app.balances.merchants import Directory
 from app.balances.snapshots import AccountId
 from app.cache.freshness import latest_plausible_as_of
 from app.errors import TallygateError
+from app.fleet.shared_value import Created, GetShared
+from app.runtime import Runtime
 
 _TRY_AGAIN_SECONDS: Final = 10.0
 _KEPT_MS: Final = 7 * 24 * 3600 * 1000
@@ -25,10 +27,6 @@ _STALE_AFTER: Final = 2
 """After so many times `refresh_seconds` a list is stale: a whole refresh did not come through, or took as long again."""
 
 log = structlog.get_logger()
-
-PackedListing = tuple[bytes, int, int]
-GetShared = Callable[[bytes, Callable[[], Awaitable[PackedListing]]], Awaitable[tuple[bytes, int]]]
-"""Gives what the fleet keeps, unless it is the unwanted one: then one replica makes a new one (`Vault.obtain`)."""
 
 
 class Listing(Struct, frozen=True):
@@ -47,7 +45,7 @@ class MerchantDirectory:
     """Name the merchants: those that are set, or those that `fetch` names, asked for anew every `refresh_seconds`.
 
     The first who asks waits; from then on the list is refreshed behind, a little early at random. One that is older than
-    twice that is stale. `now_ms` is Unix time in milliseconds, `random` gives numbers in [0, 1).
+    twice that is stale.
     """
 
     def __init__(
@@ -57,15 +55,14 @@ class MerchantDirectory:
         fetch: Callable[[], Awaitable[Directory]],
         share: GetShared,
         refresh_seconds: float,
-        now_ms: Callable[[], int],
-        random: Callable[[], float],
+        runtime: Runtime,
     ) -> None:
         self._set: Final = None if merchants is None else _set(merchants)
         self._fetch: Final = fetch
         self._share: Final = share
         self._refresh_seconds: Final = refresh_seconds
-        self._now_ms: Final = now_ms
-        self._random: Final = random
+        self._now_ms: Final = runtime.unix_ms
+        self._random: Final = runtime.random
         self._turn: Final = asyncio.Lock()
         self._begun = False
         self._wanted: Final = asyncio.Event()
@@ -155,7 +152,7 @@ class MerchantDirectory:
         """Tell whether a list is no older, nor from a time that has not come yet."""
         return oldest_as_of <= directory.as_of <= latest_plausible_as_of(self._now_ms())
 
-    async def _make(self) -> PackedListing:
+    async def _make(self) -> Created:
         return _pack(await self._fetch()), _KEPT_MS, _REST_MS
 
 

@@ -16,6 +16,7 @@ from app.errors import NoReconciliation, StoreUnavailable, TallygateError, Unkno
 from app.fleet.jobs import JobRecord, Jobs
 from app.portfolio.sweep import Progress, Sweeper
 from app.redis.client import RedisFailure
+from app.runtime import Runtime
 
 _MOST_LOOKS: Final = 3
 _RENEW_SECONDS: Final = 2.0
@@ -60,7 +61,7 @@ class Reconciler:
     """Start reconciliations, run those started here, and tell of all.
 
     With `every_seconds` above 0, one is started whenever the last began so long ago, whichever replica notices first.
-    `last` is the last result as far as it is known here, for the metrics. `now_ms` is Unix time in milliseconds.
+    `last` is the last result as far as it is known here, for the metrics.
     """
 
     def __init__(
@@ -69,18 +70,17 @@ class Reconciler:
         jobs: Jobs,
         sweeper: Sweeper,
         every_seconds: float,
-        now_ms: Callable[[], int],
         make_id: Callable[[], str],
-        random: Callable[[], float],
+        runtime: Runtime,
     ) -> None:
         self._jobs: Final = jobs
         self._sweeper: Final = sweeper
         self._every_ms: Final = round(every_seconds * 1000)
-        self._now_ms: Final = now_ms
+        self._now_ms: Final = runtime.unix_ms
         self._make_id: Final = make_id
-        self._random: Final = random
+        self._random: Final = runtime.random
         self._started: Final[asyncio.Queue[Reconciliation]] = asyncio.Queue()
-        self._born_ms: Final = now_ms()
+        self._born_ms: Final = runtime.unix_ms()
         self.last: Reconciliation | None = None
 
     @property

@@ -29,7 +29,8 @@ from app.server.granian_internals import REQUEST_COROUTINE, missing_names
 from app.server.health_probes import admin_pages
 from app.server.scheduling import schedule_as_batch, tune_garbage_collection
 from app.server.shutdown import END_DRAIN, handle_signals_in_parent, handle_signals_in_worker
-from app.settings import Settings, read_settings
+from app.settings.environment import read_settings
+from app.settings.sections import Settings
 from app.telemetry.exposition import Exposition
 from app.telemetry.logs import configure_logs
 from app.telemetry.metrics import Metrics
@@ -60,24 +61,26 @@ def run_workers(settings: Settings, folder: Path, granian: Any = mp) -> None:
     if is_known:
         server.exposition = exposition
         server.on_startup(lambda: handle_signals_in_parent(server))
-    if (port := settings.metrics_port) is not None:  # after the signals are blocked, so that its thread gets none
-        pages = admin_pages(exposition, settings.workers, time.monotonic)
-        server.on_startup(lambda: AdminServer(settings.host, port, pages).open())
+    if (
+        port := settings.telemetry.metrics_port
+    ) is not None:  # after the signals are blocked, so that its thread gets none
+        pages = admin_pages(exposition, settings.process.workers, time.monotonic)
+        server.on_startup(lambda: AdminServer(settings.http.host, port, pages).open())
     server.serve(target_loader=partial(load_app, folder), wrap_loader=False)
 
 
 def load_app(folder: Path) -> Edge:
     """Build the service in a worker process. That ends when its parent does, and then removes their `folder`."""
     settings = read_settings(os.environ)
-    if not settings.plain:
+    if not settings.process.plain:
         schedule_as_batch()
     _follow_parent(folder)
-    configure_logs(settings.log_format, settings.log_level)
+    configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
     drain, loop = Drain(), asyncio.get_event_loop()
-    handle_signals_in_worker(loop, drain, settings.drain_seconds)
-    if not settings.plain:
+    handle_signals_in_worker(loop, drain, settings.process.drain_seconds)
+    if not settings.process.plain:
         start_requests_eagerly(loop, REQUEST_COROUTINE)
-    app = create_app(settings, read_clients(settings.clients_file), exposition=_expose(folder), drain=drain)
+    app = create_app(settings, read_clients(settings.access.clients_file), exposition=_expose(folder), drain=drain)
     tune_garbage_collection()
     return app
 
@@ -99,15 +102,16 @@ class _ReportingServer(mp.MPServer):
 
 def _server_options(settings: Settings) -> dict[str, Any]:
     return {
-        "address": settings.host,
-        "port": settings.port,
+        "address": settings.http.host,
+        "port": settings.http.port,
         "interface": Interfaces.ASGI,
         "http": HTTPModes.http1,  # with HTTP/2 allowed, connections have no deadline, not even before they choose it
-        "workers": settings.workers,
+        "workers": settings.process.workers,
         "websockets": False,
         "respawn_failed_workers": True,
-        "workers_kill_timeout": math.ceil(settings.drain_seconds + settings.upstream_timeout_seconds) + _FINISH_SECONDS,
-        "backpressure": settings.connections,
+        "workers_kill_timeout": math.ceil(settings.process.drain_seconds + settings.upstream.timeout_seconds)
+        + _FINISH_SECONDS,
+        "backpressure": settings.http.connections,
         "http1_settings": HTTP1Settings(
             header_read_timeout=round(1000 * make_deadline(settings)), max_buffer_size=_HEADER_BUFFER_BYTES
         ),

@@ -19,8 +19,7 @@ from app.errors import (
 )
 from app.resilience.circuit_breaker import CircuitBreaker, State
 from app.resilience.retry_budget import RetryBudget
-from app.telemetry.metrics import Metrics
-from app.telemetry.traces import Traces
+from app.runtime import Runtime
 from app.upstream.token_source import TokenSource
 
 T = TypeVar("T")
@@ -39,7 +38,7 @@ class CallExecutor:
     """Make calls, none longer than `timeout_seconds`, its waiting, retries and another token included.
 
     If the token is refused, another is looked for in `tokens`, and the call made once more with it. `quiet` is told for how many
-    seconds the upstream asked to be left alone. `monotonic` gives seconds, `name_of` the name of an error in metrics.
+    seconds the upstream asked to be left alone. `name_of` gives the name of an error in metrics.
     """
 
     def __init__(
@@ -50,20 +49,18 @@ class CallExecutor:
         retries: RetryBudget,
         quiet: Callable[[float], Awaitable[None]],
         timeout_seconds: float,
-        monotonic: Callable[[], float],
-        metrics: Metrics | None = None,
-        traces: Traces | None = None,
+        runtime: Runtime,
         name_of: Callable[[TallygateError], str] = lambda error: type(error).__name__,
     ) -> None:
-        self._metrics: Final = metrics or Metrics()
-        self._traces: Final = traces or Traces()
+        self._metrics: Final = runtime.metrics
+        self._traces: Final = runtime.traces
         self._name_of: Final = name_of
         self._tokens: Final = tokens
         self._breaker: Final = breaker
         self._retries: Final = retries
         self._quiet: Final = quiet
         self._timeout_seconds: Final = timeout_seconds
-        self._monotonic: Final = monotonic
+        self._monotonic: Final = runtime.monotonic
         self._wanted = 0
 
     @property

@@ -1,6 +1,6 @@
 """The upstream, asked for balances."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final, Protocol
 
@@ -11,7 +11,7 @@ from app.balances.merchants import Directory, Merchant
 from app.balances.normalisation import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
-from app.telemetry.metrics import Metrics
+from app.runtime import Runtime
 from app.upstream import directory
 from app.upstream.calls import AcquirePermit, CallExecutor
 from app.upstream.envelope import UpstreamResponse, parse_envelope
@@ -31,25 +31,14 @@ class Wire(Protocol):
 
 
 class UpstreamClient:
-    """Ask the upstream and check what it says.
+    """Ask the upstream and check what it says."""
 
-    `now_ms` is Unix time in milliseconds, `monotonic` any clock in seconds.
-    """
-
-    def __init__(
-        self,
-        wire: Wire,
-        calls: CallExecutor,
-        *,
-        now_ms: Callable[[], int],
-        monotonic: Callable[[], float],
-        metrics: Metrics | None = None,
-    ) -> None:
-        self._metrics: Final = metrics or Metrics()
+    def __init__(self, wire: Wire, calls: CallExecutor, runtime: Runtime) -> None:
+        self._metrics: Final = runtime.metrics
         self._wire: Final = wire
         self._calls: Final = calls
-        self._now_ms: Final = now_ms
-        self._monotonic: Final = monotonic
+        self._now_ms: Final = runtime.unix_ms
+        self._monotonic: Final = runtime.monotonic
         self._unknown_fields: frozenset[str] = frozenset()
 
     @property

@@ -9,6 +9,8 @@ import structlog
 from msgspec import Struct
 
 from app.errors import InternalError, TallygateError, TokenRefused, UpstreamRefusal
+from app.fleet.shared_value import Created, GetShared
+from app.runtime import Runtime
 from app.secret import Secret
 from app.upstream.token_minting import Minted
 from app.upstream.token_sealing import Seal, SealBroken
@@ -24,13 +26,6 @@ _FORGIVEN_SECONDS: Final = 300.0
 
 log = structlog.get_logger()
 
-MintedLife = tuple[bytes, int, int]
-"""A token under seal, the milliseconds for which it is good, and those for which no other shall be made."""
-
-GetShared = Callable[[bytes, Callable[[], Awaitable[MintedLife]]], Awaitable[tuple[bytes, int]]]
-"""Gives the fleet's token under seal and for how many milliseconds it is good, if it is not the one that the caller does
-not want; else has one made, by one replica. Raises what the making raised, here or there."""
-
 
 class _Renewal(Struct, eq=False):
     """One renewal, which all wait for who need it."""
@@ -44,23 +39,15 @@ class MintedTokenSource(TokenSource):
 
     `tend` does all the work: it renews before the token ends, and at once if one is wanted. A token that was refused is
     replaced at once; if that happens again, after a pause that doubles from a second to a minute. The same pauses
-    follow a renewal that failed, but short ones if it may pass. `monotonic` gives seconds, `random` numbers in [0, 1).
+    follow a renewal that failed, but short ones if it may pass.
     """
 
-    def __init__(
-        self,
-        mint: Callable[[], Awaitable[Minted]],
-        seal: Seal,
-        share: GetShared,
-        *,
-        monotonic: Callable[[], float],
-        random: Callable[[], float],
-    ) -> None:
-        super().__init__(None, monotonic=monotonic)
+    def __init__(self, mint: Callable[[], Awaitable[Minted]], seal: Seal, share: GetShared, runtime: Runtime) -> None:
+        super().__init__(None, monotonic=runtime.monotonic)
         self._mint: Final = mint
         self._seal: Final = seal
         self._share: Final = share
-        self._random: Final = random
+        self._random: Final = runtime.random
         self._sealed = b""
         self._renew_at = 0.0
         self._wanted: Final = asyncio.Event()
@@ -154,7 +141,7 @@ class MintedTokenSource(TokenSource):
             self._fail(error)
             return error
 
-    async def _make(self) -> MintedLife:
+    async def _make(self) -> Created:
         minted = await self._mint()
         log.info("token.minted", life_seconds=round(minted.life_seconds))
         sealed = self._seal.seal(minted.token, minted.life_seconds)

@@ -96,7 +96,7 @@ async def test_commands_at_once_have_a_connection_each(client: AnyRedis) -> None
     assert len(set(ids)) == 24
 
 
-async def test_one_that_was_closed_while_nobody_used_it_is_opened_anew(client: AnyRedis, valkey: Valkey) -> None:
+async def test_one_that_was_closed_while_nobody_used_it_is_opened_again(client: AnyRedis, valkey: Valkey) -> None:
     number = await send_command(client, ["CLIENT", "ID"])
     await valkey.ask("CLIENT", "KILL", "ID", str(number))
     assert await send_command(client, ["CLIENT", "ID"]) > number

@@ -39,7 +39,7 @@ async def ask(gateway: Gateway, times: int) -> None:
 async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
     """Wait until a scrape shows that many requests: workers tell each other once a second."""
 
-    async def look() -> Scraped:
+    async def scrape_one() -> Scraped:
         async with newcomer() as client:
             return await scrape(client, f"{url}/metrics")
 
@@ -47,10 +47,12 @@ async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
         restarted = seen.value("tallygate_worker_restarts_total")
         return (seen.value(COUNT[0], **COUNT[1]), restarted) == (requests, restarts)
 
-    return await ask_until(look, shown)
+    return await ask_until(scrape_one, shown)
 
 
-async def test_any_worker_tells_of_all(shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+async def test_any_worker_shows_the_metrics_of_all(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
     async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, workers=2) as gateway:
         await ask(gateway, 40)
         for _ in range(20):

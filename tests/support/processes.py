@@ -40,7 +40,7 @@ async def run(environment: Mapping[str, str], *command: str, folder: Path | None
 
 @dataclass(frozen=True)
 class Sighting:
-    """A process that was seen, and a handle by which its end is noticed, whoever its parent is."""
+    """A process that was seen, and a handle by which its end is noticed, whichever process is its parent."""
 
     pid: int
     command: str

@@ -10,6 +10,7 @@ import structlog
 from app.access.tokens.jwks import Jwks, PublicKey
 from app.errors import IssuerUnavailable
 from app.resilience.rate_limiter import RateLimiter
+from app.runtime import Runtime
 
 EVERY_SECONDS: Final = 300.0
 LEAST_SECONDS: Final = 10.0
@@ -25,23 +26,17 @@ log = structlog.get_logger()
 class JwksCache:
     """Keep the keys that `fetch` gives, which raises `IssuerUnavailable` where it cannot; `tend` alone fetches.
 
-    `changed` is called whenever the keys are others than before. `monotonic` gives seconds, `random` numbers in [0, 1).
+    `changed` is called whenever the keys are others than before.
     """
 
     def __init__(
-        self,
-        issuer: str,
-        fetch: Callable[[], Awaitable[Jwks]],
-        changed: Callable[[], None],
-        *,
-        monotonic: Callable[[], float],
-        random: Callable[[], float],
+        self, issuer: str, fetch: Callable[[], Awaitable[Jwks]], changed: Callable[[], None], runtime: Runtime
     ) -> None:
         self._issuer: Final = issuer
         self._fetch: Final = fetch
         self._changed: Final = changed
-        self._monotonic: Final = monotonic
-        self._random: Final = random
+        self._monotonic: Final = runtime.monotonic
+        self._random: Final = runtime.random
         self._rate: Final = RateLimiter(1 / LEAST_SECONDS, AT_ONCE)
         self._keys: Jwks | None = None
         self._due = float("-inf")

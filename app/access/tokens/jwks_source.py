@@ -1,9 +1,6 @@
 """Where the keys of issuers come from: a file, a URL, or what an issuer's discovery document says."""
 
 import asyncio
-import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,7 +10,6 @@ from msgspec import Struct
 
 from app.access.tokens.issuers import Source, is_confidential
 from app.access.tokens.jwks import Jwks, parse_jwks
-from app.access.tokens.jwks_cache import JwksCache
 from app.egress.documents import fetch_document
 from app.errors import IssuerUnavailable
 from app.secret import Secret
@@ -26,11 +22,6 @@ class _Discovery(Struct, frozen=True):
 
     issuer: str
     jwks_uri: str
-
-
-def build_jwks_cache(source: Source, changed: Callable[[], None]) -> JwksCache:
-    """Make the ring of an issuer's keys."""
-    return JwksCache(source.issuer, lambda: fetch_keys(source), changed, monotonic=time.monotonic, random=random.random)
 
 
 async def fetch_keys(source: Source) -> Jwks:
