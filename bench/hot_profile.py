@@ -65,7 +65,9 @@ def build(callers: Callers) -> tuple[Edge, str]:
         return now + 0 * time.time_ns()
 
     runtime = Runtime(unix_ms=now_ms, random=Random(1).random)
-    shared = build_redis(RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime, plain=False)  # which is never asked
+    shared = build_redis(
+        RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime, plain=False
+    )  # which is never asked
     budget = build_budget(shared, BudgetOptions(per_second=1, burst=1, concurrency=1), runtime)
     options = ReplicaOptions(policy=POLICY, patience_seconds=5)
     replica = build_replica(shared, budget, Origin(load=NOBODY), options, runtime)
