@@ -13,7 +13,7 @@ from app.balances.totals import Total
 
 
 class Verdict(StrEnum):
-    """The result for an asset."""
+    """What is found of an asset."""
 
     MATCH = "match"
     MOVING = "moving"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 
 class Sweep(Struct, frozen=True):
-    """One sweep: the aggregate before and after its merchants were read, their totals, and the number of missing ones."""
+    """One sweep: the aggregate before and after its merchants were read, their totals, and how many were missing."""
 
     before: Snapshot
     after: Snapshot

@@ -18,7 +18,7 @@ AssetId = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class AnomalyKind(StrEnum):
-    """The kind of an anomaly. Anomalies are reported, never repaired."""
+    """What is odd about a row. It is told, never mended."""
 
     TOTAL_MISMATCH = "total-mismatch"
     NEGATIVE_AMOUNT = "negative-amount"

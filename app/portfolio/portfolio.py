@@ -1,4 +1,4 @@
-"""The portfolio's questions, for callers whose rights were settled before."""
+"""Portfolio: questions over all merchants, for callers who are authorised already."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from app.portfolio.running_totals import RunningTotals
 
 
 class Portfolio:
-    """Answer questions about all the merchants that a caller may read. The others are in no answer, total or count."""
+    """Answer questions over the merchants that a caller may read. The others are in no answer, total or count."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Portfolio:
         self.versions: Final = versions
 
     async def list_merchants(self, readable: frozenset[AccountId] | str) -> Listing:
-        """Tell which merchants there are of the readable ones, with the names that are known.
+        """Return the readable merchants that exist, with the names that are known.
 
-        Raises the `UpstreamError` that keeps us from knowing who there is, to those who may read all.
+        For callers who may read all, raises the `UpstreamError` that prevents a list.
         """
         if not isinstance(readable, frozenset):
             return await self._directory.list()
@@ -48,9 +48,9 @@ class Portfolio:
         return msgspec.structs.replace(listing, names=names)
 
     async def get_parts(self, readable: frozenset[AccountId] | str, question: Question) -> Parts:
-        """Tell every readable merchant's balances, the totals of the very parts that are there, and the names known here.
+        """Return every readable merchant's balances, the totals of exactly the available ones, and the known names.
 
-        Raises the `UpstreamError` that keeps us from knowing who there is.
+        Raises the `UpstreamError` that prevents a list of merchants.
         """
         if isinstance(readable, frozenset):
             listing = Listing(self._directory.names(), None, is_stale=False)
@@ -67,7 +67,7 @@ class Portfolio:
     async def get_breakdown(
         self, readable: frozenset[AccountId] | str, sort: Sort, question: Question
     ) -> tuple[Parts, list[AccountResult]]:
-        """Tell every readable merchant's balances in an order. Raises `UnknownAsset` if it is known that nobody lists its asset."""
+        """Return every readable merchant's balances in an order. Raises `UnknownAsset` if surely no merchant lists its asset."""
         parts = await self.get_parts(readable, question)
         if sort.asset_id is not None and parts.is_complete and not parts.lists(sort.asset_id):
             raise UnknownAsset("sort names an asset that no merchant lists.")
@@ -76,7 +76,7 @@ class Portfolio:
     async def get_holders(
         self, readable: frozenset[AccountId] | str, asset_id: str, question: Question
     ) -> tuple[Parts, Holders]:
-        """Tell who holds an asset. Raises `UnknownAsset` if it is known that nobody readable lists it."""
+        """Return the holders of an asset. Raises `UnknownAsset` if surely no readable merchant lists it."""
         parts = await self.get_parts(readable, question)
         holders = find_holders(parts, asset_id)
         if parts.is_complete and not parts.lists(asset_id):
