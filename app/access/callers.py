@@ -122,7 +122,7 @@ class Callers:
         return self._judge.find_known(digest) if caller is None and self._judge is not None else caller
 
     async def identify(self, presented: str | None) -> Caller:
-        """Return the caller of any credential. Raises `Unauthenticated`, or `IssuerUnavailable` if it cannot be verified."""
+        """Return the caller of a credential. Raises `Unauthenticated`, or `IssuerUnavailable` if it is unverifiable."""
         if not presented:
             raise Unauthenticated("Send your key as Authorization: Bearer <key>, or as X-BH-TOKEN.")
         if len(presented) > MAX_CREDENTIAL_CHARACTERS:

@@ -18,8 +18,8 @@ class ClientsFileWatcher:
     """Check the clients file each half second, by its content, since Kubernetes replaces mounted files by a link.
 
     `read` returns its text, `parse` its content; `renew` applies that and returns whether it is new. If reading or
-    parsing raises `StartError`, the last good callers stay, and the error is logged once. `is_ok` is whether the file was
-    good at the last check.
+    parsing raises `StartError`, the last good callers stay, and the error is logged once. `is_ok` is whether the last
+    check succeeded.
     """
 
     def __init__(

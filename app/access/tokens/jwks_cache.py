@@ -1,4 +1,4 @@
-"""JWKS cache (RFC 7517): an issuer's keys, fetched in the background at a bounded rate, and kept through its outages."""
+"""JWKS cache (RFC 7517): an issuer's keys, fetched in the background at a bounded rate, kept through its outages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

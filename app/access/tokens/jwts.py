@@ -55,7 +55,7 @@ class Token(Struct, frozen=True):
 
 
 def read_token(text: str) -> Token:
-    """Parse a token. Raises `Unauthenticated` if it is malformed, or has unknown critical headers (RFC 7515, 4.1.11)."""
+    """Parse a token. Raises `Unauthenticated` if it is malformed or has critical extensions (RFC 7515, 4.1.11)."""
     form = _FORM.fullmatch(text)
     if form is None or len(form[1]) > MAX_HEADER_CHARACTERS:
         raise Unauthenticated("This is no token.")
