@@ -67,7 +67,7 @@ class Portfolio:
     async def get_breakdown(
         self, readable: frozenset[AccountId] | str, sort: Sort, question: Question
     ) -> tuple[Parts, list[AccountResult]]:
-        """Return every readable merchant's balances in an order. Raises `UnknownAsset` if surely no merchant lists its asset."""
+        """Return all readable merchants' balances, sorted. Raises `UnknownAsset` if surely no merchant lists its asset."""
         parts = await self.get_parts(readable, question)
         if sort.asset_id is not None and parts.is_complete and not parts.lists(sort.asset_id):
             raise UnknownAsset("sort names an asset that no merchant lists.")

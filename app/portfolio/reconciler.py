@@ -60,8 +60,8 @@ class Reconciliation(Struct, frozen=True, rename="camel", omit_defaults=True):
 class Reconciler:
     """Start reconciliations, run those started here, and report on all.
 
-    With `every_seconds` above 0, one starts so long after the start of the last one, at whichever replica is first. `last` is
-    the last result that is known here, for the metrics.
+    With `every_seconds` above 0, one starts so long after the start of the last one, at the first replica to notice.
+    `last` is the last result that is known here, for the metrics.
     """
 
     def __init__(

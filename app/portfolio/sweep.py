@@ -55,7 +55,7 @@ class Sweeper:
     async def sweep(self, progress: Progress) -> Sweep:
         """Sweep once, and update `progress`. Raises the `TallygateError` that prevents a read of the aggregate.
 
-        Takes as long as the budget needs. A merchant that cannot be read is retried a few times before it counts as missing.
+        Takes as long as the budget needs. An unreadable merchant is retried a few times before it counts as missing.
         """
         merchants = await self._directory()
         progress.look += 1
