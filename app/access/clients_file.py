@@ -78,7 +78,7 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     concurrency: AtOnce | None = None
 
     def as_caller(self) -> Caller:
-        """Say it as the access rules do."""
+        """Convert it to the access rules' form."""
         first, *others = [self.key_sha256] if isinstance(self.key_sha256, str) else self.key_sha256
         other = others[0] if others else None
         merchants = _as_keys(self.merchants)
@@ -101,7 +101,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("Expected `merchants` or `merchants_claim`, not both")
 
     def as_rule(self) -> Rule:
-        """Say it as the access rules do."""
+        """Convert it to the access rules' form."""
         return Rule(
             subject=self.subject,
             group=self.group,
@@ -138,7 +138,7 @@ class _Issuer(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"Expected `{name}` to be {_HTTPS}")
 
     def as_issuer(self) -> Issuer:
-        """Say it as the access rules do."""
+        """Convert it to the access rules' form."""
         return Issuer(
             name=self.name,
             source=Source(self.issuer, self.jwks_url, self.jwks_file, self.ca_file, self.bearer_file),

@@ -48,7 +48,7 @@ class Portfolio:
         return msgspec.structs.replace(listing, names=names)
 
     async def get_parts(self, readable: frozenset[AccountId] | str, question: Question) -> Parts:
-        """Return every readable merchant's balances, the totals of exactly the available ones, and the known names.
+        """Tell every readable merchant's balances, the totals of the very parts that are there, and the names known here.
 
         Raises the `UpstreamError` that prevents a list of merchants.
         """
@@ -67,7 +67,7 @@ class Portfolio:
     async def get_breakdown(
         self, readable: frozenset[AccountId] | str, sort: Sort, question: Question
     ) -> tuple[Parts, list[AccountResult]]:
-        """Return all readable merchants' balances, sorted. Raises `UnknownAsset` if surely no merchant lists its asset."""
+        """Tell every readable merchant's balances in an order. Raises `UnknownAsset` if it is known that nobody lists its asset."""
         parts = await self.get_parts(readable, question)
         if sort.asset_id is not None and parts.is_complete and not parts.lists(sort.asset_id):
             raise UnknownAsset("sort names an asset that no merchant lists.")
@@ -76,7 +76,7 @@ class Portfolio:
     async def get_holders(
         self, readable: frozenset[AccountId] | str, asset_id: str, question: Question
     ) -> tuple[Parts, Holders]:
-        """Return the holders of an asset. Raises `UnknownAsset` if surely no readable merchant lists it."""
+        """Tell who holds an asset. Raises `UnknownAsset` if it is known that nobody readable lists it."""
         parts = await self.get_parts(readable, question)
         holders = find_holders(parts, asset_id)
         if parts.is_complete and not parts.lists(asset_id):

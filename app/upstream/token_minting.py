@@ -121,7 +121,7 @@ def read_minted(data: object, upstream_now: float) -> Minted:
 
 
 def read_skew(date: str, now: float) -> float:
-    """Return the seconds by which an answer's `Date` (RFC 9110, 6.6.1) is ahead of us; 0 within the tolerance."""
+    """Tell the seconds by which an answer's `Date` (RFC 9110, 6.6.1) is ahead of us; 0 where it is about the same."""
     try:
         upstream = parsedate_to_datetime(date)
     except ValueError:
