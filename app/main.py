@@ -43,7 +43,7 @@ log = structlog.get_logger()
 def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, drain: Drain) -> Edge:
     """Build the service. Its lifespan opens and closes all connections. Raises `StartError`."""
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
-    shared = build_redis(settings.redis, settings.upstream.url, runtime)
+    shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
     transport = build_transport(settings.upstream)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)

@@ -1,4 +1,4 @@
-"""A fleet of replicas with the real cache, in virtual time: only Redis, the network, readers and upstream are modelled."""
+"""Fleet model in virtual time: replicas with the real cache; Redis, network, readers and upstream are modelled."""
 
 import asyncio
 import math
@@ -36,7 +36,7 @@ _CALLERS: Final = ("web", "app", "jobs", "support")
 
 
 class _Upstream:
-    """An upstream that answers everything, and counts."""
+    """An upstream that answers every call and counts it."""
 
     def __init__(self, random: Random, median_seconds: float) -> None:
         self._random: Final = random
@@ -81,7 +81,7 @@ class Replica:
 
 
 class Readers:
-    """Those who read, and what they got."""
+    """Callers who read at random, and the results."""
 
     def __init__(self, conditions: Conditions, replicas: list[Replica], figures: Figures, random: Random) -> None:
         self._conditions: Final = conditions
@@ -94,7 +94,7 @@ class Readers:
         )
 
     async def read(self) -> None:
-        """Read at random moments until the time is over and everybody has an answer."""
+        """Read at random moments until the time is over and every read has an answer."""
         async with asyncio.TaskGroup() as waiting:
             while monotonic() < self._conditions.seconds:
                 await asyncio.sleep(self._random.expovariate(self._conditions.reads_per_second))
@@ -104,17 +104,17 @@ class Readers:
                 if isinstance(decide(replica.parts.memory.peek(key), unix_ms(), POLICY, directives), Fetch):
                     waiting.create_task(self._wait(reading))
                 else:
-                    self._note(_run_at_once(reading), monotonic())
+                    self._record(_run_without_waiting(reading), monotonic())
 
     async def _wait(self, reading: Coroutine[Any, Any, Served]) -> None:
         began = monotonic()
         try:
-            self._note(await reading, began)
+            self._record(await reading, began)
         except TallygateError as error:
             if began >= self._conditions.warm_up_seconds:
                 self._figures.failures[type(error).__name__] += 1
 
-    def _note(self, served: Served, began: float) -> None:
+    def _record(self, served: Served, began: float) -> None:
         if began < self._conditions.warm_up_seconds:
             return
         self._figures.ages.append(age_ms(served.entry, unix_ms()))
@@ -123,7 +123,7 @@ class Readers:
 
 
 def run_fleet(conditions: Conditions) -> Figures:
-    """Let a fleet live through the conditions. The same conditions give the same figures."""
+    """Run a fleet under the conditions. The same conditions give the same figures."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_live(conditions))
 
@@ -154,8 +154,8 @@ async def _live(conditions: Conditions) -> Figures:
     return figures
 
 
-def _run_at_once(reading: Coroutine[Any, Any, Served]) -> Served:
-    """Run a read that has nothing to wait for, without the price of a task."""
+def _run_without_waiting(reading: Coroutine[Any, Any, Served]) -> Served:
+    """Run a read that waits for nothing, without the cost of a task."""
     try:
         reading.send(None)
     except StopIteration as done:

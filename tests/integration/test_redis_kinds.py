@@ -152,7 +152,7 @@ def watched(servers: tuple[dict[str, str], Watched]) -> Watched:
     return servers[1]
 
 
-async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url: str) -> None:
+async def test_a_hundred_entries_together_are_leased_stored_published_and_found(url: str) -> None:
     with capture_logs() as logs:
         async with run_peers(url) as (one, other):
             begun = await asyncio.gather(*(one.tier.read_or_lease(key, 5) for key in KEYS))
@@ -168,7 +168,7 @@ async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url:
     assert {line["event"] for line in logs} == {"bus.joined"}
 
 
-async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
+async def test_an_older_entry_is_neither_stored_nor_published(url: str) -> None:
     async with run_peers(url) as (one, other):
         for as_of in (7, 6, 8):
             await one.tier.store_and_release(snapshot(KEYS[0], as_of))
@@ -176,7 +176,7 @@ async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
         assert await other.tier.get_many(KEYS[:1]) == {KEYS[0]: snapshot(KEYS[0], 8)}
 
 
-async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
+async def test_a_failure_is_published_and_releases_the_lease(url: str) -> None:
     failure = Failure(KEYS[0], "UpstreamFaulty", "x", retry_after_seconds=3, code=-5046)
     async with run_peers(url) as (one, other):
         await one.tier.read_or_lease(KEYS[0], 5)
@@ -185,7 +185,7 @@ async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
         assert await other.tier.read_or_lease(KEYS[0], 5) == LeaseAcquired(None)
 
 
-async def test_turns_are_of_one_budget_and_all_are_counted(url: str) -> None:
+async def test_permits_are_of_one_budget_and_all_are_counted(url: str) -> None:
     async with run_peers(url) as (one, other):
         assert [(await peer.fleet_rate.take(7, leave_headroom=False))[0] for peer in (one, other, one)] == [7, 3, 0]
         assert other.fleet_rate.active_replicas == 2

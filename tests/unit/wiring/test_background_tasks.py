@@ -48,7 +48,7 @@ def _make(transport: Transport, folder: Path) -> tuple[Shared, FleetBudget, Upst
         clients_file="",
     )
     runtime = Runtime()
-    shared = build_redis(settings.redis, settings.upstream.url, runtime)
+    shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=False)
     budget = build_budget(shared, budget_options(settings), runtime)
     return shared, budget, build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
 
@@ -62,7 +62,7 @@ async def test_a_token_that_is_refused_is_tried_now_and_then_although_nobody_ask
     assert transport.asked
 
 
-async def test_totals_that_drifted_are_mended_although_nobody_asks(server: FakeServer, tmp_path: Path) -> None:
+async def test_totals_that_drifted_are_corrected_although_nobody_asks(server: FakeServer, tmp_path: Path) -> None:
     shared, _, upstream = _make(_Nobody(), tmp_path)
     cache = Replica(NoUpstream(), server, "r").cache
     totals = RunningTotals()
