@@ -15,7 +15,7 @@ from app.balances.amounts import Amount
 from app.balances.snapshots import Absence, AccountId, Anomaly, AnomalyKind, Entry, Row, Snapshot
 from app.cache.redis_tier import Found, LeaseHeldElsewhere
 from app.errors import Unreachable, UpstreamBusy
-from app.fleet.bus import Failure, tell
+from app.fleet.bus import Failure
 from tests.support import recorded_wire as recorded
 from tests.support.replica import CHANNEL, Replica, Upstream, directives
 from tests.support.virtual_redis import read_all, virtual_redis_time
@@ -103,12 +103,12 @@ async def test_leases_are_taken_as_before_and_those_of_before_are_respected(
 
 
 async def test_leases_are_released_with_the_messages_of_before(replica: Replica, raw: FakeAsyncRedis) -> None:
-    for key in (MERCHANT, UNKNOWN, THIRD):
-        await replica.tier.read_or_lease(key, 5)
+    for account_id in (MERCHANT, UNKNOWN, THIRD):
+        await replica.tier.read_or_lease(account_id, 5)
     async with overheard(raw) as messages:
-        failure = replica.tier.release_with_failure(MERCHANT, tell(MERCHANT, BUSY))
+        failure = replica.tier.release_with_failure(MERCHANT, Failure.of(MERCHANT, BUSY))
         await asyncio.gather(failure, replica.tier.release(UNKNOWN))
-        await replica.tier.release_with_failure(THIRD, tell(THIRD, Unreachable("x")))
+        await replica.tier.release_with_failure(THIRD, Failure.of(THIRD, Unreachable("x")))
     assert messages == [recorded.RELEASES_MESSAGE, recorded.FAILURE_MESSAGE]
     assert await read_all(raw) == {}
 
@@ -134,4 +134,4 @@ async def test_messages_of_before_are_understood(upstream: Upstream, server: Fak
 async def test_errors_have_the_names_of_before() -> None:
     for name in recorded.ERROR_NAMES:
         error = Failure(MERCHANT, name, "x", 3.0, -1).to_error()
-        assert tell(MERCHANT, error) == Failure(MERCHANT, name, "x", 3.0, -1)
+        assert Failure.of(MERCHANT, error) == Failure(MERCHANT, name, "x", 3.0, -1)

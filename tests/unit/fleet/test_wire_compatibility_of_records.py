@@ -190,10 +190,10 @@ async def test_a_version_of_a_view_is_kept_as_before_and_one_of_before_is_read(
 
 async def test_the_rate_limiter_has_the_state_of_before(replica: Replica, raw: FakeAsyncRedis) -> None:
     budget, asking = "t:{budget}", "t:{budget}:asking"
-    assert await replica.fleet_rate.take(5, spare=False) == (5, 0)
+    assert await replica.fleet_rate.take(5, leave_headroom=False) == (5, 0)
     state: dict[bytes, bytes] = {b"next": b"1000000001666667"}
     assert await read_all(raw) == {budget: (state, 3_600_000), asking: ([(b"old", 1e15)], 2000)}
-    await replica.fleet_rate.take(5, spare=False)
+    await replica.fleet_rate.take(5, leave_headroom=False)
     await replica.fleet_rate.pause(1.5)
     state = {b"next": b"1000000002000000", b"quiet": b"1000000001500000", b"slowed": b"1000000001500000"}
     assert (await read_all(raw))[budget] == (state | {b"factor": b"2"}, 3_601_500)
@@ -205,8 +205,8 @@ async def test_the_rate_limiter_goes_on_from_the_state_of_before(replica: Replic
         mapping={"next": "1000000002000000", "quiet": "1000000001500000", "slowed": "1000000001500000", "factor": "2"},
     )
     await raw.zadd("t:{budget}:asking", {"another": 1e15})
-    assert await replica.fleet_rate.take(1, spare=False) == (0, 1.5)
-    assert replica.fleet_rate.exchange == 2
+    assert await replica.fleet_rate.take(1, leave_headroom=False) == (0, 1.5)
+    assert replica.fleet_rate.active_replicas == 2
     await asyncio.sleep(4)
-    assert await replica.fleet_rate.take(1, spare=False) == (1, 0)
+    assert await replica.fleet_rate.take(1, leave_headroom=False) == (1, 0)
     assert await raw.hget("t:{budget}", "next") == b"1000000004560598"
