@@ -1,4 +1,4 @@
-"""Where the keys of issuers come from: a file, a URL, or what an issuer's discovery document says."""
+"""Sources of issuers' keys: a file, a URL, or what an issuer's discovery document says."""
 
 import asyncio
 from pathlib import Path
@@ -56,7 +56,7 @@ async def _discover(source: Source) -> str:
 
 
 async def _fetch(url: str, source: Source) -> bytes:
-    """Fetch a document, showing the bearer token only where the clients file says: it goes to no discovered origin."""
+    """Fetch a document. The bearer token is sent only where the clients file says, and to no discovered origin."""
     bearer = None
     if source.bearer_file is not None and _origin(url) == _origin(source.jwks_url or source.issuer):
         bearer = await _read_bearer(source.bearer_file)
@@ -71,7 +71,7 @@ async def _read_bearer(path: str) -> Secret:
 
 
 async def _read_file(path: str) -> bytes:
-    """Read a file afresh: Kubernetes replaces tokens and keys while we run."""
+    """Read a file again each time, since Kubernetes replaces tokens and keys while we run."""
     try:
         return await asyncio.to_thread(Path(path).read_bytes)
     except OSError as error:

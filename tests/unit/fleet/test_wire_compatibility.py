@@ -103,8 +103,8 @@ async def test_leases_are_taken_as_before_and_those_of_before_are_respected(
 
 
 async def test_leases_are_released_with_the_messages_of_before(replica: Replica, raw: FakeAsyncRedis) -> None:
-    for key in (MERCHANT, UNKNOWN, THIRD):
-        await replica.tier.read_or_lease(key, 5)
+    for account_id in (MERCHANT, UNKNOWN, THIRD):
+        await replica.tier.read_or_lease(account_id, 5)
     async with overheard(raw) as messages:
         failure = replica.tier.release_with_failure(MERCHANT, Failure.of(MERCHANT, BUSY))
         await asyncio.gather(failure, replica.tier.release(UNKNOWN))
