@@ -38,7 +38,7 @@ async def calm(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
 
 @pytest.fixture(scope="package")
 async def patient(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
-    """Another one whose times are a hundred times the default ones, so that a slow test run changes no verdict."""
+    """Another one whose times are a hundred times the default ones, so that a slow test run changes no result."""
     times: dict[str, Any] = {
         "fresh_seconds": 500,
         "stale_while_revalidate_seconds": 3000,

@@ -58,7 +58,7 @@ async def test_retry_after_is_whole_seconds_never_too_early_and_never_zero(
 
 
 @pytest.mark.parametrize("kind", UNFORESEEN)
-async def test_a_crash_is_a_fault_of_ours_that_tells_nothing_of_itself(kind: Any, plain: bool) -> None:
+async def test_a_crash_is_a_fault_of_ours_that_shows_nothing_of_itself(kind: Any, plain: bool) -> None:
     error = kind(SECRET, [ValueError(SECRET)]) if kind is ExceptionGroup else kind(SECRET)
     with capture_logs():
         async with failing_app(error, plain=plain) as client:

@@ -22,10 +22,9 @@ from app.resilience.draining import Drain
 from app.runtime import Runtime
 from app.telemetry.exposition import Page
 from app.telemetry.metrics import Metrics
-from app.telemetry.traces import Traces
 from tests.support.replica import POLICY
 from tests.support.service import lifespan
-from tests.support.virtual_time import monotonic, unix_ms
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 
 class FailingAccounts(Accounts):
@@ -65,7 +64,7 @@ def build_app(cache: Cache, callers: Callers, metrics: Metrics, *, drain: Drain 
         Accounts(cache),
         FailingPortfolio(NotImplementedError()),
         ServicePages(look, None, drain or Drain()),
-        Runtime(metrics=metrics, traces=Traces(), unix_ms=unix_ms, monotonic=monotonic),
+        virtual_runtime(metrics=metrics),
     )
 
 
@@ -91,8 +90,7 @@ def _build_failing(error: Exception, runtime: Runtime, *, plain: bool, lifespan:
 @asynccontextmanager
 async def failing_app(error: Exception, *, plain: bool, **runtime: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Run the API over an exception. The one caller has a rate far above what a test asks for."""
-    runtime = {"metrics": Metrics(), "traces": Traces(), "unix_ms": lambda: 0, **runtime}
-    app = _build_failing(error, Runtime(**runtime), plain=plain)
+    app = _build_failing(error, Runtime(**{"unix_ms": lambda: 0, **runtime}), plain=plain)
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     headers = {"Authorization": "Bearer key"}
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
@@ -108,6 +106,5 @@ async def served_paths() -> set[str]:
         paths.update(route.path_format for route in framework.routes)
         yield
 
-    runtime = Runtime(metrics=Metrics(), traces=Traces())
-    async with lifespan(_build_failing(NotImplementedError(), runtime, plain=True, lifespan=[look_at])):
+    async with lifespan(_build_failing(NotImplementedError(), Runtime(), plain=True, lifespan=[look_at])):
         return paths
