@@ -40,7 +40,6 @@ def render_response(
     served: Served,
     policy: FreshnessPolicy,
     now: int,
-    *,
     if_none_match: str | None,
     accept_encoding: str | None,
 ) -> Reply:
