@@ -27,6 +27,7 @@ from msgspec import Struct
 from app.access.callers import Caller, hash_key
 from app.access.clients_file import Clients
 from app.api.middleware.edge import Edge
+from app.egress.pool import PoolOptions
 from app.main import create_app
 from app.redis.embedded import EmbeddedValkey
 from app.secret import Secret
@@ -160,7 +161,7 @@ async def ask(app: Edge, merchants: Sequence[int] = IDS) -> Cost:
 async def call_all(url: str) -> tuple[float, float]:
     """Make the calls for all, as many at once, with our transport and nothing around it."""
     waiting = iter(IDS)
-    async with Transport(url, connections=CONCURRENCY) as transport:
+    async with Transport(url, PoolOptions(None, 300, time.monotonic, lambda: 0.5)) as transport:
 
         async def work() -> None:
             for merchant in waiting:

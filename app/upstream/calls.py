@@ -93,7 +93,7 @@ class CallExecutor:
     async def _make_with_retries(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit, deadline: float) -> T:
         self._retries.deposit()
         retries = 0
-        renewed = False
+        is_renewed = is_repeated = False
         failure: TallygateError | None = None
         while True:
             await self._tokens.ready()  # before the turn: a token that is minted wants one too
@@ -103,11 +103,14 @@ class CallExecutor:
             except (BreakerOpen, BudgetSpent) as unmade:
                 raise failure or unmade from None
             except TokenRefused:
-                if renewed or not await self._tokens.renew():
+                if is_renewed or not await self._tokens.renew():
                     raise
-                renewed = True
+                is_renewed = True
             except (Unreachable, UpstreamFaulty) as error:
                 failure = error
+                if isinstance(error, Unreachable) and error.is_repeatable and not is_repeated:
+                    is_repeated = True  # a kept connection was closed under us: not the upstream's fault, but a call
+                    continue
                 granted = self._retries.withdraw(retries)
                 if granted is None or self._monotonic() + granted >= deadline:
                     raise

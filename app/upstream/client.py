@@ -10,7 +10,7 @@ from msgspec import to_builtins
 from app.balances.merchants import Directory, Merchant
 from app.balances.normalisation import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
-from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
+from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant, Unreachable
 from app.telemetry.metrics import Metrics
 from app.upstream import directory
 from app.upstream.calls import AcquirePermit, CallExecutor
@@ -75,6 +75,7 @@ class UpstreamClient:
                 error=type(error).__name__,
                 detail=error.detail,
                 code=error.code,
+                **({"reason": error.reason} if isinstance(error, Unreachable) and error.reason else {}),
                 seconds=round(self._monotonic() - began, 3),
             )
             raise

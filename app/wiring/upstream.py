@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from app.api.problem_kinds import kind_of
 from app.clock import unix_ms
+from app.egress.pool import PoolOptions
+from app.egress.transport import trust_authorities
 from app.errors import StartError
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.retry_budget import RetryBudget
@@ -20,10 +22,13 @@ from app.upstream.token_sealing import Seal, fingerprint
 from app.upstream.token_source import AuthenticatedTransport, FileTokenSource, NoTokenSource, Token, TokenSource
 from app.upstream.transport import Transport
 
+_CONNECTION_SECONDS = 300.0
+
 
 def build_transport(settings: Settings) -> Transport:
     """Make the wire to the upstream."""
-    return Transport(settings.upstream_url, connections=settings.upstream_concurrency)
+    options = PoolOptions(trust_authorities(), _CONNECTION_SECONDS, time.monotonic, random.random)
+    return Transport(settings.upstream_url, options)
 
 
 def build_token_source(
