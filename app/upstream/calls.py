@@ -10,6 +10,7 @@ import structlog
 from app.errors import (
     BreakerOpen,
     BudgetSpent,
+    MalformedAnswer,
     TallygateError,
     TokenRefused,
     Unreachable,
@@ -142,16 +143,23 @@ class CallExecutor:
         try:
             result = await self._measure(call)
         except (Unreachable, UpstreamFaulty, asyncio.CancelledError):
-            if self._breaker.record_failure(began, self._wanted - 1):
-                log.warning("upstream.breaker_opened")
+            self._record_failure(began)
             raise
         except TallygateError as error:
             self._note_life()
             if isinstance(error, UpstreamBusy):
                 await self._quiet(error.retry_after_seconds or 0)
             raise
+        except Exception as error:  # a fault of ours: a probe must end all the same, and a stale answer may cover it
+            self._record_failure(began)
+            log.exception("upstream.answer_crashed")
+            raise MalformedAnswer("The upstream's answer could not be read.") from error
         self._note_life()
         return result
+
+    def _record_failure(self, began: float) -> None:
+        if self._breaker.record_failure(began, self._wanted - 1):
+            log.warning("upstream.breaker_opened")
 
     async def _measure(self, call: Awaitable[T]) -> T:
         """Count a call and its time by how it went."""

@@ -19,6 +19,7 @@ from app.upstream.envelope import UpstreamResponse, parse_envelope
 BALANCES_PATH: Final = "/v2/assets/account/assets"
 
 _DIRECTORY_LOOKS: Final = 3
+_MAX_PAGES: Final = 1_000
 
 log = structlog.get_logger()
 
@@ -90,10 +91,11 @@ class UpstreamClient:
             page, total = 1, 1
             while len(found) < total:
                 merchants, total = await self._calls.execute(partial(self._ask_directory, page), turn)
-                if not merchants:
-                    break
+                known = len(found)
                 found |= {merchant.id: merchant for merchant in merchants}
                 page += 1
+                if len(found) == known or page > _MAX_PAGES:  # whatever total it says: it has nothing new to say
+                    break
             if len(found) >= total:
                 return Directory(self._now_ms(), tuple(found[one] for one in sorted(found)))
         raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")
