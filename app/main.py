@@ -1,153 +1,111 @@
-"""The wiring: heart, callers and face built from the settings, and their lifespan. Importing this does nothing."""
+"""Composition root: the whole service, built from its settings. Importing this builds nothing."""
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 from litestar import Litestar
-from msgspec import UNSET, json
 
-from app.access.callers import Callers
-from app.access.clients_file import Clients, parse_clients, read_clients_text
-from app.access.clients_watch import ClientsFileWatcher
-from app.access.failed_logins import FailedLogins
-from app.access.tokens.jwks_source import build_jwks_cache
-from app.access.tokens.verifier import TokenVerifier
+from app.access.clients_file import Clients
 from app.api.app import build_api
 from app.api.middleware.audit import Audit
 from app.api.middleware.edge import Edge
-from app.api.routes.service import Readiness
-from app.clock import unix_ms
+from app.balances.snapshots import AccountId
+from app.budget.fleet_budget import build_budget
+from app.cache.replica import build_replica
+from app.portfolio.running_totals import RunningTotals
 from app.resilience.draining import Drain
-from app.resilience.supervision import supervised
-from app.settings import Audited, Settings, read_origins
+from app.resilience.supervision import Part, running
+from app.runtime import Runtime
+from app.settings.sections import Audited, HttpSettings, Settings, TelemetrySettings
 from app.telemetry.exposition import Exposition
-from app.telemetry.heartbeat import Heartbeat
-from app.telemetry.metrics import Metrics
-from app.telemetry.samples import WorkerHealth
 from app.telemetry.traces import Traces
-from app.upstream.token_source import TokenSource, TokenState
-from app.wiring.cache import build_policy, make_heart, read_timeout_seconds
-from app.wiring.upstream import build_transport
+from app.upstream.transport import Transport
+from app.wiring.access import build_access
+from app.wiring.cache import budget_options, read_timeout_seconds, replica_options
+from app.wiring.gauges import watch_gauges
+from app.wiring.health import build_health
+from app.wiring.portfolio import build_portfolio
+from app.wiring.redis import build_redis
+from app.wiring.upstream import build_origin, build_transport, build_upstream, coordinate
 
 _SPARE_SECONDS: Final = 1.5
-"""What a request may take besides waiting for balances: its token may wait a second for the keys of its issuer."""
+"""What a request may take besides the wait for balances: its token may wait a second for the keys of its issuer."""
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 log = structlog.get_logger()
 
 
-def create_app(
-    settings: Settings,
-    clients: Clients,
-    *,
-    exposition: Exposition | None = None,
-    drain: Drain | None = None,
-) -> Edge:
-    """Build the service. Its connections are opened and closed by its lifespan. Raises `StartError`."""
-    exposition = exposition or Exposition(Metrics(version("tallygate")))
-    drain = drain or Drain()
-    metrics = exposition.metrics
-    traces = _make_traces(settings.otlp_endpoint)
-    policy = build_policy(settings)
-    transport = build_transport(settings)
-    heart = make_heart(settings, policy, transport, metrics, traces)
-    judge = TokenVerifier(build_jwks_cache, time.time)
-    judge.replace_all(clients.issuers)
-    known = Callers(clients.callers, workers=settings.workers, monotonic=time.monotonic, judge=judge)
-    failures = FailedLogins(settings.wrong_keys_rate / settings.workers, time.monotonic)
+def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, drain: Drain) -> Edge:
+    """Build the service. Its lifespan opens and closes all connections. Raises `StartError`."""
 
-    def look_at_once() -> Readiness:
-        return Readiness(
-            status=_judge_readiness(heart.tokens, drain),
-            callers=len(known),
-            token=heart.tokens.state,
-            redis="available" if heart.redis_client.available else "unavailable",
-            token_seconds_left=UNSET if heart.tokens.seconds_left is None else int(heart.tokens.seconds_left),
-            reason=heart.tokens.refusal.detail if heart.tokens.refusal else UNSET,
-        )
+    def refetch(account_id: AccountId) -> None:
+        replica.cache.refetch(account_id)
 
-    async def look() -> Readiness:
-        return look_at_once()
-
-    def share() -> None:
-        readiness = look_at_once()
-        exposition.share(WorkerHealth(time.monotonic(), readiness.status == "ready", json.encode(readiness)))
-
-    drain.watch(share)
-    heartbeat = Heartbeat(time.monotonic, share)
-    metrics.loop_lag.watch(heartbeat.lag_seconds)
-    metrics.callers.watch(lambda: len(known))
-    watched = _watch_clients(settings, known, judge, metrics)
-
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with transport:
-            async with supervised(heartbeat=heartbeat.run, issuers=judge.tend, **watched, **heart.works):
-                log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
-                yield
-            await heart.cache.close()  # after the works: they would fetch anew what this breaks off
-        await heart.redis_client.close()
-        await asyncio.to_thread(traces.close)
-        log.info("server.stopped", pid=os.getpid())
-
-    return build_api(
-        accounts=heart.accounts,
-        portfolio=heart.portfolio,
-        callers=known,
-        failures=failures,
-        policy=policy,
-        look=look,
-        version=version("tallygate"),
-        now_ms=unix_ms,
-        metrics=metrics,
-        scrape=exposition.page if settings.metrics_port is None else None,
-        drain=drain,
-        traces=traces,
-        origins=read_origins(settings.cors_origins),
-        audit=Audit(time.monotonic, refusals=settings.audit is not Audited.NONE, answers=settings.audit is Audited.ALL),
-        deadline_seconds=make_deadline(settings),
-        lifespan=[lifespan],
+    runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
+    shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
+    budget = build_budget(shared, budget_options(settings), runtime)
+    transport = build_transport(settings.upstream, runtime, refetch)
+    upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
+    origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
+    replica = build_replica(shared, budget, origin, options, runtime, listener=totals)
+    concurrency = max(1, settings.upstream.concurrency // 4)
+    questions = build_portfolio(
+        settings.directory, shared, upstream, replica.cache, totals, runtime, concurrency=concurrency
     )
-
-
-def _make_traces(endpoint: str | None) -> Traces:
-    if endpoint is None:
-        return Traces()
-    from app.telemetry.otlp import make_otlp_traces  # noqa: PLC0415  # only who wants traces pays for them
-
-    return make_otlp_traces(endpoint, version("tallygate"))
+    access = build_access(settings.access, clients, settings.process.workers, runtime)
+    health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
+    parts = (shared, budget, upstream, replica, questions, access, health)
+    watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
+    return build_api(
+        accounts=questions.accounts,
+        portfolio=questions.portfolio,
+        callers=access.callers,
+        failures=access.failed_logins,
+        policy=options.policy,
+        look=health.look,
+        version=version("tallygate"),
+        now_ms=runtime.unix_ms,
+        metrics=runtime.metrics,
+        scrape=exposition.page if settings.telemetry.metrics_port is None else None,
+        drain=drain,
+        traces=runtime.traces,
+        origins=settings.http.cors_origins,
+        audit=Audit(
+            runtime.monotonic,
+            refusals=settings.access.audit is not Audited.NONE,
+            answers=settings.access.audit is Audited.ALL,
+        ),
+        deadline_seconds=make_deadline(settings),
+        lifespan=[_make_lifespan(settings.http, transport, parts, runtime.traces)],
+    )
 
 
 def make_deadline(settings: Settings) -> float:
-    """Tell how many seconds a request may take in all: what is set, but never less than waiting for balances may take."""
-    return max(settings.request_timeout_seconds, read_timeout_seconds(settings) + _SPARE_SECONDS)
+    """Give how many seconds a request may take in all: as set, but never less than the wait for balances may take."""
+    return max(settings.http.request_timeout_seconds, read_timeout_seconds(settings) + _SPARE_SECONDS)
 
 
-def _judge_readiness(tokens: TokenSource, drain: Drain) -> Literal["ready", "not ready", "draining"]:
-    if drain.is_on:
-        return "draining"
-    return "not ready" if tokens.state is TokenState.REFUSED else "ready"
+def _make_lifespan(settings: HttpSettings, transport: Transport, parts: Iterable[Part], traces: Traces) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with transport, running(parts):
+            log.info("server.started", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
+            yield
+        await asyncio.to_thread(traces.close)
+        log.info("server.stopped", pid=os.getpid())
+
+    return lifespan
 
 
-def _watch_clients(
-    settings: Settings, callers: Callers, judge: TokenVerifier, metrics: Metrics
-) -> Mapping[str, Callable[[], Awaitable[None]]]:
-    path = settings.clients_file
-    if not path:
-        return {}
+def _build_traces(settings: TelemetrySettings) -> Traces:
+    if settings.otlp_endpoint is None:
+        return Traces()
+    from app.telemetry.otlp import make_otlp_traces  # noqa: PLC0415  # only who wants traces pays for them
 
-    def renew(clients: Clients) -> bool:
-        return callers.replace_all(clients.callers) | judge.replace_all(clients.issuers)
-
-    watch = ClientsFileWatcher(
-        read=lambda: asyncio.to_thread(read_clients_text, path),
-        parse=lambda text: parse_clients(text, path),
-        renew=renew,
-    )
-    metrics.clients_file_ok.watch(lambda: watch.is_ok)
-    return {"clients": watch.keep_watching}
+    return make_otlp_traces(settings.otlp_endpoint, version("tallygate"))

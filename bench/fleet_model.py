@@ -1,29 +1,28 @@
-"""A fleet of replicas with the real cache, in virtual time: only Redis, the network, readers and upstream are modelled."""
+"""Fleet model in virtual time: replicas with the real cache; Redis, network, readers and upstream are modelled."""
 
 import asyncio
 import math
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import accumulate
 from random import Random
 from typing import Any, Final, cast
 
 from app.balances.amounts import Amount
 from app.balances.snapshots import AccountId, Entry, Row, Snapshot
-from app.budget.budget import Budget, PermitRequest
-from app.budget.fleet_rate import FleetRateLimiter
-from app.budget.prefetch import PermitPrefetcher
-from app.cache.backoff import Backoff
-from app.cache.cache import Cache, Served
-from app.cache.fleet_loader import FleetLoader
+from app.budget.budget import PermitRequest
+from app.budget.fleet_budget import BudgetOptions, FleetBudget, build_budget
+from app.cache.cache import Served
 from app.cache.freshness import Fetch, FreshnessPolicy, RequestDirectives, age_ms, decide
-from app.cache.memory import MemoryTier
-from app.cache.redis_tier import RedisTier
+from app.cache.replica import Origin, ReplicaOptions, build_replica
 from app.errors import TallygateError
 from app.redis.client import RedisClient
+from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.retry_budget import RetryBudget
 from app.resilience.supervision import supervised
+from app.runtime import Runtime
 from app.upstream.calls import CallExecutor
 from app.upstream.token_source import NoTokenSource
 from bench.fleet_figures import Conditions, Figures
@@ -37,7 +36,7 @@ _CALLERS: Final = ("web", "app", "jobs", "support")
 
 
 class _Upstream:
-    """An upstream that answers everything, and counts."""
+    """An upstream that answers every call and counts it."""
 
     def __init__(self, random: Random, median_seconds: float) -> None:
         self._random: Final = random
@@ -53,64 +52,36 @@ class _Upstream:
 
 
 class Replica:
-    """One replica, wired as `app/main.py` does it."""
+    """One replica as the service builds it, over the modelled Redis, with calls of the modelled upstream."""
 
     def __init__(
         self, name: str, conditions: Conditions, server: Server, answer: Callable[[AccountId], Any], random: Random
     ) -> None:
-        redis_client = _make_link(Client(server, _way(random, conditions.way_seconds)), random)
-        fleet_rate = FleetRateLimiter(
-            redis_client,
-            prefix="t",
-            replica_id=name,
+        runtime = Runtime(unix_ms=unix_ms, monotonic=monotonic, random=random.random)
+        client = Client(server, _way(random, conditions.way_seconds))
+        shared = Shared(_make_redis_client(client, runtime), "t", name)
+        limits = BudgetOptions(
             per_second=conditions.budget,
             burst=conditions.budget,
-            monotonic=monotonic,
-            replicas=lambda: conditions.replicas,
+            concurrency=conditions.concurrency,
+            least_replicas=conditions.replicas,
         )
-        self.budget: Final = Budget(fleet_rate, per_second=conditions.budget, concurrency=conditions.concurrency)
-        calls = CallExecutor(
-            tokens=NoTokenSource(None, monotonic=monotonic),
-            breaker=_make_breaker(random, 5, 0.5, 15),
-            retries=RetryBudget(random.random),
-            quiet=fleet_rate.pause,
-            timeout_seconds=5,
-            monotonic=monotonic,
-        )
+        self.budget: Final = build_budget(shared, limits, runtime)
+        calls = _make_calls(self.budget, runtime)
 
         async def load(key: AccountId, permit_request: PermitRequest) -> Entry:
-            entry: Entry = await calls.execute(
-                lambda: answer(key), lambda patience: self.budget.permit(permit_request, patience)
-            )
+            permit = partial(self.budget.permits.permit, permit_request)
+            entry: Entry = await calls.execute(lambda: answer(key), permit)
             return entry
 
-        self.memory: Final = MemoryTier(200_000, 512 * 1024 * 1024)
-        self.tier: Final = RedisTier(redis_client, prefix="t", replica_id=name, channel="t:bus", policy=POLICY)
-        self.fleet: Final = FleetLoader(
-            memory=self.memory,
-            redis=self.tier,
-            prefetcher=PermitPrefetcher(self.budget, fleet_rate),
-            load=load,
-            is_bus_connected=lambda: True,
-            policy=POLICY,
-            now_ms=unix_ms,
-            random=random.random,
-        )
-        self.cache: Final = Cache(
-            memory=self.memory,
-            fleet=self.fleet,
-            backoff=Backoff(200_000, monotonic, random.random),
-            is_refused=lambda: False,
-            policy=POLICY,
-            patience_seconds=5.45,
-            now_ms=unix_ms,
-            random=random.random,
-        )
-        server.listeners[name] = self.fleet
+        options = ReplicaOptions(policy=POLICY, patience_seconds=5.45)
+        self.parts: Final = build_replica(shared, self.budget, Origin(load=load), options, runtime)
+        self.parts.bus.connected = True  # the modelled server tells the loader by itself
+        server.listeners[name] = self.parts.loader
 
 
 class Readers:
-    """Those who read, and what they got."""
+    """Callers who read at random, and the results."""
 
     def __init__(self, conditions: Conditions, replicas: list[Replica], figures: Figures, random: Random) -> None:
         self._conditions: Final = conditions
@@ -123,27 +94,27 @@ class Readers:
         )
 
     async def read(self) -> None:
-        """Read at random moments until the time is over and everybody has an answer."""
+        """Read at random moments until the time is over and every read has an answer."""
         async with asyncio.TaskGroup() as waiting:
             while monotonic() < self._conditions.seconds:
                 await asyncio.sleep(self._random.expovariate(self._conditions.reads_per_second))
                 key = self._random.choices(self._keys, cum_weights=self._weights)[0]
                 replica, directives = self._random.choice(self._replicas), RequestDirectives(received_at=unix_ms())
-                reading = replica.cache.read(key, directives, self._random.choice(_CALLERS))
-                if isinstance(decide(replica.memory.peek(key), unix_ms(), POLICY, directives), Fetch):
+                reading = replica.parts.cache.read(key, directives, self._random.choice(_CALLERS))
+                if isinstance(decide(replica.parts.memory.peek(key), unix_ms(), POLICY, directives), Fetch):
                     waiting.create_task(self._wait(reading))
                 else:
-                    self._note(_run_at_once(reading), monotonic())
+                    self._record(_run_without_waiting(reading), monotonic())
 
     async def _wait(self, reading: Coroutine[Any, Any, Served]) -> None:
         began = monotonic()
         try:
-            self._note(await reading, began)
+            self._record(await reading, began)
         except TallygateError as error:
             if began >= self._conditions.warm_up_seconds:
                 self._figures.failures[type(error).__name__] += 1
 
-    def _note(self, served: Served, began: float) -> None:
+    def _record(self, served: Served, began: float) -> None:
         if began < self._conditions.warm_up_seconds:
             return
         self._figures.ages.append(age_ms(served.entry, unix_ms()))
@@ -152,7 +123,7 @@ class Readers:
 
 
 def run_fleet(conditions: Conditions) -> Figures:
-    """Let a fleet live through the conditions. The same conditions give the same figures."""
+    """Run a fleet under the conditions. The same conditions give the same figures."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_live(conditions))
 
@@ -168,7 +139,7 @@ async def _live(conditions: Conditions) -> Figures:
     async with AsyncExitStack() as stack:
         for replica in replicas:
             await stack.enter_async_context(
-                supervised(budget=replica.budget.dispatch, leases=replica.tier.renew_leases)
+                supervised(budget=replica.budget.permits.dispatch, leases=replica.parts.tier.renew_leases)
             )
         reading = asyncio.create_task(Readers(conditions, replicas, figures, random).read())
         await asyncio.sleep(conditions.warm_up_seconds)
@@ -179,12 +150,12 @@ async def _live(conditions: Conditions) -> Figures:
         figures.messages = server.messages - messages
         await reading
         for replica in replicas:
-            await replica.cache.close()
+            await replica.parts.cache.close()
     return figures
 
 
-def _run_at_once(reading: Coroutine[Any, Any, Served]) -> Served:
-    """Run a read that has nothing to wait for, without the price of a task."""
+def _run_without_waiting(reading: Coroutine[Any, Any, Served]) -> Served:
+    """Run a read that waits for nothing, without the cost of a task."""
     try:
         reading.send(None)
     except StopIteration as done:
@@ -197,19 +168,19 @@ def _way(random: Random, median_seconds: float) -> Callable[[], float]:
     return lambda: random.lognormvariate(location, 0.4)
 
 
-def _make_link(client: Client, random: Random) -> RedisClient:
-    return RedisClient(cast("Any", client), breaker=_make_breaker(random, 3, 0.25, 2), timeout_seconds=0.05)
+def _make_redis_client(client: Client, runtime: Runtime) -> RedisClient:
+    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
+    return RedisClient(cast("Any", client), breaker=breaker, timeout_seconds=0.05, runtime=runtime)
 
 
-def _make_breaker(
-    random: Random, threshold: int, first_pause_seconds: float, longest_pause_seconds: float
-) -> CircuitBreaker:
-    return CircuitBreaker(
-        threshold=threshold,
-        first_pause_seconds=first_pause_seconds,
-        longest_pause_seconds=longest_pause_seconds,
-        monotonic=monotonic,
-        random=random.random,
+def _make_calls(budget: FleetBudget, runtime: Runtime) -> CallExecutor:
+    return CallExecutor(
+        tokens=NoTokenSource(None, monotonic=monotonic),
+        breaker=CircuitBreaker(runtime, threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
+        retries=RetryBudget(runtime.random),
+        quiet=budget.rate.pause,
+        timeout_seconds=5,
+        runtime=runtime,
     )
 
 

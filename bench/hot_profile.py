@@ -1,11 +1,11 @@
-"""Where the CPU time of a hot read goes, in microseconds by step: the real edge over the real cache, without a server.
+"""CPU profile of a hot read, in microseconds by step: the real edge over the real cache, without a server.
 
 Run: .venv/bin/python -m bench.hot_profile
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, Final, cast
 
@@ -15,10 +15,13 @@ from app.accounts import Accounts
 from app.api.app import build_api
 from app.api.middleware.edge import Edge
 from app.api.reads.hot_path import HotPath, _read_plain
-from app.cache.cache import Cache
+from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.freshness import FreshnessPolicy
-from app.cache.memory import MemoryTier
-from app.telemetry.metrics import Metrics
+from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.runtime import Runtime
+from app.secret import Secret
+from app.settings.sections import RedisSettings
+from app.wiring.redis import build_redis
 from bench.memory import ASSETS, make_snapshots
 
 CALLS: Final = 20_000
@@ -30,7 +33,7 @@ NOBODY: Final = cast("Any", None)
 
 
 class _Sent:
-    """What awaits a message that is sent at once."""
+    """An awaitable that is complete from the start."""
 
     def __await__(self) -> "_Sent":
         return self
@@ -43,7 +46,7 @@ class _Sent:
 
 
 def measure(step: Callable[[], object]) -> float:
-    """Give the microseconds of a step: the least of some rounds, since whatever disturbs only adds."""
+    """Return the microseconds of a step: the least of some rounds, since any disturbance only adds."""
     found = []
     for _ in range(ROUNDS):
         began = time.process_time_ns()
@@ -54,27 +57,23 @@ def measure(step: Callable[[], object]) -> float:
 
 
 def build(callers: Callers) -> tuple[Edge, str]:
-    """Build an edge whose memory has a merchant of eight assets, 1.5 s old for ever; give that with its path."""
+    """Build an edge whose memory holds a merchant of eight assets at a constant age of 1.5 s. Returns both with its path."""
     (snapshot,) = make_snapshots(1, len(ASSETS), Random(1))
     now = snapshot.as_of + 1_500
-    memory = MemoryTier(10, 10**9)
-    memory.put(snapshot)
 
     def now_ms() -> int:
         return now + 0 * time.time_ns()
 
-    cache = Cache(
-        memory=memory,
-        fleet=NOBODY,
-        backoff=NOBODY,
-        is_refused=lambda: False,
-        policy=POLICY,
-        patience_seconds=5,
-        now_ms=now_ms,
-        random=Random(1).random,
-    )
+    runtime = Runtime(unix_ms=now_ms, random=Random(1).random)
+    shared = build_redis(
+        RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime, plain=False
+    )  # which is never asked
+    budget = build_budget(shared, BudgetOptions(per_second=1, burst=1, concurrency=1), runtime)
+    options = ReplicaOptions(policy=POLICY, patience_seconds=5)
+    replica = build_replica(shared, budget, Origin(load=NOBODY), options, runtime)
+    replica.memory.put(snapshot)
     edge = build_api(
-        accounts=Accounts(cache),
+        accounts=Accounts(replica.cache),
         portfolio=NOBODY,
         callers=callers,
         failures=FailedLogins(1_000, time.monotonic),
@@ -82,7 +81,7 @@ def build(callers: Callers) -> tuple[Edge, str]:
         look=NOBODY,
         version="0",
         now_ms=now_ms,
-        metrics=Metrics(),
+        metrics=runtime.metrics,
     )
     return edge, f"/v1/merchants/{snapshot.account_id}/balances"
 
@@ -96,32 +95,46 @@ def run(request: Coroutine[Any, Any, None]) -> None:
     raise RuntimeError("this request is not hot")
 
 
+def make_scope(path: str, *headers: tuple[bytes, bytes]) -> Any:
+    """Make a plain request for a path, with further headers."""
+    raw = path.encode()
+    base = {"type": "http", "http_version": "1.1", "method": "GET", "client": None}
+    return base | {"path": path, "raw_path": raw, "query_string": b"", "headers": [*HEADERS, *headers], "state": {}}
+
+
+def send(_: object) -> Any:
+    """Send a message at once."""
+    return _Sent()
+
+
+def print_table(steps: Mapping[str, Callable[[], object]], rated: Callable[[], object], callers: Callers) -> None:
+    """Measure the steps, and the last one for a caller with a rate."""
+    idle = measure(lambda: None)
+    print("| step | µs |\n|---|--:|")
+    for name, step in steps.items():
+        print(f"| {name} | {measure(step) - idle:.2f} |")
+    callers.replace_all([Caller("one", hash_key("key"), "all", rate=1e9)])
+    print(f"| **the same for a caller with a rate** | {measure(rated) - idle:.2f} |")
+
+
 async def main() -> None:
     """Print a table."""
-    caller = Caller("one", hash_key("key"), "all")
-    callers = Callers([caller], workers=1, monotonic=time.monotonic)
+    callers = Callers([Caller("one", hash_key("key"), "all")], workers=1, monotonic=time.monotonic)
     edge, path = build(callers)
     hot_path = cast("HotPath", edge._hot_path)  # noqa: SLF001
     sent: list[Any] = []
-
-    def scope(*headers: tuple[bytes, bytes]) -> Any:
-        raw = path.encode()
-        base = {"type": "http", "http_version": "1.1", "method": "GET", "client": None}
-        return base | {"path": path, "raw_path": raw, "query_string": b"", "headers": [*HEADERS, *headers], "state": {}}
 
     async def keep(message: Any) -> None:
         sent.append(message)
 
     for _ in range(2):
-        await edge(scope(), NOBODY, keep)
+        await edge(make_scope(path), NOBODY, keep)
     start, body = sent[-2:]
-    plain, known, rich = scope(), scope((b"if-none-match", dict(start["headers"])[b"etag"])), scope(*MORE)
+    plain, rich = make_scope(path), make_scope(path, *MORE)
+    known = make_scope(path, (b"if-none-match", dict(start["headers"])[b"etag"]))
     asked: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
     memo = cast("Any", hot_path._memos.recall(asked))  # noqa: SLF001
     now = hot_path._now_ms()  # noqa: SLF001
-
-    def send(_: object) -> Any:
-        return _Sent()
 
     async def bare(_: object, __: object, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": start["headers"]})
@@ -143,12 +156,7 @@ async def main() -> None:
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),
     }
-    idle = measure(lambda: None)
-    print("| step | µs |\n|---|--:|")
-    for name, step in steps.items():
-        print(f"| {name} | {measure(step) - idle:.2f} |")
-    callers.replace_all([Caller("one", hash_key("key"), "all", rate=1e9)])
-    print(f"| **the same for a caller with a rate** | {measure(ask(plain)) - idle:.2f} |")
+    print_table(steps, ask(plain), callers)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import aiohttp
 import httpx
 
 from app.egress.pool import PoolOptions
+from app.egress.trust import trust_authorities
 from app.secret import Secret
 from app.upstream.transport import TOKEN_HEADER, SecretHeader, Transport
 
@@ -57,7 +58,7 @@ async def _aiohttp(url: str, connections: int) -> AsyncIterator[Call]:
 @asynccontextmanager
 async def _ours(url: str, _: int) -> AsyncIterator[Call]:
     shown = SecretHeader(TOKEN_HEADER, TOKEN)
-    async with Transport(url, PoolOptions(None, 300, time.monotonic, lambda: 0.5)) as transport:
+    async with Transport(url, PoolOptions(trust_authorities, 300, time.monotonic, lambda: 0.5)) as transport:
 
         async def call(merchant: str) -> bytes:
             return (await transport.get(PATH, {"merchantId": merchant}, shown)).body

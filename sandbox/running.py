@@ -1,9 +1,10 @@
-"""Running: the whole sandbox, wired and listening; the one place that knows all its parts."""
+"""Composition root: the whole sandbox, built and listening."""
 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +12,8 @@ from typing import Any, Self
 from sandbox.control import Control
 from sandbox.counters import Counters
 from sandbox.faults import Fault, fault_named
-from sandbox.front import Front
+from sandbox.handler import RequestHandler
+from sandbox.messages import Request
 from sandbox.planning import Faults
 from sandbox.scenarios import Scenario, build
 from sandbox.server import Server
@@ -21,6 +23,7 @@ from sandbox.upstream import Upstream
 CONTROL_HOST = "127.0.0.1"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Sandbox:
     """Run the simulated upstream for as long as the `async with` lasts.
 
@@ -29,56 +32,54 @@ class Sandbox:
     every connection. `world`, `tokens`, `faults` and `counters` may be used at any time.
     """
 
-    url: str
-    control_url: str
+    scenario: Scenario = "random"
+    merchants: int = 50
+    seed: int = 7
+    host: str = "127.0.0.1"
+    port: int = 0
+    control_port: int = 0
+    token: str = "sandbox-token"  # noqa: S105  the sandbox guards nothing
+    api_key: str = "sandbox-api-key"
+    api_secret: str = "sandbox-api-secret"  # noqa: S105  the sandbox guards nothing
+    token_lifetime_seconds: float = 3600
+    new_token_voids_old: bool = False
+    latency_seconds: float = 0
+    addresses: Collection[str] | None = None
+    clock: Callable[[], float] = time.time
+    url: str = field(init=False)
+    control_url: str = field(init=False)
 
-    def __init__(
-        self,
-        *,
-        scenario: Scenario = "random",
-        merchants: int = 50,
-        seed: int = 7,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        control_port: int = 0,
-        token: str = "sandbox-token",  # noqa: S107  the sandbox guards nothing
-        api_key: str = "sandbox-api-key",
-        api_secret: str = "sandbox-api-secret",  # noqa: S107  the sandbox guards nothing
-        token_lifetime_seconds: float = 3600,
-        new_token_voids_old: bool = False,
-        latency_seconds: float = 0,
-        addresses: Collection[str] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._listen = (host, port)
-        self._listen_control = (CONTROL_HOST, control_port)
+    def __post_init__(self) -> None:
         # each its own generator, so that faults and tokens do not change how the world moves
-        world_random, fault_random, token_random = (Random(f"{seed}:{use}") for use in ("world", "faults", "tokens"))  # noqa: S311  repeatable, not secret
-        self.world = build(scenario, merchants, world_random)
+        uses = ("world", "faults", "tokens")
+        world_random, fault_random, token_random = (Random(f"{self.seed}:{use}") for use in uses)  # noqa: S311  repeatable, not secret
+        self.world = build(self.scenario, self.merchants, world_random)
         self.faults = Faults(fault_random)
         self.counters = Counters()
         self.tokens = Tokens(
-            token,
-            api_key,
-            api_secret,
-            lifetime_seconds=token_lifetime_seconds,
-            new_voids_old=new_token_voids_old,
-            clock=clock,
+            self.token,
+            self.api_key,
+            self.api_secret,
+            lifetime_seconds=self.token_lifetime_seconds,
+            new_voids_old=self.new_token_voids_old,
+            clock=self.clock,
             random=token_random,
         )
-        upstream = Upstream(self.world, self.tokens, seed, addresses)
-        front = Front(upstream, self.faults, self.counters, latency_seconds=latency_seconds, random=fault_random)
+        upstream = Upstream(self.world, self.tokens, self.seed, self.addresses)
+        self._handler = RequestHandler(
+            upstream, self.faults, self.counters, latency_seconds=self.latency_seconds, random=fault_random
+        )
         control = Control(self.world, self.tokens, self.faults, self.counters)
-        self._server = Server(front.serve, clock, self.counters.connected)
-        self._control_server = Server(control.serve, clock)
+        self._server = Server(self._handler.serve, self.clock, self.counters.connected)
+        self._control_server = Server(control.serve, self.clock)
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._server.close)
-            self.url = await self._server.start(*self._listen)
+            self.url = await self._server.start(self.host, self.port)
             stack.push_async_callback(self._control_server.close)
-            self.control_url = await self._control_server.start(*self._listen_control)
+            self.control_url = await self._control_server.start(CONTROL_HOST, self.control_port)
             self._closing = stack.pop_all()
         return self
 
@@ -103,6 +104,15 @@ class Sandbox:
             yield fault_id
         finally:
             self.faults.remove(fault_id)
+
+    @contextmanager
+    def before_each_answer(self, action: Callable[[Request], None]) -> Iterator[None]:
+        """Call `action` with each request before its answer is made, for as long as the `with` lasts."""
+        self._handler.before_answer = action
+        try:
+            yield
+        finally:
+            self._handler.before_answer = None
 
     async def calls(self, count: int, timeout_seconds: float = 10) -> None:
         """Wait until `count` balance calls have arrived; raise TimeoutError when they do not come in time."""

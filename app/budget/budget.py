@@ -1,4 +1,4 @@
-"""The budget: how often the whole fleet may ask the upstream, and who goes first."""
+"""Budget: grants permits for upstream calls to the most urgent request, at the fleet's rate."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from app.telemetry.metrics import Metrics
 
 
 class Priority(IntEnum):
-    """Who goes first: the lower, the earlier."""
+    """The urgency of a call: the lower, the earlier."""
 
     WAITING = 0
     REFRESH = 1
@@ -22,31 +22,31 @@ class Priority(IntEnum):
 
 
 class PermitRequest(Struct):
-    """What a call is for. It may become more urgent while it waits; `changed` is told then.
+    """The purpose of a call. It may become more urgent while it waits; `on_change` is called then.
 
-    While there is an `advance`, it has a place and a turn already; that is how they would be taken back.
+    With `prefetched`, it already has a slot and a permit, which that timer releases.
     """
 
     priority: Priority
     caller: str = ""
     prefetched: asyncio.TimerHandle | None = None
-    changed: Callable[[], None] | None = None
+    on_change: Callable[[], None] | None = None
 
     @property
-    def place(self) -> QueueKey:
-        """Tell where it waits."""
+    def queue_key(self) -> QueueKey:
+        """The queue in which it waits."""
         return self.priority, self.caller
 
     def escalate(self, other: "PermitRequest") -> None:
-        """Become as urgent as another errand, for its caller, if it is the more urgent one."""
+        """Take over urgency and caller of another request if that is more urgent."""
         if other.priority < self.priority:
             self.priority, self.caller = other.priority, other.caller
-            if self.changed is not None:
-                self.changed()
+            if self.on_change is not None:
+                self.on_change()
 
 
 class Permit:
-    """A turn, held while the context lasts. One is used once."""
+    """A permit, held while the context lasts. Use it once."""
 
     __slots__ = ("_budget", "_patience_seconds", "_permit_request")
 
@@ -63,40 +63,42 @@ class Permit:
 
 
 class Budget:
-    """Give out turns as `turns` has them, at most `concurrency` at a time in use.
+    """Grant permits as `fleet_rate` has them, at most `concurrency` in use at a time.
 
-    First come those with the more urgent errand; among equals the callers take turns, so that one who wants thousands
-    does not hold up another who wants one. `per_second` is the whole rate, to tell early who would wait too long.
+    The more urgent request comes first. Callers of equal urgency alternate, so that one with thousands of requests
+    does not delay another with one. `per_second` is the fleet's rate, by which hopeless requests are rejected early.
     """
 
-    def __init__(
-        self, fleet_rate: FleetRateLimiter, *, per_second: float, concurrency: int, metrics: Metrics | None = None
-    ) -> None:
-        self._metrics: Final = metrics or Metrics()
+    def __init__(self, fleet_rate: FleetRateLimiter, *, per_second: float, concurrency: int, metrics: Metrics) -> None:
+        self._metrics: Final = metrics
         self._fleet_rate: Final = fleet_rate
         self._per_second: Final = per_second
-        self._lines: Final = FairQueue()
-        self._news: Final = asyncio.Event()
-        self._places = concurrency
+        self._queue: Final = FairQueue()
+        self._changed: Final = asyncio.Event()
+        self._free_slots = concurrency
 
     @property
     def waiting(self) -> int:
-        """Tell how many wait for a turn."""
-        return len(self._lines)
+        """The number of requests that wait."""
+        return len(self._queue)
 
     def reserve_slot(self) -> bool:
-        """Take a place for a turn that is asked for elsewhere, if nobody waits for one; `give_back` must follow."""
-        if self._lines or self._places <= 0:
+        """Take a slot for a permit that is requested elsewhere, if nothing waits; `release` must follow."""
+        if self._queue or self._free_slots <= 0:
             return False
-        self._places -= 1
+        self._free_slots -= 1
         return True
 
     def permit(self, permit_request: PermitRequest, patience_seconds: float) -> "Permit":
-        """Give a turn to hold while a call is made. Waiting for it raises `BudgetSpent` where none can come, or came, in time."""
+        """Return a permit to hold during a call. Entering it raises `BudgetSpent`, as `acquire` does."""
         return Permit(self, permit_request, patience_seconds)
 
+    def lane(self, priority: Priority, caller: str = "") -> Callable[[float], "Permit"]:
+        """Return what makes permits of one priority for one caller, each a request of its own; see `permit`."""
+        return lambda patience_seconds: self.permit(PermitRequest(priority, caller), patience_seconds)
+
     async def acquire(self, permit_request: PermitRequest, patience_seconds: float) -> None:
-        """Wait for a turn, which `give_back` must follow. Raises `BudgetSpent` where none can come, or came, within the patience."""
+        """Wait for a permit; `release` must follow. Raises `BudgetSpent` if none can come, or came, in time."""
         if permit_request.prefetched is not None:
             permit_request.prefetched.cancel()
             permit_request.prefetched = None
@@ -105,63 +107,63 @@ class Budget:
         self._reject_if_too_late(permit_request, patience_seconds)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        waiter = self._lines.join(permit_request.place)
-        permit_request.changed = lambda: self._move(waiter, permit_request)
-        self._news.set()
-        giving_up = loop.call_later(patience_seconds, waiter.give_up)
+        waiter = self._queue.join(permit_request.queue_key)
+        permit_request.on_change = lambda: self._requeue(waiter, permit_request)
+        self._changed.set()
+        timeout = loop.call_later(patience_seconds, waiter.give_up)
         try:
-            has_come = await waiter.permit
+            is_granted = await waiter.permit
         except asyncio.CancelledError:
-            self._leave(waiter)
+            self._withdraw(waiter)
             raise
         finally:
-            giving_up.cancel()
-            permit_request.changed = None  # else they would hold each other until the garbage collector comes
-        if not has_come:
-            self._leave(waiter)
+            timeout.cancel()
+            permit_request.on_change = None  # breaks a reference cycle, which only the garbage collector would end
+        if not is_granted:
+            self._withdraw(waiter)
             self._metrics.budget_refused.add()
             wait = max(self._wait_for(permit_request), 1 / self._per_second)
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
         self._metrics.budget_wait.observe(loop.time() - began, permit_request.priority.name.lower())
 
     def release(self) -> None:
-        """Make room for another call."""
-        self._places += 1
-        self._news.set()
+        """Free a slot for another call."""
+        self._free_slots += 1
+        self._changed.set()
 
     async def dispatch(self) -> None:
-        """Give out turns until cancelled."""
+        """Grant permits until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            while self._places > 0 and (wanted := self._lines.peek_urgency(self._places))[1]:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._free_slots > 0 and (wanted := self._queue.peek_urgency(self._free_slots))[1]:
                 wait_seconds = await self._grant(*wanted)
                 if wait_seconds > 0:
                     await self._sleep(wait_seconds)
 
     async def _grant(self, urgency: int, count: int) -> float:
-        """Give out the turns that can be had now for so many, and tell the seconds until there are more."""
-        granted, wait_seconds = await self._fleet_rate.take(count, spare=urgency != Priority.WAITING)
-        self._places -= self._lines.grant(granted)
+        """Grant up to `count` permits. Return the seconds to wait if there is none now."""
+        granted, wait_seconds = await self._fleet_rate.take(count, leave_headroom=urgency != Priority.WAITING)
+        self._free_slots -= self._queue.grant(granted)
         return 0 if granted else wait_seconds
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, but no longer than until somebody more urgent may have come."""
+        """Sleep, at most until a more urgent request may have come."""
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
-                self._news.clear()
+                await self._changed.wait()
+                self._changed.clear()
         except TimeoutError:
             return
 
-    def _leave(self, waiter: Waiter) -> None:
-        """Take a waiter out of the lines, or its turn back that came at the same moment."""
-        if not self._lines.leave(waiter) and waiter.has_come:
+    def _withdraw(self, waiter: Waiter) -> None:
+        """Remove a waiter from the queue, or release a permit that it was granted at the same moment."""
+        if not self._queue.leave(waiter) and waiter.is_granted:
             self.release()
 
-    def _move(self, waiter: Waiter, permit_request: PermitRequest) -> None:
-        self._lines.move(waiter, permit_request.place)
-        self._news.set()
+    def _requeue(self, waiter: Waiter, permit_request: PermitRequest) -> None:
+        self._queue.move(waiter, permit_request.queue_key)
+        self._changed.set()
 
     def _reject_if_too_late(self, permit_request: PermitRequest, patience_seconds: float) -> None:
         if (wait := self._wait_for(permit_request)) > patience_seconds:
@@ -169,8 +171,8 @@ class Budget:
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
 
     def _wait_for(self, permit_request: PermitRequest) -> float:
-        """Estimate the seconds until a turn: those who go before, at the rate that is ours, after what must be waited."""
-        if len(self._lines) <= self._fleet_rate.available_now():
+        """Estimate the seconds until a permit: the requests ahead at our share of the rate, after the known wait."""
+        if len(self._queue) <= self._fleet_rate.available_now():
             return self._fleet_rate.wait_seconds()
-        ahead = max(0, sum(self._lines.count_ahead(permit_request.place)) - self._fleet_rate.available_now())
-        return self._fleet_rate.wait_seconds() + ahead * self._fleet_rate.exchange / self._per_second
+        ahead = max(0, sum(self._queue.count_ahead(permit_request.queue_key)) - self._fleet_rate.available_now())
+        return self._fleet_rate.wait_seconds() + ahead * self._fleet_rate.active_replicas / self._per_second

@@ -1,108 +1,109 @@
-"""Turns of the upstream's budget: of the whole fleet while Redis is there, of our share without it."""
+"""Fleet-wide rate limiter (GCRA) in Redis, and this replica's share of the rate while Redis is away."""
 
 import math
 from collections.abc import Callable
 from typing import Final
 
 from app.redis import lua as scripts
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
 from app.redis.connections import is_one_server
 from app.redis.scripts import ExtraArguments
+from app.redis.shared import Shared
 from app.resilience.rate_limiter import RateLimiter
 
-_SPARE: Final = 0.5
+_HEADROOM: Final = 0.5
 
 
 class FleetRateLimiter:
-    """Take turns at `per_second`, `burst` at once after a rest, in the name of `owner`. `monotonic` gives seconds.
+    """Take permits at `per_second`, up to `burst` together after a rest. `monotonic` returns seconds.
 
-    `asking` is how many replicas asked lately; without Redis, each of the replicas seen last keeps to its part.
+    `active_replicas` asked within the last second. Without Redis, each of the `replicas` counted last takes its share.
     """
 
     def __init__(
         self,
-        redis_client: RedisClient,
+        shared: Shared,
         *,
-        prefix: str,
-        replica_id: str,
         per_second: float,
         burst: float,
         monotonic: Callable[[], float],
         replicas: Callable[[], int],
     ) -> None:
-        self._redis_client: Final = redis_client
-        self._keys: Final = [f"{prefix}:{{budget}}", f"{prefix}:{{budget}}:asking"]
-        self._along: Final = is_one_server(redis_client.client)
-        self._replica_id: Final = replica_id
+        self._redis_client: Final = shared.client
+        self._keys: Final = [f"{shared.key_prefix}:{{budget}}", f"{shared.key_prefix}:{{budget}}:asking"]
+        self._is_one_server: Final = is_one_server(shared.client.client)
+        self._replica_id: Final = shared.replica_id
         self._per_second: Final = per_second
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
-        self._take: Final = redis_client.client.register_script(scripts.TAKE_PERMITS)
-        self._quiet: Final = redis_client.client.register_script(scripts.PAUSE)
+        self._take_script: Final = shared.client.client.register_script(scripts.TAKE_PERMITS)
+        self._pause_script: Final = shared.client.client.register_script(scripts.PAUSE)
         self._local: Final = RateLimiter(per_second, burst)
-        self._due = self._quiet_until = float("-inf")
-        self.exchange = 1
+        self._next_at = self._paused_until = float("-inf")
+        self.active_replicas = 1
 
-    async def take(self, wanted: int, *, spare: bool) -> tuple[int, float]:
-        """Take up to so many turns; give how many, and the seconds until there are more.
+    async def take(self, wanted: int, *, leave_headroom: bool) -> tuple[int, float]:
+        """Take up to `wanted` permits. Return how many, and the seconds until there are more.
 
-        With `spare`, half of the burst is left to those who are more urgent.
+        With `leave_headroom`, half of the burst is left to more urgent requests.
         """
-        if (left := self._quiet_until - self._monotonic()) > 0:
-            return 0, self._note_wait(left)
-        arguments = [self._replica_id, *self._directives(spare=spare), wanted]
-        found = await self._redis_client.execute(lambda: self._take(keys=self._keys, args=arguments), writes=True)
+        if (left := self._paused_until - self._monotonic()) > 0:
+            return 0, self._record_wait(left)
+        arguments = [self._replica_id, *self._rate_arguments(leave_headroom=leave_headroom), wanted]
+        found = await self._redis_client.execute(
+            lambda: self._take_script(keys=self._keys, args=arguments), writes=True
+        )
         if isinstance(found, RedisFailure):
             return self._take_local(wanted)
         return self.record(*found)
 
-    def script_arguments(self, *, spare: bool) -> ExtraArguments | None:
-        """Say what a script wants to take a turn besides; None while nobody may take one, and where no script can do both."""
-        if self.pause_seconds() > 0 or not self._along:
+    def script_arguments(self, *, leave_headroom: bool) -> ExtraArguments | None:
+        """Return the arguments by which a script also takes a permit. None during a pause, and in a cluster."""
+        if self.pause_seconds() > 0 or not self._is_one_server:
             return None
-        return ExtraArguments(self._keys, self._directives(spare=spare))
+        return ExtraArguments(self._keys, self._rate_arguments(leave_headroom=leave_headroom))
 
-    def record(self, granted: int, wait_us: int, exchange: int) -> tuple[int, float]:
-        """Note what Redis said of turns that were asked for; give how many there are, and the seconds until there are more."""
-        self.exchange = exchange
+    def record(self, granted: int, wait_us: int, active_replicas: int) -> tuple[int, float]:
+        """Record the result of `TAKE_PERMITS`. Return how many permits are ours, and the seconds until more."""
+        self.active_replicas = active_replicas
         for _ in range(granted):
             self._local.acquire(self._monotonic(), math.inf)
-        return granted, self._note_wait(wait_us / 1_000_000)
+        return granted, self._record_wait(wait_us / 1_000_000)
 
     async def pause(self, seconds: float) -> None:
-        """Let nobody in the fleet take a turn for so long, and fewer for a while after."""
-        self._quiet_until = max(self._quiet_until, self._monotonic() + seconds)
+        """Grant no permit in the fleet for so many seconds, and fewer for a while after."""
+        self._paused_until = max(self._paused_until, self._monotonic() + seconds)
         self._local.pause_until(self._monotonic() + seconds)
         await self._redis_client.execute(
-            lambda: self._quiet(keys=self._keys[:1], args=[round(seconds * 1_000_000)]), writes=True
+            lambda: self._pause_script(keys=self._keys[:1], args=[round(seconds * 1_000_000)]), writes=True
         )
 
     def available_now(self) -> int:
-        """Tell how many turns there may be without waiting, as far as we know."""
+        """Estimate how many permits need no wait."""
         return 0 if self.wait_seconds() else int(self._burst)
 
     def pause_seconds(self) -> float:
-        """Tell for how long the upstream wants to be left alone yet."""
-        return max(0.0, self._quiet_until - self._monotonic())
+        """Return the seconds until the pause ends."""
+        return max(0.0, self._paused_until - self._monotonic())
 
     def wait_seconds(self) -> float:
-        """Tell the seconds until the next turn, as last heard."""
-        return max(0.0, max(self._due, self._quiet_until) - self._monotonic())
+        """Return the seconds until the next permit, by the last answer."""
+        return max(0.0, max(self._next_at, self._paused_until) - self._monotonic())
 
-    def _directives(self, *, spare: bool) -> tuple[float, float]:
-        """Give the interval between turns, and how far ahead of it one may be taken, in microseconds."""
+    def _rate_arguments(self, *, leave_headroom: bool) -> tuple[float, float]:
+        """Return the interval between permits and the burst's tolerance, in microseconds."""
         interval = 1_000_000 / self._per_second
-        return interval, (self._burst - 1) * interval * (_SPARE if spare else 1)
+        return interval, (self._burst - 1) * interval * (_HEADROOM if leave_headroom else 1)
 
     def _take_local(self, wanted: int) -> tuple[int, float]:
-        self.exchange = max(1, self._replicas())
+        self.active_replicas = max(1, self._replicas())
         granted = 0
         wait = 0.0
-        while granted < wanted and not (wait := self._local.acquire(self._monotonic(), share=1 / self.exchange)):
+        while granted < wanted and not (wait := self._local.acquire(self._monotonic(), share=1 / self.active_replicas)):
             granted += 1
-        return granted, self._note_wait(wait)
+        return granted, self._record_wait(wait)
 
-    def _note_wait(self, seconds: float) -> float:
-        self._due = self._monotonic() + seconds
+    def _record_wait(self, seconds: float) -> float:
+        self._next_at = self._monotonic() + seconds
         return seconds

@@ -1,1 +1,1 @@
-"""The heart: freshness, memory tier, Redis tier, single flight, budget. It knows no upstream, only a loader."""
+"""The read-through cache: freshness, memory, Redis tier, single flight, load by one replica. It knows only a loader."""

@@ -1,13 +1,13 @@
-"""Which keys failed just now, and when to try them again."""
+"""Exponential backoff for each account whose last fetch failed."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
 from app.balances.snapshots import AccountId
 from app.errors import TallygateError, UpstreamRefusal
+from app.runtime import Runtime
 
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 30.0
@@ -21,38 +21,38 @@ class _Failure(Struct, frozen=True):
 
 
 class Backoff:
-    """Remember failures of up to `capacity` keys: half a second, then twice as long each time up to half a minute.
+    """Remember the last failures of up to `capacity` accounts.
 
-    Each pause is shortened at random by up to a quarter. `monotonic` gives seconds, `random` numbers in [0, 1).
+    A pause lasts half a second, then twice as long each time up to half a minute, less up to a quarter at random.
     """
 
-    def __init__(self, capacity: int, monotonic: Callable[[], float], random: Callable[[], float]) -> None:
+    def __init__(self, capacity: int, runtime: Runtime) -> None:
         self._capacity: Final = capacity
-        self._monotonic: Final = monotonic
-        self._random: Final = random
-        self._troubles: Final[OrderedDict[AccountId, _Failure]] = OrderedDict()
+        self._monotonic: Final = runtime.monotonic
+        self._random: Final = runtime.random
+        self._failures: Final[OrderedDict[AccountId, _Failure]] = OrderedDict()
 
-    def failure(self, key: AccountId) -> TallygateError | None:
-        """Give the last error of a key while it is too early to try again."""
-        trouble = self._troubles.get(key)
-        return trouble.error if trouble is not None and self._monotonic() < trouble.until else None
+    def failure(self, account_id: AccountId) -> TallygateError | None:
+        """Return the last error of an account while it is too early to try again."""
+        last = self._failures.get(account_id)
+        return last.error if last is not None and self._monotonic() < last.until else None
 
-    def is_refused(self, key: AccountId) -> bool:
-        """Tell whether the upstream refused a key since it last gave an answer: other failures do not take that back."""
-        trouble = self._troubles.get(key)
-        return trouble is not None and trouble.is_refused
+    def is_refused(self, account_id: AccountId) -> bool:
+        """Return whether the upstream refused an account since its last answer. Other failures do not reset that."""
+        last = self._failures.get(account_id)
+        return last is not None and last.is_refused
 
-    def failed(self, key: AccountId, error: TallygateError) -> None:
-        """Note a failure."""
-        before = self._troubles.get(key)
-        count = 0 if before is None else before.count + 1
-        is_refused = isinstance(error, UpstreamRefusal) or (before is not None and before.is_refused)
+    def record_failure(self, account_id: AccountId, error: TallygateError) -> None:
+        """Start or lengthen the pause of an account."""
+        last = self._failures.get(account_id)
+        count = 0 if last is None else last.count + 1
+        is_refused = isinstance(error, UpstreamRefusal) or (last is not None and last.is_refused)
         pause = min(_FIRST_SECONDS * (1 << min(count, 16)), _LONGEST_SECONDS) * (1 - self._random() / 4)
-        self._troubles[key] = _Failure(error.with_traceback(None), count, self._monotonic() + pause, is_refused)
-        self._troubles.move_to_end(key)
-        if len(self._troubles) > self._capacity:
-            self._troubles.popitem(last=False)
+        self._failures[account_id] = _Failure(error.with_traceback(None), count, self._monotonic() + pause, is_refused)
+        self._failures.move_to_end(account_id)
+        if len(self._failures) > self._capacity:
+            self._failures.popitem(last=False)
 
-    def succeeded(self, key: AccountId) -> None:
-        """Forget the failures of a key."""
-        self._troubles.pop(key, None)
+    def record_success(self, account_id: AccountId) -> None:
+        """Forget the failures of an account."""
+        self._failures.pop(account_id, None)

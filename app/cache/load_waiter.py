@@ -1,4 +1,4 @@
-"""Waiting for flights: for many keys at once, each until one lands that satisfies, all within one deadline."""
+"""Request coalescing: callers wait for loads of many accounts, each until a result satisfies, within one deadline."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -17,7 +17,7 @@ Load = Callable[[AccountId, RequestDirectives, PermitRequest], Coroutine[Any, An
 
 
 class WaitResult(Struct, frozen=True):
-    """What landed for somebody who waited, when (Unix milliseconds), and whether it was under way before."""
+    """A load's result, when it came (Unix milliseconds), and whether the load was already under way."""
 
     result: LoadResult
     at: int
@@ -25,90 +25,92 @@ class WaitResult(Struct, frozen=True):
 
 
 class _PendingWait(Struct, eq=False):
-    """The keys that one caller waits for: how many, those that arrived, and what ends when all have or time is up."""
+    """One caller's wait for `count` accounts. `end` is set when all results are there, or time is up."""
 
     count: int
     end: asyncio.Future[None]
-    arrived: dict[AccountId, WaitResult]
+    results: dict[AccountId, WaitResult]
 
-    def take(self, key: AccountId, arrival: WaitResult) -> None:
-        self.arrived[key] = arrival
-        if len(self.arrived) == self.count:
-            self.leave()
+    def add(self, account_id: AccountId, result: WaitResult) -> None:
+        self.results[account_id] = result
+        if len(self.results) == self.count:
+            self.finish()
 
-    def leave(self) -> None:
+    def finish(self) -> None:
         if not self.end.done():
             self.end.set_result(None)
 
 
 class LoadWaiter:
-    """Own the flights, which `fly` flies, and let callers wait for them. `now_ms` is Unix time in milliseconds."""
+    """Own the loads, which `load` runs, and let callers wait for them. `now_ms` returns Unix milliseconds."""
 
-    def __init__(self, fly: Load, policy: FreshnessPolicy, now_ms: Callable[[], int]) -> None:
-        self._fly: Final = fly
+    def __init__(self, load: Load, policy: FreshnessPolicy, now_ms: Callable[[], int]) -> None:
+        self._load: Final = load
         self._policy: Final = policy
         self._now_ms: Final = now_ms
         self._single_flight: Final[SingleFlight[LoadResult]] = SingleFlight()
 
     def start_or_join(
-        self, key: AccountId, directives: RequestDirectives, permit_request: PermitRequest
+        self, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
     ) -> tuple[asyncio.Task[LoadResult], bool]:
-        """Give the flight of a key, begun now if there is none, and tell whether it was under way."""
+        """Return the load of an account, started now if there is none, and whether it was under way."""
         return self._single_flight.join(
-            key, permit_request, lambda permit_request: self._fly(key, directives, permit_request)
+            account_id, permit_request, lambda permit_request: self._load(account_id, directives, permit_request)
         )
 
     async def wait(
         self, wanted: Mapping[AccountId, RequestDirectives], permit_request: PermitRequest, patience_seconds: float
     ) -> dict[AccountId, WaitResult]:
-        """Wait for keys, each on its own terms; those that did not arrive in time failed with `DeadlinePassed`.
+        """Wait for accounts, each with its own directives. A late one fails with `DeadlinePassed`.
 
-        May be cancelled: the flights go on for others, as they do when the time is up. Makes no task but the flights.
+        May be cancelled: the loads go on for others, as they do when time is up. Creates no task besides the loads.
         """
         if not wanted:
             return {}
         loop = asyncio.get_running_loop()
         pending = _PendingWait(len(wanted), loop.create_future(), {})
-        for key, directives in wanted.items():
-            self._send(pending, key, directives, permit_request)
-        time_is_up = loop.call_later(patience_seconds, pending.leave)
+        for account_id, directives in wanted.items():
+            self._join(pending, account_id, directives, permit_request)
+        time_is_up = loop.call_later(patience_seconds, pending.finish)
         try:
             await pending.end
         finally:
             time_is_up.cancel()
-        return {key: pending.arrived.get(key) or self._note_late(patience_seconds) for key in wanted}
+        return {
+            account_id: pending.results.get(account_id) or self._time_out(patience_seconds) for account_id in wanted
+        }
 
     async def close(self) -> None:
-        """End the flights that are under way."""
+        """Cancel the loads that are under way."""
         await self._single_flight.close()
 
-    def _send(
-        self, pending: _PendingWait, key: AccountId, directives: RequestDirectives, permit_request: PermitRequest
+    def _join(
+        self, pending: _PendingWait, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
     ) -> None:
-        flight, was_under_way = self.start_or_join(
-            key, directives, PermitRequest(permit_request.priority, permit_request.caller)
+        task, was_under_way = self.start_or_join(
+            account_id, directives, PermitRequest(permit_request.priority, permit_request.caller)
         )
 
-        def meet(flight: asyncio.Task[LoadResult]) -> None:
+        def on_done(task: asyncio.Task[LoadResult]) -> None:
             if pending.end.done():
                 return
-            if flight.cancelled():
+            if task.cancelled():
                 pending.end.cancel()
-            elif (crash := flight.exception()) is not None:
+            elif (crash := task.exception()) is not None:
                 pending.end.set_exception(crash)
-            elif self._will_do(result := flight.result(), directives):
-                pending.take(key, WaitResult(result, self._now_ms(), was_under_way))
+            elif self._is_acceptable(result := task.result(), directives):
+                pending.add(account_id, WaitResult(result, self._now_ms(), was_under_way))
             else:
-                self._send(pending, key, directives, permit_request)
+                self._join(pending, account_id, directives, permit_request)
 
-        flight.add_done_callback(meet)
+        task.add_done_callback(on_done)
 
-    def _note_late(self, patience_seconds: float) -> WaitResult:
+    def _time_out(self, patience_seconds: float) -> WaitResult:
         late = DeadlinePassed(f"No answer was there within {patience_seconds:g} s.")
         return WaitResult(LoadFailed(late), self._now_ms(), was_under_way=False)
 
-    def _will_do(self, result: LoadResult, directives: RequestDirectives) -> bool:
-        """Tell whether somebody may take what landed. One that began before they came, or for laxer terms, may not satisfy."""
+    def _is_acceptable(self, result: LoadResult, directives: RequestDirectives) -> bool:
+        """Return whether a result satisfies. A load for laxer directives, or begun before the request, may not."""
         return not isinstance(result, Loaded) or satisfies(
             result.entry, result.fetch_began_at, self._now_ms(), self._policy, directives
         )

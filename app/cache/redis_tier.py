@@ -1,4 +1,4 @@
-"""The Redis tier: the same entries, shared by all replicas, and the lease by which one of them fetches."""
+"""Redis tier: the entries that all replicas share, and the lease by which one of them fetches."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -14,29 +14,29 @@ from app.fleet.bus import Failure, encode_failure, encode_released
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
 from app.redis.batching import ScriptBatcher
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
 from app.redis.connections import get_values
 from app.redis.scripts import ExtraArguments, make_script
+from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
 ANY_TIME: Final = 2**53
-"""Later than any `asOf`, and still a whole number to Redis."""
-
+"""Later than any `asOf`, and still an exact number in Lua."""
 
 log = structlog.get_logger()
 
 
 class Found(msgspec.Struct, frozen=True):
-    """An entry that looks new enough: no fetch is needed."""
+    """A stored entry that looks new enough: no fetch is needed."""
 
     entry: Entry
 
 
 class LeaseAcquired(msgspec.Struct, frozen=True):
-    """The lease is ours: we are to fetch. What is stored is too old, or nothing, or no news.
+    """The lease is ours, so we fetch. `entry` is a stored one that is too old but newer than ours.
 
-    `turn` is what `TAKE_TURNS` told, where it was asked for with the lease.
+    `permit` is the result of `TAKE_PERMITS`, if a permit was requested with the lease.
     """
 
     entry: Entry | None
@@ -44,7 +44,7 @@ class LeaseAcquired(msgspec.Struct, frozen=True):
 
 
 class LeaseHeldElsewhere(msgspec.Struct, frozen=True):
-    """Another replica has the lease for so long, if it does not renew it."""
+    """Another replica has the lease, for `lease_ms` unless it renews it."""
 
     entry: Entry | None
     lease_ms: int
@@ -54,74 +54,69 @@ LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
 
 
 class RedisTier:
-    """Read and write entries below `prefix` for the replica `owner`. Nothing here raises what Redis may raise."""
+    """Read and write entries for one replica. No method raises errors of Redis."""
 
-    def __init__(
-        self,
-        redis_client: RedisClient,
-        *,
-        prefix: str,
-        replica_id: str,
-        channel: str,
-        policy: FreshnessPolicy,
-        metrics: Metrics | None = None,
-    ) -> None:
-        self._metrics: Final = metrics or Metrics()
-        self._redis_client: Final = redis_client
-        self._batcher: Final = ScriptBatcher(redis_client)
-        self._prefix: Final = prefix
-        self._replica_id: Final = replica_id
-        self._channel: Final = channel
+    def __init__(self, shared: Shared, *, policy: FreshnessPolicy, metrics: Metrics) -> None:
+        self._metrics: Final = metrics
+        self._redis_client: Final = shared.client
+        self._batcher: Final = ScriptBatcher(shared.client)
+        self._key_prefix: Final = shared.key_prefix
+        self._replica_id: Final = shared.replica_id
+        self._channel: Final = shared.channel
         self._policy: Final = policy
         self._decoder: Final = msgspec.json.Decoder(Entry)
-        self._held: Final[set[AccountId]] = set()
-        self._begin: Final = make_script(scripts.READ_OR_LEASE)
-        self._begin_and_take: Final = make_script(scripts.READ_OR_LEASE_WITH_PERMIT)
-        self._settle: Final = make_script(scripts.STORE_AND_RELEASE, writes=True)
-        self._abandon: Final = make_script(scripts.RELEASE_AND_NOTIFY)
-        self._renew: Final = make_script(scripts.RENEW_LEASE)
+        self._leases: Final[set[AccountId]] = set()
+        self._read_or_lease: Final = make_script(scripts.READ_OR_LEASE)
+        self._read_or_lease_with_permit: Final = make_script(scripts.READ_OR_LEASE_WITH_PERMIT)
+        self._store_and_release: Final = make_script(scripts.STORE_AND_RELEASE, writes=True)
+        self._release_and_notify: Final = make_script(scripts.RELEASE_AND_NOTIFY)
+        self._renew_lease: Final = make_script(scripts.RENEW_LEASE)
 
-    async def get_many(self, keys: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
-        """Look keys up in one round trip. What cannot be read, or names another key, is a miss, and logged."""
-        names = [self._name(key) for key in keys]
+    async def get_many(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
+        """Look up accounts in one round trip. An unreadable entry, or another account's, is logged and a miss."""
+        names = [self._name(account_id) for account_id in account_ids]
         found = await self._redis_client.execute(lambda: get_values(self._redis_client.client, names))
         if isinstance(found, RedisFailure):
             return found
-        entries = (self._decode(key, value) for key, value in zip(keys, found, strict=True))
+        entries = (self._decode(account_id, value) for account_id, value in zip(account_ids, found, strict=True))
         return {entry.account_id: entry for entry in entries if entry is not None}
 
     async def read_or_lease(
         self,
-        key: AccountId,
+        account_id: AccountId,
         oldest_as_of: int,
         known_as_of: int = -1,
-        turn: ExtraArguments | None = None,
+        permit_arguments: ExtraArguments | None = None,
         *,
         latest_as_of: int = ANY_TIME,
     ) -> LeaseResult | RedisFailure:
-        """Look a key up and, unless an entry from `oldest_as_of` on is there, try to take its lease, and a turn with it.
+        """Look up an account. Unless an entry from `oldest_as_of` on is there, try to take its lease and a permit.
 
-        An entry that is too old is given all the same if it is newer than `known_as_of`. One from after `latest_as_of` is none.
+        An older entry is returned too if it is newer than `known_as_of`. One from after `latest_as_of` is ignored.
         """
-        keys, arguments = self._names(key), [self._replica_id, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
-        if turn is None:
-            found = await self._batcher.run(self._begin, keys, arguments)
+        keys, arguments = self._names(account_id), [self._replica_id, LEASE_MS, oldest_as_of, known_as_of, latest_as_of]
+        if permit_arguments is None:
+            found = await self._batcher.run(self._read_or_lease, keys, arguments)
         else:
-            found = await self._batcher.run(self._begin_and_take, [*keys, *turn.keys], [*arguments, *turn.arguments])
+            found = await self._batcher.run(
+                self._read_or_lease_with_permit,
+                [*keys, *permit_arguments.keys],
+                [*arguments, *permit_arguments.arguments],
+            )
         if isinstance(found, RedisFailure):
             return found
-        value, lease_ms, *taken = found
-        entry = self._decode(key, value)
+        value, lease_ms, *permit = found
+        entry = self._decode(account_id, value)
         match lease_ms:
             case 0:
-                return LeaseAcquired(entry, tuple(taken))
+                return LeaseAcquired(entry, tuple(permit))
             case -1:
-                return Found(entry) if entry else await self._read_or_lease_again(key)
+                return Found(entry) if entry else await self._read_or_lease_again(account_id)
             case _:
                 return LeaseHeldElsewhere(entry, lease_ms)
 
     async def store_and_release(self, entry: Entry, *, latest_as_of: int = ANY_TIME) -> None:
-        """Store and publish an entry, unless a newer one is there that is from no later than `latest_as_of`; give the lease back."""
+        """Store and publish an entry, and release the lease. A newer entry from no later than `latest_as_of` stays."""
         ttl_ms = retention_ms(entry, self._policy)
         arguments = [
             self._replica_id,
@@ -131,65 +126,65 @@ class RedisTier:
             self._channel,
             latest_as_of,
         ]
-        await self._batcher.run(self._settle, self._names(entry.account_id), arguments)
+        await self._batcher.run(self._store_and_release, self._names(entry.account_id), arguments)
 
-    async def release_with_failure(self, key: AccountId, failure: Failure) -> None:
-        """Give the lease back, and tell the replicas that wait why there is no entry."""
+    async def release_with_failure(self, account_id: AccountId, failure: Failure) -> None:
+        """Release the lease, and publish why there is no entry."""
         arguments = [self._replica_id, encode_failure(self._replica_id, failure), self._channel]
-        await self._batcher.run(self._abandon, self._names(key)[1:], arguments)
+        await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
-    async def release(self, key: AccountId) -> None:
-        """Give the lease back without a word about the key: another replica may fetch it."""
-        arguments = [self._replica_id, encode_released(self._replica_id, key), self._channel]
-        await self._batcher.run(self._abandon, self._names(key)[1:], arguments)
+    async def release(self, account_id: AccountId) -> None:
+        """Release the lease without a result, so that another replica may fetch."""
+        arguments = [self._replica_id, encode_released(self._replica_id, account_id), self._channel]
+        await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
     @contextmanager
-    def holding(self, key: AccountId) -> Iterator[None]:
-        """Have a lease renewed while the context lasts: should we die, it ends by itself within `LEASE_MS`."""
-        self._held.add(key)
+    def holding_lease(self, account_id: AccountId) -> Iterator[None]:
+        """Have `renew_leases` renew a lease while the context lasts. If we die, it expires within `LEASE_MS`."""
+        self._leases.add(account_id)
         try:
             yield
         finally:
-            self._held.discard(key)
+            self._leases.discard(account_id)
 
     async def renew_leases(self) -> None:
-        """Renew the leases that are held until cancelled, each for the first time when it was held at the last look too."""
+        """Renew the leases that we hold, until cancelled. A lease is renewed once it has lasted a whole period."""
         before: set[AccountId] = set()
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             renewals = [
-                self._batcher.submit(self._renew, self._names(key)[1:], [self._replica_id, LEASE_MS])
-                for key in before & self._held
+                self._batcher.submit(self._renew_lease, self._names(account_id)[1:], [self._replica_id, LEASE_MS])
+                for account_id in before & self._leases
             ]
-            before = set(self._held)
+            before = set(self._leases)
             await asyncio.gather(*renewals)
 
     async def close(self) -> None:
-        """Wait until what was sent is answered, which takes no longer than a command may."""
+        """Wait until all commands that were sent are answered, at most a command's time-out."""
         await self._batcher.close()
 
-    async def _read_or_lease_again(self, key: AccountId) -> LeaseResult | RedisFailure:
-        """Remove what looked new enough but cannot be read."""
-        removed = await self._redis_client.execute(lambda: self._redis_client.client.delete(self._name(key)))
-        return removed if isinstance(removed, RedisFailure) else await self.read_or_lease(key, ANY_TIME)
+    async def _read_or_lease_again(self, account_id: AccountId) -> LeaseResult | RedisFailure:
+        """Remove an entry that looked new enough but cannot be read."""
+        removed = await self._redis_client.execute(lambda: self._redis_client.client.delete(self._name(account_id)))
+        return removed if isinstance(removed, RedisFailure) else await self.read_or_lease(account_id, ANY_TIME)
 
-    def _name(self, key: AccountId) -> str:
-        return f"{self._prefix}:{{{key}}}"
+    def _name(self, account_id: AccountId) -> str:
+        return f"{self._key_prefix}:{{{account_id}}}"
 
-    def _names(self, key: AccountId) -> list[str]:
-        return [self._name(key), f"{self._name(key)}:lease"]
+    def _names(self, account_id: AccountId) -> list[str]:
+        return [self._name(account_id), f"{self._name(account_id)}:lease"]
 
-    def _decode(self, key: AccountId, value: Any) -> Entry | None:
+    def _decode(self, account_id: AccountId, value: Any) -> Entry | None:
         if value is None:
             return None
         try:
             entry: Entry = self._decoder.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._metrics.redis_unreadable.add()
-            log.warning("redis.unreadable", key=self._name(key))
+            log.warning("redis.unreadable", key=self._name(account_id))
             return None
-        if entry.account_id != key:
+        if entry.account_id != account_id:
             self._metrics.redis_unreadable.add()
-            log.warning("redis.foreign", key=self._name(key))
+            log.warning("redis.foreign", key=self._name(account_id))
             return None
         return entry

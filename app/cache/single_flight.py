@@ -1,4 +1,4 @@
-"""Single flight: for one key, one task works, however many wait for it."""
+"""Single flight: one task loads an account, however many callers wait for it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,43 +16,46 @@ log = structlog.get_logger()
 
 
 class Flight(Struct, Generic[T]):
-    """A task under way, and what it is for. Wait for it shielded: cancelling a caller must not end it for others."""
+    """A load under way and its permit request. Await it shielded, so that no cancelled caller ends it for others."""
 
     task: asyncio.Task[T]
     permit_request: PermitRequest
 
 
 class SingleFlight(Generic[T]):
-    """Own the tasks that load. They run to their end whether or not anybody still waits; `close` ends them."""
+    """Own the tasks that load. They run to their end whether or not a caller still waits; `close` cancels them."""
 
     def __init__(self) -> None:
-        self._single_flight: Final[dict[AccountId, Flight[T]]] = {}
+        self._flights: Final[dict[AccountId, Flight[T]]] = {}
 
     def join(
-        self, key: AccountId, permit_request: PermitRequest, load: Callable[[PermitRequest], Coroutine[Any, Any, T]]
+        self,
+        account_id: AccountId,
+        permit_request: PermitRequest,
+        load: Callable[[PermitRequest], Coroutine[Any, Any, T]],
     ) -> tuple[asyncio.Task[T], bool]:
-        """Give the task that loads a key, started with `load` if there is none, and tell whether it was under way.
+        """Return the task that loads an account, started by `load` if there is none, and whether it was under way.
 
-        One that is under way becomes as urgent as the errand.
+        One that is under way becomes as urgent as the permit request.
         """
-        flight = self._single_flight.get(key)
+        flight = self._flights.get(account_id)
         if flight is not None and not flight.task.done():
             flight.permit_request.escalate(permit_request)
             return flight.task, True
-        task = asyncio.create_task(load(permit_request), name=f"flight:{key}")
-        self._single_flight[key] = Flight(task, permit_request)
-        task.add_done_callback(lambda done: self._forget(key, done))
+        task = asyncio.create_task(load(permit_request), name=f"flight:{account_id}")
+        self._flights[account_id] = Flight(task, permit_request)
+        task.add_done_callback(lambda done: self._forget(account_id, done))
         return task, False
 
-    def _forget(self, key: AccountId, task: asyncio.Task[T]) -> None:
-        if self._single_flight[key].task is task:
-            del self._single_flight[key]
+    def _forget(self, account_id: AccountId, task: asyncio.Task[T]) -> None:
+        if self._flights[account_id].task is task:
+            del self._flights[account_id]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("cache.flight_crashed", key=key, exc_info=error)
+            log.error("cache.flight_crashed", key=account_id, exc_info=error)
 
     async def close(self) -> None:
-        """Cancel what is in the air and wait until it is down."""
-        tasks = [flight.task for flight in self._single_flight.values()]
+        """Cancel the tasks that are under way, and wait until they have ended."""
+        tasks = [flight.task for flight in self._flights.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,8 +1,8 @@
-"""`tallygate check`: is everything right that the service depends on, and if not, how to mend it."""
+"""`tallygate check`: whether all that the service depends on is in order, and what to correct."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -12,22 +12,24 @@ from app.access.tokens.issuers import Issuer
 from app.access.tokens.jwks_source import fetch_keys
 from app.balances.snapshots import AGGREGATE
 from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
+from app.fleet.shared_value import Create
 from app.resilience.supervision import supervised
-from app.settings import Settings, read_settings, unknown_settings
-from app.upstream.token_renewal import MintedLife
-from app.wiring.cache import build_redis_client
-from app.wiring.upstream import build_token_source, build_transport, build_upstream
+from app.runtime import Runtime
+from app.settings.environment import read_settings, unknown_settings
+from app.settings.sections import AccessSettings, RedisSettings, Settings, UpstreamSettings
+from app.wiring.redis import build_redis_client
+from app.wiring.upstream import Coordination, build_transport, build_upstream
 
 
 class Right(Struct, frozen=True):
-    """What was looked at and is as it should be."""
+    """A subject that is in order."""
 
     subject: str
     seen: str
 
 
 class Wrong(Struct, frozen=True):
-    """What was looked at and is not, and how to mend it."""
+    """A subject that is not in order, and what to correct."""
 
     subject: str
     seen: str
@@ -37,7 +39,7 @@ Finding = Right | Wrong
 
 
 def check() -> bool:
-    """Print a table of findings and tell whether all is right."""
+    """Print a table of findings. Return whether all is right."""
     findings = asyncio.run(_gather())
     for finding in findings:
         print(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}")  # noqa: T201
@@ -54,10 +56,10 @@ async def _gather() -> list[Finding]:
 
 async def _look(settings: Settings) -> AsyncIterator[Finding]:
     yield _check_names()
-    for finding in await _check_callers(settings):
+    for finding in await _check_callers(settings.access):
         yield finding
-    yield await _check_redis(settings)
-    for finding in await _check_upstream(settings):
+    yield await _check_redis(settings.redis)
+    for finding in await _check_upstream(settings.upstream):
         yield finding
 
 
@@ -68,7 +70,7 @@ def _check_names() -> Finding:
     return Right("settings", "All are known and well-formed.")
 
 
-async def _check_callers(settings: Settings) -> list[Finding]:
+async def _check_callers(settings: AccessSettings) -> list[Finding]:
     try:
         clients = read_clients(settings.clients_file)
     except StartError as error:
@@ -88,11 +90,11 @@ async def _check_issuer(issuer: Issuer) -> Finding:
     return Right("issuer", f"{issuer.name}: {len(keys)} keys.")
 
 
-async def _check_redis(settings: Settings) -> Finding:
-    if settings.redis_url is None:
+async def _check_redis(settings: RedisSettings) -> Finding:
+    if settings.url is None:
         return Right("redis", "None is set: `serve` starts an embedded Valkey for the workers of one machine.")
     try:
-        redis_client = build_redis_client(settings)
+        redis_client = build_redis_client(settings, Runtime())
     except StartError as error:
         return Wrong("redis", error.detail)
     try:
@@ -103,43 +105,40 @@ async def _check_redis(settings: Settings) -> Finding:
         await redis_client.close()
 
 
-async def _check_upstream(settings: Settings) -> list[Finding]:
-    """Ask the upstream once, for the aggregate, with a token that was made for it where it makes them."""
-    async with build_transport(settings) as transport:
-        tokens = build_token_source(
-            settings, transport, quiet=_note_nothing, turn=_at_once, share=lambda _: _keep_to_ourselves
-        )
-        upstream = build_upstream(settings, transport, tokens, _note_nothing)
-        async with supervised(token=tokens.keep_current):
+async def _check_upstream(settings: UpstreamSettings) -> list[Finding]:
+    """Fetch the aggregate once. A token is minted for that where API key and secret are set."""
+    async with build_transport(settings, Runtime()) as transport:
+        alone = Coordination(_note_nothing, lambda *_: _at_once, lambda _: _keep_to_ourselves)
+        upstream = build_upstream(settings, transport, alone, Runtime())
+        async with supervised(token=upstream.tokens.keep_current):
             try:
-                await upstream.fetch_balances(AGGREGATE, _at_once)
+                await upstream.client.fetch_balances(AGGREGATE, _at_once)
             except TokenRefused as error:
                 return [Right("upstream", "It answers."), Wrong("token", f"{error.detail} {_mend(settings)}")]
             except TallygateError as error:
                 return [Wrong("upstream", error.detail), Wrong("token", "Not known: see upstream.")]
-            left = (
-                "" if tokens.seconds_left is None else f" It was minted, and is good for {tokens.seconds_left:.0f} s."
-            )
+            seconds = upstream.tokens.seconds_left
+            left = "" if seconds is None else f" It was minted, and is good for {seconds:.0f} s."
             return [Right("upstream", "It answers."), Right("token", f"The upstream accepts it.{left}")]
 
 
-def _mend(settings: Settings) -> str:
-    if settings.upstream_token is None:
+def _mend(settings: UpstreamSettings) -> str:
+    if settings.token is None:
         return "Are TALLYGATE_UPSTREAM_API_KEY and TALLYGATE_UPSTREAM_API_SECRET right?"
-    return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.upstream_token_file else ''} the current one?"
+    return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.token_file else ''} the current one?"
 
 
-async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[MintedLife]]) -> tuple[bytes, int]:
-    """There is no fleet to share a token with."""
+async def _keep_to_ourselves(_: bytes, make: Create) -> tuple[bytes, int]:
+    """Mint a token without a fleet to share it with."""
     sealed, left_ms, _rest_ms = await make()
     return sealed, left_ms
 
 
 async def _note_nothing(_: float) -> None:
-    """There is no fleet to be told."""
+    """Ignore the upstream's pause, without a fleet to share it with."""
 
 
 @asynccontextmanager
 async def _at_once(_: float) -> AsyncIterator[None]:
-    """One call is within any budget."""
+    """Give a permit immediately: one call is within any budget."""
     yield

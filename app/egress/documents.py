@@ -7,7 +7,8 @@ from typing import Final
 import httpx
 
 from app.egress.connection import BodyTooLong, ExchangeFailed
-from app.egress.transport import PooledTransport, describe_cause, trust_authorities
+from app.egress.transport import PooledTransport, describe_cause
+from app.egress.trust import trust_authorities
 from app.errors import IssuerUnavailable
 from app.secret import Secret
 

@@ -54,11 +54,11 @@ class Origin(Struct, frozen=True):
 class PoolOptions(Struct, frozen=True):
     """How connections are opened and for how long they are kept.
 
-    `trust` is used for https. A connection lives for `max_age_seconds`, give or take a tenth, so that a change of the
+    `trust` gives the TLS settings of a new connection. A connection lives for `max_age_seconds`, give or take a tenth, so that a change of the
     name's addresses is followed although the old place still answers.
     """
 
-    trust: ssl.SSLContext | None
+    trust: Callable[[], ssl.SSLContext]
     max_age_seconds: float
     monotonic: Callable[[], float]
     random: Callable[[], float]
@@ -130,7 +130,7 @@ class ConnectionPool:
             _, connection = await loop.create_connection(
                 lambda: Connection(self._on_unsolicited),
                 sock=raw,
-                ssl=self._options.trust if is_secure else None,
+                ssl=self._options.trust() if is_secure else None,
                 server_hostname=host if is_secure else None,
             )
         except BaseException:

@@ -6,7 +6,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
-from functools import cache
 from typing import Final
 
 import httpx
@@ -62,7 +61,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, url: str, trust: ssl.SSLContext, max_body_bytes: int) -> None:
         self._origin: Final = _origin_of(httpx.URL(url))
-        options = PoolOptions(trust, _ONE_USE_SECONDS, time.monotonic, random.random)
+        options = PoolOptions(lambda: trust, _ONE_USE_SECONDS, time.monotonic, random.random)
         self._pool: Final = ConnectionPool(self._origin, options, lambda _: None)
         self._max_body_bytes: Final = max_body_bytes
 
@@ -92,12 +91,6 @@ def write_head(method: str, target: str, origin: Origin, headers: Iterable[tuple
     if any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines):
         raise InternalError("A request would have held a line break, and was not sent.")
     return b"\r\n".join([*lines, b"", b""])
-
-
-@cache
-def trust_authorities() -> ssl.SSLContext:
-    """Trust the usual authorities. They are read once in a process, which takes some hundredths of a second."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def describe_cause(error: BaseException) -> Cause:

@@ -1,4 +1,4 @@
-"""The bus: each new entry told to all replicas with its content, each failure to those who wait for it."""
+"""Publish/subscribe bus: replicas receive each other's new entries, failures, and released leases."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,19 +10,20 @@ import structlog
 from app.balances.snapshots import AccountId, Entry
 from app.errors import TallygateError, Unreachable, UpstreamError
 from app.redis.client import honouring_cancellation
-from app.redis.connections import CONNECTION_ERRORS, AnyRedis
+from app.redis.connections import CONNECTION_ERRORS
+from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 
-_TICK_SECONDS: Final = 2.0
-_PAUSE_SECONDS: Final = 0.25
-_JOIN_SECONDS: Final = 10.0
-"""What joining may take: some of the servers that are asked for the way may hang, each for as long as redis-py waits for it."""
+_PING_SECONDS: Final = 2.0
+_RECONNECT_SECONDS: Final = 0.25
+_SUBSCRIBE_SECONDS: Final = 10.0
+"""The time-out of a subscription: servers on the way may hang, each for as long as redis-py waits."""
 
 log = structlog.get_logger()
 
 
 class Failure(msgspec.Struct, frozen=True, rename="camel"):
-    """Why a replica could not fetch a key: the error's class, and what it says."""
+    """Why a replica could not fetch an account: the error's class and detail, for the bus."""
 
     account_id: AccountId = msgspec.field(name="key")
     error: str
@@ -30,16 +31,16 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
     retry_after_seconds: float | None = None
     code: int | None = None
 
+    @staticmethod
+    def of(account_id: AccountId, error: TallygateError) -> "Failure":
+        """Describe an error so that it can be sent."""
+        return Failure(account_id, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+
     def to_error(self) -> TallygateError:
-        """Make the error again."""
-        kinds = {kind.__name__: kind for kind in _leaves(UpstreamError)}
-        kind = kinds.get(self.error, Unreachable)
-        return kind(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
-
-
-def tell(key: AccountId, error: TallygateError) -> Failure:
-    """Say an error so that it can be sent."""
-    return Failure(key, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+        """Restore the error. One of an unknown class becomes `Unreachable`."""
+        classes = {leaf.__name__: leaf for leaf in _leaves(UpstreamError)}
+        error_class = classes.get(self.error, Unreachable)
+        return error_class(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -50,47 +51,46 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
-    """Write a message that tells a failure."""
+    """Encode the message that a fetch failed."""
     return msgspec.json.encode(_Message(sender, failure=failure))
 
 
-def encode_released(sender: str, key: AccountId) -> bytes:
-    """Write a message that tells that a lease was given back with nothing fetched."""
-    return msgspec.json.encode(_Message(sender, released=key))
+def encode_released(sender: str, account_id: AccountId) -> bytes:
+    """Encode the message that a lease was released without a result."""
+    return msgspec.json.encode(_Message(sender, released=account_id))
 
 
 class Bus:
-    """Listen on `channel`: `on_entry` and `on_failure` get what other replicas tell, `on_subscribed` each (re)connection.
+    """Listen on the channel: each message of another replica, and each (re)subscription, goes to a callback.
 
-    `on_lease_released` gets the keys that another replica has let go. While `connected` is false, messages are being missed.
+    `on_lease_released` gets the accounts whose lease another replica released without a result. While `connected` is
+    false, messages are missed.
     """
 
     def __init__(
         self,
-        client: AnyRedis,
+        shared: Shared,
         *,
-        channel: str,
-        replica_id: str,
         on_subscribed: Callable[[], None],
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
-        on_lease_released: Callable[[AccountId], None] = lambda _: None,
-        metrics: Metrics | None = None,
+        on_lease_released: Callable[[AccountId], None],
+        metrics: Metrics,
     ) -> None:
-        self._metrics: Final = metrics or Metrics()
-        self._client: Final[Any] = client
-        self._channel: Final = channel
-        self._replica_id: Final = replica_id
+        self._metrics: Final = metrics
+        self._client: Final[Any] = shared.client.client
+        self._channel: Final = shared.channel
+        self._replica_id: Final = shared.replica_id
         self._on_subscribed: Final = on_subscribed
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
         self._on_lease_released: Final = on_lease_released
         self._decoder: Final = msgspec.json.Decoder(_Message)
-        self._ours: Final = b'{"sender":%b,' % msgspec.json.encode(replica_id)
+        self._own_start: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
         self.connected = False
 
     async def listen(self) -> None:
-        """Listen until cancelled, joining again whenever the connection is lost."""
+        """Listen until cancelled. Subscribe again whenever the connection is lost."""
         while True:
             try:
                 await self._listen_once()
@@ -99,40 +99,40 @@ class Bus:
                     log.warning("bus.lost", error=type(error).__name__)
             finally:
                 self.connected = False
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
         async with self._client.pubsub() as pubsub:
-            async with asyncio.timeout(_JOIN_SECONDS):
-                await honouring_cancellation(self._client.initialize())  # a cluster's bus does not do so by itself
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                await honouring_cancellation(self._client.initialize())  # a cluster's pubsub does not do so by itself
                 await honouring_cancellation(pubsub.subscribe(self._channel))
-            asked = False
+            is_pinged = False
             while True:
-                message = await honouring_cancellation(pubsub.get_message(timeout=_TICK_SECONDS))
+                message = await honouring_cancellation(pubsub.get_message(timeout=_PING_SECONDS))
                 if message is None:
-                    if asked:
+                    if is_pinged:
                         raise TimeoutError
                     await pubsub.ping()
-                asked = message is None
+                is_pinged = message is None
                 if message is not None:
-                    self._take(message)
+                    self._on_message(message)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "subscribe":
                 self.connected = True
                 log.info("bus.joined")
                 self._on_subscribed()
             case "message":
-                self._dispatch(message["data"])
+                self._on_data(message["data"])
 
-    def _dispatch(self, data: bytes) -> None:
-        """Take what others tell, a line each; what is told together has one sender, and is not read if that is us."""
-        if not data.startswith(self._ours):
+    def _on_data(self, data: bytes) -> None:
+        """Handle a batch of messages, one a line. All have one sender; our own batches are not decoded."""
+        if not data.startswith(self._own_start):
             for line in data.split(b"\n"):
-                self._take_line(line)
+                self._on_line(line)
 
-    def _take_line(self, line: bytes) -> None:
+    def _on_line(self, line: bytes) -> None:
         try:
             message = self._decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -151,6 +151,6 @@ class Bus:
             self._on_lease_released(message.released)
 
 
-def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:
-    below = kind.__subclasses__()
-    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]
+def _leaves(error_class: type[UpstreamError]) -> list[type[UpstreamError]]:
+    below = error_class.__subclasses__()
+    return [leaf for one in below for leaf in _leaves(one)] if below else [error_class]

@@ -1,4 +1,4 @@
-"""The vault: one value of the whole fleet, which it cannot read, and the lease by which one replica makes a new one."""
+"""One opaque value that all replicas share through Redis. By a lease, only one replica creates a new one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,85 +8,92 @@ import msgspec
 
 from app.balances.snapshots import AccountId
 from app.errors import TallygateError, TokenRefused, Unreachable
-from app.fleet.bus import Failure, tell
+from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
-from app.redis.client import RedisClient, RedisFailure
+from app.redis.client import RedisFailure
+from app.redis.shared import Shared
 
-_LOOK_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
 
-Create = Callable[[], Awaitable[tuple[bytes, int, int]]]
-"""Makes a value; gives it, the milliseconds for which it is good, and those for which no other shall be made."""
+Created = tuple[bytes, int, int]
+"""A new value, the milliseconds for which it is valid, and those in which no other shall be created."""
+
+Create = Callable[[], Awaitable[Created]]
+GetShared = Callable[[bytes, Create], Awaitable[tuple[bytes, int]]]
+"""See `SharedValue.get_or_create`."""
 
 
 class SharedValue:
-    """Keep a value under `name` for the replicas that share it, each known as `owner`. It lasts as long as it is good.
+    """Keep a value under `name` for all replicas, as long as it is valid.
 
-    The name has a part in braces, by which value and lease lie in one slot of a cluster.
+    The name has a part in braces, so that value and lease lie in one slot of a cluster.
     """
 
-    def __init__(self, redis_client: RedisClient, *, name: str, replica_id: str) -> None:
-        self._redis_client: Final = redis_client
-        self._keys: Final = [name, f"{name}:lease"]
-        self._replica_id: Final = replica_id
-        self._open: Final = redis_client.client.register_script(scripts.SHARED_GET)
-        self._fill: Final = redis_client.client.register_script(scripts.SHARED_SET)
-        self._leave: Final = redis_client.client.register_script(scripts.SHARED_FAIL)
-        self._renew: Final = redis_client.client.register_script(scripts.RENEW_LEASE)
+    def __init__(self, shared: Shared, name: str) -> None:
+        self._redis_client: Final = shared.client
+        self._keys: Final = [f"{shared.key_prefix}:{name}", f"{shared.key_prefix}:{name}:lease"]
+        self._replica_id: Final = shared.replica_id
+        self._get_script: Final = shared.client.client.register_script(scripts.SHARED_GET)
+        self._set_script: Final = shared.client.client.register_script(scripts.SHARED_SET)
+        self._fail_script: Final = shared.client.client.register_script(scripts.SHARED_FAIL)
+        self._renew_script: Final = shared.client.client.register_script(scripts.RENEW_LEASE)
 
-    async def get_or_create(self, unwanted: bytes, make: Create) -> tuple[bytes, int]:
-        """Give the value, and the milliseconds for which it is good, unless it is the unwanted one: then a new one.
+    async def get_or_create(self, unwanted: bytes, create: Create) -> tuple[bytes, int]:
+        """Return a value other than the unwanted one, and the milliseconds for which it is valid.
 
-        Of all replicas that want a new one, one makes it; the others wait. Without Redis each makes its own. Raises
-        what the making raised, at whichever replica.
+        Of all replicas that want a new one, one creates it and the others wait. Without Redis each creates its own.
+        Raises what `create` raised, at whichever replica.
         """
         arguments = [self._replica_id, LEASE_MS, unwanted]
         while True:
-            found = await self._redis_client.execute(lambda: self._open(keys=self._keys, args=arguments), writes=True)
+            found = await self._redis_client.execute(
+                lambda: self._get_script(keys=self._keys, args=arguments), writes=True
+            )
             if isinstance(found, RedisFailure):
-                value, left_ms, _ = await make()
+                value, left_ms, _ = await create()
                 return value, left_ms
             match found:
                 case [b"kept", value, left_ms]:
                     return value, left_ms
                 case [b"ours", *_]:
-                    return await self._create_for_all(make)
-                case [b"failed", why, _]:
-                    raise _read(why)
-            await asyncio.sleep(_LOOK_SECONDS)
+                    return await self._create_for_all(create)
+                case [b"failed", failure, _]:
+                    raise _decode_failure(failure)
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _create_for_all(self, make: Create) -> tuple[bytes, int]:
-        keeping = asyncio.create_task(self._keep_lease())
+    async def _create_for_all(self, create: Create) -> tuple[bytes, int]:
+        renewal = asyncio.create_task(self._keep_lease())
         try:
-            value, left_ms, rest_ms = await make()
+            value, left_ms, rest_ms = await create()
         except TallygateError as error:
-            why = _write(error)
+            failure = _encode_failure(error)
             await self._redis_client.execute(
-                lambda: self._leave(keys=self._keys[1:], args=[self._replica_id, why, _FAILURE_MS])
+                lambda: self._fail_script(keys=self._keys[1:], args=[self._replica_id, failure, _FAILURE_MS])
             )
             raise
         finally:
-            keeping.cancel()
-        why = _write(TokenRefused("The upstream made a new token just now, and refuses that one too."))
-        arguments = [self._replica_id, value, left_ms, rest_ms, why]
-        await self._redis_client.execute(lambda: self._fill(keys=self._keys, args=arguments))
+            renewal.cancel()
+        failure = _encode_failure(TokenRefused("The upstream made a new token just now, and refuses that one too."))
+        arguments = [self._replica_id, value, left_ms, rest_ms, failure]
+        await self._redis_client.execute(lambda: self._set_script(keys=self._keys, args=arguments))
         return value, left_ms
 
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             await self._redis_client.execute(
-                lambda: self._renew(keys=self._keys[1:], args=[self._replica_id, LEASE_MS])
+                lambda: self._renew_script(keys=self._keys[1:], args=[self._replica_id, LEASE_MS])
             )
 
 
-def _write(error: TallygateError) -> bytes:
-    return msgspec.json.encode(tell(AccountId("token"), error))
+def _encode_failure(error: TallygateError) -> bytes:
+    return msgspec.json.encode(Failure.of(AccountId("token"), error))
 
 
-def _read(why: bytes) -> TallygateError:
+def _decode_failure(failure: bytes) -> TallygateError:
     try:
-        return msgspec.json.decode(why, type=Failure).to_error()
+        return msgspec.json.decode(failure, type=Failure).to_error()
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Unreachable("Another replica could not get a token.")

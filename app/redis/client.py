@@ -1,4 +1,4 @@
-"""The link to Redis: every command bounded in time, an outage noticed by few requests, its end by a probe behind."""
+"""Redis client: every command has a time-out, and a circuit breaker with a background probe handles outages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,19 +11,18 @@ from redis.exceptions import ResponseError
 
 from app.redis.connections import CONNECTION_ERRORS, MAX_CONCURRENT_COMMANDS, AnyRedis
 from app.resilience.circuit_breaker import CircuitBreaker, State
-from app.telemetry.metrics import Metrics
-from app.telemetry.traces import Traces
+from app.runtime import Runtime
 
 T = TypeVar("T")
 
 _STEPS: Final = 4
-_CALM_SECONDS: Final = 1.0
+_RECOVERY_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
 
 async def honouring_cancellation(command: Awaitable[T]) -> T:
-    """Await a command, and be cancelled even where it swallowed that: until Python 3.12 `asyncio.wait_for` may."""
+    """Await a command. Raises `CancelledError` even if the command swallowed it (`asyncio.wait_for` before 3.12)."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     result = await command
@@ -33,23 +32,23 @@ async def honouring_cancellation(command: Awaitable[T]) -> T:
 
 
 class _LoopAwareTimeout:
-    """Bound what is awaited to so many seconds, of which however long this process was busy with other things counts little.
+    """A timeout that mostly ignores time during which our own event loop was blocked. Raises `TimeoutError`.
 
-    They pass in steps, and a loop that was held up takes one step late: else a burst of our own work, while the answer
-    waited to be read, would look as if Redis were lost. Raises `TimeoutError`.
+    It passes in steps, and a blocked loop delays only one. Otherwise a burst of our own work, while the answer waited
+    to be read, would look like an outage of Redis.
     """
 
-    __slots__ = ("_left", "_scope", "_seconds", "_step")
+    __slots__ = ("_scope", "_seconds", "_step", "_steps_left")
 
     def __init__(self, seconds: float) -> None:
         self._seconds: Final = seconds / _STEPS
-        self._left = _STEPS
+        self._steps_left = _STEPS
         self._scope: Final = asyncio.timeout(None)
         self._step: asyncio.TimerHandle
 
     async def __aenter__(self) -> None:
         await self._scope.__aenter__()
-        self._pass_on()
+        self._take_step()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -57,13 +56,13 @@ class _LoopAwareTimeout:
         self._step.cancel()
         await self._scope.__aexit__(kind, error, trace)
 
-    def _pass_on(self) -> None:
+    def _take_step(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._left == 0:
+        if self._steps_left == 0:
             self._scope.reschedule(loop.time())
         else:
-            self._left -= 1
-            self._step = loop.call_later(self._seconds, self._pass_on)
+            self._steps_left -= 1
+            self._step = loop.call_later(self._seconds, self._take_step)
 
 
 class RedisFailure(Enum):
@@ -74,9 +73,9 @@ class RedisFailure(Enum):
 
 
 class RedisClient:
-    """Send commands, each within `timeout_seconds`; after a few that failed, none until a probe of `tend` succeeds.
+    """Send commands, each within `timeout_seconds`. After a few failures, none is sent until a probe succeeds.
 
-    A command that Redis refuses (it is read-only, or full) is no failure of the link.
+    A command that Redis refuses (it is read-only, or full) does not count as a failure.
     """
 
     def __init__(
@@ -85,48 +84,47 @@ class RedisClient:
         *,
         breaker: CircuitBreaker,
         timeout_seconds: float,
-        metrics: Metrics | None = None,
-        traces: Traces | None = None,
+        runtime: Runtime,
     ) -> None:
-        self._metrics: Final = metrics or Metrics()
-        self._traces: Final = traces or Traces()
+        self._metrics: Final = runtime.metrics
+        self._traces: Final = runtime.traces
         self.client: Final[Any] = client
         self._breaker: Final = breaker
         self._timeout_seconds: Final = timeout_seconds
-        self._places: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
+        self._slots: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
         self._lost: Final = asyncio.Event()
-        # What was sent before a refusal tells nothing of after.
-        self._calm_seconds: Final = max(_CALM_SECONDS, 2 * timeout_seconds)
+        # A write that was sent before a refusal may succeed after it, which proves nothing.
+        self._recovery_seconds: Final = max(_RECOVERY_SECONDS, 2 * timeout_seconds)
         self._refused_at: float | None = None
         self._closed = False
 
     @property
     def available(self) -> bool:
-        """Tell whether Redis answered when it was last asked."""
+        """Whether Redis answered the last command."""
         return self._breaker.state is State.CLOSED and not self._closed
 
     async def execute(
         self, command: Callable[[], Awaitable[T]], *, writes: bool = False, commands: int = 1
     ) -> T | RedisFailure:
-        """Send a command, or so many that travel together: those fail as one. Never raises what Redis or the network may raise.
+        """Send a command, or a batch of `commands` that fails as one. Never raises errors of Redis or the network.
 
-        One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some, but not just now.
+        A success of one that always `writes` shows that Redis accepts writes again, if the last refusal is old enough.
         """
         with self._traces.span("redis.command"):
-            result = await self._send_in_turn(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
+            result = await self._send_when_free(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
         self._metrics.redis_commands.add(
             result.name.lower() if isinstance(result, RedisFailure) else "ok", amount=commands
         )
         return result
 
     def classify(self, result: T | Exception, *, writes: bool = False) -> T | RedisFailure:
-        """Give what one of many commands gave that travelled together, or why it gave nothing. `writes` as for `attempt`."""
+        """Return the result of one command of a batch, or why it failed. `writes` as for `execute`."""
         match result:
             case ResponseError():
                 self._record_refusal(result)
                 return RedisFailure.REFUSED
-            case Exception():  # a node of a cluster that could not be reached, while others could
-                self._record_trouble(result)
+            case Exception():  # this node of a cluster was unreachable, while others were not
+                self._record_outage(result)
                 return RedisFailure.UNAVAILABLE
             case _:
                 if writes and not isinstance(result, RedisFailure):
@@ -134,28 +132,28 @@ class RedisClient:
                 return result
 
     async def ping(self) -> bool:
-        """Ask Redis whether it is there."""
+        """Return whether Redis answers a ping."""
         return not isinstance(await self.execute(self.client.ping), RedisFailure)
 
     async def probe_while_lost(self) -> None:
-        """Probe for Redis whenever it is lost, until cancelled."""
+        """Probe Redis whenever it is lost, until cancelled."""
         while True:
             await self._lost.wait()
             await asyncio.sleep(self._breaker.seconds_open())
             await self._probe()
 
     async def close(self) -> None:
-        """Send nothing more, wait until what was sent is answered or given up, and close all connections.
+        """Send no more commands, wait until those under way end, and close all connections.
 
-        One that was still being opened would stay open else.
+        Without the wait, a connection that was still being opened would stay open.
         """
         self._closed = True
         for _ in range(MAX_CONCURRENT_COMMANDS):
-            await self._places.acquire()
+            await self._slots.acquire()
         await self.client.aclose()
 
-    async def _send_in_turn(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
-        async with self._places:
+    async def _send_when_free(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
+        async with self._slots:
             return await self._send(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
 
     async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
@@ -167,7 +165,7 @@ class RedisClient:
             self._record_refusal(error)
             return RedisFailure.REFUSED
         except CONNECTION_ERRORS as error:
-            self._record_trouble(error)
+            self._record_outage(error)
             return RedisFailure.UNAVAILABLE
         self._breaker.record_success()
         if writes:
@@ -186,14 +184,14 @@ class RedisClient:
         self._breaker.record_success()
         log.warning("redis.found")
 
-    def _record_trouble(self, error: Exception) -> None:
+    def _record_outage(self, error: Exception) -> None:
         if self._breaker.record_failure():
             log.warning("redis.lost", error=type(error).__name__)
             self._lost.set()
 
     def _record_accepted(self) -> None:
-        """Believe that writes are accepted again if none was refused for a while: nearly full, Redis accepts some."""
-        if self._refused_at is not None and _now() - self._refused_at >= self._calm_seconds:
+        """Report that writes are accepted if none was refused for a while: when nearly full, Redis accepts some."""
+        if self._refused_at is not None and _now() - self._refused_at >= self._recovery_seconds:
             self._refused_at = None
             log.warning("redis.accepts")
 

@@ -1,50 +1,48 @@
-"""What the gauges look at."""
+"""Gauges: what each of them reads."""
 
 from app.balances.reconciliation import Verdict
-from app.budget.budget import Budget
-from app.budget.fleet_rate import FleetRateLimiter
-from app.cache.memory import MemoryTier
-from app.fleet.bus import Bus
-from app.portfolio.directory import MerchantDirectory
+from app.budget.fleet_budget import FleetBudget
+from app.cache.replica import Replica
 from app.portfolio.reconciler import Reconciler
-from app.redis.client import RedisClient
+from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
-from app.upstream.token_source import TokenSource, TokenState
+from app.upstream.token_source import TokenState
+from app.wiring.access import AccessControl
+from app.wiring.portfolio import Questions
+from app.wiring.upstream import Upstream
 
 
-def watch_cache(
+def watch_gauges(
     metrics: Metrics,
-    *,
-    memory: MemoryTier,
-    redis_client: RedisClient,
-    bus: Bus,
-    budget: Budget,
-    fleet_rate: FleetRateLimiter,
+    shared: Shared,
+    budget: FleetBudget,
+    upstream: Upstream,
+    replica: Replica,
+    questions: Questions,
+    access: AccessControl,
 ) -> None:
-    """Let the gauges of memory, Redis, bus and budget show these."""
-    metrics.snapshots.watch(lambda: len(memory))
-    metrics.snapshot_bytes.watch(lambda: memory.bytes)
-    metrics.redis_available.watch(lambda: redis_client.available)
-    metrics.bus_connected.watch(lambda: bus.connected)
-    metrics.budget_waiting.watch(lambda: budget.waiting)
-    metrics.budget_left.watch(fleet_rate.available_now)
-    metrics.quiet_seconds.watch(fleet_rate.pause_seconds)
-
-
-def watch_token(metrics: Metrics, tokens: TokenSource) -> None:
-    """Let the gauges of the upstream's token show this one."""
+    """Let the gauges read these parts."""
+    tokens, directory = upstream.tokens, questions.directory
+    metrics.redis_available.watch(lambda: shared.client.available)
+    metrics.budget_waiting.watch(lambda: budget.permits.waiting)
+    metrics.budget_left.watch(budget.rate.available_now)
+    metrics.quiet_seconds.watch(budget.rate.pause_seconds)
     metrics.token_accepted.watch(lambda: tokens.state is not TokenState.REFUSED)
     metrics.token_seconds_left.watch(lambda: tokens.seconds_left)
-
-
-def watch_directory(metrics: Metrics, directory: MerchantDirectory) -> None:
-    """Let the gauges of the directory show this roll."""
+    metrics.breaker_open.watch(lambda: upstream.calls.is_breaker_open)
+    metrics.snapshots.watch(lambda: len(replica.memory))
+    metrics.snapshot_bytes.watch(lambda: replica.memory.bytes)
+    metrics.bus_connected.watch(lambda: replica.bus.connected)
     metrics.directory_age.watch(lambda: directory.age_seconds)
     metrics.directory_stale.watch(lambda: None if directory.age_seconds is None else directory.is_stale)
+    _watch_reconciliations(metrics, questions.portfolio.reconciler)
+    metrics.callers.watch(lambda: len(access.callers))
+    if (watcher := access.watcher) is not None:
+        metrics.clients_file_ok.watch(lambda: watcher.is_ok)
 
 
-def watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:
-    """Let the gauges of the reconciliation show the last result that is known here."""
+def _watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:
+    """Show the last result that is known here."""
 
     def count() -> dict[tuple[str | int, ...], float]:
         last = reconciler.last

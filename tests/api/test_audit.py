@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.redis.embedded import EmbeddedValkey
-from app.settings import Audited
+from app.settings.sections import Audited
 from sandbox import Sandbox
 from tests.support.service import KEYS, Service, run_service
 

@@ -40,7 +40,7 @@ REFUSALS = [
 async def open_service(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
     async with (
         Sandbox(scenario="document", token="canary-token-3d1f") as upstream,
-        run_service(upstream, valkey.url, cors_origins=f"{APP}, {OTHER_APP}") as running,
+        run_service(upstream, valkey.url, cors_origins=frozenset({APP, OTHER_APP})) as running,
     ):
         yield running
 
@@ -48,7 +48,7 @@ async def open_service(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
 @pytest.mark.parametrize("origin", [APP, OTHER_APP])
 async def test_a_page_reads_balances_and_what_their_headers_say(open_service: Service, origin: str) -> None:
     page = Page(open_service.anonymous, origin)
-    for _ in range(2):  # the second one comes from the front
+    for _ in range(2):  # the second one comes from the hot path
         status, headers, body = await page.fetch(PATH, KEY | CONDITIONS)
         assert (status, '"merchantId":12345' in body) == (200, True)
         assert {"etag", "age", "cache-status", "x-request-id", "cache-control"} <= set(headers)

@@ -10,7 +10,8 @@ import yaml
 
 from app.access.callers import hash_key
 from app.access.clients_file import read_clients
-from app.settings import Settings, unknown_settings
+from app.settings.environment import unknown_settings
+from app.settings.sections import HttpSettings
 from tests.support.manifests import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -95,7 +96,7 @@ def test_prometheus_scrapes_the_port_of_the_metrics() -> None:
 def test_nginx_waits_longer_than_a_gateway_may_take_and_lets_connections_rest_less_long() -> None:
     configured = "".join((ROOT / "deploy/nginx" / name).read_text() for name in ("nginx.conf", "gateways.conf"))
     seconds = {name: float(value) for name, value in re.findall(r"^ *(\w+_timeout) (\d+)s;", configured, re.MULTILINE)}
-    limit = {field.name: field.default for field in msgspec.structs.fields(Settings)}["request_timeout_seconds"]
+    limit = {field.name: field.default for field in msgspec.structs.fields(HttpSettings)}["request_timeout_seconds"]
     assert seconds["keepalive_timeout"] < limit < seconds["proxy_read_timeout"]
 
 

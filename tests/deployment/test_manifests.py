@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from app.access.clients_file import parse_clients
-from app.settings import read_settings, unknown_settings
+from app.settings.environment import read_settings, unknown_settings
 from tests.support.manifests import (
     OVERLAYS,
     ROOT,
@@ -201,7 +201,7 @@ def test_a_pod_is_given_the_time_that_it_takes_to_drain(overlay: str) -> None:
     plain = {name: value for name, value in settings["data"].items() if not name.endswith("_FILE")}
     read = read_settings({**plain, "TALLYGATE_UPSTREAM_TOKEN": "x", "TALLYGATE_CLIENTS_FILE": "x"})
     grace_seconds = pods(overlay)["tallygate"]["terminationGracePeriodSeconds"]
-    assert grace_seconds >= read.drain_seconds + 2 * read.upstream_timeout_seconds + 5
+    assert grace_seconds >= read.process.drain_seconds + 2 * read.upstream.timeout_seconds + 5
 
 
 @each_overlay

@@ -8,7 +8,6 @@ primary's proxy and speak TLS to it, which this server cannot: there, only Senti
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -18,14 +17,15 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import AccountId, Entry, Snapshot
-from app.budget.fleet_rate import FleetRateLimiter
+from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
 from app.fleet.bus import Bus, Failure
-from app.fleet.replica_count import ReplicaCount
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect, count_subscribers
+from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.supervision import supervised
+from app.runtime import Runtime
 from tests.support.gateway import PATIENCE_SECONDS, free_port
 from tests.support.polling import ask_until
 from tests.support.replica import POLICY
@@ -40,32 +40,25 @@ class Peer:
     """What one replica has of Redis: `entries`, `failures` and `joined` are what its bus told."""
 
     def __init__(self, url: str, name: str, prefix: str) -> None:
-        breaker = CircuitBreaker(
-            threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2, monotonic=monotonic, random=lambda: 0.0
+        runtime = Runtime(random=lambda: 0.0)
+        breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2)
+        self.redis_client = RedisClient(
+            connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS, runtime=runtime
         )
-        channel = f"{prefix}:bus"
-        self.redis_client = RedisClient(connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS)
-        self.tier = RedisTier(self.redis_client, prefix=prefix, replica_id=name, channel=channel, policy=POLICY)
-        self.fleet_rate = FleetRateLimiter(
-            self.redis_client,
-            prefix=prefix,
-            replica_id=name,
-            per_second=0.01,
-            burst=10,
-            monotonic=monotonic,
-            replicas=lambda: 1,
-        )
-        self.replica_count = ReplicaCount(self.redis_client, channel=channel, at_least=1)
+        shared = Shared(self.redis_client, prefix, name)
+        self.tier = RedisTier(shared, policy=POLICY, metrics=runtime.metrics)
+        budget = build_budget(shared, BudgetOptions(per_second=0.01, burst=10, concurrency=1), runtime)
+        self.fleet_rate, self.replica_count = budget.rate, budget.replica_count
         self.entries: asyncio.Queue[Entry] = asyncio.Queue()
         self.failures: asyncio.Queue[Failure] = asyncio.Queue()
         self.joined: asyncio.Queue[None] = asyncio.Queue()
         self._bus = Bus(
-            self.redis_client.client,
-            channel=channel,
-            replica_id=name,
+            shared,
             on_subscribed=lambda: self.joined.put_nowait(None),
             on_entry=self.entries.put_nowait,
             on_failure=self.failures.put_nowait,
+            on_lease_released=lambda _: None,
+            metrics=runtime.metrics,
         )
 
     @asynccontextmanager
@@ -159,7 +152,7 @@ def watched(servers: tuple[dict[str, str], Watched]) -> Watched:
     return servers[1]
 
 
-async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url: str) -> None:
+async def test_a_hundred_entries_together_are_leased_stored_published_and_found(url: str) -> None:
     with capture_logs() as logs:
         async with run_peers(url) as (one, other):
             begun = await asyncio.gather(*(one.tier.read_or_lease(key, 5) for key in KEYS))
@@ -175,7 +168,7 @@ async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url:
     assert {line["event"] for line in logs} == {"bus.joined"}
 
 
-async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
+async def test_an_older_entry_is_neither_stored_nor_published(url: str) -> None:
     async with run_peers(url) as (one, other):
         for as_of in (7, 6, 8):
             await one.tier.store_and_release(snapshot(KEYS[0], as_of))
@@ -183,7 +176,7 @@ async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
         assert await other.tier.get_many(KEYS[:1]) == {KEYS[0]: snapshot(KEYS[0], 8)}
 
 
-async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
+async def test_a_failure_is_published_and_releases_the_lease(url: str) -> None:
     failure = Failure(KEYS[0], "UpstreamFaulty", "x", retry_after_seconds=3, code=-5046)
     async with run_peers(url) as (one, other):
         await one.tier.read_or_lease(KEYS[0], 5)
@@ -192,12 +185,12 @@ async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
         assert await other.tier.read_or_lease(KEYS[0], 5) == LeaseAcquired(None)
 
 
-async def test_turns_are_of_one_budget_and_all_are_counted(url: str) -> None:
+async def test_permits_are_of_one_budget_and_all_are_counted(url: str) -> None:
     async with run_peers(url) as (one, other):
-        assert [(await peer.fleet_rate.take(7, spare=False))[0] for peer in (one, other, one)] == [7, 3, 0]
-        assert other.fleet_rate.exchange == 2
+        assert [(await peer.fleet_rate.take(7, leave_headroom=False))[0] for peer in (one, other, one)] == [7, 3, 0]
+        assert other.fleet_rate.active_replicas == 2
         await other.fleet_rate.pause(1000)
-        assert (await one.fleet_rate.take(1, spare=False))[1] > 900
+        assert (await one.fleet_rate.take(1, leave_headroom=False))[1] > 900
         async with supervised(replica_count=one.replica_count.keep_counting):
             while one.replica_count.current != 2:
                 await one.redis_client.ping()
@@ -298,10 +291,10 @@ async def test_a_server_that_refuses_writes_accepts_none_by_being_asked_for_what
         with capture_logs() as logs:
             await server.ask("CONFIG", "SET", "min-replicas-to-write", "1")
             for _ in range(3):
-                await one.fleet_rate.take(1, spare=False)
+                await one.fleet_rate.take(1, leave_headroom=False)
                 assert await one.tier.read_or_lease(KEYS[0], 5) == Found(snapshot(KEYS[0]))
                 await one.tier.release_with_failure(KEYS[1], Failure(KEYS[1], "Unreachable", "x"))
             assert [line["event"] for line in logs] == ["redis.refuses"]
             await server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
-            await ask_until(lambda: one.fleet_rate.take(1, spare=False), lambda _: len(logs) > 1)
+            await ask_until(lambda: one.fleet_rate.take(1, leave_headroom=False), lambda _: len(logs) > 1)
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]

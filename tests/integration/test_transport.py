@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from app.egress.pool import PoolOptions
-from app.egress.transport import PooledTransport, trust_authorities
+from app.egress.transport import PooledTransport
+from app.egress.trust import trust_authorities
 from app.errors import InternalError, MalformedAnswer, TallygateError, Unreachable
 from app.secret import Secret
 from app.upstream.client import BALANCES_PATH
@@ -20,7 +21,7 @@ from tests.support.gateway import TOKEN
 
 PARAMS = {"merchantId": "12345"}
 SHOWN = SecretHeader(TOKEN_HEADER, Secret(TOKEN))
-OPTIONS = PoolOptions(trust_authorities(), 300, time.monotonic, lambda: 0.5)
+OPTIONS = PoolOptions(trust_authorities, 300, time.monotonic, lambda: 0.5)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ async def test_cancelled_requests_leave_the_pool_whole(wire: Transport, upstream
     assert (await wire.get(BALANCES_PATH, PARAMS, SHOWN)).status == 200
 
 
-async def test_no_error_tells_the_token(wire: Transport, upstream: Sandbox) -> None:
+async def test_no_error_shows_the_token(wire: Transport, upstream: Sandbox) -> None:
     for kind in ("reset", "truncated", "close", "huge"):
         with upstream.fault(kind), pytest.raises(TallygateError) as caught:
             await wire.get(BALANCES_PATH, PARAMS, SHOWN)

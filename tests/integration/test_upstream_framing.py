@@ -9,6 +9,7 @@ import pytest
 
 from app.egress.connection import MAX_HEAD_BYTES
 from app.egress.pool import MAX_IDLE_CONNECTIONS, MAX_IDLE_SECONDS, QUIET_SECONDS, PoolOptions
+from app.egress.trust import trust_authorities
 from app.errors import MalformedAnswer, Unreachable
 from app.secret import Secret
 from app.upstream.transport import MAX_BODY_BYTES, TOKEN_HEADER, SecretHeader, Transport
@@ -75,7 +76,7 @@ async def world(script: Script) -> AsyncIterator[World]:
     upstream, clock, doubted = RawUpstream(script), Clock(), list[tuple[str, ...]]()
     async with await asyncio.start_server(upstream.serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        options = PoolOptions(None, 300, clock, lambda: 0.5)
+        options = PoolOptions(trust_authorities, 300, clock, lambda: 0.5)
         async with Transport(url, options, doubted.append) as transport:
             yield World(upstream, transport, clock, doubted)
         await asyncio.gather(*(writer.wait_closed() for writer in upstream.writers), return_exceptions=True)

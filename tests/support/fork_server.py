@@ -22,17 +22,20 @@ from typing import Any, Self
 
 import app
 from app.access.clients_file import Clients
-from app.egress.transport import trust_authorities
+from app.egress.trust import trust_authorities
 from app.main import create_app
+from app.resilience.draining import Drain
 from app.secret import Secret
-from app.settings import Settings
+from app.telemetry.exposition import Exposition
+from app.telemetry.metrics import Metrics
+from tests.support.settings import make_settings
 
 _LONGEST_LINE_BYTES = 1 << 24
 _LONGEST_ORDER_BYTES = 1 << 17
 
 
 class Fork:
-    """A process that was started so, with the face of an `asyncio.subprocess.Process`."""
+    """A process that was forked, with the interface of an `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int, stdout: StreamReader, stderr: StreamReader) -> None:
         self.pid = pid
@@ -168,18 +171,12 @@ def main(orders: socket.socket) -> None:
 
 def _prepare() -> None:
     """Do once what every process would do: import all of the program, which the first service built is what completes."""
-    for name in (
-        "cli.check",
-        "cli.demo",
-        "cli.key",
-        "server.workers",
-    ):  # what `app.__main__` imports, which runs itself
+    for name in ("cli.check", "cli.demo", "cli.key", "cli.serve"):  # what `app.__main__` imports, which runs itself
         import_module(f"app.{name}")
     trust_authorities()
     url, redis_url = "http://upstream.invalid", Secret("redis://redis.invalid")
-    create_app(
-        Settings(upstream_url=url, upstream_token=Secret("none"), redis_url=redis_url, clients_file=""), Clients()
-    )
+    settings = make_settings(upstream_url=url, upstream_token=Secret("none"), redis_url=redis_url, clients_file="")
+    create_app(settings, Clients(), exposition=Exposition(Metrics()), drain=Drain())
     gc.collect()
     gc.freeze()  # what they do not use again, their collectors need not walk through
 

@@ -14,8 +14,8 @@ from app.fleet.jobs import Jobs
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.sweep import Sweeper
 from tests.support.amounts import make_row, make_snapshot
-from tests.support.replica import make_redis_client
-from tests.support.virtual_time import unix_ms
+from tests.support.replica import make_shared
+from tests.support.virtual_time import unix_ms, virtual_runtime
 
 
 class World:
@@ -66,10 +66,9 @@ def make_reconciler(
     """Make a reconciler as one replica has it."""
     ids = (f"{name}{number}" for number in itertools.count(1))
     return Reconciler(
-        jobs=Jobs(make_redis_client(server), prefix="t", kind="reconciliation"),
+        jobs=Jobs(make_shared(server), "reconciliation"),
         sweeper=Sweeper(read=world.read, directory=world.directory, concurrency=concurrency, now_ms=unix_ms),
         every_seconds=every_seconds,
-        now_ms=unix_ms,
         make_id=lambda: next(ids),
-        random=lambda: 0.0,
+        runtime=virtual_runtime(),
     )

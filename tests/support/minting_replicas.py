@@ -13,9 +13,9 @@ from app.secret import Secret
 from app.upstream.token_minting import Minted
 from app.upstream.token_renewal import MintedTokenSource
 from app.upstream.token_sealing import Seal
-from tests.support.replica import make_redis_client
+from tests.support.replica import make_shared
 from tests.support.virtual_redis import virtual_redis_time
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 SEAL = Seal(Secret("s3cret"), "p")
 NAME = "t:{token}"
@@ -44,11 +44,10 @@ class Replica:
     """One replica's token."""
 
     def __init__(self, mint: Mint, server: FakeServer, replica_id: str, *, seal: Seal, random: float) -> None:
-        self.redis_client = make_redis_client(server)
-        shared_value = SharedValue(self.redis_client, name=NAME, replica_id=replica_id)
-        self.tokens = MintedTokenSource(
-            mint, seal, shared_value.get_or_create, monotonic=monotonic, random=lambda: random
-        )
+        shared = make_shared(server, replica_id)
+        self.redis_client = shared.client
+        share = SharedValue(shared, "{token}").get_or_create
+        self.tokens = MintedTokenSource(mint, seal, share, virtual_runtime(lambda: random))
 
     @property
     def shown(self) -> str | None:

@@ -8,27 +8,22 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from msgspec.structs import replace
 
 from app.balances.snapshots import Absence, AccountId, Entry, Row, Snapshot
-from app.budget.budget import Budget, PermitRequest
-from app.budget.fleet_rate import FleetRateLimiter
-from app.budget.prefetch import PermitPrefetcher
-from app.cache.backoff import Backoff
-from app.cache.cache import Cache
-from app.cache.fleet_loader import FleetLoader
+from app.budget.budget import PermitRequest
+from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
-from app.cache.memory import MemoryTier
-from app.cache.redis_tier import RedisTier
-from app.fleet.bus import Bus
-from app.fleet.replica_count import ReplicaCount
+from app.cache.replica import Origin, ReplicaOptions, build_replica
 from app.redis.client import RedisClient
+from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
-from app.resilience.supervision import supervised
+from app.resilience.supervision import running
 from tests.support.virtual_redis import virtual_redis_time
-from tests.support.virtual_time import monotonic, unix_ms
+from tests.support.virtual_time import monotonic, unix_ms, virtual_runtime
 
 POLICY = FreshnessPolicy(fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000)
 KEY = AccountId("12345")
 CHANNEL = "t:bus"
 PATIENCE_SECONDS = 6
+OPTIONS = ReplicaOptions(policy=POLICY, patience_seconds=PATIENCE_SECONDS, capacity=1000, capacity_bytes=10**9)
 
 
 class Upstream:
@@ -73,74 +68,30 @@ class Replica:
     ) -> None:
         self.ahead_ms = 0
         self.is_refused = False
-        self.redis_client = make_redis_client(server)
-        self.memory = MemoryTier(1000, 10**9)
-        self.tier = RedisTier(self.redis_client, prefix="t", replica_id=name, channel=CHANNEL, policy=POLICY)
-        self.replica_count = ReplicaCount(self.redis_client, channel=CHANNEL, at_least=1)
-        self.fleet_rate = FleetRateLimiter(
-            self.redis_client,
-            prefix="t",
-            replica_id=name,
-            per_second=per_second,
-            burst=burst,
-            monotonic=monotonic,
-            replicas=lambda: self.replica_count.current,
-        )
-        self.budget = Budget(self.fleet_rate, per_second=per_second, concurrency=concurrency)
+        runtime = virtual_runtime(lambda: 0.5, unix_ms=lambda: unix_ms() + self.ahead_ms)
+        self.shared = make_shared(server, name)
+        self.redis_client = self.shared.client
+        limits = BudgetOptions(per_second=per_second, burst=burst, concurrency=concurrency)
+        self.fleet_budget = build_budget(self.shared, limits, runtime)
+        self.budget, self.fleet_rate = self.fleet_budget.permits, self.fleet_budget.rate
+        self.replica_count = self.fleet_budget.replica_count
 
         async def load(key: AccountId, permit_request: PermitRequest) -> Entry:
             async with self.budget.permit(permit_request, 5):
                 entry = await upstream.load(key)
                 return replace(entry, as_of=entry.as_of + self.ahead_ms) if self.ahead_ms else entry
 
-        def now_ms() -> int:
-            return unix_ms() + self.ahead_ms
-
-        self.fleet = FleetLoader(
-            memory=self.memory,
-            redis=self.tier,
-            prefetcher=PermitPrefetcher(self.budget, self.fleet_rate),
-            load=load,
-            is_bus_connected=lambda: self.bus.connected,
-            policy=POLICY,
-            now_ms=now_ms,
-            random=lambda: 0.5,
-        )
-        self.bus = Bus(
-            self.redis_client.client,
-            channel=CHANNEL,
-            replica_id=name,
-            on_subscribed=self.memory.distrust,
-            on_entry=self.fleet.on_entry,
-            on_failure=self.fleet.on_failure,
-            on_lease_released=self.fleet.on_lease_released,
-        )
-        self.cache = Cache(
-            memory=self.memory,
-            fleet=self.fleet,
-            backoff=Backoff(1000, monotonic, lambda: 0.0),
-            is_refused=lambda: self.is_refused,
-            policy=POLICY,
-            patience_seconds=PATIENCE_SECONDS,
-            now_ms=now_ms,
-            random=lambda: 0.5,
-        )
+        origin = Origin(load=load, is_refused=lambda: self.is_refused)
+        self.parts = build_replica(self.shared, self.fleet_budget, origin, OPTIONS, runtime)
+        self.memory, self.tier, self.fleet = self.parts.memory, self.parts.tier, self.parts.loader
+        self.bus, self.cache = self.parts.bus, self.parts.cache
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Replica"]:
         """Run it, with the bus joined."""
-        works = {
-            "link": self.redis_client.probe_while_lost,
-            "bus": self.bus.listen,
-            "leases": self.tier.renew_leases,
-            "budget": self.budget.dispatch,
-            "census": self.replica_count.keep_counting,
-        }
-        async with supervised(**works):
+        async with running([self.shared, self.fleet_budget, self.parts]):
             await asyncio.sleep(0.01)
             yield self
-            await self.cache.close()
-        await self.redis_client.close()
 
 
 @asynccontextmanager
@@ -154,12 +105,17 @@ async def run_replicas(
             yield [await stack.enter_async_context(replica.running()) for replica in replicas]
 
 
+def make_shared(server: FakeServer, name: str = "r") -> Shared:
+    """Give a replica its share in a fake server."""
+    client = make_redis_client(server)
+    return Shared(client, "t", name, tasks={"link": client.probe_while_lost}, close=client.close)
+
+
 def make_redis_client(server: FakeServer, timeout_seconds: float = 0.05) -> RedisClient:
-    """Make a link to a fake server."""
-    breaker = CircuitBreaker(
-        threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2, monotonic=monotonic, random=lambda: 0.0
-    )
-    return RedisClient(FakeAsyncRedis(server=server), breaker=breaker, timeout_seconds=timeout_seconds)
+    """Make a client of a fake server."""
+    client, runtime = FakeAsyncRedis(server=server), virtual_runtime()
+    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
+    return RedisClient(client, breaker=breaker, timeout_seconds=timeout_seconds, runtime=runtime)
 
 
 def directives(**directives: object) -> RequestDirectives:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -14,10 +15,13 @@ from app.access.tokens.issuers import Issuer
 from app.api.middleware.edge import Edge
 from app.balances.snapshots import AccountId
 from app.main import create_app
+from app.resilience.draining import Drain
 from app.secret import Secret
-from app.settings import Settings
+from app.telemetry.exposition import Exposition
+from app.telemetry.metrics import Metrics
 from sandbox import Sandbox
 from tests.support.expired_answers import ageing
+from tests.support.settings import make_settings
 
 KEYS = {name: f"tg_{name}" for name in ("all", "some", "slow")}
 
@@ -57,7 +61,7 @@ async def run_service(
     **changed: Any,
 ) -> AsyncIterator[Service]:
     """Run the service against an upstream and an emptied Redis. `changed` are settings, `more` further callers, `issuers` those of tokens."""
-    settings = Settings(
+    settings = make_settings(
         **{
             "upstream_url": upstream.url,
             "upstream_token": Secret("canary-token-3d1f"),
@@ -69,7 +73,8 @@ async def run_service(
             **changed,
         }
     )
-    app = create_app(settings, Clients((*CALLERS, *more), tuple(issuers)))
+    clients = Clients((*CALLERS, *more), tuple(issuers))
+    app = create_app(settings, clients, exposition=Exposition(Metrics(version("tallygate"))), drain=Drain())
     async with Redis.from_url(redis_url) as redis:
         if flush:  # before the service begins, which shares its token there at once
             await redis.flushall()

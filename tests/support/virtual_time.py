@@ -2,7 +2,10 @@
 
 import asyncio
 import selectors
+from collections.abc import Callable
 from typing import Any
+
+from app.runtime import Runtime
 
 
 class _Selector(selectors.DefaultSelector):
@@ -41,3 +44,8 @@ def monotonic() -> float:
 def unix_ms() -> int:
     """Tell the virtual time as Unix milliseconds: the loop began in September 2001."""
     return 1_000_000_000_000 + round(monotonic() * 1000)
+
+
+def virtual_runtime(random: Callable[[], float] = lambda: 0.0, **changed: Any) -> Runtime:
+    """Make a runtime in virtual time, in which nothing is left to chance."""
+    return Runtime(**{"unix_ms": unix_ms, "monotonic": monotonic, "random": random, **changed})

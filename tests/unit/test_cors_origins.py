@@ -1,6 +1,6 @@
 import pytest
 
-from app.settings import read_origins
+from app.settings.environment import read_origins
 
 
 @pytest.mark.parametrize(

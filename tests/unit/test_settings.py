@@ -5,7 +5,7 @@ import pytest
 from app.access.clients_file import read_clients
 from app.balances.snapshots import AccountId
 from app.errors import StartError
-from app.settings import read_settings, unknown_settings
+from app.settings.environment import read_settings, unknown_settings
 
 NEEDED = {
     "TALLYGATE_UPSTREAM_URL": "https://api.example.com",
@@ -17,15 +17,22 @@ CLIENT = f'[[client]]\nname = "web"\nkey_sha256 = "{"a" * 64}"\n'
 
 def test_defaults_are_those_of_the_contract() -> None:
     settings = read_settings(NEEDED)
-    assert (settings.port, settings.workers, settings.upstream_timeout_seconds, settings.upstream_rate) == (
-        8080,
-        1,
-        5,
-        10,
-    )
-    assert (settings.upstream_concurrency, settings.redis_timeout_seconds) == (16, 0.05)
-    assert (settings.fresh_seconds, settings.stale_while_revalidate_seconds) == (5, 30)
-    assert (settings.stale_if_error_seconds, settings.absent_seconds) == (600, 10)
+    upstream, freshness = settings.upstream, settings.freshness
+    assert (settings.http.port, settings.process.workers, upstream.timeout_seconds, upstream.rate) == (8080, 1, 5, 10)
+    assert (upstream.concurrency, settings.redis.timeout_seconds) == (16, 0.05)
+    assert (freshness.fresh_seconds, freshness.stale_while_revalidate_seconds) == (5, 30)
+    assert (freshness.stale_if_error_seconds, freshness.absent_seconds) == (600, 10)
+    assert not settings.process.plain
+
+
+@pytest.mark.parametrize(("text", "is_plain"), [("true", True), ("false", False)])
+def test_all_that_is_clever_can_be_switched_off(text: str, is_plain: bool) -> None:
+    assert read_settings(NEEDED | {"TALLYGATE_PLAIN": text}).process.plain is is_plain
+
+
+def test_origins_are_read_once() -> None:
+    settings = read_settings(NEEDED | {"TALLYGATE_CORS_ORIGINS": "https://a, http://b:8080"})
+    assert settings.http.cors_origins == {"https://a", "http://b:8080"}
 
 
 @pytest.mark.parametrize("missing", NEEDED)
@@ -48,6 +55,7 @@ def test_a_missing_setting_names_itself(missing: str) -> None:
         ("FRESH_SECONDS", "5s"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
+        ("PLAIN", "perhaps"),
         ("UPSTREAM_TOKEN", "two\nlines"),
         ("UPSTREAM_URL", "api.example.com"),
         ("UPSTREAM_URL", "ftp://api.example.com"),
@@ -71,7 +79,7 @@ def test_a_secret_may_come_from_a_file_and_only_from_one_place(tmp_path: Path) -
     path.write_text("from-a-file\n")
     others = {name: value for name, value in NEEDED.items() if name != "TALLYGATE_UPSTREAM_TOKEN"}
     given = {"TALLYGATE_UPSTREAM_TOKEN_FILE": str(path)}
-    token = read_settings(others | given).upstream_token
+    token = read_settings(others | given).upstream.token
     assert token is not None
     assert token.reveal() == "from-a-file"
     with pytest.raises(StartError, match="both set"):
@@ -110,9 +118,9 @@ def test_the_token_may_be_minted_with_a_key_and_a_secret_out_of_files(tmp_path: 
     (tmp_path / "secret").write_text("s3cret\n")
     others = {name: value for name, value in NEEDED.items() if name not in TOKEN}
     settings = read_settings(others | KEY | {"TALLYGATE_UPSTREAM_API_SECRET_FILE": str(tmp_path / "secret")})
-    assert settings.upstream_token is None
-    assert settings.upstream_api_secret is not None
-    assert settings.upstream_api_secret.reveal() == "s3cret"
+    assert settings.upstream.token is None
+    assert settings.upstream.api_secret is not None
+    assert settings.upstream.api_secret.reveal() == "s3cret"
 
 
 def test_secrets_do_not_show_in_the_settings() -> None:
@@ -120,7 +128,7 @@ def test_secrets_do_not_show_in_the_settings() -> None:
     assert "s3cret" not in repr(settings)
 
 
-def test_unknown_settings_are_told_with_what_may_be_meant() -> None:
+def test_unknown_settings_are_logged_with_what_may_be_meant() -> None:
     unknown = unknown_settings(NEEDED | {"TALLYGATE_UPSTEAM_URL": "x", "TALLYGATE_FOO": "x", "OTHER": "x"})
     assert list(unknown) == [("TALLYGATE_FOO", None), ("TALLYGATE_UPSTEAM_URL", "TALLYGATE_UPSTREAM_URL")]
 

@@ -5,7 +5,7 @@ from fakeredis.aioredis import FakeRedis
 from redis.asyncio.client import PubSub
 
 from app.fleet.replica_count import ReplicaCount
-from tests.support.replica import CHANNEL, make_redis_client
+from tests.support.replica import CHANNEL, make_shared
 
 
 async def _listen(server: FakeServer, count: int) -> list[PubSub]:
@@ -17,7 +17,7 @@ async def _listen(server: FakeServer, count: int) -> list[PubSub]:
 
 async def test_those_who_listen_are_counted_and_some_are_surely_there() -> None:
     server = FakeServer()
-    replica_count = ReplicaCount(make_redis_client(server), channel=CHANNEL, at_least=2)
+    replica_count = ReplicaCount(make_shared(server), at_least=2)
     counting = asyncio.create_task(replica_count.keep_counting())
     await asyncio.sleep(1)
     assert replica_count.current == 2
@@ -29,7 +29,7 @@ async def test_those_who_listen_are_counted_and_some_are_surely_there() -> None:
 
 async def test_a_few_low_counts_are_not_believed_and_many_are() -> None:
     server = FakeServer()
-    replica_count = ReplicaCount(make_redis_client(server), channel=CHANNEL, at_least=1)
+    replica_count = ReplicaCount(make_shared(server), at_least=1)
     _, *others = await _listen(server, 3)
     counting = asyncio.create_task(replica_count.keep_counting())
     await asyncio.sleep(1)

@@ -7,7 +7,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 
 from app.fleet.view_versions import KEPT_SECONDS, Slice, ViewVersions
 from app.redis.client import RedisFailure
-from tests.support.replica import make_redis_client
+from tests.support.replica import make_shared
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic
 
@@ -21,9 +21,7 @@ async def _virtual() -> Iterator[None]:  # type: ignore[misc]
 
 
 def make(server: FakeServer, *, capacity: int = 8, capacity_bytes: int = 10**7) -> ViewVersions:
-    return ViewVersions(
-        make_redis_client(server), prefix="t", capacity=capacity, capacity_bytes=capacity_bytes, monotonic=monotonic
-    )
+    return ViewVersions(make_shared(server), capacity=capacity, capacity_bytes=capacity_bytes, monotonic=monotonic)
 
 
 def numbers(found: Slice | RedisFailure | None) -> list[int]:

@@ -1,4 +1,5 @@
 from app.resilience.circuit_breaker import CircuitBreaker, State
+from app.runtime import Runtime
 
 
 class _Clock:
@@ -9,9 +10,8 @@ class _Clock:
 
 
 def _breaker(clock: _Clock, random: float = 0.0) -> CircuitBreaker:
-    return CircuitBreaker(
-        threshold=3, first_pause_seconds=1, longest_pause_seconds=5, monotonic=clock, random=lambda: random
-    )
+    runtime = Runtime(monotonic=clock, random=lambda: random)
+    return CircuitBreaker(runtime, threshold=3, first_pause_seconds=1, longest_pause_seconds=5)
 
 
 def _fail(breaker: CircuitBreaker, times: int) -> list[bool]:
@@ -45,7 +45,7 @@ def test_failures_of_calls_that_others_outlived_do_not_open_it() -> None:
 
 def test_a_few_failures_do_not_open_it_while_more_are_to_come() -> None:
     breaker = _breaker(_Clock())
-    assert [breaker.record_failure(others=9 - number) for number in range(6)] == [
+    assert [breaker.record_failure(pending=9 - number) for number in range(6)] == [
         False,
         False,
         False,
@@ -57,7 +57,7 @@ def test_a_few_failures_do_not_open_it_while_more_are_to_come() -> None:
 
 def test_many_failures_open_it_however_many_are_to_come() -> None:
     breaker = _breaker(_Clock())
-    assert [breaker.record_failure(others=1000) for _ in range(30)].index(True) == 23
+    assert [breaker.record_failure(pending=1000) for _ in range(30)].index(True) == 23
 
 
 def test_after_the_pause_one_probe_goes_and_the_others_wait() -> None:
@@ -104,7 +104,7 @@ def test_jitter_shortens_a_pause_by_at_most_a_quarter() -> None:
     assert breaker.try_enter() == 0.75
 
 
-def test_asking_how_long_to_stay_away_takes_no_probes_place() -> None:
+def test_asking_for_the_open_seconds_starts_no_probe() -> None:
     clock = _Clock()
     breaker = _breaker(clock)
     _fail(breaker, 3)

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.clock import unix_ms
 from app.errors import MalformedAnswer
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.retry_budget import RetryBudget
@@ -16,7 +15,7 @@ from app.upstream.client import UpstreamClient
 from app.upstream.directory import PAGE_SIZE
 from app.upstream.envelope import UpstreamResponse
 from app.upstream.token_source import Token, TokenSource
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 Pager = Callable[[int, int], tuple[range, int]]
 """From the number of a call and of a page: the merchants of the answer, and the total that it says there are."""
@@ -48,15 +47,13 @@ async def _quiet(_: float) -> None:
 def _client(directory: _Directory) -> UpstreamClient:
     calls = CallExecutor(
         tokens=TokenSource(Token(Secret("t")), monotonic=monotonic),
-        breaker=CircuitBreaker(
-            threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15, monotonic=monotonic, random=lambda: 0.0
-        ),
+        breaker=CircuitBreaker(virtual_runtime(), threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
         retries=RetryBudget(lambda: 1.0),
         quiet=_quiet,
         timeout_seconds=5,
-        monotonic=monotonic,
+        runtime=virtual_runtime(),
     )
-    return UpstreamClient(directory, calls, now_ms=unix_ms, monotonic=monotonic)
+    return UpstreamClient(directory, calls, virtual_runtime())
 
 
 def _page(number: int, count: int) -> range:

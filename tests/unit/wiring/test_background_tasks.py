@@ -1,22 +1,31 @@
-"""What lives on the heart does its work there: nobody else would notice for a long time that it does not."""
+"""What runs as long as the service does its work there: nobody else would notice for a long time that it does not."""
 
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+from fakeredis import FakeServer
 from structlog.testing import capture_logs
 
 from app.balances.amounts import Amount
+from app.budget.fleet_budget import FleetBudget, build_budget
 from app.errors import TokenRefused, Unreachable
-from app.resilience.supervision import supervised
+from app.portfolio.running_totals import RunningTotals
+from app.redis.shared import Shared
+from app.resilience.supervision import running, supervised
+from app.runtime import Runtime
 from app.secret import Secret
-from app.settings import Settings
-from app.telemetry.metrics import Metrics
-from app.telemetry.traces import Traces
+from app.settings.sections import DirectorySettings
 from app.upstream.envelope import UpstreamResponse
 from app.upstream.transport import SecretHeader, Transport
-from app.wiring.cache import Heart, build_policy, make_heart
+from app.wiring.cache import budget_options
+from app.wiring.portfolio import build_portfolio
+from app.wiring.redis import build_redis
+from app.wiring.upstream import Upstream, build_upstream, coordinate
 from tests.support.amounts import make_row, make_snapshot
+from tests.support.replica import Replica
+from tests.support.replica import Upstream as NoUpstream
+from tests.support.settings import make_settings
 
 
 class _Nobody(Transport):
@@ -30,32 +39,37 @@ class _Nobody(Transport):
         raise Unreachable("There is nobody.")
 
 
-def _make(transport: Transport, folder: Path) -> Heart:
-    """Make a heart without a Redis or an upstream."""
-    settings = Settings(
+def _make(transport: Transport, folder: Path) -> tuple[Shared, FleetBudget, Upstream]:
+    """Build the way to an upstream without a Redis or an upstream."""
+    settings = make_settings(
         upstream_url="http://127.0.0.1:9",
         upstream_token=Secret("canary-token-3d1f"),
         redis_url=Secret(f"unix://{folder}/none"),
         clients_file="",
     )
-    return make_heart(settings, build_policy(settings), transport, Metrics(), Traces())
+    runtime = Runtime()
+    shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=False)
+    budget = build_budget(shared, budget_options(settings), runtime)
+    return shared, budget, build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
 
 
 async def test_a_token_that_is_refused_is_tried_now_and_then_although_nobody_asks(tmp_path: Path) -> None:
     transport = _Nobody()
-    heart = _make(transport, tmp_path)
-    heart.tokens.mark_refused(heart.tokens.current, TokenRefused("It has expired."))
-    async with supervised(budget=heart.works["budget"], probe=heart.works["probe"]):
+    shared, budget, upstream = _make(transport, tmp_path)
+    upstream.tokens.mark_refused(upstream.tokens.current, TokenRefused("It has expired."))
+    async with running([shared, budget, upstream]):
         await asyncio.sleep(100)
-    await heart.redis_client.close()
     assert transport.asked
 
 
-async def test_totals_that_drifted_are_mended_although_nobody_asks(tmp_path: Path) -> None:
-    heart = _make(_Nobody(), tmp_path)
-    heart.portfolio._running_totals._totals.add(make_snapshot("1", [make_row("BTC", Amount("1"))]))
+async def test_totals_that_drifted_are_corrected_although_nobody_asks(server: FakeServer, tmp_path: Path) -> None:
+    shared, _, upstream = _make(_Nobody(), tmp_path)
+    cache = Replica(NoUpstream(), server, "r").cache
+    totals = RunningTotals()
+    questions = build_portfolio(DirectorySettings(), shared, upstream, cache, totals, Runtime(), concurrency=1)
+    totals._totals.add(make_snapshot("1", [make_row("BTC", Amount("1"))]))
     with capture_logs() as logs:
-        async with supervised(totals=heart.works["totals"]):
+        async with supervised(totals=questions.tasks["totals"]):
             await asyncio.sleep(301)
-    await heart.redis_client.close()
+    await shared.close()
     assert [line["event"] for line in logs] == ["totals.drifted"]

@@ -1,20 +1,18 @@
-"""Settings: the only reader of the environment and of the clients file. A wrong one names itself."""
+"""Environment variables, read into the sections of the settings. A wrong one names itself."""
 
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec.structs import FieldInfo, fields, replace
 
-from app.balances.snapshots import AccountId
 from app.errors import StartError
 from app.secret import Secret
-from app.telemetry.logs import LogFormat, LogLevel
+from app.settings.sections import Settings
 
 PREFIX: Final = "TALLYGATE_"
 
@@ -23,89 +21,31 @@ _ORIGIN: Final = re.compile(r"(https?)://(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _MAX_PORT: Final = 65535
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Count = Annotated[int, Meta(ge=1, le=10_000)]
-Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-SomeSeconds = Annotated[float, Meta(gt=0, le=3_600)]
-PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
-
-Merchants = Annotated[str, Meta(pattern=r"\A(?:discover|[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)\Z")]
-
-
-class Audited(StrEnum):
-    """Which requests are written down."""
-
-    NONE = "none"
-    REFUSED = "refused"
-    ALL = "all"
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """All settings, checked. Times are seconds, rates are calls a second; the README tells what each does."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    workers: Annotated[int, Meta(ge=1, le=256)] = 1
-    upstream_url: str
-    upstream_token: Secret | None = None
-    upstream_token_file: str | None = None
-    upstream_api_key: Secret | None = None
-    upstream_api_secret: Secret | None = None
-    upstream_timeout_seconds: SomeSeconds = 5
-    upstream_rate: PerSecond = 10
-    upstream_burst: Annotated[float, Meta(ge=1, le=100_000)] | None = None
-    upstream_concurrency: Count = 16
-    redis_url: Secret | None = None
-    redis_timeout_seconds: SomeSeconds = 0.05
-    clients_file: str
-    wrong_keys_rate: PerSecond = 5
-    cors_origins: str = ""
-    audit: Audited = Audited.REFUSED
-    request_timeout_seconds: SomeSeconds = 30
-    connections: Count = 1000
-    fresh_seconds: Seconds = 5
-    stale_while_revalidate_seconds: Seconds = 30
-    stale_if_error_seconds: Seconds = 600
-    absent_seconds: Seconds = 10
-    merchants: Merchants = "discover"
-    directory_refresh_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300
-    reconcile_every_seconds: Seconds = 0
-    otlp_endpoint: Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#@]+/?\Z")] | None = None
-    metrics_port: Port | None = None
-    drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5
-    log_format: LogFormat = LogFormat.JSON
-    log_level: LogLevel = LogLevel.INFO
-
-    @property
-    def known_merchants(self) -> tuple[AccountId, ...] | None:
-        """Give the merchants that are set, each once; None if they are to be discovered."""
-        return None if self.merchants == "discover" else tuple(map(AccountId, dict.fromkeys(self.merchants.split(","))))
-
-
+_SECTIONS: Final[Mapping[str, type]] = {section.name: section.type for section in fields(Settings)}
+_SETTINGS: Final[tuple[FieldInfo, ...]] = tuple(one for section in _SECTIONS.values() for one in fields(section))
 _SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read and check the settings. Raises `StartError` with the name of the variable that is wrong or missing."""
-    given = {name: value for name in Settings.__struct_fields__ if (value := environment.get(PREFIX + name.upper()))}
+    names = [setting.encode_name for setting in _SETTINGS]
+    given = {name: value for name in names if (value := environment.get(variable_name(name)))}
     for name in _SECRETS:
         given |= _read_secret_file(name, given, environment)
-    for field in msgspec.structs.fields(Settings):
-        if field.required and field.name not in given:
-            raise StartError(f"{variable_name(field.name)} is not set.")
+    for setting in _SETTINGS:
+        if setting.required and setting.encode_name not in given:
+            raise StartError(f"{variable_name(setting.encode_name)} is not set.")
     _check_one_token_source(given)
-    try:
-        settings = msgspec.convert(given, Settings, strict=False, dec_hook=_make_secret)
-    except msgspec.ValidationError as error:
-        raise StartError(_name_setting(error)) from None
-    _check_upstream_url(settings.upstream_url)
-    _check_cors_origins(settings.cors_origins)
-    return settings
+    origins = given.pop("cors_origins", "")
+    settings = Settings(**{name: _convert(given, section) for name, section in _SECTIONS.items()})
+    _check_upstream_url(settings.upstream.url)
+    return replace(settings, http=replace(settings.http, cors_origins=_read_cors_origins(origins)))
 
 
 def unknown_settings(environment: Mapping[str, str]) -> Iterable[tuple[str, str | None]]:
     """Give the variables with our prefix that mean nothing to us, each with the one that may be meant."""
-    known = {name.upper() for name in (*Settings.__struct_fields__, *(f"{secret}_file" for secret in _SECRETS))}
+    names = (*(setting.encode_name for setting in _SETTINGS), *(f"{secret}_file" for secret in _SECRETS))
+    known = {name.upper() for name in names}
     for name in sorted(environment):
         ours = name.removeprefix(PREFIX)
         if ours not in {name, *known}:
@@ -124,6 +64,13 @@ def read_token_file(path: str) -> Secret:
 def variable_name(name: str) -> str:
     """Give the environment variable of a setting."""
     return PREFIX + name.upper()
+
+
+def _convert(given: Mapping[str, str], section: type) -> Any:
+    try:
+        return msgspec.convert(given, section, strict=False, dec_hook=_make_secret)
+    except msgspec.ValidationError as error:
+        raise StartError(_name_setting(error)) from None
 
 
 def _check_one_token_source(given: Collection[str]) -> None:
@@ -201,9 +148,9 @@ def _check_upstream_url(url: str) -> None:
         raise StartError("TALLYGATE_UPSTREAM_URL wants an origin like https://api.example.com, without path or user.")
 
 
-def _check_cors_origins(text: str) -> None:
+def _read_cors_origins(text: str) -> frozenset[str]:
     try:
-        read_origins(text)
+        return read_origins(text)
     except ValueError as error:
         raise StartError(
             f"TALLYGATE_CORS_ORIGINS wants origins like https://app.example.com, separated by commas: {error}."

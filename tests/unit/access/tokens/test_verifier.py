@@ -16,7 +16,7 @@ from app.access.tokens.verifier import MAX_REMEMBERED, TokenVerifier
 from app.errors import IssuerUnavailable, Unauthenticated
 from app.resilience.supervision import supervised
 from tests.support.tokens import ALGORITHMS, ISSUER, KEYS, NOW, WRONG, jwks, sign
-from tests.support.virtual_time import monotonic
+from tests.support.virtual_time import monotonic, virtual_runtime
 
 
 class _World:
@@ -33,7 +33,7 @@ class _World:
         self.callers = Callers([], workers=1, monotonic=monotonic, judge=self.judge)
 
     def _make_ring(self, source: Source, changed: Callable[[], None]) -> JwksCache:
-        return JwksCache(source.issuer, self._fetch, changed, monotonic=monotonic, random=lambda: 0.0)
+        return JwksCache(source.issuer, self._fetch, changed, virtual_runtime())
 
     async def _fetch(self) -> Jwks:
         self.fetches.append(monotonic())
@@ -152,7 +152,7 @@ async def test_the_first_tokens_after_the_start_wait_for_the_keys() -> None:
         assert not await world.refuses(sign())
 
 
-async def test_a_token_that_waits_for_its_key_is_judged_by_the_issuers_of_then() -> None:
+async def test_a_token_that_waits_for_its_key_is_verified_by_the_issuers_of_then() -> None:
     world = _World()
     world.seconds = PATIENCE_SECONDS / 2
     async with world.running(), asyncio.TaskGroup() as group:

@@ -1,0 +1,1 @@
+"""Settings: the environment, in sections. Imports nothing above it."""

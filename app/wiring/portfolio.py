@@ -1,0 +1,81 @@
+"""Wiring of the portfolio: the directory, running totals, and reconciliations."""
+
+from typing import Final
+from uuid import uuid4
+
+from app.accounts import Accounts
+from app.balances.snapshots import AccountId, Entry
+from app.budget.budget import Priority
+from app.cache.cache import Cache
+from app.cache.freshness import RequestDirectives
+from app.fleet.jobs import Jobs
+from app.fleet.shared_value import SharedValue
+from app.fleet.view_versions import ViewVersions
+from app.portfolio.directory import MerchantDirectory
+from app.portfolio.portfolio import Portfolio
+from app.portfolio.reconciler import Reconciler
+from app.portfolio.running_totals import RunningTotals
+from app.portfolio.sweep import Sweeper
+from app.redis.shared import Shared
+from app.resilience.supervision import Part
+from app.runtime import Runtime
+from app.settings.sections import DirectorySettings
+from app.wiring.upstream import Upstream
+
+VERSIONS: Final = 8
+VERSIONS_BYTES: Final = 64 * 1024 * 1024
+
+
+class Questions(Part, frozen=True):
+    """The questions that the service answers about one account or all merchants, and what they rest on."""
+
+    accounts: Accounts
+    portfolio: Portfolio
+    directory: MerchantDirectory
+
+
+def build_portfolio(
+    settings: DirectorySettings,
+    shared: Shared,
+    upstream: Upstream,
+    cache: Cache,
+    running_totals: RunningTotals,
+    runtime: Runtime,
+    *,
+    concurrency: int,
+) -> Questions:
+    """Build what answers over the cache. A reconciliation reads up to `concurrency` merchants at a time."""
+    directory = MerchantDirectory(
+        merchants=settings.known_merchants,
+        fetch=lambda: upstream.client.fetch_directory(upstream.lane(Priority.WARM_UP, "")),
+        share=SharedValue(shared, "{directory}").get_or_create,
+        refresh_seconds=settings.refresh_seconds,
+        runtime=runtime,
+    )
+    accounts = Accounts(cache)
+    portfolio = Portfolio(
+        directory=directory,
+        accounts=accounts,
+        running_totals=running_totals,
+        reconciler=Reconciler(
+            jobs=Jobs(shared, "reconciliation"),
+            sweeper=_build_sweeper(cache, directory, concurrency, runtime),
+            every_seconds=settings.reconcile_every_seconds,
+            make_id=lambda: uuid4().hex,
+            runtime=runtime,
+        ),
+        versions=ViewVersions(shared, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=runtime.monotonic),
+    )
+    tasks = {
+        "directory": directory.keep_fresh,
+        "totals": running_totals.keep_recounting,
+        "reconciliation": portfolio.reconciler.run,
+    }
+    return Questions(accounts, portfolio, directory, tasks=tasks)
+
+
+def _build_sweeper(cache: Cache, directory: MerchantDirectory, concurrency: int, runtime: Runtime) -> Sweeper:
+    async def read(account_id: AccountId, directives: RequestDirectives) -> Entry:
+        return (await cache.read(account_id, directives, "reconciliation", Priority.WARM_UP)).entry
+
+    return Sweeper(read=read, directory=directory.list_now, concurrency=concurrency, now_ms=runtime.unix_ms)
