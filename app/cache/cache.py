@@ -105,6 +105,11 @@ class Cache:
         if is_early_refresh_due(entry, now, self._policy, self._fetch_ms, 1 - self._random()):
             self._refresh(entry)
 
+    def refetch(self, account_id: AccountId) -> None:
+        """Fetch an account again in the background, whatever is stored of it."""
+        directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)
+        self._load_waiter.start_or_join(account_id, directives, PermitRequest(Priority.WAITING))
+
     async def close(self) -> None:
         """Cancel the loads that are under way."""
         await self._load_waiter.close()
