@@ -25,7 +25,7 @@ from app.telemetry.exposition import Exposition
 from app.telemetry.traces import Traces
 from app.upstream.transport import Transport
 from app.wiring.access import build_access
-from app.wiring.cache import budget_options, read_timeout_seconds, replica_options
+from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
 from app.wiring.health import build_health
 from app.wiring.portfolio import build_portfolio
