@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from app.accounts import Accounts, Available, Unavailable
 from app.api.views.parts import Coverage, PartView, oldest
 from app.balances.snapshots import AccountId, Entry
-from app.cache.cache import Served, Source
+from app.cache.served import Served, Source
 from app.errors import DeadlinePassed, NotCached, UpstreamFaulty
 from tests.support.replica import PATIENCE_SECONDS, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
