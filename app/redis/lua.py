@@ -11,7 +11,7 @@ READ_OR_LEASE: Final = """
 -- KEYS: entry, lease. ARGV: replica id, lease time, the oldest `asOf` that needs no fetch, the replica's own `asOf`, the
 -- latest plausible `asOf`. Returns the entry, unless it is implausible, or too old and not newer than the replica's; and
 -- 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's. It may be ours already, by a command
--- whose answer came too late. A lease that never expires is no lease.
+-- whose answer came too late.
 local held = redis.call('GET', KEYS[1])
 if held then
   local known = as_of(held)
@@ -26,12 +26,11 @@ end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return {held, 0}
 end
-local left = redis.call('PTTL', KEYS[2])
-if left < 0 or redis.call('GET', KEYS[2]) == ARGV[1] then
-  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+if redis.call('GET', KEYS[2]) == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
   return {held, 0}
 end
-return {held, math.max(left, 1)}
+return {held, math.max(redis.call('PTTL', KEYS[2]), 1)}
 """
 
 STORE_AND_RELEASE: Final = """
@@ -117,10 +116,6 @@ if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return {'ours', '', 0}
 end
 local holder = redis.call('GET', KEYS[2])
-if redis.call('PTTL', KEYS[2]) < 0 then
-  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-  return {'ours', '', 0}
-end
 if string.sub(holder, 1, 1) == '{' then
   return {'failed', holder, 0}
 end
@@ -217,7 +212,7 @@ START_JOB: Final = """
 -- KEYS: lease, job, when the last job began. ARGV: job's id, lease time, record, the record's time to live, now, the time
 -- by which the last job must have begun. Returns the leaseholder's id (ours: the job is started), or '' if it is too early.
 local running = redis.call('GET', KEYS[1])
-if running and redis.call('PTTL', KEYS[1]) >= 0 then
+if running then
   return running
 end
 local began = tonumber(redis.call('GET', KEYS[3]) or '')

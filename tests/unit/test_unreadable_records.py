@@ -132,17 +132,6 @@ async def test_a_lease_of_a_job_is_another_ones(server: FakeServer, raw: FakeAsy
     assert (await reconciler.start()).state is State.RUNNING
 
 
-async def test_a_lease_that_never_expires_is_taken(upstream: Upstream, server: FakeServer, raw: FakeAsyncRedis) -> None:
-    async def create() -> tuple[bytes, int, int]:
-        return b"value", 1000, 0
-
-    await raw.mset({"t:{12345}:lease": "x", "t:{x}:lease": "x", f"{JOBS}:lease": "x"})
-    async with Replica(upstream, server, "one").running() as replica:
-        assert isinstance((await replica.cache.read(KEY, directives(), "caller")).entry, Snapshot)
-    assert (await SharedValue(make_shared(server), "{x}").get_or_create(b"", create))[0] == b"value"
-    assert (await make_reconciler(World(3), server).start()).state is State.RUNNING
-
-
 @each_garbage
 @pytest.mark.parametrize("field", ["head", "0"])
 async def test_a_version_of_a_view_is_gone(server: FakeServer, raw: FakeAsyncRedis, garbage: bytes, field: str) -> None:
