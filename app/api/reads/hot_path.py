@@ -16,6 +16,7 @@ from app.api.reads.account_reads import AccountReads, ReadRequest
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
+from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.cache.freshness import FreshnessPolicy, age_ms, constant_age_span, early_refresh_from
 from app.errors import TooFast
@@ -71,7 +72,7 @@ class HotPath:
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            memo = self._make_memo(key, scope["path"], now)
+            memo = self._make_memo(key, scope, now)
             if memo is None:
                 return None
             if given_id is None:
@@ -85,12 +86,13 @@ class HotPath:
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
-    def _make_memo(self, key: MemoKey, path: str, now: int) -> Memo | None:
+    def _make_memo(self, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
         """Have a request answered, and memoise the answer if it stays the same for a while."""
         method, raw_path, query, *headers = key
         authorization, token, *preferences = headers
         if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES:
             return None
+        path = route_path(raw_path, scope["path"])
         route = find_route(path)
         if route is None:
             return None
