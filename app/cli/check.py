@@ -11,6 +11,7 @@ from app.access.clients_file import read_clients
 from app.access.tokens.issuers import Issuer
 from app.access.tokens.jwks_source import fetch_keys
 from app.balances.snapshots import AGGREGATE
+from app.cli.standard_streams import print_output
 from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
 from app.fleet.shared_value import Create
 from app.resilience.supervision import supervised
@@ -41,8 +42,9 @@ Finding = Right | Wrong
 def check() -> bool:
     """Print a table of findings. Return whether all is right."""
     findings = asyncio.run(_gather())
-    for finding in findings:
-        print(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}")  # noqa: T201
+    print_output(
+        "\n".join(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}" for finding in findings)
+    )
     return all(isinstance(finding, Right) for finding in findings)
 
 

@@ -15,7 +15,7 @@ from app.redis.embedded import EmbeddedValkey
 from app.runtime import Runtime
 from app.server.workers import run_workers
 from app.settings.environment import PREFIX, read_settings, unknown_settings
-from app.telemetry.logs import configure_logs
+from app.telemetry.logs import configure_logs, print_to_log
 from app.wiring.redis import build_redis_client
 
 log = structlog.get_logger()
@@ -24,7 +24,8 @@ log = structlog.get_logger()
 def serve() -> None:
     """Serve until SIGINT or SIGTERM, which begins a drain; a second one cuts that short. Raises `StartError`."""
     settings = read_settings(os.environ)
-    configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
+    logs = configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
+    print_to_log(logs)
     for name, meant in unknown_settings(os.environ):
         log.warning("settings.unknown", variable=name, perhaps=meant)
     read_clients(settings.access.clients_file)
@@ -37,7 +38,7 @@ def serve() -> None:
             os.environ[PREFIX + "REDIS_URL"] = stack.enter_context(EmbeddedValkey()).url
         else:
             build_redis_client(settings.redis, Runtime(), plain=settings.process.plain)
-        run_workers(settings, folder)
+        run_workers(settings, folder, logs)
 
 
 def check_port(host: str, port: int) -> None:

@@ -27,12 +27,14 @@ from app.resilience.draining import Drain
 from app.server.admin_port import AdminServer
 from app.server.granian_internals import REQUEST_COROUTINE, missing_names
 from app.server.health_probes import admin_pages
+from app.server.lingering_connections import LingeringConnections
 from app.server.scheduling import schedule_as_batch, tune_garbage_collection
 from app.server.shutdown import END_DRAIN, handle_signals_in_parent, handle_signals_in_worker
 from app.settings.environment import read_settings
 from app.settings.sections import Settings
 from app.telemetry.exposition import Exposition
-from app.telemetry.logs import configure_logs
+from app.telemetry.log_writer import LogWriter
+from app.telemetry.logs import configure_logs, print_to_log
 from app.telemetry.metrics import Metrics
 from app.telemetry.multiprocess import MultiprocessStore, lives
 
@@ -41,13 +43,18 @@ _HEADER_BUFFER_BYTES: Final = 2 * 1024 * 1024
 _FINISH_SECONDS: Final = 5
 """What a worker may take to end after the longest request could have been answered."""
 
+_SEND_SECONDS: Final = 3
+"""What of that may pass until the last answer was read."""
+
+_LOOK_AT_PARENT_SECONDS: Final = 1.0
+
 _QUIET: Final[dict[str, Any]] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 
 log = structlog.get_logger()
 
 
-def run_workers(settings: Settings, folder: Path, granian: Any = mp) -> None:
-    """Serve until a signal ends it, with `folder` for what the processes share.
+def run_workers(settings: Settings, folder: Path, logs: LogWriter, granian: Any = mp) -> None:
+    """Serve until a signal ends it, with `folder` for what the processes share, and `logs` of this process.
 
     Where `granian`, the module of its multiprocess server, lacks a private name, its own server and signal handling
     are used: no dead worker is reported, and a second signal does not cut the workers off.
@@ -57,6 +64,7 @@ def run_workers(settings: Settings, folder: Path, granian: Any = mp) -> None:
     is_known = set(missing) <= {REQUEST_COROUTINE}
     server = (_ReportingServer if is_known else granian.MPServer)("tallygate", **_server_options(settings))
     exposition = _expose(folder)
+    _count_lost_lines(logs, exposition)
     exposition.share()
     if is_known:
         server.exposition = exposition
@@ -74,13 +82,21 @@ def load_app(folder: Path) -> Edge:
     settings = read_settings(os.environ)
     if not settings.process.plain:
         schedule_as_batch()
-    _follow_parent(folder)
-    configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
-    drain, loop = Drain(), asyncio.get_event_loop()
-    handle_signals_in_worker(loop, drain, settings.process.drain_seconds)
+    _follow_parent(folder, _stop_seconds(settings))
+    logs = configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
+    print_to_log(logs)
+    drain, loop, exposition = Drain(), asyncio.get_event_loop(), _expose(folder)
+    _count_lost_lines(logs, exposition)
+    lingering = LingeringConnections(
+        loop,
+        settings.http.port,
+        lambda: exposition.metrics.under_way,
+        settings.upstream.timeout_seconds + _SEND_SECONDS,
+    )
+    handle_signals_in_worker(loop, drain, settings.process.drain_seconds, lingering.begin_closing)
     if not settings.process.plain:
         start_requests_eagerly(loop, REQUEST_COROUTINE)
-    app = create_app(settings, read_clients(settings.access.clients_file), exposition=_expose(folder), drain=drain)
+    app = create_app(settings, read_clients(settings.access.clients_file), exposition=exposition, drain=drain)
     tune_garbage_collection()
     return app
 
@@ -109,8 +125,7 @@ def _server_options(settings: Settings) -> dict[str, Any]:
         "workers": settings.process.workers,
         "websockets": False,
         "respawn_failed_workers": True,
-        "workers_kill_timeout": math.ceil(settings.process.drain_seconds + settings.upstream.timeout_seconds)
-        + _FINISH_SECONDS,
+        "workers_kill_timeout": math.ceil(settings.process.drain_seconds + _stop_seconds(settings)),
         "backpressure": settings.http.connections,
         "http1_settings": HTTP1Settings(
             header_read_timeout=round(1000 * make_deadline(settings)), max_buffer_size=_HEADER_BUFFER_BYTES
@@ -124,16 +139,33 @@ def _expose(folder: Path) -> Exposition:
     return Exposition(Metrics(version("tallygate")), MultiprocessStore(folder, lives))
 
 
-def _follow_parent(folder: Path) -> None:
-    """End this process when its parent is gone, even killed, and remove the folder that the parent could not."""
+def _count_lost_lines(logs: LogWriter, exposition: Exposition) -> None:
+    counter = exposition.metrics.log_lines_lost
+    logs.count_losses(lambda lines: counter.add(amount=lines))
+
+
+def _stop_seconds(settings: Settings) -> float:
+    """Give how long a worker may take to end after its drain."""
+    return settings.upstream.timeout_seconds + _FINISH_SECONDS
+
+
+def _follow_parent(folder: Path, stop_seconds: float) -> None:
+    """End this process when its parent is gone, even killed, and remove the folder that the parent could not.
+
+    Nobody else would kill a worker that does not end within `stop_seconds`.
+    """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
 
     def wait() -> None:
-        parent.join()
+        # Workers that were forked later hold this one's end of the pipe to the parent: it may close after they end.
+        while os.getppid() == parent.pid:
+            parent.join(_LOOK_AT_PARENT_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
         for number in (END_DRAIN, signal.SIGTERM):
             os.kill(os.getpid(), number)
+        time.sleep(stop_seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
