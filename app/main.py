@@ -11,8 +11,7 @@ import structlog
 from litestar import Litestar
 
 from app.access.clients_file import Clients
-from app.api.app import build_api
-from app.api.middleware.audit import Audit
+from app.api.app import Access, ApiOptions, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.budget.fleet_budget import build_budget
 from app.cache.replica import build_replica
@@ -58,26 +57,21 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     parts = (shared, budget, upstream, replica, questions, access, health)
     watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
-        accounts=questions.accounts,
-        portfolio=questions.portfolio,
-        callers=access.callers,
-        failures=access.failed_logins,
-        policy=options.policy,
-        look=health.look,
-        version=version("tallygate"),
-        now_ms=runtime.unix_ms,
-        metrics=runtime.metrics,
-        scrape=exposition.page if settings.telemetry.metrics_port is None else None,
-        drain=drain,
-        traces=runtime.traces,
-        origins=settings.http.cors_origins,
-        audit=Audit(
-            runtime.monotonic,
-            refusals=settings.access.audit is not Audited.NONE,
-            answers=settings.access.audit is Audited.ALL,
+        ApiOptions(
+            version=version("tallygate"),
+            policy=options.policy,
+            deadline_seconds=make_deadline(settings),
+            origins=settings.http.cors_origins,
+            audit_refusals=settings.access.audit is not Audited.NONE,
+            audit_answers=settings.access.audit is Audited.ALL,
+            plain=settings.process.plain,
         ),
-        deadline_seconds=make_deadline(settings),
-        lifespan=[_make_lifespan(settings.http, transport, parts, runtime.traces)],
+        Access(access.callers, access.failed_logins),
+        questions.accounts,
+        questions.portfolio,
+        ServicePages(health.look, exposition.page if settings.telemetry.metrics_port is None else None, drain),
+        runtime,
+        [_make_lifespan(settings.http, transport, parts, runtime.traces)],
     )
 
 

@@ -69,9 +69,8 @@ def run_workers(settings: Settings, folder: Path, logs: LogWriter, granian: Any 
     if is_known:
         server.exposition = exposition
         server.on_startup(lambda: handle_signals_in_parent(server))
-    if (
-        port := settings.telemetry.metrics_port
-    ) is not None:  # after the signals are blocked, so that its thread gets none
+    if (port := settings.telemetry.metrics_port) is not None:
+        # Its thread starts after the signals are blocked, so that it gets none.
         pages = admin_pages(exposition, settings.process.workers, time.monotonic)
         server.on_startup(lambda: AdminServer(settings.http.host, port, pages).open())
     server.serve(target_loader=partial(load_app, folder), wrap_loader=False)
@@ -117,6 +116,7 @@ class _ReportingServer(mp.MPServer):
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:
+    longest_seconds = settings.process.drain_seconds + settings.upstream.timeout_seconds
     return {
         "address": settings.http.host,
         "port": settings.http.port,

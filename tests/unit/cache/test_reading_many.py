@@ -8,7 +8,7 @@ import pytest
 from fakeredis import FakeServer
 from msgspec.structs import replace
 
-from app.accounts import Accounts, Available, Question, Unavailable
+from app.accounts import Accounts, Available, Unavailable
 from app.api.views.parts import Coverage, PartView, oldest
 from app.balances.snapshots import AccountId, Entry
 from app.cache.cache import Served, Source
@@ -60,12 +60,12 @@ async def test_the_directives_hold_for_each_part(replicas: list[Replica], upstre
     cache = replicas[0].cache
     accounts = Accounts(cache)
     await cache.read(KEYS[0], directives())
-    stored, missing = await accounts.get_many(KEYS[:2], Question("web", directives(only_if_cached=True)))
+    stored, missing = await accounts.get_many(KEYS[:2], directives(only_if_cached=True), "web")
     assert isinstance(stored, Available)
     assert isinstance(missing, Unavailable)
     assert isinstance(missing.error, NotCached)
     assert upstream.calls == 1
-    await accounts.get_many(KEYS[:2], Question("web", directives(no_cache=True)))
+    await accounts.get_many(KEYS[:2], directives(no_cache=True), "web")
     assert upstream.calls == 3
 
 
@@ -73,14 +73,13 @@ async def test_a_part_that_is_being_refreshed_or_covers_a_failure_is_stale(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
     accounts = Accounts(replicas[0].cache)
-    question = Question("web", directives())
-    await accounts.get_many(KEYS[:1], question)
+    await accounts.get_many(KEYS[:1], directives(), "web")
     await asyncio.sleep(6)
-    refreshed = await accounts.get_many(KEYS[:1], Question("web", directives()))
+    refreshed = await accounts.get_many(KEYS[:1], directives(), "web")
     assert Coverage.of(refreshed) == Coverage(1, 0, 1, 0)
     await asyncio.sleep(60)
     upstream.error = UpstreamFaulty("x")
-    covered = await accounts.get_many(KEYS[:2], Question("web", directives()))
+    covered = await accounts.get_many(KEYS[:2], directives(), "web")
     assert [PartView.of(part).status for part in covered] == ["stale", "unavailable"]
 
 
@@ -165,8 +164,8 @@ async def test_of_a_thousand_those_that_fail_or_hang_are_marked_in_time_and_the_
 
 async def test_many_are_as_old_as_the_oldest(replicas: list[Replica]) -> None:
     accounts = Accounts(replicas[0].cache)
-    first = await accounts.get_many(KEYS[:1], Question("web", directives()))
+    first = await accounts.get_many(KEYS[:1], directives(), "web")
     await asyncio.sleep(2)
-    both = await accounts.get_many(KEYS[:2], Question("web", directives()))
+    both = await accounts.get_many(KEYS[:2], directives(), "web")
     assert oldest(both) == oldest(first)
     assert oldest(()) is None
