@@ -16,6 +16,7 @@ from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefus
 from app.fleet.shared_value import Create
 from app.resilience.supervision import supervised
 from app.runtime import Runtime
+from app.server.descriptors import plan_descriptors
 from app.settings.environment import read_settings, unknown_settings
 from app.settings.sections import AccessSettings, RedisSettings, Settings, UpstreamSettings
 from app.wiring.redis import build_redis_client
@@ -58,11 +59,26 @@ async def _gather() -> list[Finding]:
 
 async def _look(settings: Settings) -> AsyncIterator[Finding]:
     yield _check_names()
+    yield _check_descriptors(settings)
     for finding in await _check_callers(settings.access):
         yield finding
     yield await _check_redis(settings.redis)
     for finding in await _check_upstream(settings.upstream):
         yield finding
+
+
+def _check_descriptors(settings: Settings) -> Finding:
+    try:
+        plan = plan_descriptors(settings)
+    except StartError as error:
+        return Wrong("files", error.detail)
+    if plan.connections < settings.http.connections:
+        return Wrong(
+            "files",
+            f"A process may open {plan.limit}, and needs {plan.needed}: raise the limit (`ulimit -n`), or each accepts "
+            f"only {plan.connections} connections instead of TALLYGATE_CONNECTIONS.",
+        )
+    return Right("files", f"A process may open as many as it needs, {plan.needed}.")
 
 
 def _check_names() -> Finding:

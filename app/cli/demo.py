@@ -10,10 +10,11 @@ from typing import Final
 
 from app.access.callers import hash_key, make_key
 from app.cli.key import format_client
-from app.cli.serve import check_port, serve
+from app.cli.serve import serve
 from app.cli.standard_streams import print_output
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
+from app.server.addresses import check_port
 from app.settings.environment import PREFIX
 
 _TEXT: Final = """\

@@ -24,7 +24,9 @@ from app.api.middleware.eager_start import start_requests_eagerly
 from app.api.middleware.edge import Edge
 from app.main import create_app, make_deadline
 from app.resilience.draining import Drain
+from app.server.addresses import resolve
 from app.server.admin_port import AdminServer
+from app.server.descriptors import plan_descriptors
 from app.server.granian_internals import REQUEST_COROUTINE, missing_names
 from app.server.health_probes import admin_pages
 from app.server.lingering_connections import LingeringConnections
@@ -62,7 +64,9 @@ def run_workers(settings: Settings, folder: Path, logs: LogWriter, granian: Any 
     if missing := missing_names(granian):
         log.warning("library.internals_missing", library="granian", names=missing)
     is_known = set(missing) <= {REQUEST_COROUTINE}
-    server = (_ReportingServer if is_known else granian.MPServer)("tallygate", **_server_options(settings))
+    server = (_ReportingServer if is_known else granian.MPServer)(
+        "tallygate", **_server_options(settings, _bound_connections(settings))
+    )
     exposition = _expose(folder)
     _count_lost_lines(logs, exposition)
     exposition.share()
@@ -115,10 +119,17 @@ class _ReportingServer(mp.MPServer):
         super()._respawn_workers(workers, *arguments, **options)
 
 
-def _server_options(settings: Settings) -> dict[str, Any]:
-    longest_seconds = settings.process.drain_seconds + settings.upstream.timeout_seconds
+def _bound_connections(settings: Settings) -> int:
+    """Return how many connections of callers a worker accepts, so that it never runs out of descriptors."""
+    plan = plan_descriptors(settings, raises=True)
+    if plan.connections < settings.http.connections:
+        log.warning("descriptors.few", limit=plan.limit, needed=plan.needed, connections=plan.connections)
+    return plan.connections
+
+
+def _server_options(settings: Settings, connections: int) -> dict[str, Any]:
     return {
-        "address": settings.http.host,
+        "address": resolve(settings.http.host, settings.http.port).host,
         "port": settings.http.port,
         "interface": Interfaces.ASGI,
         "http": HTTPModes.http1,  # with HTTP/2 allowed, connections have no deadline, not even before they choose it
@@ -126,7 +137,7 @@ def _server_options(settings: Settings) -> dict[str, Any]:
         "websockets": False,
         "respawn_failed_workers": True,
         "workers_kill_timeout": math.ceil(settings.process.drain_seconds + _stop_seconds(settings)),
-        "backpressure": settings.http.connections,
+        "backpressure": connections,
         "http1_settings": HTTP1Settings(
             header_read_timeout=round(1000 * make_deadline(settings)), max_buffer_size=_HEADER_BUFFER_BYTES
         ),

@@ -8,7 +8,7 @@ import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import TOKEN, as_variables, free_port, run_gateway, serving, write_clients
+from tests.support.gateway import TOKEN, free_port, run_gateway, serving, write_clients
 from tests.support.processes import Finished, run
 
 
@@ -20,7 +20,7 @@ def read_findings(finished: Finished) -> dict[str, tuple[str, str]]:
 
 async def check(upstream_url: str, folder: Path, **changed: object) -> Finished:
     right = {"clients_file": write_clients(folder / "clients.toml")}
-    finished = await run({**serving(upstream_url), **as_variables({**right, **changed})}, "check")
+    finished = await run(serving(upstream_url, **{**right, **changed}), "check")
     assert "Traceback" not in finished.errors
     assert TOKEN not in finished.said
     return finished
@@ -33,7 +33,7 @@ async def test_check_is_content_when_all_is_right(
     finished = await check(shared_upstream.url, tmp_path, redis_url=valkey.url, redis_timeout_seconds=5)
     assert finished.status == 0
     findings = read_findings(finished)
-    assert set(findings) == {"settings", "callers", "redis", "upstream", "token"}
+    assert set(findings) == {"settings", "files", "callers", "redis", "upstream", "token"}
     assert {verdict for verdict, _ in findings.values()} == {"right"}
     assert shared_upstream.counters.balance_calls == before + 1
 
@@ -53,7 +53,7 @@ async def test_check_reports_a_refused_token(shared_upstream: Sandbox, tmp_path:
     assert "secret-old-token" not in finished.said
 
 
-MINTING = {"upstream_token": "", "upstream_api_key": "sandbox-api-key"}
+MINTING = {"upstream_token": None, "upstream_api_key": "sandbox-api-key"}
 
 
 async def test_check_mints_a_token_where_the_service_would(shared_upstream: Sandbox, tmp_path: Path) -> None:
