@@ -6,8 +6,9 @@ from typing import Final
 from msgspec import Struct
 
 from app.balances.snapshots import Absence, AccountId, Snapshot
-from app.cache.cache import Cache, Served
+from app.cache.cache import Cache
 from app.cache.freshness import RequestDirectives
+from app.cache.served import Served
 from app.errors import TallygateError, UnknownMerchant
 
 

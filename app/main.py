@@ -13,6 +13,7 @@ from litestar import Litestar
 from app.access.clients_file import Clients
 from app.api.app import Access, ApiOptions, ServicePages, build_api
 from app.api.middleware.edge import Edge
+from app.balances.snapshots import AccountId
 from app.budget.fleet_budget import build_budget
 from app.cache.replica import build_replica
 from app.portfolio.running_totals import RunningTotals
@@ -24,7 +25,7 @@ from app.telemetry.exposition import Exposition
 from app.telemetry.traces import Traces
 from app.upstream.transport import Transport
 from app.wiring.access import build_access
-from app.wiring.cache import budget_options, read_timeout_seconds, replica_options
+from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
 from app.wiring.health import build_health
 from app.wiring.portfolio import build_portfolio
@@ -41,10 +42,14 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, drain: Drain) -> Edge:
     """Build the service. Its lifespan opens and closes all connections. Raises `StartError`."""
+
+    def refetch(account_id: AccountId) -> None:
+        replica.cache.refetch(account_id)
+
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
     shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
-    transport = build_transport(settings.upstream)
+    transport = build_transport(settings.upstream, runtime, refetch)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
     origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
     replica = build_replica(shared, budget, origin, options, runtime, listener=totals)

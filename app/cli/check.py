@@ -125,7 +125,7 @@ async def _check_redis(settings: RedisSettings) -> Finding:
 
 async def _check_upstream(settings: UpstreamSettings) -> list[Finding]:
     """Fetch the aggregate once. A token is minted for that where API key and secret are set."""
-    async with build_transport(settings) as transport:
+    async with build_transport(settings, Runtime()) as transport:
         alone = Coordination(_ignore_pause, lambda *_: _permit, lambda _: _mint_alone)
         upstream = build_upstream(settings, transport, alone, Runtime())
         async with supervised(token=upstream.tokens.keep_current):

@@ -125,10 +125,5 @@ class AccountReads:
             resource.view(found.snapshot)  # raises `UnknownAsset` where JSON does
             representation = render_table(found, resource.keeps, output_format)
         return render_response(
-            representation,
-            found.served,
-            self._policy,
-            now,
-            if_none_match=request.if_none_match,
-            accept_encoding=request.accept_encoding,
+            representation, found.served, self._policy, now, request.if_none_match, request.accept_encoding
         )

@@ -98,15 +98,9 @@ def find_resource(path: str, query: bytes) -> Resource:
     route = find_route(path)
     if route == ASSET:
         asset_id = path.rpartition("/")[2]
-        return Resource(
-            (path, ""),
-            lambda snapshot: AssetView.of(snapshot, snapshot.row(asset_id)),
-            lambda row: row.asset_id == asset_id,
-        )
+        return Resource((path, ""), lambda of: AssetView.of(of, of.row(asset_id)), lambda row: row.asset_id == asset_id)
     given = read_query(query, _PARAMETERS[route or ACCOUNT])
     if route == UPSTREAM_SHAPE:
         return Resource((path, f"merchantId={given['merchantId']}"), UpstreamEnvelope.of, lambda _: True)
     selection = Selection.read(given.get("assets"), given.get("nonzero"))
-    return Resource(
-        (path, selection.query), lambda snapshot: AccountView.of(snapshot, selection.keeps), selection.keeps
-    )
+    return Resource((path, selection.query), lambda of: AccountView.of(of, selection.keeps), selection.keeps)

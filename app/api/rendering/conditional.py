@@ -24,11 +24,9 @@ def etag_of_view(view: View | PartView) -> str:
 
 def etag_of_list(view: PagedView | BatchView) -> str:
     """Make the tag of a view of many merchants."""
-    if isinstance(view, HoldersView):
-        timeless: PagedView | BatchView = msgspec.structs.replace(view, holders=without_times(view.holders or ()))
-    else:
-        timeless = msgspec.structs.replace(view, merchants=without_times(view.merchants or ()))
-    timeless = msgspec.structs.replace(timeless, oldest_as_of=UNSET, newest_as_of=UNSET)
+    name = "holders" if isinstance(view, HoldersView) else "merchants"
+    items = without_times(getattr(view, name) or ())
+    timeless = msgspec.structs.replace(view, **{name: items}, oldest_as_of=UNSET, newest_as_of=UNSET)
     if isinstance(timeless, BatchView):
         return etag_of_bytes(msgspec.json.encode(timeless))
     unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET, directory_as_of=UNSET)

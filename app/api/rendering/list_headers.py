@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from app.accounts import AccountResult, Available
 from app.api.rendering.responses import VARY
-from app.cache.cache import Source
 from app.cache.freshness import FreshnessPolicy
+from app.cache.served import Source
 
 _FIRST_PAGE_ONLY: Final = {"after", "sort"}
 

@@ -15,8 +15,8 @@ from app.api.requests.formats import MEDIA_TYPES, Format
 from app.api.views.accounts import RowFilter, UpstreamEnvelope, View
 from app.api.views.parts import PartView
 from app.balances.snapshots import Snapshot
-from app.cache.cache import Served, Source
 from app.cache.freshness import FreshnessPolicy, age_ms, ttl_seconds
+from app.cache.served import Served, Source
 
 VARY_BY_CALLER: Final = "Authorization, X-BH-TOKEN"
 VARY: Final = f"Accept, {VARY_BY_CALLER}"
@@ -40,7 +40,6 @@ def render_response(
     served: Served,
     policy: FreshnessPolicy,
     now: int,
-    *,
     if_none_match: str | None,
     accept_encoding: str | None,
 ) -> Reply:

@@ -24,7 +24,7 @@ QUERY: Final = "query"
 def guard_routes(
     tag: str, handlers: Iterable[HTTPRouteHandler], admission: Admission, dependencies: dict[str, Provide]
 ) -> Router:
-    """Put handlers of one topic behind a guard."""
+    """Guard the handlers of one topic."""
     return Router(
         "/",
         route_handlers=[*options_handlers(handlers), *handlers],

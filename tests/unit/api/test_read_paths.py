@@ -449,7 +449,7 @@ async def test_an_unforeseen_error_is_logged_and_answered_alike(fleets: list[Fle
     with captured_logs() as logs:
         answer = await _ask_each(fleets, PAGE, [*ALL, NO_CACHE])
     assert (answer[0], b"secret" in answer[2]) == (500, False)
-    crashes = [[line["event"] for line in logs.of(fleet.path)].count("request.crashed") for fleet in fleets]
+    crashes = [[line["event"] for line in logs.of(fleet.path)].count("cache.flight_crashed") for fleet in fleets]
     assert crashes == [1, 1, 1]
 
 

@@ -7,12 +7,13 @@ from typing import Final
 import pytest
 from fakeredis import FakeServer
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from app.accounts import Accounts, Available, Unavailable
 from app.api.views.parts import Coverage, PartView, oldest
 from app.balances.snapshots import AccountId, Entry
-from app.cache.cache import Served, Source
-from app.errors import DeadlinePassed, NotCached, UpstreamFaulty
+from app.cache.served import Served, Source
+from app.errors import DeadlinePassed, InternalError, NotCached, UpstreamFaulty
 from tests.support.replica import PATIENCE_SECONDS, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 
@@ -81,6 +82,21 @@ async def test_a_part_that_is_being_refreshed_or_covers_a_failure_is_stale(
     upstream.error = UpstreamFaulty("x")
     covered = await accounts.get_many(KEYS[:2], directives(), "web")
     assert [PartView.of(part).status for part in covered] == ["stale", "unavailable"]
+
+
+async def test_a_fault_of_ours_is_covered_by_a_stale_part_and_spoils_no_other(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    accounts = Accounts(replicas[0].cache)
+    await accounts.get_many(KEYS[:2], directives(), "web")
+    await asyncio.sleep(60)
+    upstream.crashes[KEYS[0]] = upstream.crashes[KEYS[2]] = OverflowError("a fault of ours")
+    with capture_logs() as logs:
+        found = await accounts.get_many(KEYS[:4], directives(), "web")
+    assert [PartView.of(part).status for part in found] == ["stale", "fresh", "unavailable", "fresh"]
+    assert isinstance(found[2], Unavailable)
+    assert isinstance(found[2].error, InternalError)
+    assert {line["event"] for line in logs} == {"cache.flight_crashed"}
 
 
 async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstream: Upstream) -> None:

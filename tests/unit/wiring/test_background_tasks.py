@@ -18,7 +18,7 @@ from app.secret import Secret
 from app.settings.sections import DirectorySettings
 from app.upstream.envelope import UpstreamResponse
 from app.upstream.transport import SecretHeader, Transport
-from app.wiring.cache import budget_options
+from app.wiring.cache_options import budget_options
 from app.wiring.portfolio import build_portfolio
 from app.wiring.redis import build_redis
 from app.wiring.upstream import Upstream, build_upstream, coordinate
