@@ -10,6 +10,8 @@ import threading
 import time
 from functools import partial
 from importlib.metadata import version
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +51,8 @@ _SEND_SECONDS: Final = 3
 """What of that may pass until the last answer was read."""
 
 _LOOK_AT_PARENT_SECONDS: Final = 1.0
+_STATUS_SECONDS: Final = 1.0
+_STATUS_PAUSE_SECONDS: Final = 0.001
 
 _QUIET: Final[dict[str, Any]] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 
@@ -108,6 +112,7 @@ class _ReportingServer(mp.MPServer):
     """A server that reports the workers that died."""
 
     exposition: Exposition
+    workers_kill_timeout: Any
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
         for number in workers:
@@ -117,6 +122,29 @@ class _ReportingServer(mp.MPServer):
                 self.exposition.metrics.worker_restarts.add()
         self.exposition.share()
         super()._respawn_workers(workers, *arguments, **options)
+
+    def _stop_workers(self) -> None:
+        """Stop the workers, and wait until each end is known.
+
+        granian joins a process in two threads (2.8.7). The one that does not get its status takes it for alive, and
+        kills it a millisecond later.
+        """
+        until = time.monotonic() + self.workers_kill_timeout
+        for worker in self.wrks:
+            worker.interrupt_by_parent = True
+            worker.inner.terminate()
+        for worker in self.wrks:
+            if wait([worker.inner.sentinel], max(0.0, until - time.monotonic())):
+                _await_status(worker.inner)
+        self.workers_kill_timeout = max(_STATUS_SECONDS, until - time.monotonic())
+        super()._stop_workers()  # type: ignore[no-untyped-call]
+
+
+def _await_status(process: BaseProcess) -> None:
+    """Wait until this process knows the exit status of one that has ended, whichever thread asked the system for it."""
+    until = time.monotonic() + _STATUS_SECONDS
+    while process.exitcode is None and time.monotonic() < until:
+        time.sleep(_STATUS_PAUSE_SECONDS)
 
 
 def _bound_connections(settings: Settings) -> int:

@@ -1,13 +1,17 @@
 """`tallygate check` and `tallygate key new`, run as programs."""
 
+import asyncio
 import re
+import sys
 import tomllib
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.fork_server import inherited
 from tests.support.gateway import TOKEN, free_port, run_gateway, serving, write_clients
 from tests.support.processes import Finished, run
 
@@ -105,6 +109,18 @@ async def test_check_reports_a_broken_clients_file_and_goes_on(shared_upstream: 
     assert read_findings(finished)["callers"][0] == "wrong"
     assert "missing.toml" in read_findings(finished)["callers"][1]
     assert read_findings(finished)["token"][0] == "right"
+
+
+@pytest.mark.parametrize("command", [["check"], ["key", "new", "--client", "a", "--merchants", "all"]])
+@pytest.mark.parametrize("redirected", [">/dev/full", ">/dev/full 2>/dev/full", "2>&-", ">&- 2>&-"])
+async def test_output_that_cannot_be_written_is_no_crash(command: list[str], redirected: str) -> None:
+    words = ["/bin/sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "app", *command]
+    process = await asyncio.create_subprocess_exec(*words, env=inherited(), stdout=PIPE, stderr=PIPE)
+    _, errors = await process.communicate()
+    assert b"Traceback" not in errors
+    if redirected == ">/dev/full":
+        assert errors == b"tallygate: Standard output cannot be written (No space left on device).\n"
+    assert process.returncode == (2 if "full" in redirected else 1 if command == ["check"] else 0)
 
 
 async def test_check_reports_a_missing_setting(tmp_path: Path) -> None:
