@@ -163,9 +163,9 @@ def read_clients(path: str) -> Clients:
 
 def read_clients_path(environment: Mapping[str, str]) -> str:
     """Return the path of the clients file, for commands that need no other setting. Raises `StartError`."""
-    path = environment.get(variable_name("clients_file"))
+    path = environment.get(variable_name("clients_file"), "").strip()
     if not path:
-        raise StartError(f"{variable_name('clients_file')} is not set.")
+        raise StartError(f"{variable_name('clients_file')} is not set, or empty.")
     return path
 
 

@@ -36,7 +36,7 @@ access
 redis
 settings
 egress
-secret
+secret temporary_folders files
 balances
 errors
 resilience

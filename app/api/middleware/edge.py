@@ -12,6 +12,7 @@ from app.api.middleware.cors import Cors
 from app.api.middleware.eager_start import ensure_task
 from app.api.reads.hot_path import HotPath
 from app.api.replies import SAFE
+from app.api.requests.hosts import HOST, are_hosts_right
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
@@ -130,12 +131,16 @@ def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
 def _refuse(scope: HTTPScope) -> TallygateError | None:
     if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URI_BYTES:
         return UriTooLong(f"Path and query together may have {MAX_URI_BYTES} bytes.")
-    size, announces_body = 0, False
+    size, announces_body, hosts = 0, False, list[bytes]()
     for name, value in scope["headers"]:
         size += len(name) + len(value)
+        if name == HOST:
+            hosts.append(value)
         announces_body |= name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
     if size > MAX_HEADER_BYTES:
         return HeadersTooLarge(f"The headers together may have {MAX_HEADER_BYTES} bytes.")
+    if not are_hosts_right(hosts, scope["http_version"]):
+        return InvalidRequest("A request takes exactly one Host header, with the name or address of a host.")
     if "//" in scope["path"] or (scope["path"].endswith("/") and scope["path"] != "/"):
         return UnknownPath("Nothing is served at this path.")
     if announces_body and scope["method"] == "GET":
