@@ -4,12 +4,16 @@ import gc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.service import Service, run_service
+
+settings.register_profile("untimed", deadline=None)  # a busy machine takes its time: no test is about that
+settings.load_profile("untimed")
 
 
 class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
