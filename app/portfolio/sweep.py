@@ -27,7 +27,7 @@ Directory = Callable[[], Awaitable[Collection[AccountId]]]
 class Progress(Struct):
     """The progress of a sweep: its number, and how many merchants there are, were read, and are missing.
 
-    The first `NAMED` missing ones are named.
+    One of which a row is unreadable is missing, too. The first `NAMED` missing ones are named.
     """
 
     look: int = 0
@@ -78,6 +78,7 @@ class Sweeper:
                 entry = None
             if isinstance(entry, Snapshot):
                 totals.add(entry)
+            if isinstance(entry, Snapshot) and entry.is_whole:
                 progress.read += 1
             else:
                 progress.miss(key)

@@ -4,11 +4,11 @@ import asyncio
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
 from app.access.tokens.issuers import Source, is_confidential
 from app.access.tokens.jwks import Jwks, parse_jwks
+from app.decoding import Undecodable, decode_json
 from app.egress.documents import fetch_document
 from app.errors import IssuerUnavailable
 from app.files import read_regular_file
@@ -47,8 +47,8 @@ async def _read(source: Source) -> bytes:
 async def _discover(source: Source) -> str:
     where = f"{source.issuer.removesuffix('/')}/.well-known/openid-configuration"
     try:
-        found = msgspec.json.decode(await _fetch(where, source), type=_Discovery)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = decode_json(await _fetch(where, source), _Discovery)
+    except Undecodable:
         raise IssuerUnavailable("What it publishes is no discovery document.") from None
     if found.issuer != source.issuer:
         raise IssuerUnavailable("The discovery document is another issuer's.")

@@ -17,6 +17,7 @@ from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_reques
 from app.api.reads.resources import find_route
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
 from app.api.requests.hosts import HOST, is_host
+from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.cache.freshness import FreshnessPolicy, age_ms, constant_age_span, early_refresh_from
 from app.errors import TooFast
@@ -80,7 +81,7 @@ class HotPath:
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            memo = self._make_memo(key, scope["path"], now)
+            memo = self._make_memo(key, scope, now)
             if memo is None:
                 return None
             if given_id is None:
@@ -94,12 +95,13 @@ class HotPath:
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
-    def _make_memo(self, key: MemoKey, path: str, now: int) -> Memo | None:
+    def _make_memo(self, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
         """Have a request answered, and memoise the answer if it stays the same for a while."""
         method, raw_path, query, *headers = key
         authorization, token, *preferences = headers
         if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES:
             return None
+        path = route_path(raw_path, scope["path"])
         route = find_route(path)
         if route is None:
             return None
