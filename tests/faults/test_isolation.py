@@ -73,6 +73,7 @@ async def test_a_dead_upstream_is_left_alone_and_found_again(
             assert shared_upstream.counters.balance_calls <= 2 * 40 + 3 + 12
         await ask_until(lambda: gateway.get(paths[0]), is_ok)
         assert {(await gateway.get(path)).status_code for path in paths[:20]} == {200}
+        await gateway.logged("upstream.breaker_closed")
         assert len(gateway.named("upstream.breaker_opened")) == 1
         assert len(gateway.named("upstream.breaker_closed")) == 1
 

@@ -39,6 +39,7 @@ async def test_two_failures_are_covered_by_two_retries_and_a_third_is_not(
     with shared_upstream.fault("status", status=503, times=3, merchants=[uncovered]):
         assert (await gateway.get(f"/v1/merchants/{uncovered}/balances")).status_code == 503
     assert shared_upstream.counters.by_merchant == {covered: 3, uncovered: 3}
+    await gateway.logged("upstream.failed", merchant=str(uncovered))
     assert [line["retry"] for line in gateway.named("upstream.retried")] == [1, 2, 1, 2]
     assert len(gateway.named("upstream.failed", merchant=str(uncovered))) == 1
 

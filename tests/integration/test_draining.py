@@ -93,7 +93,7 @@ async def test_a_second_signal_cuts_off_what_still_runs(
             assert gateway.named("server.cut_off") == []
             gateway.signal(signal.SIGTERM)
             assert await gateway.ended() == 0
-        assert gateway.named("server.cut_off")
+        assert await gateway.logged("server.cut_off")
         with pytest.raises(httpx.HTTPError):
             await exchange
         await all_gone(processes)

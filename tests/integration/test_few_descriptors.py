@@ -30,7 +30,7 @@ async def test_silent_connections_take_no_descriptor_that_the_service_needs(
         hearing = asyncio.create_task(gateway.listen())
         try:
             await gateway.logged("server.started")
-            few = gateway.named("descriptors.few")[0]
+            few = await gateway.logged("descriptors.few")
             assert (few["limit"], few["connections"]) == (LIMIT, LIMIT // 2)
             await listening(port)
             assert (await client.get(PATH)).status_code == 200

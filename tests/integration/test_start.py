@@ -213,6 +213,7 @@ async def test_an_unknown_variable_is_warned_of_with_the_one_that_is_meant(
     async with run_gateway(
         shared_upstream, tmp_path, redis_url=valkey.url, upstrem_timeout_seconds=3, wholly_different=SECRET
     ) as gateway:
+        await gateway.logged("settings.unknown", 2)
         warnings = {line["variable"]: line["perhaps"] for line in gateway.named("settings.unknown")}
         assert warnings == {
             "TALLYGATE_UPSTREM_TIMEOUT_SECONDS": "TALLYGATE_UPSTREAM_TIMEOUT_SECONDS",
