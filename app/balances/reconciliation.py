@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     INCOMPLETE = "incomplete"
 
 
-class Sweep(Struct, frozen=True):
+class Survey(Struct, frozen=True):
     """One look: the aggregate before and after its merchants were read, their totals, and how many were missing."""
 
     before: Snapshot
@@ -55,7 +55,7 @@ class Finding(Struct, frozen=True, rename="camel", omit_defaults=True):
 _NOTHING: Final = Sums(ZERO, ZERO, ZERO)
 
 
-def reconcile(looks: Sequence[Sweep]) -> tuple[Finding, ...]:
+def reconcile(looks: Sequence[Survey]) -> tuple[Finding, ...]:
     """Judge each asset by the last look, sorted by asset. Takes at least one look, the first one first.
 
     1. A merchant is missing: `incomplete`, whatever the sums say.
@@ -68,7 +68,7 @@ def reconcile(looks: Sequence[Sweep]) -> tuple[Finding, ...]:
     return tuple(_find(looks, asset_id) for asset_id in _assets(last))
 
 
-def needs_another_look(looks: Sequence[Sweep]) -> bool:
+def needs_another_look(looks: Sequence[Survey]) -> bool:
     """Tell whether a difference with the aggregate at rest was seen that is not confirmed yet."""
     return any(
         _is_at_rest(looks[-1], asset_id)
@@ -78,7 +78,7 @@ def needs_another_look(looks: Sequence[Sweep]) -> bool:
     )
 
 
-def _find(looks: Sequence[Sweep], asset_id: str) -> Finding:
+def _find(looks: Sequence[Survey], asset_id: str) -> Finding:
     last = looks[-1]
     listed, summed = find_row(last.after.balances, asset_id), _find_total(last.totals, asset_id)
     return Finding(
@@ -91,7 +91,7 @@ def _find(looks: Sequence[Sweep], asset_id: str) -> Finding:
     )
 
 
-def _judge(looks: Sequence[Sweep], asset_id: str) -> Verdict:
+def _judge(looks: Sequence[Survey], asset_id: str) -> Verdict:
     last = looks[-1]
     if last.missing:
         return Verdict.INCOMPLETE
@@ -102,7 +102,7 @@ def _judge(looks: Sequence[Sweep], asset_id: str) -> Verdict:
     return Verdict.MISMATCH if _stands(looks, asset_id) else Verdict.MOVING
 
 
-def _stands(looks: Sequence[Sweep], asset_id: str) -> bool:
+def _stands(looks: Sequence[Survey], asset_id: str) -> bool:
     """Tell whether the last two looks, each complete and at rest, found the same difference."""
     if len(looks) < 2:  # noqa: PLR2004
         return False
@@ -111,13 +111,13 @@ def _stands(looks: Sequence[Sweep], asset_id: str) -> bool:
     return at_rest and _difference(one, asset_id) == _difference(other, asset_id)
 
 
-def _is_at_rest(look: Sweep, asset_id: str) -> bool:
+def _is_at_rest(look: Survey, asset_id: str) -> bool:
     """Tell whether a look was complete and the aggregate the same before and after."""
     before, after = (_sums(find_row(read.balances, asset_id)) for read in (look.before, look.after))
     return not look.missing and before == after
 
 
-def _difference(look: Sweep, asset_id: str) -> Sums:
+def _difference(look: Survey, asset_id: str) -> Sums:
     listed = _sums(find_row(look.after.balances, asset_id)) or _NOTHING
     summed = _sums(_find_total(look.totals, asset_id)) or _NOTHING
     return Sums(
@@ -131,7 +131,7 @@ def _subtract(one: CanonicalAmount, other: CanonicalAmount) -> CanonicalAmount:
     return format_amount(EXACT.subtract(Decimal(one), Decimal(other)))
 
 
-def _assets(look: Sweep) -> list[str]:
+def _assets(look: Survey) -> list[str]:
     """Name every asset that anybody lists."""
     listed = {row.asset_id for read in (look.before, look.after) for row in read.balances}
     return sorted(listed | {total.asset_id for total in look.totals})

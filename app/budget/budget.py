@@ -19,18 +19,21 @@ class Priority(IntEnum):
     WAITING = 0
     REFRESH = 1
     WARM_UP = 2
+    SWEEP = 3
 
 
 class PermitRequest(Struct):
-    """What a call is for. It may become more urgent while it waits; `changed` is told then.
+    """What a call is for. It may become more urgent while it waits; `on_change` is called then.
 
-    While there is an `advance`, it has a place and a turn already; that is how they would be taken back.
+    While there is a `prefetched`, it has a slot and a permit already; that timer would take them back. `on_permit` is
+    called when it gets its permit.
     """
 
     priority: Priority
     caller: str = ""
     prefetched: asyncio.TimerHandle | None = None
     on_change: Callable[[], None] | None = None
+    on_permit: Callable[[], None] | None = None
 
     @property
     def queue_key(self) -> QueueKey:
@@ -43,6 +46,11 @@ class PermitRequest(Struct):
             self.priority, self.caller = other.priority, other.caller
             if self.on_change is not None:
                 self.on_change()
+
+    def grant(self) -> None:
+        """Note that the permit is there."""
+        if self.on_permit is not None:
+            self.on_permit()
 
 
 class Permit:
@@ -81,6 +89,10 @@ class Budget:
     def waiting(self) -> int:
         """Tell how many wait for a turn."""
         return len(self._queue)
+
+    def is_free(self, headroom: int) -> bool:
+        """Return whether nobody waits for a permit here, and more than `headroom` slots are free."""
+        return not self._queue and self._free_slots > headroom
 
     def reserve_slot(self) -> bool:
         """Take a place for a turn that is asked for elsewhere, if nobody waits for one; `give_back` must follow."""
@@ -124,6 +136,7 @@ class Budget:
             self._metrics.budget_refused.add()
             wait = max(self._wait_for(permit_request), 1 / self._per_second)
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
+        permit_request.grant()
         self._metrics.budget_wait.observe(loop.time() - began, permit_request.priority.name.lower())
 
     def release(self) -> None:

@@ -1,5 +1,6 @@
 """Read-through cache: memory, then Redis, then the upstream. Stale answers are given where allowed, and marked."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Final, assert_never
@@ -10,7 +11,7 @@ from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest, Priority
 from app.cache.backoff import Backoff
 from app.cache.fallback import Plan, ServeInstead, Wait, plan, serve_instead
-from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed, LoadResult
+from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import (
     FreshnessPolicy,
     Refuse,
@@ -128,6 +129,18 @@ class Cache:
         if is_early_refresh_due(entry, now, self._policy, self._fetch_ms, 1 - self._random()):
             self._refresh(entry)
 
+    def start_load(
+        self, account_id: AccountId, received_at: int, permit_request: PermitRequest
+    ) -> asyncio.Task[LoadResult] | None:
+        """Start a load that nobody waits for, of an entry from `received_at` (Unix milliseconds) on.
+
+        Return None if a load of the account is under way. Cancelling the task harms those who joined it.
+        """
+        if self._load_waiter.is_under_way(account_id):
+            return None
+        directives = RequestDirectives(received_at=received_at, max_age_ms=0)
+        return self._load_waiter.start_or_join(account_id, directives, permit_request)[0]
+
     async def close(self) -> None:
         """Cancel the loads that are under way."""
         await self._load_waiter.close()
@@ -243,6 +256,8 @@ class Cache:
                 self._backoff.record_success(account_id)
                 if began_at is not None:
                     self._record_fetch_time(entry.as_of - began_at)
+            case NoPermit():
+                pass
             case LoadFailed(error):
                 self._backoff.record_failure(account_id, error)
         return result

@@ -91,6 +91,11 @@ class MerchantDirectory:
         return self._names
 
     @property
+    def configured(self) -> int | None:
+        """How many merchants are set, None where they are discovered."""
+        return None if self._set is None else len(self._set.names)
+
+    @property
     def age_seconds(self) -> float | None:
         """Tell how old the list is, None as long as there is none, or where merchants are set."""
         return None if self._known is None else max(0, self._now_ms() - self._known.as_of) / 1000

@@ -10,11 +10,11 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
-from app.balances.reconciliation import Finding, Sweep, Verdict, needs_another_look, reconcile
+from app.balances.reconciliation import Finding, Survey, Verdict, needs_another_look, reconcile
 from app.balances.snapshots import AccountId
 from app.errors import NoReconciliation, StoreUnavailable, TallygateError, UnknownReconciliation
 from app.fleet.jobs import JobRecord, Jobs
-from app.portfolio.sweep import Progress, Sweeper
+from app.portfolio.surveys import Progress, Surveyor
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
 
@@ -68,13 +68,13 @@ class Reconciler:
         self,
         *,
         jobs: Jobs,
-        sweeper: Sweeper,
+        surveyor: Surveyor,
         every_seconds: float,
         make_id: Callable[[], str],
         runtime: Runtime,
     ) -> None:
         self._jobs: Final = jobs
-        self._sweeper: Final = sweeper
+        self._surveyor: Final = surveyor
         self._every_ms: Final = round(every_seconds * 1000)
         self._now_ms: Final = runtime.unix_ms
         self._make_id: Final = make_id
@@ -155,9 +155,9 @@ class Reconciler:
             await asyncio.wait([looking])
 
     async def _look(self, progress: Progress) -> tuple[Finding, ...]:
-        looks: list[Sweep] = []
+        looks: list[Survey] = []
         while not looks or (needs_another_look(looks) and len(looks) < _MOST_LOOKS):
-            looks.append(await self._sweeper.sweep(progress))
+            looks.append(await self._surveyor.survey(progress))
         return reconcile(looks)
 
     async def _finish(self, job: Reconciliation) -> None:

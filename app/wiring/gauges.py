@@ -5,6 +5,8 @@ from app.budget.fleet_budget import FleetBudget
 from app.cache.replica import Replica
 from app.portfolio.directory import MerchantDirectory
 from app.portfolio.reconciler import Reconciler
+from app.portfolio.sweep import Sweep
+from app.portfolio.sweep_figures import SweepState
 from app.redis.shared import Shared
 from app.resilience.supervision import Part
 from app.telemetry.metrics import Metrics
@@ -27,8 +29,9 @@ def watch_gauges(metrics: Metrics, *parts: Part) -> None:
                 _watch_upstream(metrics, part)
             case Replica():
                 _watch_replica(metrics, part)
-            case Questions(directory=directory, portfolio=portfolio):
+            case Questions(directory=directory, portfolio=portfolio, sweep=sweep):
                 _watch_directory(metrics, directory)
+                _watch_sweep(metrics, sweep)
                 _watch_reconciliations(metrics, portfolio.reconciler)
             case AccessControl():
                 _watch_access(metrics, part)
@@ -61,6 +64,20 @@ def _watch_replica(metrics: Metrics, replica: Replica) -> None:
 def _watch_directory(metrics: Metrics, directory: MerchantDirectory) -> None:
     metrics.directory_age.watch(lambda: directory.age_seconds)
     metrics.directory_stale.watch(lambda: None if directory.age_seconds is None else directory.is_stale)
+
+
+def _watch_sweep(metrics: Metrics, sweep: Sweep) -> None:
+    """Show how the sweep is, as far as this replica knows; its figures only while there is demand."""
+    demand, queue = sweep.demand, sweep.queue
+
+    def age() -> float | None:
+        oldest = queue.oldest_as_of if demand.is_there else None
+        return None if oldest is None else max(0, sweep.now_ms() - oldest) / 1000
+
+    metrics.sweep_state.watch_all(lambda: {(state.value,): sweep.status().state is state for state in SweepState})
+    metrics.sweep_round.watch(lambda: sweep.status().seconds_to_round if demand.is_there else None)
+    metrics.sweep_unknown.watch(lambda: queue.unknown if demand.is_there else None)
+    metrics.sweep_oldest.watch(age)
 
 
 def _watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:

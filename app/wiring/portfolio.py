@@ -1,4 +1,4 @@
-"""Wiring of the portfolio: the directory, running totals, and reconciliations."""
+"""Wiring of the portfolio: the directory, running totals, the sweep, and reconciliations."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,7 +16,8 @@ from app.portfolio.directory import MerchantDirectory
 from app.portfolio.portfolio import Portfolio
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.running_totals import RunningTotals
-from app.portfolio.sweep import Sweeper
+from app.portfolio.surveys import Surveyor
+from app.portfolio.sweep import Sweep
 from app.redis.shared import Shared
 from app.resilience.supervision import Part, Task
 from app.runtime import Runtime
@@ -34,35 +35,46 @@ class Questions(Part, frozen=True):
     portfolio: Portfolio
     directory: MerchantDirectory
     running_totals: RunningTotals
+    sweep: Sweep
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """Keep the directory fresh and the totals exact, and run reconciliations."""
+        """Keep the directory fresh and the totals exact, keep all merchants young, and run reconciliations."""
         return {
             "directory": self.directory.keep_fresh,
             "totals": self.running_totals.keep_recounting,
             "reconciliation": self.portfolio.reconciler.run,
+            **self.sweep.tasks,
         }
 
+    async def close(self) -> None:
+        """Give the lease of the sweep back."""
+        await self.sweep.demand.release()
 
-def build_portfolio(
-    settings: DirectorySettings,
-    shared: Shared,
-    upstream: Upstream,
-    cache: Cache,
-    running_totals: RunningTotals,
-    runtime: Runtime,
-    *,
-    concurrency: int,
-) -> Questions:
-    """Build what answers over the cache. A reconciliation reads up to `concurrency` merchants at a time."""
-    directory = MerchantDirectory(
+
+def build_directory(
+    settings: DirectorySettings, shared: Shared, upstream: Upstream, runtime: Runtime
+) -> MerchantDirectory:
+    """Build the directory, which the replicas share."""
+    return MerchantDirectory(
         merchants=settings.known_merchants,
         fetch=upstream.list_merchants,
         share=SharedValue(shared, "{directory}").get_or_create,
         refresh_seconds=settings.refresh_seconds,
         runtime=runtime,
     )
+
+
+def build_portfolio(
+    settings: DirectorySettings,
+    shared: Shared,
+    cache: Cache,
+    directory: MerchantDirectory,
+    sweep: Sweep,
+    running_totals: RunningTotals,
+    runtime: Runtime,
+) -> Questions:
+    """Build what answers over the cache. A reconciliation reads up to a quarter of the concurrency at a time."""
     accounts = Accounts(cache)
     portfolio = Portfolio(
         directory=directory,
@@ -70,18 +82,18 @@ def build_portfolio(
         running_totals=running_totals,
         reconciler=Reconciler(
             jobs=Jobs(shared, "reconciliation"),
-            sweeper=_build_sweeper(cache, directory, concurrency, runtime),
+            surveyor=_build_surveyor(cache, directory, max(1, sweep.options.concurrency // 4), runtime),
             every_seconds=settings.reconcile_every_seconds,
             make_id=lambda: uuid4().hex,
             runtime=runtime,
         ),
         versions=ViewVersions(shared, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=runtime.monotonic),
     )
-    return Questions(accounts, portfolio, directory, running_totals)
+    return Questions(accounts, portfolio, directory, running_totals, sweep)
 
 
-def _build_sweeper(cache: Cache, directory: MerchantDirectory, concurrency: int, runtime: Runtime) -> Sweeper:
+def _build_surveyor(cache: Cache, directory: MerchantDirectory, concurrency: int, runtime: Runtime) -> Surveyor:
     async def read(account_id: AccountId, directives: RequestDirectives) -> Entry:
         return (await cache.read(account_id, directives, "reconciliation", Priority.WARM_UP)).entry
 
-    return Sweeper(read=read, directory=directory.list_now, concurrency=concurrency, now_ms=runtime.unix_ms)
+    return Surveyor(read=read, directory=directory.list_now, concurrency=concurrency, now_ms=runtime.unix_ms)

@@ -12,7 +12,7 @@ from app.balances.totals import Totals
 from app.cache.freshness import RequestDirectives
 from app.fleet.jobs import Jobs
 from app.portfolio.reconciler import Reconciler
-from app.portfolio.sweep import Sweeper
+from app.portfolio.surveys import Surveyor
 from tests.support.amounts import make_row, make_snapshot
 from tests.support.replica import make_shared
 from tests.support.virtual_time import unix_ms, virtual_runtime
@@ -67,7 +67,7 @@ def make_reconciler(
     ids = (f"{name}{number}" for number in itertools.count(1))
     return Reconciler(
         jobs=Jobs(make_shared(server), "reconciliation"),
-        sweeper=Sweeper(read=world.read, directory=world.directory, concurrency=concurrency, now_ms=unix_ms),
+        surveyor=Surveyor(read=world.read, directory=world.directory, concurrency=concurrency, now_ms=unix_ms),
         every_seconds=every_seconds,
         make_id=lambda: next(ids),
         runtime=virtual_runtime(),

@@ -23,7 +23,7 @@ from app.balances.totals import Total
 from app.portfolio.holders import Holder, Holders
 from app.portfolio.parts import Parts
 from app.portfolio.reconciler import Reconciliation, State
-from app.portfolio.sweep import NAMED
+from app.portfolio.surveys import NAMED
 
 Cursor = Annotated[str, Meta(description="Send it as `after` for the page that follows, of the same version.")]
 VersionName = Annotated[str, Meta(description="Pages of one version tell of one moment.")]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.balances.amounts import Amount
-from app.balances.reconciliation import Finding, Sweep, Verdict, needs_another_look, reconcile
+from app.balances.reconciliation import Finding, Survey, Verdict, needs_another_look, reconcile
 from app.balances.snapshots import Snapshot
 from app.balances.totals import Totals
 from tests.support.amounts import amounts, as_units, make_row, make_snapshot
@@ -16,12 +16,12 @@ def aggregate(amount: str | None) -> Snapshot:
     return make_snapshot("0", [] if amount is None else [make_row("BTC", Amount(amount))])
 
 
-def look(before: str | None, after: str | None, *merchants: str, missing: int = 0) -> Sweep:
+def look(before: str | None, after: str | None, *merchants: str, missing: int = 0) -> Survey:
     parts = (make_snapshot(str(number), [make_row("BTC", Amount(one))]) for number, one in enumerate(merchants, 1))
-    return Sweep(aggregate(before), aggregate(after), Totals(parts).list(), missing)
+    return Survey(aggregate(before), aggregate(after), Totals(parts).list(), missing)
 
 
-def verdict(*looks: Sweep) -> Verdict:
+def verdict(*looks: Survey) -> Verdict:
     (finding,) = reconcile(looks)
     return finding.verdict
 
@@ -54,7 +54,7 @@ MOVED = look("3", "4", "1", "2")
         ([OFF, look("4", "4", "1", missing=1)], INCOMPLETE),
     ],
 )
-def test_the_verdict(looks: list[Sweep], expected: Verdict) -> None:
+def test_the_verdict(looks: list[Survey], expected: Verdict) -> None:
     assert verdict(*looks) is expected
 
 
@@ -71,7 +71,7 @@ def test_the_verdict(looks: list[Sweep], expected: Verdict) -> None:
         ([look("3", "3", "1", missing=1)], False),
     ],
 )
-def test_a_difference_at_rest_is_looked_at_again_until_it_stands(looks: list[Sweep], expected: bool) -> None:
+def test_a_difference_at_rest_is_looked_at_again_until_it_stands(looks: list[Survey], expected: bool) -> None:
     assert needs_another_look(looks) is expected
 
 
@@ -90,7 +90,7 @@ def test_each_of_the_three_amounts_counts(field: str) -> None:
     merchant = make_row("BTC", *(Amount(amounts[name]) for name in ("free", "locked", "total")))
     amounts[field] = "2"
     row = make_row("BTC", *(Amount(amounts[name]) for name in ("free", "locked", "total")))
-    one = Sweep(
+    one = Survey(
         make_snapshot("0", [row]), make_snapshot("0", [row]), Totals([make_snapshot("1", [merchant])]).list(), 0
     )
     assert verdict(one, one) is MISMATCH
@@ -112,5 +112,5 @@ def test_assets_are_judged_each_by_itself_and_told_in_order() -> None:
     rows = [make_row("USDT", Amount("1")), make_row("BTC", Amount("1"))]
     quiet = make_snapshot("0", rows)
     moved = make_snapshot("0", [rows[0], make_row("BTC", Amount("2"))])
-    found: tuple[Finding, ...] = reconcile([Sweep(quiet, moved, Totals([make_snapshot("1", rows)]).list(), 0)])
+    found: tuple[Finding, ...] = reconcile([Survey(quiet, moved, Totals([make_snapshot("1", rows)]).list(), 0)])
     assert [(one.asset_id, one.verdict) for one in found] == [("BTC", MOVING), ("USDT", MATCH)]
