@@ -6,13 +6,12 @@ import sys
 from importlib.metadata import version
 
 from app.access.clients_file import read_clients, read_clients_path
-from app.cli import check, demo, key
+from app.cli import check, demo, key, serve
 from app.errors import StartError
-from app.server.workers import serve
 
 
 def main() -> int:
-    """Run a command and give the exit status: 0 well, 1 a check found something wrong, 2 it cannot start."""
+    """Run a command and return its exit status: 0 for success, 1 if a check found a fault, 2 if it cannot start."""
     arguments = _parser().parse_args()
     try:
         return _run(arguments)
@@ -26,7 +25,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "serve":
-            serve()
+            serve.serve()
         case "demo":
             demo.demo(arguments.port, arguments.upstream_port)
         case "check":

@@ -1,8 +1,8 @@
-"""The clock of which every age and every `asOf` is made: one, so that no two disagree about which millisecond it is."""
+"""The one wall clock of every age and every `asOf`, so that all agree on the millisecond."""
 
 import time
 
 
 def unix_ms() -> int:
-    """Tell the time in Unix milliseconds, cut, not rounded."""
+    """Return the time in Unix milliseconds, truncated."""
     return time.time_ns() // 1_000_000

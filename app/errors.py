@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree. Raised low, rendered in one table (`app/api/problem_kinds.py`).
+"""The tree of all errors. They are raised deep and rendered by one table (`app/api/problem_kinds.py`).
 
 TallygateError
 ├── RequestError                  what the caller sent, or may not have
@@ -18,7 +18,7 @@ TallygateError
 │   ├── HeadersTooLarge
 │   └── TooFast
 ├── UpstreamError                 why there is no fresh answer of the upstream
-│   ├── UpstreamRefusal           it said no for good: never remembered as data, never covered by stale data
+│   ├── UpstreamRefusal           a final refusal: never remembered as data, never covered by stale data
 │   │   ├── TokenRefused
 │   │   ├── AccessRefused
 │   │   └── MerchantInactive
@@ -31,8 +31,8 @@ TallygateError
 │   ├── BreakerOpen
 │   ├── BudgetSpent
 │   └── UpstreamTimeout
-├── IssuerUnavailable             what is wanted of an issuer of callers' tokens cannot be had
-├── StoreUnavailable              what is kept in Redis cannot be had while it is away
+├── IssuerUnavailable             an issuer of callers' tokens cannot be read
+├── StoreUnavailable              what only Redis keeps is unavailable while it is away
 ├── Incomplete                    a part of what was asked for failed, and the caller wanted all or nothing
 ├── NotCached                     `only-if-cached`, and nothing acceptable is
 ├── DeadlinePassed                the caller's time was up before an answer was there
@@ -44,9 +44,9 @@ from collections.abc import Mapping
 
 
 class TallygateError(Exception):
-    """Be the root of the tree. `detail` may be shown to callers: no secrets, no upstream text.
+    """The root of the tree. `detail` may be shown to callers: no secrets, no upstream text.
 
-    `retry_after_seconds` says when it is worth trying again, `code` what the upstream's code was, where that is known.
+    A retry may succeed after `retry_after_seconds`; `code` is the upstream's. Either may be unknown.
     """
 
     def __init__(self, detail: str, *, retry_after_seconds: float | None = None, code: int | None = None) -> None:
@@ -57,47 +57,47 @@ class TallygateError(Exception):
 
 
 class RequestError(TallygateError):
-    """Blame the caller's request."""
+    """The caller's request is at fault."""
 
 
 class InvalidRequest(RequestError):
-    """Name the parameter, header or body that is wrong."""
+    """A parameter, header or body is wrong; `detail` names it."""
 
 
 class Unauthenticated(RequestError):
-    """Say that no valid key came with the request."""
+    """No valid credential came with the request."""
 
 
 class Forbidden(RequestError):
-    """Say that the caller may not read this, whether it exists or not."""
+    """The caller may not read this, whether it exists or not."""
 
 
 class UnknownMerchant(RequestError):
-    """Say that the upstream knows no such merchant."""
+    """The upstream knows no such merchant."""
 
 
 class UnknownAsset(RequestError):
-    """Say that the account has no row of this asset, which is not the same as zero of it."""
+    """The account has no row of this asset, which does not mean zero of it."""
 
 
 class UnknownReconciliation(RequestError):
-    """Say that there is no reconciliation of this id."""
+    """There is no reconciliation of this id."""
 
 
 class NoReconciliation(RequestError):
-    """Say that no reconciliation has come to a result yet."""
+    """No reconciliation has a result yet."""
 
 
 class ViewGone(RequestError):
-    """Say that the version of the view that a cursor belongs to is no longer kept."""
+    """The version of the view of a cursor is no longer kept."""
 
 
 class UnknownPath(RequestError):
-    """Say that nothing is served at this path."""
+    """Nothing is served at this path."""
 
 
 class MethodNotAllowed(RequestError):
-    """Name the methods that the path takes in `allow`."""
+    """The path does not support the method; `allow` names those that it does."""
 
     def __init__(self, detail: str, *, allow: str) -> None:
         super().__init__(detail)
@@ -105,55 +105,55 @@ class MethodNotAllowed(RequestError):
 
 
 class BodyTooSlow(RequestError):
-    """Say that the request's body did not come in time."""
+    """The request's body did not arrive in time."""
 
 
 class BodyTooLarge(RequestError):
-    """Say that the request's body is larger than the service reads."""
+    """The request's body is larger than the service reads."""
 
 
 class UriTooLong(RequestError):
-    """Say that path and query are longer than the service reads."""
+    """Path and query are longer than the service reads."""
 
 
 class HeadersTooLarge(RequestError):
-    """Say that the header section is larger than the service reads."""
+    """The header section is larger than the service reads."""
 
 
 class TooFast(RequestError):
-    """Say that this caller has used up its rate."""
+    """The caller has used up its rate."""
 
 
 class UpstreamError(TallygateError):
-    """Say why the upstream gave no answer that can be used."""
+    """The upstream gave no usable answer."""
 
 
 class UpstreamRefusal(UpstreamError):
-    """Say that the upstream said no for good: a stale answer would hide it."""
+    """The upstream refused for good: a stale answer would hide that."""
 
 
 class TokenRefused(UpstreamRefusal):
-    """Say that the upstream does not accept the token."""
+    """The upstream does not accept the token."""
 
 
 class AccessRefused(UpstreamRefusal):
-    """Say that the upstream does not let this account or this address in."""
+    """The upstream does not admit this account or address."""
 
 
 class MerchantInactive(UpstreamRefusal):
-    """Say that the merchant has not passed, or has lost, the upstream's verification."""
+    """The merchant has not passed, or has lost, the upstream's verification."""
 
 
 class RequestRefused(UpstreamError):
-    """Say that the upstream rejected our request as such: its contract may have changed."""
+    """The upstream rejected our request as such: its contract may have changed."""
 
 
 class UnknownCode(UpstreamError):
-    """Say that the upstream answered with a code that is not documented."""
+    """The upstream answered with an undocumented code."""
 
 
 class MalformedAnswer(UpstreamError):
-    """Name the place of the upstream's answer that is not as its document says."""
+    """The upstream's answer is not as documented; `detail` names the place."""
 
 
 class Unreachable(UpstreamError):
@@ -161,35 +161,35 @@ class Unreachable(UpstreamError):
 
 
 class UpstreamFaulty(UpstreamError):
-    """Say that the upstream failed by its own account (a 5xx, or its "try again")."""
+    """The upstream reported a failure of its own (a 5xx, or its "try again")."""
 
 
 class UpstreamBusy(UpstreamError):
-    """Say that the upstream asked us to slow down."""
+    """The upstream asked us to slow down."""
 
 
 class BreakerOpen(UpstreamError):
-    """Say that the upstream has failed so often that it is left alone for a while."""
+    """The circuit breaker is open, since the upstream has failed too often."""
 
 
 class BudgetSpent(UpstreamError):
-    """Say that asking now would exceed the rate that the upstream is promised."""
+    """A call now would exceed the rate that the upstream allows."""
 
 
 class UpstreamTimeout(UpstreamError):
-    """Say that the upstream did not answer in time."""
+    """The upstream did not answer in time."""
 
 
 class IssuerUnavailable(TallygateError):
-    """Say why the keys of an issuer cannot be had, so that its tokens are neither good nor bad."""
+    """The keys of an issuer are unavailable, so that its tokens cannot be verified."""
 
 
 class StoreUnavailable(TallygateError):
-    """Say that what only Redis keeps cannot be read or written now."""
+    """What only Redis keeps cannot be read or written now."""
 
 
 class Incomplete(TallygateError):
-    """Name the parts that failed of an answer that its caller wants whole or not at all: by merchant, why."""
+    """Parts of an all-or-nothing answer failed: `failed` has the errors by merchant."""
 
     def __init__(
         self,
@@ -203,16 +203,16 @@ class Incomplete(TallygateError):
 
 
 class NotCached(TallygateError):
-    """Say that nothing acceptable is stored and the caller wants no fetch (RFC 9111, 5.2.1.7)."""
+    """Nothing acceptable is stored and the caller wants no fetch (RFC 9111, 5.2.1.7)."""
 
 
 class DeadlinePassed(TallygateError):
-    """Say that the caller's time was up."""
+    """The caller's deadline passed."""
 
 
 class InternalError(TallygateError):
-    """Say that the fault is ours, and nothing more."""
+    """The fault is ours; nothing more is said."""
 
 
 class StartError(TallygateError):
-    """Say in one line why the service cannot start, and how to mend it."""
+    """The service cannot start; `detail` says why in one line, and how to repair it."""

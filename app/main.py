@@ -45,7 +45,7 @@ log = structlog.get_logger()
 def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, drain: Drain) -> Edge:
     """Build the service. Its lifespan opens and closes all connections. Raises `StartError`."""
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
-    shared = build_redis(settings.redis, settings.upstream.url, runtime)
+    shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
     transport = build_transport(settings.upstream)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
@@ -57,9 +57,9 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     sweep = build_sweep(settings, queue, directory, shared, replica, budget, runtime)
     questions = build_portfolio(settings.directory, shared, replica.cache, directory, sweep, totals, runtime)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
-    health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime.monotonic)
+    health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
     parts = (shared, budget, upstream, replica, questions, access, health)
-    watch_gauges(runtime.metrics, *parts)
+    watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
         accounts=questions.accounts,
         portfolio=questions.portfolio,

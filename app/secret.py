@@ -6,10 +6,10 @@ from typing import NoReturn, final
 
 @final
 class Secret:
-    """Hold a secret that shows itself as `***` everywhere but in `reveal`.
+    """A secret that is shown as `***` everywhere but in `reveal`.
 
-    It is neither printed, formatted nor pickled, and msgspec refuses to encode it. `reveal` is called in one place:
-    where the secret leaves for the one peer that it is meant for.
+    It cannot be pickled, and msgspec refuses to encode it. `reveal` is called only where the secret is sent to the one
+    peer that it is meant for.
     """
 
     __slots__ = ("_text",)
@@ -18,11 +18,11 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the secret itself."""
+        """Return the secret itself."""
         return self._text
 
     def matches(self, other: "Secret") -> bool:
-        """Tell whether the other is the same, in a time that tells nothing about either."""
+        """Return whether the other is equal, in constant time."""
         return hmac.compare_digest(self._text.encode(), other.reveal().encode())
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The contenders of `bench.hot`, each a process on the server's core, in front of the same simulated upstream."""
+"""Contenders of `bench.hot`: each is a process on the server's core and reads the same simulated upstream."""
 
 import json
 import os
@@ -40,7 +40,7 @@ class Contender(Struct, frozen=True):
 
 
 class Stage:
-    """Starts what takes part, and ends it when the context does."""
+    """Start the processes of a comparison. They end with the context."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._stack: Final = stack
@@ -48,7 +48,7 @@ class Stage:
         self.missing: list[str] = []
 
     def start(self, command: list[str], environment: Mapping[str, str], *, core: str = SERVER_CORE) -> int:
-        """Start a process on a core and give its id."""
+        """Start a process on a core and return its id."""
         process = subprocess.Popen(
             ["taskset", "-c", core, *command],
             cwd=ROOT,
@@ -60,7 +60,7 @@ class Stage:
         return process.pid
 
     def start_upstream(self, *options: str) -> int:
-        """Start the simulated upstream, with a merchant of eight assets besides its own, and give its port."""
+        """Start the simulated upstream, with one more merchant of eight assets, and return its port."""
         port, control = free_port(), free_port()
         command = [sys.executable, "-m", "sandbox", f"--port={port}", f"--control-port={control}", *options]
         self.start(command, {"SANDBOX_TOKEN": TOKEN}, core=LOAD_CORE)
@@ -75,7 +75,7 @@ class Stage:
         return port
 
     def afternoons(self, upstream: int) -> list[Contender | None]:
-        """Start the gateways that one would write in an afternoon, each with a Redis of its own.
+        """Start two minimal gateways, as written in an afternoon, each with its own Redis.
 
         Once that has the load's core, where it costs them nothing of their own, and once it shares theirs, as our Valkey does.
         """
@@ -225,13 +225,13 @@ def _peer(upstream: int, redis: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 def await_port(port: int, patience_seconds: float = 30) -> None:
-    """Wait until somebody takes connections."""
+    """Wait until a server accepts connections. Raises after `patience_seconds`."""
     until = time.monotonic() + patience_seconds
     while True:
         try:

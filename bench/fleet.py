@@ -20,13 +20,13 @@ HEADINGS = (
     "merchants",
     "budget/s",
     "upstream calls/s",
-    "answered at once",
+    "answered without waiting",
     "budget spent",
     "failed otherwise",
     "age, median",
     "age, 99 %",
     "Redis operations/s",
-    "of these for turns",
+    "of these for permits",
     "bus messages/s",
 )
 
@@ -78,13 +78,13 @@ def _cells(conditions: Conditions, figures: Figures) -> Iterable[str]:
     yield f"{conditions.merchants:,}"
     yield f"{conditions.budget:g}"
     yield f"{figures.calls_per_second:.1f}"
-    yield f"{figures.at_once:.2%}"
+    yield f"{figures.without_waiting:.2%}"
     yield f"{figures.budget_spent:.2%}"
     yield f"{figures.failed_otherwise:.2%}"
     yield f"{figures.age_seconds(50):.1f} s"
     yield f"{figures.age_seconds(99):.1f} s"
     yield f"{figures.operations.total() / figures.seconds:,.0f}"
-    yield f"{figures.operations['take_turns'] / figures.seconds:,.0f}"
+    yield f"{figures.operations['take_permits'] / figures.seconds:,.0f}"
     yield f"{figures.messages / figures.seconds:,.0f}"
 
 

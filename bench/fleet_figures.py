@@ -1,4 +1,4 @@
-"""What a modelled fleet goes through, and the figures that come of it."""
+"""Conditions and figures of a modelled fleet."""
 
 from collections import Counter
 from statistics import quantiles
@@ -9,9 +9,9 @@ from app.balances.snapshots import AccountId
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
-    """What the fleet goes through. It starts empty; readers pick merchants by Zipf's law with the exponent `skew`.
+    """The load on a fleet, and its limits. It starts empty; readers pick merchants by Zipf's law with the exponent `skew`.
 
-    Figures count from `warm_up_seconds` on. `way_seconds` is the median of one way to Redis or from it.
+    Figures count from `warm_up_seconds` on. `way_seconds` is the median delay of one direction to or from Redis.
     """
 
     merchants: int
@@ -28,7 +28,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct):
-    """What came of it. `calls` are those of the upstream, in order: when, and for which key."""
+    """Results of a run. `calls` are those of the upstream, in order: seconds and account."""
 
     calls: list[tuple[float, AccountId]] = []
     ages: list[int] = []
@@ -41,29 +41,29 @@ class Figures(Struct):
 
     @property
     def reads(self) -> int:
-        """Tell how many reads came after the warm-up."""
+        """Return how many reads came after the warm-up."""
         return len(self.ages) + self.failures.total()
 
     @property
     def calls_per_second(self) -> float:
-        """Tell how often the upstream was asked after the warm-up."""
+        """Return how often the upstream was called after the warm-up."""
         return sum(0 <= at - self.warm_up_seconds < self.seconds for at, _ in self.calls) / self.seconds
 
     @property
     def budget_spent(self) -> float:
-        """Tell the share of reads that got the problem `budget-spent`."""
+        """Return the share of reads that got the problem `budget-spent`."""
         return self.failures["BudgetSpent"] / self.reads
 
     @property
     def failed_otherwise(self) -> float:
-        """Tell the share of reads that got another problem."""
+        """Return the share of reads that got another problem."""
         return self.failures.total() / self.reads - self.budget_spent
 
     @property
-    def at_once(self) -> float:
-        """Tell the share of reads that were answered without waiting."""
+    def without_waiting(self) -> float:
+        """Return the share of reads that were answered without waiting."""
         return 1 - (len(self.waits) + self.failures.total()) / self.reads
 
     def age_seconds(self, percent: int) -> float:
-        """Tell the age that so many of a hundred answers do not exceed."""
+        """Return the age in seconds that so many per cent of the answers do not exceed."""
         return quantiles(self.ages, n=100)[percent - 1] / 1000

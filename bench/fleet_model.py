@@ -1,4 +1,4 @@
-"""A fleet of replicas with the real cache, in virtual time: only Redis, the network, readers and upstream are modelled."""
+"""Fleet model in virtual time: replicas with the real cache; Redis, network, readers and upstream are modelled."""
 
 import asyncio
 import math
@@ -42,7 +42,7 @@ _CALLERS: Final = ("web", "app", "jobs", "support")
 
 
 class _Upstream:
-    """An upstream that answers everything, and counts."""
+    """An upstream that answers every call and counts it."""
 
     def __init__(self, random: Random, median_seconds: float) -> None:
         self._random: Final = random
@@ -103,7 +103,7 @@ class Replica:
 
 
 class Readers:
-    """Those who read, and what they got."""
+    """Callers who read at random, and the results."""
 
     def __init__(self, conditions: Conditions, replicas: list[Replica], figures: Figures, random: Random) -> None:
         self._conditions: Final = conditions
@@ -116,7 +116,7 @@ class Readers:
         )
 
     async def read(self) -> None:
-        """Read at random moments until the time is over and everybody has an answer."""
+        """Read at random moments until the time is over and every read has an answer."""
         async with asyncio.TaskGroup() as waiting:
             while monotonic() < self._conditions.seconds:
                 await asyncio.sleep(self._random.expovariate(self._conditions.reads_per_second))
@@ -126,17 +126,17 @@ class Readers:
                 if isinstance(decide(replica.parts.memory.peek(key), unix_ms(), POLICY, directives), Fetch):
                     waiting.create_task(self._wait(reading))
                 else:
-                    self._note(_run_at_once(reading), monotonic())
+                    self._record(_run_without_waiting(reading), monotonic())
 
     async def _wait(self, reading: Coroutine[Any, Any, Served]) -> None:
         began = monotonic()
         try:
-            self._note(await reading, began)
+            self._record(await reading, began)
         except TallygateError as error:
             if began >= self._conditions.warm_up_seconds:
                 self._figures.failures[type(error).__name__] += 1
 
-    def _note(self, served: Served, began: float) -> None:
+    def _record(self, served: Served, began: float) -> None:
         if began < self._conditions.warm_up_seconds:
             return
         self._figures.ages.append(age_ms(served.entry, unix_ms()))
@@ -145,7 +145,7 @@ class Readers:
 
 
 def run_fleet(conditions: Conditions) -> Figures:
-    """Let a fleet live through the conditions. The same conditions give the same figures."""
+    """Run a fleet under the conditions. The same conditions give the same figures."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_live(conditions))
 
@@ -176,8 +176,8 @@ async def _live(conditions: Conditions) -> Figures:
     return figures
 
 
-def _run_at_once(reading: Coroutine[Any, Any, Served]) -> Served:
-    """Run a read that has nothing to wait for, without the price of a task."""
+def _run_without_waiting(reading: Coroutine[Any, Any, Served]) -> Served:
+    """Run a read that waits for nothing, without the cost of a task."""
     try:
         reading.send(None)
     except StopIteration as done:
@@ -191,30 +191,18 @@ def _way(random: Random, median_seconds: float) -> Callable[[], float]:
 
 
 def _make_redis_client(client: Client, runtime: Runtime) -> RedisClient:
-    breaker = _make_breaker(runtime, 3, 0.25, 2)
+    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
     return RedisClient(cast("Any", client), breaker=breaker, timeout_seconds=0.05, runtime=runtime)
 
 
 def _make_calls(budget: FleetBudget, runtime: Runtime) -> CallExecutor:
     return CallExecutor(
         tokens=NoTokenSource(None, monotonic=monotonic),
-        breaker=_make_breaker(runtime, 5, 0.5, 15),
+        breaker=CircuitBreaker(runtime, threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
         retries=RetryBudget(runtime.random),
         quiet=budget.rate.pause,
         timeout_seconds=5,
         runtime=runtime,
-    )
-
-
-def _make_breaker(
-    runtime: Runtime, threshold: int, first_pause_seconds: float, longest_pause_seconds: float
-) -> CircuitBreaker:
-    return CircuitBreaker(
-        threshold=threshold,
-        first_pause_seconds=first_pause_seconds,
-        longest_pause_seconds=longest_pause_seconds,
-        monotonic=runtime.monotonic,
-        random=runtime.random,
     )
 
 

@@ -1,9 +1,9 @@
-"""Whether health answers within 50 ms while everything else is asked as fast as it goes.
+"""Health probes under full load: each is answered within 50 ms.
 
 Run: .venv/bin/python -m bench.health [--rounds 3] [--seconds 4]
 
-The service has one core. The other one bears the load, the simulated upstream, and this process, which asks for
-`/health/live` and `/health/ready` in turns, one connection, a hundredth of a second after each answer.
+The service has one core. The other one runs the load, the simulated upstream and this process. It alternates
+`/health/live` and `/health/ready` over one connection, 10 ms after each answer.
 """
 
 import os
@@ -69,7 +69,7 @@ def _ask_batches(ours: Contender, seconds: int) -> None:
 
 
 def _probe(port: int, load: Callable[[], object]) -> Iterator[float]:
-    """Give the milliseconds of each answer about health that comes while the load lasts."""
+    """Yield the milliseconds of each probe while the load lasts."""
     wire = HTTPConnection("127.0.0.1", port)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(load)

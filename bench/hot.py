@@ -1,8 +1,8 @@
-"""The hot path, side by side: Tallygate, a bare application on its server, caches written in C, and afternoon gateways.
+"""Hot path comparison: Tallygate, a bare application on its server, caches written in C, and minimal gateways.
 
 Run: make bench, or .venv/bin/python -m bench.hot [--rounds 5] [--seconds 2]
 
-One core serves, the other one loads; contenders take turns within each round, so that what else the machine does falls on
+One core serves, the other one loads. Contenders alternate within each round, so that other load on the machine affects
 all of them. Wants wrk, and nginx, varnish, redis-server and Node with `npm ci --prefix bench/peers/fastify` for all rows.
 """
 
@@ -37,7 +37,7 @@ AT_AN_EVEN_RATE: Final = (OURS, BARE, "nginx proxy_cache")
 
 
 class Load(Struct, frozen=True):
-    """What a closed loop came to: answers a second, and quantiles in milliseconds."""
+    """Results of a closed loop: answers a second, and quantiles in milliseconds."""
 
     per_second: float
     p50: float
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def read_options(text: str | None, seconds: int) -> argparse.Namespace:
-    """Read how many rounds are wanted, and how many seconds each takes."""
+    """Read the number of rounds and the seconds of each."""
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=seconds)
@@ -83,7 +83,7 @@ def read_options(text: str | None, seconds: int) -> argparse.Namespace:
 
 
 def _start(stage: Stage, upstream: int) -> list[Contender]:
-    """Start everybody; ours is first."""
+    """Start all contenders. Tallygate is the first."""
     ours = stage.tallygate(upstream)
     status, headers, body = _ask(ours)
     if status != 200:
@@ -106,7 +106,7 @@ def _start(stage: Stage, upstream: int) -> list[Contender]:
 
 
 def run_wrk(contender: Contender, seconds: int, script: str | None = None, *arguments: str) -> Load:
-    """Load a contender in a closed loop, with a script in Lua or always the same. An answer that is none ends the measurement."""
+    """Load a contender in a closed loop, with a Lua script or one constant request. Raises `AssertionError` for any failed answer."""
     headers = [part for name, value in contender.headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://127.0.0.1:{contender.port}{contender.path}"
     wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *headers]
@@ -134,7 +134,7 @@ def _milliseconds(duration: tuple[str, str]) -> float:
 
 
 def _measure_cold(ours: Contender, upstream: int) -> dict[str, float]:
-    """Give the median milliseconds of a read that must fetch, and of the same call made directly; they alternate."""
+    """Return the median milliseconds of a read that must fetch, and of the same call made directly; they alternate."""
     direct = Contender("upstream", upstream, UPSTREAM_PATH, {"X-BH-TOKEN": TOKEN})
     through = Contender(OURS, ours.port, PATH, {"Authorization": f"Bearer {KEY}", "Cache-Control": "no-cache"})
     seen: dict[str, list[float]] = {"direct": [], "through": []}
@@ -154,7 +154,7 @@ def _measure_cold(ours: Contender, upstream: int) -> dict[str, float]:
 def _measure_latencies(
     contenders: Iterable[Contender], per_second: float, options: argparse.Namespace
 ) -> dict[str, list[Latencies]]:
-    """Ask each at the same even rate, in turns: what else the machine does shows in everybody's tail."""
+    """Load each at the same even rate, alternating, so that other load on the machine shows in every tail."""
     gc.collect()
     gc.freeze()  # a collection here would be measured as a pause there
     found: dict[str, list[Latencies]] = {each.name: [] for each in contenders}
@@ -168,7 +168,7 @@ def _measure_latencies(
 def _compare_workers(
     stage: Stage, upstream: int, one: Contender, options: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """Give the microseconds of CPU that the service takes for an answer, with one worker and with two."""
+    """Return the microseconds of CPU that the service takes for an answer, with one worker and with two."""
     two = stage.tallygate(upstream, workers=2)
     _ask(two)
     found: dict[str, list[float]] = {"1": [], "2": []}
@@ -181,7 +181,7 @@ def _compare_workers(
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time of a process and all below it."""
+    """Return the CPU time of a process and all below it."""
     below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, map(int, below)))

@@ -1,4 +1,4 @@
-"""Where the CPU time of a hot read goes, in microseconds by step: the real edge over the real cache, without a server.
+"""CPU profile of a hot read, in microseconds by step: the real edge over the real cache, without a server.
 
 Run: .venv/bin/python -m bench.hot_profile
 """
@@ -33,7 +33,7 @@ NOBODY: Final = cast("Any", None)
 
 
 class _Sent:
-    """What awaits a message that is sent at once."""
+    """An awaitable that is complete from the start."""
 
     def __await__(self) -> "_Sent":
         return self
@@ -46,7 +46,7 @@ class _Sent:
 
 
 def measure(step: Callable[[], object]) -> float:
-    """Give the microseconds of a step: the least of some rounds, since whatever disturbs only adds."""
+    """Return the microseconds of a step: the least of some rounds, since any disturbance only adds."""
     found = []
     for _ in range(ROUNDS):
         began = time.process_time_ns()
@@ -57,7 +57,7 @@ def measure(step: Callable[[], object]) -> float:
 
 
 def build(callers: Callers) -> tuple[Edge, str]:
-    """Build an edge whose memory has a merchant of eight assets, 1.5 s old for ever; give that with its path."""
+    """Build an edge whose memory holds a merchant of eight assets at a constant age of 1.5 s. Returns both with its path."""
     (snapshot,) = make_snapshots(1, len(ASSETS), Random(1))
     now = snapshot.as_of + 1_500
 
@@ -65,7 +65,9 @@ def build(callers: Callers) -> tuple[Edge, str]:
         return now + 0 * time.time_ns()
 
     runtime = Runtime(unix_ms=now_ms, random=Random(1).random)
-    shared = build_redis(RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime)  # which is never asked
+    shared = build_redis(
+        RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime, plain=False
+    )  # which is never asked
     budget = build_budget(shared, BudgetOptions(per_second=1, burst=1, concurrency=1), runtime)
     options = ReplicaOptions(policy=POLICY, patience_seconds=5)
     replica = build_replica(shared, budget, Origin(load=NOBODY), options, runtime)

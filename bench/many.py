@@ -1,11 +1,10 @@
-"""A batch of 1,000 merchants: cold, warm in Redis, warm in memory, and with some that fail or hang.
+"""Batch of 1,000 merchants: cold, warm in Redis, warm in memory, and with some that fail or hang.
 
 Run: .venv/bin/python -m bench.many [--rounds 5]
 
-The simulated upstream, which takes 50 ms, and Valkey are processes of their own. The service is in this process and
-spoken to over ASGI without a client's work, so that the times are those of the server alone, on its event loop and with its garbage
-collector. The floor is what the wire
-needs for the calls, counted, and what it takes the same transport to make them in the same round, with nothing around it.
+The simulated upstream, which takes 50 ms, and Valkey are separate processes. The service runs in this process and is
+called over ASGI, so that the times are those of the server alone, with its event loop and its garbage collector.
+The floor is the time that the calls need on the network: computed, and measured with the same transport alone.
 """
 
 import argparse
@@ -31,7 +30,7 @@ from app.main import create_app
 from app.redis.embedded import EmbeddedValkey
 from app.resilience.draining import Drain
 from app.secret import Secret
-from app.server.workers import tune_garbage_collection
+from app.server.scheduling import tune_garbage_collection
 from app.telemetry.exposition import Exposition
 from app.telemetry.logs import LogFormat, LogLevel, configure_logs
 from app.telemetry.metrics import Metrics
@@ -47,9 +46,9 @@ LATENCY_MS: Final = 50
 FLOOR_MS: Final = MERCHANTS / CONCURRENCY * LATENCY_MS
 UPSTREAM_TIMEOUT_SECONDS: Final = 10
 REDIS_TIMEOUT_SECONDS: Final = 2
-"""The machine of a bench may be busy."""
+"""Longer than in production, since the machine of a benchmark may be busy."""
 PATIENCE_MS: Final = 1000 * (UPSTREAM_TIMEOUT_SECONDS + 4 * REDIS_TIMEOUT_SECONDS) + 250
-"""What a single read would wait at most."""
+"""The longest wait of a single read."""
 WARM_READS: Final = 20
 
 IDS: Final = [10001 + number for number in range(MERCHANTS)]
@@ -65,17 +64,17 @@ WANTED: Final = {COLD: 2 * FLOOR_MS, IN_REDIS: 60.0, IN_MEMORY: 15.0, FAULTY: fl
 
 
 class Upstream(Struct, frozen=True):
-    """A simulated upstream: where it is, and where it is told what to do wrong."""
+    """A simulated upstream: its URL, and the URL that controls its faults."""
 
     url: str
     control: str
 
-    def spoil(self, **fault: Any) -> None:
-        """Let it do something wrong."""
+    def add_fault(self, **fault: Any) -> None:
+        """Add a fault."""
         self._control("POST", json.dumps(fault).encode())
 
-    def mend(self) -> None:
-        """Let it do everything right again."""
+    def clear_faults(self) -> None:
+        """Remove every fault."""
         self._control("DELETE", None)
 
     def _control(self, method: str, body: bytes | None) -> None:
@@ -84,7 +83,7 @@ class Upstream(Struct, frozen=True):
 
 
 class Cost(Struct, frozen=True):
-    """What an answer took, by the clock and of this process's CPU, and what it said."""
+    """Wall time and CPU time of this process for one answer, and the answer."""
 
     milliseconds: float
     cpu_milliseconds: float
@@ -106,7 +105,7 @@ def run_upstream() -> Iterator[Upstream]:
 
 @asynccontextmanager
 async def run_gateway(url: str, redis_url: str, timeout_seconds: float = 30) -> AsyncIterator[Edge]:
-    """Run a gateway that remembers nothing by itself."""
+    """Run a gateway with an empty memory."""
     settings = make_settings(
         upstream_url=url,
         upstream_token=TOKEN,
@@ -128,7 +127,7 @@ async def run_gateway(url: str, redis_url: str, timeout_seconds: float = 30) -> 
 
 
 async def ask(app: Edge, merchants: Sequence[int] = IDS) -> Cost:
-    """Ask for merchants, and give what the answer took and said."""
+    """Request a batch of merchants, and return its cost."""
     question = json.dumps({"merchantIds": merchants}).encode()
     scope = {
         "type": "http",
@@ -162,7 +161,7 @@ async def ask(app: Edge, merchants: Sequence[int] = IDS) -> Cost:
 
 
 async def call_all(url: str) -> tuple[float, float]:
-    """Make the calls for all, as many at once, with our transport and nothing around it."""
+    """Make all calls with the same concurrency and our transport alone. Returns wall and CPU milliseconds."""
     waiting = iter(IDS)
     async with Transport(url, connections=CONCURRENCY) as transport:
 
@@ -188,10 +187,10 @@ async def measure(upstream: Upstream) -> dict[str, list[tuple[float, float]]]:
         _check(cost.answer, cold.answer, missing=())
     with EmbeddedValkey() as valkey:
         async with run_gateway(upstream.url, valkey.url, UPSTREAM_TIMEOUT_SECONDS) as app:
-            upstream.spoil(kind="status", status=500, merchants=FAILING)
-            upstream.spoil(kind="hang", merchants=HANGING)
+            upstream.add_fault(kind="status", status=500, merchants=FAILING)
+            upstream.add_fault(kind="hang", merchants=HANGING)
             faulty = await ask(app)
-            upstream.mend()
+            upstream.clear_faults()
     _check(faulty.answer, cold.answer, missing=sorted({*FAILING, *HANGING}))
     for name, costs in ((COLD, [cold]), (IN_REDIS, [in_redis]), (IN_MEMORY, in_memory), (FAULTY, [faulty])):
         found[name] = [(cost.milliseconds, cost.cpu_milliseconds) for cost in costs]
@@ -224,13 +223,13 @@ def main() -> None:
 
 
 def _watch() -> Callable[[], tuple[float, float]]:
-    """Begin to watch the time; what this gives tells the milliseconds since then, by the clock and of our CPU."""
+    """Start a stopwatch. The callable returns the wall and CPU milliseconds since then."""
     began, cpu_began = time.perf_counter(), time.process_time()
     return lambda: ((time.perf_counter() - began) * 1000, (time.process_time() - cpu_began) * 1000)
 
 
 def _check(answer: dict[str, Any], whole: dict[str, Any], missing: Iterable[int]) -> None:
-    """See that exactly those are marked that are missing, and that the others are what they are in the whole answer."""
+    """Assert that exactly `missing` are unavailable, and that all others equal those of the whole answer."""
     unavailable = [part["merchantId"] for part in answer["merchants"] if part["status"] == "unavailable"]
     problems = {part["problem"]["title"] for part in answer["merchants"] if "problem" in part}
     assert unavailable == list(missing), f"{len(unavailable)} are unavailable: {problems}"

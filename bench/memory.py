@@ -1,4 +1,4 @@
-"""What the memory tier takes and how fast it is: bytes an entry of 8 assets, and reads of many entries against few.
+"""Memory tier: bytes of an entry of 8 assets, and the time of reads among many entries and few.
 
 Run: .venv/bin/python -m bench.memory
 """
@@ -36,7 +36,7 @@ ROUNDS = 15
 
 
 def make_body(random: Random) -> str:
-    """Write the `data` of an upstream's answer: amounts to all places of their assets, the names spelt out each time."""
+    """Write the `data` of an upstream's answer. Amounts have all decimals of their assets, and every row its names."""
     rows = []
     for asset_id, (asset, name, places) in ASSETS.items():
         free, locked = (Decimal(random.randrange(10 ** (places + 5))).scaleb(-places) for _ in range(2))
@@ -54,7 +54,7 @@ def make_snapshots(count: int, assets: int, random: Random) -> Iterator[Snapshot
 
 
 def measure_bytes(assets: int, count: int) -> float:
-    """Give the bytes that an entry takes in a tier of so many, by tracemalloc (which is slow)."""
+    """Return the bytes that an entry takes in a tier of so many, by tracemalloc (which is slow)."""
     next(make_snapshots(1, assets, Random(0)))
     gc.collect()
     tracemalloc.start()
@@ -69,7 +69,7 @@ def measure_bytes(assets: int, count: int) -> float:
 
 
 def measure_resident() -> tuple[float, MemoryTier]:
-    """Give the bytes of resident memory that an entry takes, and the tier that was filled."""
+    """Return the bytes of resident memory that an entry takes, and the tier that was filled."""
     gc.collect()
     before = _resident_bytes()
     memory = MemoryTier(ENTRIES, 2**40)
@@ -80,7 +80,7 @@ def measure_resident() -> tuple[float, MemoryTier]:
 
 
 def measure_reads(memory: MemoryTier, keys: list[AccountId]) -> float:
-    """Give the nanoseconds of one `get`."""
+    """Return the nanoseconds of one `get`."""
     get = memory.get
     began = time.perf_counter_ns()
     for key in keys:
@@ -89,7 +89,7 @@ def measure_reads(memory: MemoryTier, keys: list[AccountId]) -> float:
 
 
 def compare_reads(many: MemoryTier) -> dict[str, float]:
-    """Give the median nanoseconds of a `get` among few entries, among many, and among many of which few are read."""
+    """Return the median nanoseconds of a `get` among few entries, among many, and among many of which few are read."""
     random = Random(2)
     few = MemoryTier(ENTRIES, 2**40)
     for snapshot in make_snapshots(FEW, len(ASSETS), random):

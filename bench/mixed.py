@@ -1,8 +1,8 @@
-"""A mixed load: 1,000 merchants by Zipf's law, one request in a hundred for one that nobody asked for, balances that move.
+"""Mixed load: 1,000 merchants by Zipf's law, one request in a hundred for a new one, balances that move.
 
 Run: .venv/bin/python -m bench.mixed [--rounds 5] [--seconds 4]
 
-Everybody's answers are fresh for five seconds, and made anew from then on. See `bench.hot` for how the contenders are set up.
+All contenders keep answers fresh for five seconds and fetch again from then on. `bench.hot` describes their setup.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""A load at a constant rate, whatever the answers do: latency counts from when a request was due, not from when it was sent.
+"""Open-loop load at a constant rate: latency counts from when a request was due, not from when it was sent.
 
-A closed loop waits for a slow answer before it asks again, and so never sees those whom the answer kept waiting
+A closed loop sends its next request only after a slow answer. The requests that were due meanwhile go unmeasured
 (coordinated omission).
 """
 
@@ -18,7 +18,7 @@ WARM_UP_SECONDS: Final = 0.5
 
 
 class Latencies(Struct, frozen=True):
-    """What became of the requests: quantiles in milliseconds, how many failed, and the seconds that were not ours meanwhile."""
+    """Results of a load: quantiles in milliseconds, the number of failures, and the seconds of CPU time stolen meanwhile."""
 
     per_second: float
     p50: float
@@ -30,7 +30,7 @@ class Latencies(Struct, frozen=True):
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: requests one after another; those that are due while it waits queue up."""
+    """One connection without pipelining. Requests that are due while it waits are queued."""
 
     def __init__(self, request: bytes, seen: list[float], errors: list[str]) -> None:
         self._request: Final = request
@@ -77,7 +77,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def run_open_loop(port: int, request: bytes, per_second: float, seconds: float, connections: int) -> Latencies:
-    """Ask at this rate for so long, and for a while before that is not counted."""
+    """Send requests at this rate for `seconds`, after a warm-up that is not counted."""
     loop = asyncio.get_running_loop()
     seen: list[float] = []
     errors: list[str] = []
@@ -103,6 +103,6 @@ async def run_open_loop(port: int, request: bytes, per_second: float, seconds: f
 
 
 def read_stolen_seconds() -> float:
-    """Give the CPU time that a hypervisor has given to others instead of us, since it began (proc(5), `/proc/stat`)."""
+    """Return the seconds of CPU time that the hypervisor gave to others since boot (proc(5), `/proc/stat`)."""
     of_all = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
     return int(of_all[8]) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Redis as a fleet in virtual time sees it: its scripts restated in Python, a network that takes its time, a bus."""
+"""Redis model for a fleet in virtual time: the scripts restated in Python, a network with delays, and a bus."""
 
 import asyncio
 import math
@@ -16,10 +16,10 @@ from app.redis.scripts import make_script
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
 Run = tuple[str, Sequence[str], Sequence[Any]]
-"""A script's name, and the keys and arguments that it is to be run with."""
+"""A script's name, its keys and its arguments."""
 
 Delay = Callable[[], float]
-"""Draws the seconds that the network takes for one way."""
+"""Draws the seconds that the network takes in one direction."""
 
 
 GET: Final = "GET"
@@ -29,13 +29,13 @@ class Listener(Protocol):
     """A replica's end of the bus."""
 
     def on_entry(self, entry: Entry, /) -> None:
-        """Take what another replica tells."""
+        """Receive an entry that another replica stored."""
 
     def on_failure(self, failure: Failure, /) -> None:
-        """Take why another replica has nothing to tell."""
+        """Receive why another replica could not fetch an entry."""
 
     def on_lease_released(self, key: AccountId, /) -> None:
-        """Take that another replica has let a key go."""
+        """Receive that another replica released a lease without an entry."""
 
 
 class _Stored(Struct, frozen=True):
@@ -49,12 +49,12 @@ class _Lease(Struct, frozen=True):
     until_ms: int
 
 
-class _Trouble(Struct, frozen=True):
+class _Release(Struct, frozen=True):
     failure: Failure | None = None
     freed: AccountId | None = None
 
-    def tell(self, listener: Listener) -> None:
-        """Tell why there is no entry, or that a lease was given back without a word about it."""
+    def deliver(self, listener: Listener) -> None:
+        """Report why there is no entry, or that a lease was released without a reason."""
         if self.failure is not None:
             listener.on_failure(self.failure)
         if self.freed is not None:
@@ -62,9 +62,9 @@ class _Trouble(Struct, frozen=True):
 
 
 class Server:
-    """One Redis for all: entries, leases, the budget. `operations` counts what it was asked, `messages` what it told.
+    """Model one Redis with entries, leases and the budget. `operations` counts commands, `messages` what was published.
 
-    `now_us` gives Unix microseconds; `delay` is how long a message of the bus takes to one listener.
+    `now_us` gives Unix microseconds. `delay` draws how long a message takes to reach one listener.
     """
 
     def __init__(self, now_us: Callable[[], int], delay: Delay) -> None:
@@ -73,7 +73,7 @@ class Server:
         self._stored: Final[dict[str, _Stored]] = {}
         self._leases: Final[dict[str, _Lease]] = {}
         self._asked: Final[dict[str, int]] = {}
-        self._next = self._quiet_until = 0
+        self._next = self._paused_until = 0
         self._slowed: int | None = None
         self._factor = 1.0
         self._decoder: Final = msgspec.json.Decoder(Entry)
@@ -82,20 +82,20 @@ class Server:
         self.messages = 0
         self.is_up = True
         self.commands: Final[dict[str, Command]] = {
-            make_script(scripts.READ_OR_LEASE).sha: self.begin,
-            make_script(scripts.READ_OR_LEASE_WITH_PERMIT).sha: self.begin_and_take,
-            make_script(scripts.STORE_AND_RELEASE).sha: self.settle,
-            make_script(scripts.RELEASE_AND_NOTIFY).sha: self.abandon,
-            make_script(scripts.RENEW_LEASE).sha: self.renew,
-            scripts.TAKE_PERMITS: self.take_turns,
-            scripts.PAUSE: self.quiet,
+            make_script(scripts.READ_OR_LEASE).sha: self.read_or_lease,
+            make_script(scripts.READ_OR_LEASE_WITH_PERMIT).sha: self.read_or_lease_with_permit,
+            make_script(scripts.STORE_AND_RELEASE).sha: self.store_and_release,
+            make_script(scripts.RELEASE_AND_NOTIFY).sha: self.release_and_notify,
+            make_script(scripts.RENEW_LEASE).sha: self.renew_lease,
+            scripts.TAKE_PERMITS: self.take_permits,
+            scripts.PAUSE: self.pause,
             scripts.RENEW_DEMAND: self.renew_demand,
             scripts.RELEASE_LEASE: self.release_lease,
             GET: self.get,
         }
 
-    def begin(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
-        """Restate `scripts.BEGIN`."""
+    def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
+        """Restate `scripts.READ_OR_LEASE`."""
         replica_id, lease_ms, oldest, known, latest = args
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
         if stored is not None and stored.as_of > latest:
@@ -108,15 +108,15 @@ class Server:
             return value, 0
         return value, max(lease.until_ms - self._now_ms(), 1)
 
-    def begin_and_take(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
-        """Restate `scripts.BEGIN_AND_TAKE`."""
-        begun = self.begin(keys[:2], args[:5])
-        return begun if begun[1] != 0 else (*begun, *self.take_turns(keys[2:], [args[0], *args[5:], 1]))
+    def read_or_lease_with_permit(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
+        """Restate `scripts.READ_OR_LEASE_WITH_PERMIT`."""
+        found = self.read_or_lease(keys[:2], args[:5])
+        return found if found[1] != 0 else (*found, *self.take_permits(keys[2:], [args[0], *args[5:], 1]))
 
-    def settle(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.SETTLE`."""
+    def store_and_release(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.STORE_AND_RELEASE`."""
         replica_id, value, as_of, ttl_ms, _, latest = args
-        self._give_back(keys[1], replica_id)
+        self._release_lease(keys[1], replica_id)
         stored = self._find(keys[0])
         if stored is not None and as_of <= stored.as_of <= latest:
             return 0
@@ -125,16 +125,16 @@ class Server:
         self._publish(replica_id, lambda listener: listener.on_entry(entry))
         return 1
 
-    def abandon(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.ABANDON`."""
+    def release_and_notify(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.RELEASE_AND_NOTIFY`."""
         replica_id, message, _ = args
-        if self._give_back(keys[0], replica_id):
-            trouble = msgspec.json.decode(message, type=_Trouble)
-            self._publish(replica_id, trouble.tell)
+        if self._release_lease(keys[0], replica_id):
+            release = msgspec.json.decode(message, type=_Release)
+            self._publish(replica_id, release.deliver)
         return 1
 
-    def renew(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.RENEW`."""
+    def renew_lease(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.RENEW_LEASE`."""
         replica_id, lease_ms = args
         lease = self._find_lease(keys[0])
         if lease is None or lease.replica_id != replica_id:
@@ -142,13 +142,13 @@ class Server:
         self._leases[keys[0]] = _Lease(replica_id, self._now_ms() + lease_ms)
         return 1
 
-    def take_turns(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
-        """Restate `scripts.TAKE_TURNS`."""
+    def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
+        """Restate `scripts.TAKE_PERMITS`."""
         replica_id, interval, tolerance, wanted = args
         now = self._now_us()
-        self._note_asking(replica_id, now)
-        if self._quiet_until > now:
-            return 0, self._quiet_until - now, len(self._asked)
+        self._record_request(replica_id, now)
+        if self._paused_until > now:
+            return 0, self._paused_until - now, len(self._asked)
         interval *= self._slowness(now)
         due = max(self._next, now)
         granted = min(wanted, math.floor((now + tolerance - due) / interval) + 1)
@@ -157,12 +157,12 @@ class Server:
         self._next = round(due + granted * interval)
         return granted, max(0, math.ceil(due + granted * interval - tolerance - now)), len(self._asked)
 
-    def quiet(self, _: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.QUIET`."""
+    def pause(self, _: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.PAUSE`."""
         now = self._now_us()
-        if self._quiet_until <= now:
+        if self._paused_until <= now:
             self._factor = min(self._slowness(now) * 2, 64)
-        self._quiet_until = self._slowed = max(self._quiet_until, now + args[0])
+        self._paused_until = self._slowed = max(self._paused_until, now + args[0])
         return 1
 
     def renew_demand(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[int, int, bytes]:
@@ -183,7 +183,7 @@ class Server:
 
     def release_lease(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `scripts.RELEASE_LEASE`."""
-        self._give_back(keys[0], args[0])
+        self._release_lease(keys[0], args[0])
         return 1
 
     def get(self, keys: Sequence[str], _: Sequence[Any]) -> bytes | None:
@@ -191,8 +191,8 @@ class Server:
         stored = self._find(keys[0])
         return None if stored is None else stored.value
 
-    def _note_asking(self, replica_id: str, now: int) -> None:
-        """Keep who asked within the last second, in the order in which they did."""
+    def _record_request(self, replica_id: str, now: int) -> None:
+        """Keep the replicas that asked within the last second, in the order of their requests."""
         self._asked.pop(replica_id, None)
         self._asked[replica_id] = now
         while self._asked[first := next(iter(self._asked))] <= now - 1_000_000:
@@ -202,12 +202,12 @@ class Server:
         slowed = now if self._slowed is None else self._slowed
         return max(1.0, self._factor * math.exp2((slowed - now) / 10_000_000))
 
-    def _publish(self, sender: str, tell: Callable[[Listener], None]) -> None:
+    def _publish(self, sender: str, deliver: Callable[[Listener], None]) -> None:
         self.messages += 1
         loop = asyncio.get_running_loop()
         for replica_id, listener in self.listeners.items():
             if replica_id != sender:
-                loop.call_later(self._delay(), tell, listener)
+                loop.call_later(self._delay(), deliver, listener)
 
     def _find(self, name: str) -> _Stored | None:
         stored = self._stored.get(name)
@@ -217,7 +217,7 @@ class Server:
         lease = self._leases.get(name)
         return lease if lease is not None and lease.until_ms > self._now_ms() else None
 
-    def _give_back(self, name: str, replica_id: str) -> bool:
+    def _release_lease(self, name: str, replica_id: str) -> bool:
         lease = self._find_lease(name)
         if lease is None or lease.replica_id != replica_id:
             return False
@@ -229,7 +229,7 @@ class Server:
 
 
 class Script:
-    """A script of `app/redis/lua.py`, which a client runs by its text or, the model says, by the same as its name."""
+    """A script of `app/redis/lua.py`. In the model its text is its name too."""
 
     def __init__(self, client: "Client", text: str) -> None:
         self._client: Final = client
@@ -237,17 +237,17 @@ class Script:
         self.sha: Final = text
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run it, there and back."""
+        """Run it, with the delays of request and response."""
         (result,) = await self._client.send([(self.script, keys, args)])
         return result
 
 
 class Pipeline:
-    """Commands that travel together, each of which runs a script once or more often."""
+    """Commands sent in one round trip, each of which runs a script once or more often."""
 
     def __init__(self, client: "Client") -> None:
         self._client: Final = client
-        self._strokes: Final[list[list[Run]]] = []
+        self._batches: Final[list[list[Run]]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -257,12 +257,12 @@ class Pipeline:
 
     def get(self, name: str) -> None:
         """Take a look-up along."""
-        self._strokes.append([(GET, [name], [])])
+        self._batches.append([(GET, [name], [])])
 
     def execute_command(self, _: str, name: str, count: int, *words: Any) -> None:
-        """Take a command along: the keys of all runs, how many there are, and the arguments of each."""
+        """Add a command: the keys of all runs, how many runs there are, and the arguments of each."""
         keys, runs, arguments = words[:count], words[count], words[count + 1 :]
-        self._strokes.append(
+        self._batches.append(
             [
                 (
                     name,
@@ -274,15 +274,15 @@ class Pipeline:
         )
 
     async def execute(self, *, raise_on_error: bool = True) -> Sequence[Any]:
-        """Send all, there and back. Nothing is refused here."""
+        """Send all commands in one round trip. The model refuses nothing."""
         del raise_on_error
-        found = iter(await self._client.send([run for stroke in self._strokes for run in stroke]))
-        results = [[next(found) for _ in stroke] for stroke in self._strokes]
-        return [one[0] if stroke[0][0] is GET else one for stroke, one in zip(self._strokes, results, strict=True)]
+        found = iter(await self._client.send([run for batch in self._batches for run in batch]))
+        results = [[next(found) for _ in batch] for batch in self._batches]
+        return [one[0] if batch[0][0] is GET else one for batch, one in zip(self._batches, results, strict=True)]
 
 
 class Client:
-    """As much of a Redis client as `RedisTier.begin` to `keep_leases`, and `Turns`, ask for; `delay` is its way there."""
+    """The part of a Redis client that `RedisTier` and `FleetRateLimiter` use. `delay` draws the seconds of one direction."""
 
     def __init__(self, server: Server, delay: Delay) -> None:
         self._server: Final = server
@@ -295,23 +295,23 @@ class Client:
         return True
 
     def register_script(self, text: str) -> Script:
-        """Give what runs a script."""
+        """Return a callable that runs a script."""
         return Script(self, text)
 
     def pipeline(self, *, transaction: bool) -> Pipeline:
-        """Give what takes commands along."""
+        """Return a pipeline."""
         del transaction
         return Pipeline(self)
 
     async def execute_command(self, *words: Any) -> Any:
-        """Send one command, there and back."""
+        """Send one command in a round trip of its own."""
         pipeline = Pipeline(self)
         pipeline.execute_command(*words)
         (found,) = await pipeline.execute(raise_on_error=False)
         return found
 
     def send(self, runs: Sequence[Run]) -> Awaitable[list[Any]]:
-        """Send scripts there and their results back."""
+        """Send scripts and return their results after the delays of request and response."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Any]] = loop.create_future()
         if self.is_cut_off or not self._server.is_up:

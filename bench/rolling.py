@@ -1,8 +1,9 @@
-"""A rolling restart of two gateways behind nginx, with deploy/nginx/nginx.conf, under steady load: nobody may notice.
+"""Rolling restart of two gateways behind nginx, with deploy/nginx/nginx.conf, under steady load: no request may fail.
 
     .venv/bin/python -m bench.rolling [--rate 500] [--rounds 3] [--kill]
 
-Needs nginx. With `--kill` the gateways are killed instead of asked to end. Fails (1) when a request failed or a gateway did not end well.
+Needs nginx. With `--kill` the gateways get SIGKILL instead of SIGTERM. Exits with 1 if a request failed or a gateway
+did not end well.
 """
 
 import argparse
@@ -29,7 +30,7 @@ UPSTREAM = "upstream gateways {{ zone gateways 64k; {servers} keepalive 32; }}\n
 
 
 class Load:
-    """Ask at a steady rate over connections that stay open, and keep what went wrong."""
+    """Send requests at a steady rate over persistent connections, and keep the failures."""
 
     def __init__(self, port: int, key: str, per_second: float) -> None:
         self._port = port
@@ -42,7 +43,7 @@ class Load:
         self.over = False
 
     async def run(self) -> None:
-        """Ask until it is over."""
+        """Send requests until `over` is set."""
         await asyncio.gather(
             *(self._ask_on(number * self._pause_seconds / CONNECTIONS) for number in range(CONNECTIONS))
         )
@@ -67,7 +68,7 @@ class Load:
         wire[1].close()
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Ask once, and tell whether the connection stays open. Raises what is no good answer."""
+        """Send one request, and return whether the connection stays open. Raises `ValueError` for a wrong answer."""
         writer.write(self._request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
@@ -78,7 +79,7 @@ class Load:
 
 
 async def main(per_second: float, rounds: int, number: signal.Signals) -> int:
-    """Restart both gateways so many times under load, and print what was seen."""
+    """Restart both gateways `rounds` times under load, and print the results."""
     key = make_key()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -119,7 +120,7 @@ async def _start_gateway(port: int, settings: dict[str, str]) -> Process:
 
 
 async def _end(process: Process, number: signal.Signals = signal.SIGTERM) -> int:
-    """Signal a gateway, or kill it with its workers at once, as the end of a container does."""
+    """Signal a gateway. SIGKILL goes to its workers too, as when a container is killed."""
     if number is signal.SIGKILL:
         os.killpg(process.pid, number)
     else:
@@ -134,7 +135,7 @@ async def _end_all(processes: list[Process]) -> None:
 
 @asynccontextmanager
 async def _nginx(folder: Path, gateways: list[int]) -> AsyncIterator[int]:
-    """Run nginx with our configuration before these ports, and give its own port."""
+    """Run nginx with our configuration in front of these ports, and yield its own port."""
     port = _free_port()
     text = (ROOT / "deploy/nginx/nginx.conf").read_text()
     text = text.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{folder}/")
@@ -152,7 +153,7 @@ async def _nginx(folder: Path, gateways: list[int]) -> AsyncIterator[int]:
 
 
 async def _listening(port: int, *, wanted: bool = True) -> None:
-    """Wait until somebody takes connections on a port, or nobody does."""
+    """Wait until a port accepts connections, or with `wanted=False` until it does not."""
     async with asyncio.timeout(30):
         while True:
             if await _is_taken(port) is wanted:

@@ -1,4 +1,4 @@
-"""The server's settings side by side, under the bare application: which of them would make Tallygate faster?
+"""Server settings compared under the bare application, to find any that would make Tallygate faster.
 
 Run: .venv/bin/python -m bench.server [--rounds 10] [--seconds 1]
 """

@@ -1,9 +1,10 @@
-"""A long run with faults that come and go: does memory stay flat, does anything leak, does the log say what nobody can explain?
+"""Soak test with recurring faults: memory stays flat, nothing leaks, and the log has no unexplained event.
 
     .venv/bin/python -m bench.soak --seconds 3600
 
-Starts the simulated upstream here, `tallygate serve` with an embedded Valkey as a process, asks it mixed things all the time, and puts a fault on the upstream for a while
-every so often. Prints a line every tenth of the time, and at the end what it found; exits with 1 if that is not as it should be.
+Runs the simulated upstream in this process and `tallygate serve` with an embedded Valkey in another one. Callers send
+mixed requests without pause, and faults of the upstream alternate with calm. Prints a line after each tenth of the time
+and the findings at the end. Exits with 1 if there are any.
 """
 
 import argparse
@@ -40,7 +41,7 @@ MERCHANTS = 300
 
 
 async def load(gateway: Gateway, statuses: Counter[int], merchants: list[int], chance: random.Random) -> None:
-    """Ask one thing after another."""
+    """Send one random request after another, until cancelled."""
     while True:
         merchant = merchants[min(int(chance.paretovariate(1)), len(merchants) - 1)]
         path = chance.choice(
@@ -51,8 +52,8 @@ async def load(gateway: Gateway, statuses: Counter[int], merchants: list[int], c
         statuses[answer.status_code] += 1
 
 
-async def trouble(upstream: Sandbox, seconds: float, chance: random.Random) -> None:
-    """Put one fault after another on the upstream, with calm between."""
+async def inject_faults(upstream: Sandbox, seconds: float, chance: random.Random) -> None:
+    """Alternate random faults of the upstream with calm, each for `seconds`, until cancelled."""
     while True:
         await asyncio.sleep(seconds)
         kind, fields = chance.choice(FAULTS)
@@ -61,7 +62,7 @@ async def trouble(upstream: Sandbox, seconds: float, chance: random.Random) -> N
 
 
 async def soak(seconds: float, callers: int) -> list[str]:
-    """Run it and give what is wrong."""
+    """Run the test and return the findings."""
     chance = random.Random(1)
     statuses: Counter[int] = Counter()
     seen: list[Scraped] = []
@@ -76,29 +77,29 @@ async def soak(seconds: float, callers: int) -> list[str]:
                 asyncio.create_task(load(gateway, statuses, list(upstream.world.merchant_ids), chance))
                 for _ in range(callers)
             ]
-            works.append(asyncio.create_task(trouble(upstream, seconds / 40, chance)))
+            works.append(asyncio.create_task(inject_faults(upstream, seconds / 40, chance)))
             for _ in range(10):
                 await asyncio.sleep(seconds / 10)
-                seen.append(await look(gateway, statuses))
+                seen.append(await sample(gateway, statuses))
             for work in works:
                 work.cancel()
             ends = await asyncio.gather(*works, return_exceptions=True)
             await asyncio.sleep(3)
-            calm = await look(gateway, statuses)
+            calm = await sample(gateway, statuses)
         failures = [repr(end) for end in ends if not isinstance(end, asyncio.CancelledError)]
-        return failures + judge(seen, calm, gateway)
+        return failures + find_faults(seen, calm, gateway)
 
 
-async def look(gateway: Gateway, statuses: Counter[int]) -> Scraped:
-    """Scrape and print the figures of this moment."""
+async def sample(gateway: Gateway, statuses: Counter[int]) -> Scraped:
+    """Scrape the metrics and print the current figures."""
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
         seen = await scrape(client)
     print(f"{memory(seen):8.1f} MiB {descriptors(seen):5.0f} descriptors", dict(statuses), flush=True)
     return seen
 
 
-def judge(seen: list[Scraped], calm: Scraped, gateway: Gateway) -> list[str]:
-    """Say what is not as it should be: the first three tenths are warming up."""
+def find_faults(seen: list[Scraped], calm: Scraped, gateway: Gateway) -> list[str]:
+    """Return the findings. The first three tenths of the time are a warm-up."""
     wrong = []
     if memory(seen[-1]) > GROWTH * memory(seen[2]):
         wrong.append(f"memory grew from {memory(seen[2]):.1f} to {memory(seen[-1]):.1f} MiB")

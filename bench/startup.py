@@ -1,4 +1,4 @@
-"""What it takes to start, and what an idle worker holds: beside an interpreter, and a bare application on the same server.
+"""Startup time and idle memory, beside an interpreter and a bare application on the same server.
 
 Run: .venv/bin/python -m bench.startup [--rounds 5]
 """
@@ -48,7 +48,7 @@ def _time_import(statement: str) -> float:
 
 
 def _worker_mebibytes(contender: Contender) -> float:
-    """Give what the worker has in memory and shares with nobody but by halves: its proportional set."""
+    """Return the proportional set size of the worker in MiB: pages shared with others count by their share."""
     pid = contender.pid
     workers = [
         child

@@ -1,4 +1,4 @@
-"""Which transport under httpx: CPU and wall time of a call, httpx's own pool against the one over aiohttp.
+"""Transports under httpx: CPU and wall time of a call with its own pool, and over aiohttp.
 
 Run: .venv/bin/python -m bench.transport
 """
@@ -49,7 +49,7 @@ def upstream() -> Iterator[str]:
 
 
 async def measure(url: str, transport: httpx.AsyncBaseTransport, concurrency: int) -> tuple[float, float]:
-    """Give CPU and wall milliseconds a call."""
+    """Return CPU and wall milliseconds of a call."""
     places = asyncio.Semaphore(concurrency)
     async with httpx.AsyncClient(base_url=url, transport=transport, timeout=30, trust_env=False) as client:
 

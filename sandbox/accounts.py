@@ -53,7 +53,7 @@ class Aggregate:
                 self._sum_of(balance).add(tuple(map(EXACT.minus, amounts)), holders=-1)
 
     def disturb(self, asset: str, amount: Decimal) -> None:
-        """Let an asset's total and free differ from the true sum by `amount`, until told otherwise."""
+        """Let an asset's total and free differ from the true sum by `amount`, until this is called again."""
         self._sum_of({"asset": asset, "assetId": asset, "assetName": asset}).discrepancy = amount
 
     def rows(self) -> tuple[Row, ...]:

@@ -1,4 +1,4 @@
-"""The control port: faults, counters, merchants and tokens, for whoever is in another process."""
+"""Control port: faults, counters, merchants and tokens, for clients in other processes."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Counters: what reached the upstream, told in numbers."""
+"""Counters of what reached the upstream."""
 
 import asyncio
 import time

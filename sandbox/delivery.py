@@ -1,4 +1,4 @@
-"""Delivery: how an answer, spoiled or not, goes onto the wire."""
+"""Delivery of answers to the connection, whole or broken."""
 
 import asyncio
 import zlib
@@ -16,7 +16,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 def final(plan: Plan, answer: Answer) -> Answer:
-    """Return the answer that a plan leaves to be sent, whole or broken."""
+    """Return the answer that a plan prescribes, before any breakage."""
     if isinstance(plan.spoiler, faults.Replacement):
         return replaced(plan.spoiler)
     if isinstance(plan.spoiler, faults.Alteration):
@@ -25,7 +25,7 @@ def final(plan: Plan, answer: Answer) -> Answer:
 
 
 async def deliver(breakage: faults.Breakage, answer: Answer, wire: Connection) -> None:
-    """Send an answer broken in a fault's way."""
+    """Send an answer broken in the way of a fault. May be cancelled."""
     match breakage:
         case faults.Drip():
             await _drip(wire, answer, breakage.bytes_per_second)

@@ -1,4 +1,4 @@
-"""The merchant directory: made-up people, so that a leak of them can be searched for."""
+"""Merchant directory of invented people, so that a leak of personal data can be searched for."""
 
 from collections.abc import Iterable
 from random import Random
@@ -36,7 +36,7 @@ class Merchant(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Hold what a directory call asks for; names match in part, e-mail addresses whole, both in any case."""
+    """The parameters of a directory call. Names match in part and e-mail addresses whole, both ignoring case."""
 
     status: int = NORMAL
     page: int = 1
@@ -46,7 +46,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 def entry(merchant_id: int, seed: int) -> Merchant:
-    """Make up the person behind a merchant: always the same one for the same seed."""
+    """Invent the person of a merchant: always the same one for the same seed."""
     random = Random(f"{seed}:{merchant_id}")  # noqa: S311  made-up people are no secret
     first, last = random.choice(_FIRST_NAMES), random.choice(_LAST_NAMES)
     created_ms = _EPOCH_MS + random.randrange(10**10)

@@ -1,4 +1,4 @@
-"""What is asked of the sandbox and what it answers, free of any wire."""
+"""Messages: requests to the sandbox and its answers, without any I/O."""
 
 import http
 import re
@@ -34,7 +34,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Hold one whole answer; the wire adds `Date` and the framing."""
+    """One whole answer. The connection adds `Date` and the framing."""
 
     status: int
     body: bytes
@@ -53,7 +53,7 @@ def envelope(code: int, msg: str, data: Any = None, *, status: int = 200) -> Ans
 
 
 def refusal(status: http.HTTPStatus, msg: str | None = None) -> Answer:
-    """Render an envelope for an HTTP error; the document names no code for these, so the status stands for it."""
+    """Render an envelope for an HTTP error. The document names no code for these, so the status is the code."""
     return envelope(status.value, msg or status.name, status=status.value)
 
 

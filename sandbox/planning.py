@@ -1,4 +1,4 @@
-"""Planning: the faults there are now, and which of them a request meets."""
+"""Active faults, and the selection of those that apply to a request."""
 
 import asyncio
 from random import Random
@@ -11,14 +11,14 @@ from sandbox.messages import Request
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Hold an answer back; `removed` is set when the fault that does is taken away."""
+    """A delay of an answer. `removed` is set when its fault is removed."""
 
     hold: Hold
     removed: asyncio.Event
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Tell what happens to one answer: first every hold, then one spoiler at most."""
+    """What happens to one answer: first every hold, then at most one spoiler."""
 
     holds: tuple[Held, ...] = ()
     spoiler: Replacement | Alteration | Breakage | None = None
@@ -45,14 +45,14 @@ class Faults:
         return self._last_id
 
     def remove(self, fault_id: int) -> bool:
-        """Take a fault away, letting go of what it holds; say whether it was there."""
+        """Remove a fault and release what it holds. Returns whether it was there."""
         active = self._active.pop(fault_id, None)
         if active is not None:
             active.removed.set()
         return active is not None
 
     def clear(self) -> int:
-        """Take all of them away; return how many there were."""
+        """Remove all faults, and return how many there were."""
         return sum(self.remove(fault_id) for fault_id in list(self._active))
 
     def plan(self, request: Request) -> Plan:

@@ -1,4 +1,4 @@
-"""Running: the whole sandbox, wired and listening; the one place that knows all its parts."""
+"""Composition root: the whole sandbox, built and listening."""
 
 import asyncio
 import time
@@ -12,7 +12,8 @@ from typing import Any, Self
 from sandbox.control import Control
 from sandbox.counters import Counters
 from sandbox.faults import Fault, fault_named
-from sandbox.front import Front
+from sandbox.handler import RequestHandler
+from sandbox.messages import Request
 from sandbox.planning import Faults
 from sandbox.scenarios import Scenario, build
 from sandbox.server import Server
@@ -65,9 +66,11 @@ class Sandbox:
             random=token_random,
         )
         upstream = Upstream(self.world, self.tokens, self.seed, self.addresses)
-        front = Front(upstream, self.faults, self.counters, latency_seconds=self.latency_seconds, random=fault_random)
+        self._handler = RequestHandler(
+            upstream, self.faults, self.counters, latency_seconds=self.latency_seconds, random=fault_random
+        )
         control = Control(self.world, self.tokens, self.faults, self.counters)
-        self._server = Server(front.serve, self.clock, self.counters.connected)
+        self._server = Server(self._handler.serve, self.clock, self.counters.connected)
         self._control_server = Server(control.serve, self.clock)
         self._closing = AsyncExitStack()
 
@@ -101,6 +104,15 @@ class Sandbox:
             yield fault_id
         finally:
             self.faults.remove(fault_id)
+
+    @contextmanager
+    def before_each_answer(self, action: Callable[[Request], None]) -> Iterator[None]:
+        """Call `action` with each request before its answer is made, for as long as the `with` lasts."""
+        self._handler.before_answer = action
+        try:
+            yield
+        finally:
+            self._handler.before_answer = None
 
     async def calls(self, count: int, timeout_seconds: float = 10) -> None:
         """Wait until `count` balance calls have arrived; raise TimeoutError when they do not come in time."""

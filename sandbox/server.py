@@ -1,4 +1,4 @@
-"""The server: HTTP/1.1 over asyncio, framed by h11, with a hand on every byte."""
+"""HTTP/1.1 server over asyncio, framed by h11, with control over every byte."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ import h11
 from sandbox.messages import Answer, Request, refusal
 
 Serve = Callable[[Request, "Connection"], None]
-"""Answers a request: at once with `Connection.send`, or later, from a coroutine given to `Connection.run`."""
+"""Answers a request: directly with `Connection.send`, or later from a coroutine given to `Connection.run`."""
 
 _BODILESS = (204, 304)
 _LINGER_NOT = struct.pack("ii", 1, 0)
@@ -70,11 +70,11 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being derived from it
         self._server.connections.add(self)
         self._server.connected()
-        if self._server.closing:  # accepted while the server was closing, when nobody could cut it yet
+        if self._server.closing:  # accepted while the server was closing, and so not among those that it cut
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio gives it
-        """End, and with it the request under way."""
+        """End the connection and cancel the request under way; see `asyncio.Protocol`."""
         self._server.connections.discard(self)
         self._gone.set()
         if self._task is not None:
@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     async def drained(self) -> None:
-        """Wait until the client has read enough for more to be sent, and let others have a turn in any case."""
+        """Wait until the client has read enough for more to be sent, and yield to other tasks in any case."""
         await asyncio.sleep(0)
         await self._writable.wait()
 
@@ -144,12 +144,12 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def reset(self) -> None:
-        """Close at once, by RST."""
+        """Close immediately, by RST."""
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._transport.abort()
 
     async def cut(self) -> None:
-        """Close at once, and wait until the request under way has ended too."""
+        """Close immediately, and wait until the request under way has ended too."""
         self._transport.abort()
         await self._gone.wait()
         if self._task is not None:

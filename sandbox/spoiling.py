@@ -1,4 +1,4 @@
-"""Spoiling: what a fault makes of an answer, still whole HTTP and still pure."""
+"""Answers replaced or altered by a fault. They are still whole HTTP. No I/O."""
 
 import json
 from collections.abc import Callable

@@ -19,10 +19,10 @@ class Minted(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Tokens:
-    """Say which tokens are good, and mint new ones.
+    """Decide which tokens are good, and mint new ones.
 
     The static token is good until `expire_all`. A minted one is good for `lifetime_seconds`, and with `new_voids_old`
-    only until the next is minted: the document leaves that open, so both can be had.
+    only until the next is minted: the document leaves that open, so both are possible.
     """
 
     def __init__(

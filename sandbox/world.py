@@ -1,4 +1,4 @@
-"""The world: who holds what now, and how it moves."""
+"""World state: which merchant holds what now, and how balances move."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -8,7 +8,7 @@ from sandbox.accounts import Account, Aggregate, Row, row, texts
 from sandbox.amounts import awkward
 
 AGGREGATE = 0
-"""The merchant id that stands for all merchants of the user."""
+"""The merchant id of all merchants of the user together."""
 
 
 class World:
@@ -41,7 +41,7 @@ class World:
         return self._aggregate
 
     def set(self, merchant_id: int, balances: Iterable[Row], *, can_deposit: bool = True) -> None:
-        """Make, or make over, a merchant with rows that are sent as given, consistent or not."""
+        """Create or replace a merchant. Its rows are sent as given, consistent or not. Raises `ValueError` for a wrong id."""
         if merchant_id <= AGGREGATE:
             raise ValueError(f"no merchant can have the id {merchant_id}")
         self._replace(merchant_id, Account(can_deposit=can_deposit, balances=tuple(balances)))
@@ -68,7 +68,7 @@ class World:
         return merchant_id
 
     def disturb(self, asset: str, amount: Decimal) -> None:
-        """Let the aggregate of an asset differ from the sum by `amount`; 0 mends it."""
+        """Let the aggregate of an asset differ from the sum by `amount`; 0 removes the difference."""
         self._sums.disturb(asset, amount)
         self._aggregate = None
 

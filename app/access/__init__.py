@@ -1,1 +1,1 @@
-"""Who is asking, what they may read, and how fast."""
+"""Access: who is asking, what they may read, and how fast."""

@@ -1,4 +1,4 @@
-"""Callers: known by the hash of their key or by a token, allowed some merchants or all, at a rate of their own."""
+"""Callers, authenticated by the hash of a key or by a token: which merchants they may read, and at which rate."""
 
 import hashlib
 import secrets
@@ -20,14 +20,14 @@ MAX_CREDENTIAL_CHARACTERS: Final = 8 * 1024
 MAX_TOKEN_CALLERS: Final = 10_000
 
 _JSON_BEGINS: Final = "eyJ"
-"""How an object of JSON begins in base64, and a JWT with it."""
+"""The beginning of a JSON object in base64, and so of a JWT."""
 
 
 class Caller(Struct, frozen=True):
-    """A program that may ask: what it may read, and how hard it may press.
+    """A client program: what it may read, and its limits.
 
-    `rate` is requests a second, None for as many as it likes; `concurrency` is requests at once, None for the default.
-    `other_key_sha256` is known too, while one key replaces the other. A guest comes with a token and has no key.
+    `rate` is requests a second, None for no limit; `concurrency` is simultaneous requests, None for the default.
+    `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key.
     """
 
     name: str
@@ -40,36 +40,36 @@ class Caller(Struct, frozen=True):
 
     @property
     def has_token(self) -> bool:
-        """Tell whether this caller came with a token."""
+        """Whether this caller came with a token."""
         return not self.key_sha256
 
     @property
     def key_hashes(self) -> tuple[str, ...]:
-        """The SHA-256 of each key that it may send."""
+        """The SHA-256 of each accepted key."""
         return (self.key_sha256,) if self.other_key_sha256 is None else (self.key_sha256, self.other_key_sha256)
 
     def may_read(self, key: AccountId) -> bool:
-        """Tell whether this caller may read a merchant, or, under `AGGREGATE`, the portfolio."""
+        """Return whether this caller may read a merchant, or, as `AGGREGATE`, the portfolio."""
         if key == AGGREGATE:
             return self.portfolio
         return self.merchants == ALL or key in self.merchants
 
 
 class TokenAuthenticator(Protocol):
-    """Who knows whose token is whose, by its digest; see `Judge`."""
+    """What maps tokens to callers; see `TokenVerifier`."""
 
     def find_known(self, digest: bytes) -> Caller | None:
-        """Give the caller of a token that was taken and is still good."""
+        """Return the caller of a token that was accepted and is still valid."""
 
     async def verify(self, text: str, digest: bytes) -> Caller:
-        """Give the caller that a token is of. Raises `Unauthenticated` or `IssuerUnavailable`."""
+        """Return the caller of a token. Raises `Unauthenticated` or `IssuerUnavailable`."""
 
 
 class Callers:
-    """Judge keys, rights and rates, and have tokens judged, if there is a `judge`.
+    """Authenticate and admit callers. `judge`, if there is one, verifies tokens.
 
-    `monotonic` gives seconds; what is allowed is divided between `workers` processes. What is said of a key, and of the rights
-    of a caller who is no guest, stays so within one `generation`.
+    `monotonic` returns seconds; limits are divided between `workers` processes. Within one `generation`, keys and the
+    rights of callers with keys do not change.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class Callers:
         return len(self._callers)
 
     def replace_all(self, callers: Iterable[Caller]) -> bool:
-        """Take other callers, and tell whether they are others.
+        """Replace the callers. Return whether they differ.
 
-        Those that stay keep what they have used up of a rate, and their requests under way.
+        A caller that stays keeps its used rate, and its requests under way.
         """
         callers = tuple(callers)
         if callers == self._callers:
@@ -111,9 +111,9 @@ class Callers:
         return True
 
     def find_known(self, presented: str | None) -> Caller | None:
-        """Give the caller of a key, or of a token that was taken before; None of anything else.
+        """Return the caller of a key, or of a token that was accepted before; None for anything else.
 
-        A digest is looked up, never the credential, so that the time taken tells nothing about any.
+        The look-up is by digest, so that its time reveals nothing about a credential.
         """
         if not presented or len(presented) > MAX_CREDENTIAL_CHARACTERS:
             return None
@@ -122,7 +122,7 @@ class Callers:
         return self._judge.find_known(digest) if caller is None and self._judge is not None else caller
 
     async def identify(self, presented: str | None) -> Caller:
-        """Give the caller of any credential. Raises `Unauthenticated`, or `IssuerUnavailable` if that cannot be told."""
+        """Return the caller of a credential. Raises `Unauthenticated`, or `IssuerUnavailable` if it is unverifiable."""
         if not presented:
             raise Unauthenticated("Send your key as Authorization: Bearer <key>, or as X-BH-TOKEN.")
         if len(presented) > MAX_CREDENTIAL_CHARACTERS:
@@ -135,19 +135,19 @@ class Callers:
         return await self._judge.verify(presented, _digest(presented))
 
     def admit(self, caller: Caller) -> None:
-        """Count a request of a caller. Raises `TooFast` if it is above its rate."""
+        """Count a request of a caller. Raises `TooFast` above its rate."""
         self.quota_of(caller).count_request(self._monotonic())
 
     def acquire_slot(self, caller: Caller) -> Callable[[], None]:
-        """Give a request of a caller a place while it is answered, and what gives the place back. Raises `TooFast`."""
+        """Acquire a slot for a request of a caller. Return what releases it. Raises `TooFast`."""
         return self.quota_of(caller).acquire_slot()
 
     def limits(self, caller: Caller) -> Headers:
-        """Give the headers that tell a rated caller what is left of its rate; none to a caller without one."""
+        """Return the rate headers of a caller; none if it has no rate."""
         return self.quota_of(caller).limits(self._monotonic())
 
     def quota_of(self, caller: Caller) -> CallerQuota:
-        """Give how a caller stands in this process."""
+        """Return the quota of a caller in this process."""
         if caller.has_token:
             return self._quota_of_token(caller)
         quota = self._quotas.get(caller.name)
@@ -157,9 +157,9 @@ class Callers:
         return quota
 
     def _quota_of_token(self, caller: Caller) -> CallerQuota:
-        """Give how the subject of tokens stands, of which there may be any number: those that came last are kept.
+        """Return the quota of a token's subject. Only the latest of any number of subjects are kept.
 
-        One whose tokens allow it different rates stands under each, lest one token give it back what another used up.
+        A subject has one quota for each rate of its tokens, so that one token does not restore what another used.
         """
         name = (caller.name, caller.rate, caller.concurrency)
         quota = self._guests.get(name)
@@ -173,13 +173,13 @@ class Callers:
 
 
 def authorise(caller: Caller, key: AccountId) -> None:
-    """Let a caller read a merchant or the portfolio, or raise `Forbidden`: the same words whether it exists or not."""
+    """Allow a caller to read a merchant or the portfolio, or raise `Forbidden`: the same whether it exists or not."""
     if not caller.may_read(key):
         raise Forbidden("You may not read this.")
 
 
 def hash_key(key: str) -> str:
-    """Give the SHA-256 of a key in hex, as the clients file holds it. Keys are random, so no salt is needed."""
+    """Return the SHA-256 of a key in hex, as in the clients file. Keys are random, so no salt is needed."""
     return _digest(key).hex()
 
 
@@ -188,5 +188,5 @@ def _digest(credential: str) -> bytes:
 
 
 def make_key() -> str:
-    """Make a new key: 256 random bits behind a prefix by which secret scanners know it."""
+    """Make a new key: a prefix that secret scanners recognise, then 256 random bits."""
     return KEY_PREFIX + secrets.token_urlsafe(32)

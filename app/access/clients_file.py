@@ -1,4 +1,4 @@
-"""The clients file (TOML): its form, checked, said as the access rules do. Read here, and only here."""
+"""The clients file (TOML): read, checked, and converted to access rules."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,14 @@ _HTTPS: Final = "https://, or http:// to this very machine and then without `bea
 
 
 class Clients(Struct, frozen=True):
-    """Those who may ask: callers by their keys, and issuers whose tokens are taken."""
+    """The content: callers with keys, and issuers whose tokens are accepted."""
 
     callers: tuple[Caller, ...] = ()
     issuers: tuple[Issuer, ...] = ()
 
 
 def parse_clients(text: str, path: str) -> Clients:
-    """Check the text of a clients file, which `path` names. Raises `StartError` that says what is wrong in it, and where."""
+    """Check the text of the clients file at `path`. Raises `StartError` that says what is wrong, and where."""
     try:
         file = msgspec.convert(tomllib.loads(text), _ClientsFile)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -78,7 +78,7 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     concurrency: AtOnce | None = None
 
     def as_caller(self) -> Caller:
-        """Say it as the access rules do."""
+        """Convert it to the access rules' form."""
         first, *others = [self.key_sha256] if isinstance(self.key_sha256, str) else self.key_sha256
         other = others[0] if others else None
         merchants = _as_keys(self.merchants)
@@ -101,7 +101,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("Expected `merchants` or `merchants_claim`, not both")
 
     def as_rule(self) -> Rule:
-        """Say it as the access rules do."""
+        """Convert it to the access rules' form."""
         return Rule(
             subject=self.subject,
             group=self.group,
@@ -138,7 +138,7 @@ class _Issuer(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"Expected `{name}` to be {_HTTPS}")
 
     def as_issuer(self) -> Issuer:
-        """Say it as the access rules do."""
+        """Convert it to the access rules' form."""
         return Issuer(
             name=self.name,
             source=Source(self.issuer, self.jwks_url, self.jwks_file, self.ca_file, self.bearer_file),
@@ -156,12 +156,12 @@ class _ClientsFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_clients(path: str) -> Clients:
-    """Read and check the clients file. Raises `StartError` that says what is wrong in it, and where."""
+    """Read and check the clients file. Raises `StartError` that says what is wrong, and where."""
     return parse_clients(read_clients_text(path), path)
 
 
 def read_clients_path(environment: Mapping[str, str]) -> str:
-    """Tell where the clients file is, for those who need no other setting. Raises `StartError`."""
+    """Return the path of the clients file, for commands that need no other setting. Raises `StartError`."""
     path = environment.get(variable_name("clients_file"))
     if not path:
         raise StartError(f"{variable_name('clients_file')} is not set.")

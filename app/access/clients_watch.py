@@ -1,4 +1,4 @@
-"""The clients file, watched: whoever is in it now may ask, without a restart."""
+"""Watch of the clients file: changes apply without a restart."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,11 +15,11 @@ log = structlog.get_logger()
 
 
 class ClientsFileWatcher:
-    """Look at the clients file each half second, by its content: Kubernetes replaces mounted files behind a link.
+    """Check the clients file each half second, by its content, since Kubernetes replaces mounted files by a link.
 
-    `read` gives its text, `parse` what it says, `renew` takes that over and tells whether it is new. Reading and
-    parsing raise `StartError`: then the last good callers stay, and what is wrong is logged, once a change. `is_ok` tells
-    whether the file was good at the last look.
+    `read` returns its text, `parse` its content; `renew` applies that and returns whether it is new. If reading or
+    parsing raises `StartError`, the last good callers stay, and the error is logged once. `is_ok` is whether the last
+    check succeeded.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class ClientsFileWatcher:
         self.is_ok = True
 
     async def keep_watching(self) -> None:
-        """Watch for ever."""
+        """Watch until cancelled."""
         while True:
             await self.check_once()
             await asyncio.sleep(EVERY_SECONDS)
 
     async def check_once(self) -> None:
-        """Take over what has changed since the last look."""
+        """Apply what has changed since the last check."""
         try:
             text = await self._read()
         except StartError as error:

@@ -1,4 +1,4 @@
-"""Failed authentications, counted by address, so that guessing is slow and costs us little."""
+"""Rate limit of failed authentications by address, so that guessing is slow and cheap for us."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,9 +15,9 @@ _BURST_SECONDS: Final = 10
 
 
 class FailedLogins:
-    """Allow each address `per_second` failures a second, after ten seconds' worth at once.
+    """Allow each address `per_second` failures a second, after a burst of ten seconds' worth.
 
-    At most `MAX_ADDRESSES` are remembered, those that failed last. `monotonic` gives seconds.
+    Only the last `MAX_ADDRESSES` that failed are remembered. `monotonic` returns seconds.
     """
 
     def __init__(self, per_second: float, monotonic: Callable[[], float]) -> None:
@@ -26,13 +26,13 @@ class FailedLogins:
         self._rates: Final[OrderedDict[str, RateLimiter]] = OrderedDict()
 
     def check(self, address: str) -> None:
-        """Raise `TooFast` if an address has failed so often that it may not try now."""
+        """Raise `TooFast` if an address has failed too often."""
         rate = self._rates.get(_network(address))
         if rate is not None and (wait := rate.wait_seconds(self._monotonic())) > 0:
             raise TooFast("Too many wrong credentials came from your address.", retry_after_seconds=wait)
 
     def count(self, address: str) -> None:
-        """Note a failure of an address."""
+        """Record a failure of an address."""
         network = _network(address)
         rate = self._rates.get(network)
         if rate is None:
@@ -44,7 +44,7 @@ class FailedLogins:
 
 
 def _network(address: str) -> str:
-    """Take the addresses of one IPv6 network, of which a host has as many as it likes, for one."""
+    """Return the network that counts as one address: a host has any number of addresses in an IPv6 network."""
     if ":" not in address:
         return address
     try:

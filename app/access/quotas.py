@@ -1,4 +1,4 @@
-"""How a caller stands: what is left of its rate, and how many of its requests are being answered."""
+"""Quota of a caller: what is left of its rate, and its requests under way."""
 
 from collections.abc import Callable
 from math import ceil, floor
@@ -15,7 +15,7 @@ _ROUNDING: Final = 1e-6
 
 
 class CallerQuota:
-    """Count one caller's requests in this process, which has its share of what `workers` processes may admit."""
+    """Count one caller's requests in this process, which admits its share of the limits for `workers` processes."""
 
     def __init__(self, workers: int) -> None:
         self._workers: Final = workers
@@ -26,7 +26,7 @@ class CallerQuota:
         self._inside = 0
 
     def configure(self, per_second: float | None, concurrency: int | None) -> None:
-        """Hold the caller to what it may now. What it has used up of a rate that stays the same stays used up."""
+        """Apply the caller's limits. An unchanged rate keeps what was used of it."""
         self._places = max(1, (concurrency or DEFAULT_CONCURRENCY) // self._workers)
         if per_second is None:
             self._rate = None
@@ -38,12 +38,12 @@ class CallerQuota:
         self._policy = f'"default";q={self._quota};w={ceil(self._quota / share)}'
 
     def count_request(self, now: float) -> None:
-        """Count a request. Raises `TooFast` if it is above the rate."""
+        """Count a request. Raises `TooFast` above the rate."""
         if self._rate is not None and (wait := self._rate.acquire(now)) > 0:
             raise TooFast("You are above your rate.", retry_after_seconds=wait)
 
     def acquire_slot(self) -> Callable[[], None]:
-        """Take a place for a request, and give what gives it back, once. Raises `TooFast` if there is none."""
+        """Acquire a slot for a request. Return what releases it, once. Raises `TooFast` if none is free."""
         if self._inside >= self._places:
             raise TooFast("Too many of your requests are being answered.", retry_after_seconds=1)
         self._inside += 1
@@ -57,7 +57,7 @@ class CallerQuota:
         return leave
 
     def limits(self, now: float) -> Headers:
-        """Tell a rated caller its quota, and what is left of it (draft-ietf-httpapi-ratelimit-headers)."""
+        """Return the headers of a quota and what is left of it (draft-ietf-httpapi-ratelimit-headers)."""
         if self._rate is None:
             return ()
         left = min(self._quota, floor(self._rate.remaining(now) + _ROUNDING))

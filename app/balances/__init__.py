@@ -1,1 +1,1 @@
-"""The domain, pure: amounts, snapshots, normalising."""
+"""The domain, pure: amounts, snapshots, totals, shares, normalisation, reconciliation."""

@@ -1,4 +1,4 @@
-"""Merchants: who there is, as the upstream's directory says. Of each, no more is kept than this."""
+"""Merchants, as the upstream's directory lists them. No other personal data of them is kept."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ MerchantNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
 class Merchant(Struct, frozen=True, gc=False, omit_defaults=True):
-    """A merchant: its name and its status are there where the directory told them."""
+    """A merchant, with name and status if the directory has them."""
 
     id: MerchantNumber
     name: str | None = None
@@ -16,7 +16,7 @@ class Merchant(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Directory(Struct, frozen=True):
-    """The merchants as of a time (Unix milliseconds), by rising id, each once."""
+    """The merchants as of a time (Unix milliseconds), by ascending id, each once."""
 
     as_of: int
     merchants: tuple[Merchant, ...]

@@ -1,4 +1,4 @@
-"""From the upstream's rows to a snapshot: checked, in canonical form, oddities flagged."""
+"""Normalisation of the upstream's rows to a snapshot: checked, canonical, anomalies flagged."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -13,7 +13,7 @@ from app.balances.snapshots import AccountId, Anomaly, AnomalyKind, AssetId, Row
 
 
 class _WireRow(msgspec.Struct, rename="camel"):
-    """A row as the upstream's document has it."""
+    """A row as the upstream documents it."""
 
     asset: str
     asset_id: AssetId
@@ -39,8 +39,8 @@ _asset_id: Final = attrgetter("asset_id")
 def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
     """Make a snapshot of the decoded `data` of a balances answer that arrived at `as_of` (Unix milliseconds).
 
-    Raises `ValueError`, naming the field and never its value, where the data is not as the document says. Fields that
-    the document does not know are passed over: `unknown_fields` counts them.
+    Raises `ValueError`, naming the field and never its value, if the data is not as documented. Undocumented fields are
+    ignored: `unknown_fields` names them.
     """
     try:
         account = msgspec.convert(data, _WireAccount)
@@ -58,7 +58,7 @@ def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
 
 
 def unknown_fields(data: object) -> frozenset[str]:
-    """Name the fields of a balances answer that its document does not know."""
+    """Return the undocumented fields of a balances answer."""
     if not isinstance(data, dict):
         return frozenset()
     rows = data.get("balances")
@@ -79,7 +79,7 @@ def _read_row(wire: _WireRow, index: int) -> Row:
 
 
 def _check_names(wire: _WireRow, index: int) -> None:
-    """See that all names can be written as UTF-8 again."""
+    """Check that all names can be encoded as UTF-8."""
     for field in ("asset_id", "asset", "asset_name"):
         try:
             getattr(wire, field).encode()
@@ -95,13 +95,13 @@ def _read_amount(wire: _WireRow, field: str, index: int) -> Amount:
 
 
 def _merge(same: list[Row]) -> Row:
-    """Add up the rows of one asset."""
+    """Merge the rows of one asset by addition."""
     sums = {field: add_amounts(getattr(row, field) for row in same) for field in _AMOUNTS}
     return msgspec.structs.replace(same[0], **sums)
 
 
 def _find_anomalies(by_asset: Iterable[list[Row]]) -> Iterable[Anomaly]:
-    """Look at the rows as they came: in a sum of doubled rows, oddities could cancel out."""
+    """Find the anomalies of the original rows: in the sum of duplicates they could cancel out."""
     for same in by_asset:
         first = same[0]
         if len(same) > 1:

@@ -1,4 +1,4 @@
-"""Reconciling: does the upstream's aggregate say what its merchants say? Judged from what was read, and nothing else."""
+"""Reconciliation: whether the upstream's aggregate equals the sum of its merchants. Pure."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 
 class Survey(Struct, frozen=True):
-    """One look: the aggregate before and after its merchants were read, their totals, and how many were missing."""
+    """One survey: the aggregate before and after its merchants were read, their totals, and how many were missing."""
 
     before: Snapshot
     after: Snapshot
@@ -39,9 +39,9 @@ class Sums(Struct, frozen=True, rename="camel"):
 
 
 class Finding(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What was found of an asset: `difference` is the aggregate less the sum.
+    """The comparison of an asset: `difference` is the aggregate less the sum.
 
-    Whoever does not list the asset gives no amount; for the difference that counts as nothing.
+    A side that does not list the asset has no amounts, which count as zero in the difference.
     """
 
     asset_id: str
@@ -56,20 +56,20 @@ _NOTHING: Final = Sums(ZERO, ZERO, ZERO)
 
 
 def reconcile(looks: Sequence[Survey]) -> tuple[Finding, ...]:
-    """Judge each asset by the last look, sorted by asset. Takes at least one look, the first one first.
+    """Compare each asset, sorted by asset, by the last survey. Takes at least one survey, the earliest first.
 
     1. A merchant is missing: `incomplete`, whatever the sums say.
     2. The aggregate changed while its merchants were read: `moving`.
     3. The sum is the aggregate: `match`.
-    4. The look before found the very same difference, complete and with the aggregate at rest: `mismatch`.
-    5. Otherwise the difference has not stood yet: `moving`.
+    4. The survey before, complete and with a stable aggregate, found the same difference: `mismatch`.
+    5. Otherwise the difference is not confirmed yet: `moving`.
     """
     last = looks[-1]
     return tuple(_find(looks, asset_id) for asset_id in _assets(last))
 
 
 def needs_another_look(looks: Sequence[Survey]) -> bool:
-    """Tell whether a difference with the aggregate at rest was seen that is not confirmed yet."""
+    """Return whether a difference was found with a stable aggregate, and is not confirmed yet."""
     return any(
         _is_at_rest(looks[-1], asset_id)
         and _difference(looks[-1], asset_id) != _NOTHING
@@ -103,7 +103,7 @@ def _judge(looks: Sequence[Survey], asset_id: str) -> Verdict:
 
 
 def _stands(looks: Sequence[Survey], asset_id: str) -> bool:
-    """Tell whether the last two looks, each complete and at rest, found the same difference."""
+    """Return whether the last two surveys, both complete and stable, found the same difference."""
     if len(looks) < 2:  # noqa: PLR2004
         return False
     one, other = looks[-2:]
@@ -112,7 +112,7 @@ def _stands(looks: Sequence[Survey], asset_id: str) -> bool:
 
 
 def _is_at_rest(look: Survey, asset_id: str) -> bool:
-    """Tell whether a look was complete and the aggregate the same before and after."""
+    """Return whether a survey was complete, with the same aggregate before and after."""
     before, after = (_sums(find_row(read.balances, asset_id)) for read in (look.before, look.after))
     return not look.missing and before == after
 
@@ -132,7 +132,7 @@ def _subtract(one: CanonicalAmount, other: CanonicalAmount) -> CanonicalAmount:
 
 
 def _assets(look: Survey) -> list[str]:
-    """Name every asset that anybody lists."""
+    """Return every asset that either side lists."""
     listed = {row.asset_id for read in (look.before, look.after) for row in read.balances}
     return sorted(listed | {total.asset_id for total in look.totals})
 

@@ -1,4 +1,4 @@
-"""Shares: who holds how much of the whole, exact to a stated number of decimals and never off in sum."""
+"""Shares of a total, exact to a fixed number of decimals and in their sum."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -22,10 +22,10 @@ class NoShares(StrEnum):
 
 
 def divide(amounts: Sequence[Amount]) -> tuple[Amount, ...] | NoShares:
-    """Give each amount's part of their sum, rounded so that all together are exactly 1, or say why not.
+    """Return each amount's share of their sum, rounded so that all add up to exactly 1, or why there are none.
 
-    By largest remainder: each is cut off after `DECIMALS` decimals, and the units that are then missing go to those
-    from whom most was cut off, among equals to the earlier ones. So none is off by a unit.
+    Largest remainder method: each share is truncated to `DECIMALS` decimals. The missing units go to the largest
+    remainders, among equals to the earlier ones. So no share is off by a whole unit.
     """
     if any(map(is_negative, amounts)):
         return NoShares.NEGATIVE_AMOUNT

@@ -1,4 +1,4 @@
-"""Snapshots: what one answer of the upstream said, and when it arrived."""
+"""Snapshots: the content of one upstream answer, and when it arrived."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -26,7 +26,7 @@ class AnomalyKind(StrEnum):
 
 
 class Anomaly(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
-    """An oddity of one asset's row; `rows` tells how many rows of a doubled asset were added up."""
+    """An anomaly of one asset's row. `rows` is how many rows of a duplicate asset were added."""
 
     asset_id: AssetId
     kind: AnomalyKind
@@ -34,7 +34,7 @@ class Anomaly(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True)
 
 
 class Row(Struct, frozen=True, gc=False, rename="camel"):
-    """The balance of one asset. Raises `ValueError` for amounts that are not in canonical form, wherever it comes from."""
+    """The balance of one asset. Raises `ValueError` for amounts that are not canonical, also when decoded."""
 
     asset_id: AssetId
     asset: str
@@ -48,14 +48,14 @@ class Row(Struct, frozen=True, gc=False, rename="camel"):
 
     @property
     def is_zero(self) -> bool:
-        """Tell whether nothing of the asset is held, free or locked."""
+        """Whether total, free and locked are all zero."""
         return self.total == self.free == self.locked == ZERO
 
 
 class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
-    """What the upstream said about a key. `as_of` is Unix time in milliseconds, when its answer had arrived.
+    """An account's balances by the upstream. `as_of` is when its answer had arrived, in Unix milliseconds.
 
-    Rows are sorted by `asset_id`, one an asset.
+    Rows are sorted by `asset_id`, one for each asset.
     """
 
     account_id: AccountId = field(name="key")  # the name that entries in Redis have
@@ -66,16 +66,16 @@ class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
 
 
 class Absence(Struct, frozen=True, gc=False, rename="camel", tag="absent"):
-    """The upstream's word that there is no such merchant, and when it came."""
+    """The upstream's answer that there is no such merchant, and when it arrived (Unix milliseconds)."""
 
     account_id: AccountId = field(name="key")  # the name that entries in Redis have
     as_of: int
 
 
 Entry = Snapshot | Absence
-"""What can be known about a key."""
+"""What can be known about an account."""
 
 
 def find_row(rows: Iterable[Row], asset_id: str) -> Row | None:
-    """Give the row of an asset, or None: that an asset is not listed does not mean that there is zero of it."""
+    """Return the row of an asset, or None. An unlisted asset does not mean a balance of zero."""
     return next((row for row in rows if row.asset_id == asset_id), None)

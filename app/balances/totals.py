@@ -1,4 +1,4 @@
-"""Totals: the exact sum of snapshots, by asset, kept as they come and go."""
+"""Totals: the exact sum of snapshots by asset, updated as snapshots are added and removed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -26,10 +26,9 @@ class Total(Struct, frozen=True, rename="camel"):
 
 
 class Totals:
-    """Add snapshots and take them out again, in any order: what counts is which are in.
+    """Add and remove snapshots in any order.
 
-    Nothing is rounded: what would have to be raises `decimal.Inexact`. Both take time in proportion to the snapshot's
-    rows, however many others are in.
+    Raises `decimal.Inexact` instead of rounding. The time of a change is proportional to the rows of its snapshot.
     """
 
     def __init__(self, snapshots: Iterable[Snapshot] = ()) -> None:
@@ -43,23 +42,23 @@ class Totals:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     def add(self, snapshot: Snapshot) -> None:
-        """Count a snapshot in."""
+        """Add a snapshot."""
         for row in snapshot.balances:
             self._change(row, EXACT.add, 1)
 
     def remove(self, snapshot: Snapshot) -> None:
-        """Count a snapshot out."""
+        """Remove a snapshot that was added."""
         for row in snapshot.balances:
             self._change(row, EXACT.subtract, -1)
 
     def copy(self) -> Self:
-        """Give totals of their own that begin with the same sums."""
+        """Return independent totals with the same sums."""
         twin = type(self)()
         twin._sums = {asset_id: each.copy() for asset_id, each in self._sums.items()}  # noqa: SLF001
         return twin
 
     def list(self) -> tuple[Total, ...]:
-        """Give the sums, sorted by asset."""
+        """Return the sums, sorted by asset."""
         return tuple(self._sums[asset_id].tell(asset_id) for asset_id in sorted(self._sums))
 
     def _change(self, row: Row, operate: Callable[[Decimal, Decimal], Decimal], count: int) -> None:
@@ -72,7 +71,7 @@ class Totals:
 
 
 class _Sum(Struct):
-    """One asset's sum. It goes by the first of the names that its rows give it, which seldom differ."""
+    """One asset's sum, under the first of the names in its rows, which seldom differ."""
 
     total: Decimal = _ZERO
     free: Decimal = _ZERO

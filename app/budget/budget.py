@@ -1,4 +1,4 @@
-"""The budget: how often the whole fleet may ask the upstream, and who goes first."""
+"""Budget: grants permits for upstream calls to the most urgent request, at the fleet's rate."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from app.telemetry.metrics import Metrics
 
 
 class Priority(IntEnum):
-    """Who goes first: the lower, the earlier."""
+    """The urgency of a call: the lower, the earlier."""
 
     WAITING = 0
     REFRESH = 1
@@ -23,10 +23,10 @@ class Priority(IntEnum):
 
 
 class PermitRequest(Struct):
-    """What a call is for. It may become more urgent while it waits; `on_change` is called then.
+    """The purpose of a call. It may become more urgent while it waits; `on_change` is called then.
 
-    While there is a `prefetched`, it has a slot and a permit already; that timer would take them back. `on_permit` is
-    called when it gets its permit.
+    With `prefetched`, it already has a slot and a permit, which that timer releases. `on_permit` is called when it gets
+    its permit.
     """
 
     priority: Priority
@@ -37,11 +37,11 @@ class PermitRequest(Struct):
 
     @property
     def queue_key(self) -> QueueKey:
-        """Tell where it waits."""
+        """The queue in which it waits."""
         return self.priority, self.caller
 
     def escalate(self, other: "PermitRequest") -> None:
-        """Become as urgent as another errand, for its caller, if it is the more urgent one."""
+        """Take over urgency and caller of another request if that is more urgent."""
         if other.priority < self.priority:
             self.priority, self.caller = other.priority, other.caller
             if self.on_change is not None:
@@ -54,7 +54,7 @@ class PermitRequest(Struct):
 
 
 class Permit:
-    """A turn, held while the context lasts. One is used once."""
+    """A permit, held while the context lasts. Use it once."""
 
     __slots__ = ("_budget", "_patience_seconds", "_permit_request")
 
@@ -71,10 +71,10 @@ class Permit:
 
 
 class Budget:
-    """Give out turns as `turns` has them, at most `concurrency` at a time in use.
+    """Grant permits as `fleet_rate` has them, at most `concurrency` in use at a time.
 
-    First come those with the more urgent errand; among equals the callers take turns, so that one who wants thousands
-    does not hold up another who wants one. `per_second` is the whole rate, to tell early who would wait too long.
+    The more urgent request comes first. Callers of equal urgency alternate, so that one with thousands of requests
+    does not delay another with one. `per_second` is the fleet's rate, by which hopeless requests are rejected early.
     """
 
     def __init__(self, fleet_rate: FleetRateLimiter, *, per_second: float, concurrency: int, metrics: Metrics) -> None:
@@ -87,7 +87,7 @@ class Budget:
 
     @property
     def waiting(self) -> int:
-        """Tell how many wait for a turn."""
+        """The number of requests that wait."""
         return len(self._queue)
 
     def is_free(self, headroom: int) -> bool:
@@ -95,22 +95,22 @@ class Budget:
         return not self._queue and self._free_slots > headroom
 
     def reserve_slot(self) -> bool:
-        """Take a place for a turn that is asked for elsewhere, if nobody waits for one; `give_back` must follow."""
+        """Take a slot for a permit that is requested elsewhere, if nothing waits; `release` must follow."""
         if self._queue or self._free_slots <= 0:
             return False
         self._free_slots -= 1
         return True
 
     def permit(self, permit_request: PermitRequest, patience_seconds: float) -> "Permit":
-        """Give a turn to hold while a call is made. Waiting for it raises `BudgetSpent` where none can come, or came, in time."""
+        """Return a permit to hold during a call. Entering it raises `BudgetSpent`, as `acquire` does."""
         return Permit(self, permit_request, patience_seconds)
 
     def lane(self, priority: Priority, caller: str = "") -> Callable[[float], "Permit"]:
-        """Give what makes permits of one priority for one caller, each a request of its own; see `permit`."""
+        """Return what makes permits of one priority for one caller, each a request of its own; see `permit`."""
         return lambda patience_seconds: self.permit(PermitRequest(priority, caller), patience_seconds)
 
     async def acquire(self, permit_request: PermitRequest, patience_seconds: float) -> None:
-        """Wait for a turn, which `give_back` must follow. Raises `BudgetSpent` where none can come, or came, within the patience."""
+        """Wait for a permit; `release` must follow. Raises `BudgetSpent` if none can come, or came, in time."""
         if permit_request.prefetched is not None:
             permit_request.prefetched.cancel()
             permit_request.prefetched = None
@@ -122,16 +122,16 @@ class Budget:
         waiter = self._queue.join(permit_request.queue_key)
         permit_request.on_change = lambda: self._requeue(waiter, permit_request)
         self._changed.set()
-        giving_up = loop.call_later(patience_seconds, waiter.give_up)
+        timeout = loop.call_later(patience_seconds, waiter.give_up)
         try:
-            has_come = await waiter.permit
+            is_granted = await waiter.permit
         except asyncio.CancelledError:
             self._withdraw(waiter)
             raise
         finally:
-            giving_up.cancel()
-            permit_request.on_change = None  # else they would hold each other until the garbage collector comes
-        if not has_come:
+            timeout.cancel()
+            permit_request.on_change = None  # breaks a reference cycle, which only the garbage collector would end
+        if not is_granted:
             self._withdraw(waiter)
             self._metrics.budget_refused.add()
             wait = max(self._wait_for(permit_request), 1 / self._per_second)
@@ -140,12 +140,12 @@ class Budget:
         self._metrics.budget_wait.observe(loop.time() - began, permit_request.priority.name.lower())
 
     def release(self) -> None:
-        """Make room for another call."""
+        """Free a slot for another call."""
         self._free_slots += 1
         self._changed.set()
 
     async def dispatch(self) -> None:
-        """Give out turns until cancelled."""
+        """Grant permits until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -155,13 +155,13 @@ class Budget:
                     await self._sleep(wait_seconds)
 
     async def _grant(self, urgency: int, count: int) -> float:
-        """Give out the turns that can be had now for so many, and tell the seconds until there are more."""
+        """Grant up to `count` permits. Return the seconds to wait if there is none now."""
         granted, wait_seconds = await self._fleet_rate.take(count, leave_headroom=urgency != Priority.WAITING)
         self._free_slots -= self._queue.grant(granted)
         return 0 if granted else wait_seconds
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, but no longer than until somebody more urgent may have come."""
+        """Sleep, at most until a more urgent request may have come."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -170,7 +170,7 @@ class Budget:
             return
 
     def _withdraw(self, waiter: Waiter) -> None:
-        """Take a waiter out of the lines, or its turn back that came at the same moment."""
+        """Remove a waiter from the queue, or release a permit that it was granted at the same moment."""
         if not self._queue.leave(waiter) and waiter.is_granted:
             self.release()
 
@@ -184,7 +184,7 @@ class Budget:
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
 
     def _wait_for(self, permit_request: PermitRequest) -> float:
-        """Estimate the seconds until a turn: those who go before, at the rate that is ours, after what must be waited."""
+        """Estimate the seconds until a permit: the requests ahead at our share of the rate, after the known wait."""
         if len(self._queue) <= self._fleet_rate.available_now():
             return self._fleet_rate.wait_seconds()
         ahead = max(0, sum(self._queue.count_ahead(permit_request.queue_key)) - self._fleet_rate.available_now())

@@ -1,14 +1,12 @@
 """Composition of the budget: the fleet's rate, this replica's queue, and the number of replicas."""
 
-from collections.abc import Mapping
-
 from msgspec import Struct
 
 from app.budget.budget import Budget
 from app.budget.fleet_rate import FleetRateLimiter
 from app.fleet.replica_count import ReplicaCount
 from app.redis.shared import Shared
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
 from app.runtime import Runtime
 
 
@@ -28,11 +26,6 @@ class FleetBudget(Part, frozen=True):
     permits: Budget
     replica_count: ReplicaCount
 
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Grant permits, and count the replicas."""
-        return {"budget": self.permits.dispatch, "census": self.replica_count.keep_counting}
-
 
 def build_budget(shared: Shared, options: BudgetOptions, runtime: Runtime) -> FleetBudget:
     """Build the budget of one replica."""
@@ -45,4 +38,5 @@ def build_budget(shared: Shared, options: BudgetOptions, runtime: Runtime) -> Fl
         replicas=lambda: replica_count.current,
     )
     permits = Budget(rate, per_second=options.per_second, concurrency=options.concurrency, metrics=runtime.metrics)
-    return FleetBudget(rate, permits, replica_count)
+    tasks = {"budget": permits.dispatch, "census": replica_count.keep_counting}
+    return FleetBudget(rate, permits, replica_count, tasks=tasks)

@@ -1,4 +1,4 @@
-"""Turns of the upstream's budget: of the whole fleet while Redis is there, of our share without it."""
+"""Fleet-wide rate limiter (GCRA) in Redis, and this replica's share of the rate while Redis is away."""
 
 import math
 from collections.abc import Callable
@@ -15,9 +15,9 @@ _HEADROOM: Final = 0.5
 
 
 class FleetRateLimiter:
-    """Take turns at `per_second`, `burst` at once after a rest. `monotonic` gives seconds.
+    """Take permits at `per_second`, up to `burst` together after a rest. `monotonic` returns seconds.
 
-    `asking` is how many replicas asked lately; without Redis, each of the replicas seen last keeps to its part.
+    `active_replicas` asked within the last second. Without Redis, each of the `replicas` counted last takes its share.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class FleetRateLimiter:
         self.active_replicas = 1
 
     async def take(self, wanted: int, *, leave_headroom: bool) -> tuple[int, float]:
-        """Take up to so many turns; give how many, and the seconds until there are more.
+        """Take up to `wanted` permits. Return how many, and the seconds until there are more.
 
-        With `spare`, half of the burst is left to those who are more urgent.
+        With `leave_headroom`, half of the burst is left to more urgent requests.
         """
         if (left := self._paused_until - self._monotonic()) > 0:
             return 0, self._record_wait(left)
@@ -59,20 +59,20 @@ class FleetRateLimiter:
         return self.record(*found)
 
     def script_arguments(self, *, leave_headroom: bool) -> ExtraArguments | None:
-        """Say what a script wants to take a turn besides; None while nobody may take one, and where no script can do both."""
+        """Return the arguments by which a script also takes a permit. None during a pause, and in a cluster."""
         if self.pause_seconds() > 0 or not self._is_one_server:
             return None
         return ExtraArguments(self._keys, self._rate_arguments(leave_headroom=leave_headroom))
 
     def record(self, granted: int, wait_us: int, active_replicas: int) -> tuple[int, float]:
-        """Note what Redis said of turns that were asked for; give how many there are, and the seconds until there are more."""
+        """Record the result of `TAKE_PERMITS`. Return how many permits are ours, and the seconds until more."""
         self.active_replicas = active_replicas
         for _ in range(granted):
             self._local.acquire(self._monotonic(), math.inf)
         return granted, self._record_wait(wait_us / 1_000_000)
 
     async def pause(self, seconds: float) -> None:
-        """Let nobody in the fleet take a turn for so long, and fewer for a while after."""
+        """Grant no permit in the fleet for so many seconds, and fewer for a while after."""
         self._paused_until = max(self._paused_until, self._monotonic() + seconds)
         self._local.pause_until(self._monotonic() + seconds)
         await self._redis_client.execute(
@@ -85,19 +85,19 @@ class FleetRateLimiter:
         return self._redis_client.available
 
     def available_now(self) -> int:
-        """Tell how many turns there may be without waiting, as far as we know."""
+        """Estimate how many permits need no wait."""
         return 0 if self.wait_seconds() else int(self._burst)
 
     def pause_seconds(self) -> float:
-        """Tell for how long the upstream wants to be left alone yet."""
+        """Return the seconds until the pause ends."""
         return max(0.0, self._paused_until - self._monotonic())
 
     def wait_seconds(self) -> float:
-        """Tell the seconds until the next turn, as last heard."""
+        """Return the seconds until the next permit, by the last answer."""
         return max(0.0, max(self._next_at, self._paused_until) - self._monotonic())
 
     def _rate_arguments(self, *, leave_headroom: bool) -> tuple[float, float]:
-        """Give the interval between turns, and how far ahead of it one may be taken, in microseconds."""
+        """Return the interval between permits and the burst's tolerance, in microseconds."""
         interval = 1_000_000 / self._per_second
         return interval, (self._burst - 1) * interval * (_HEADROOM if leave_headroom else 1)
 

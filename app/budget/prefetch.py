@@ -1,4 +1,4 @@
-"""Advances: a turn of the budget that comes with a lease, for the call that follows at once."""
+"""Permit prefetching: a permit comes with the lease, for the call that follows immediately."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,21 +12,21 @@ from app.budget.fleet_rate import FleetRateLimiter
 from app.redis.scripts import ExtraArguments
 
 _USABLE_SECONDS: Final = 0.25
-"""How late a turn may be used that was given in advance. What waits for a token meanwhile may hold up no place: the token wants one."""
+"""How long a prefetched permit may be used. A call that waits for a token must not hold a slot: the token needs one."""
 
 
 class PrefetchedPermit(Struct):
-    """How to ask for a turn besides a lease, None where it is not to be had like this; `told` is what was said of it."""
+    """Script arguments that also take a permit, None where that is not possible. `result` is what Redis answered."""
 
     arguments: ExtraArguments | None
     result: tuple[int, ...] = ()
 
 
 class PermitPrefetcher:
-    """Let a turn be taken at the same stroke as a lease, and not without one: that saves a read a round trip.
+    """Take a permit in the same script as a lease, and only with the lease: that saves a read one round trip.
 
-    Only where it changes nobody's place in the line: while none waits for a turn, and a call could be made. `is_ready` tells
-    whether it would be made then: a turn that nobody uses is lost to the whole fleet.
+    This happens only while nothing waits for a permit and a slot is free, so that it overtakes nobody. `is_ready`
+    returns whether the call would be made then, since an unused permit is lost to the whole fleet.
     """
 
     def __init__(
@@ -38,18 +38,18 @@ class PermitPrefetcher:
 
     @contextmanager
     def with_lease(self, permit_request: PermitRequest) -> Iterator[PrefetchedPermit]:
-        """Keep a place while the context lasts, and for the errand after it if a turn was granted."""
-        extra = (
+        """Reserve a slot while the context lasts, and after it for the request if a permit was granted."""
+        arguments = (
             self._fleet_rate.script_arguments(leave_headroom=permit_request.priority is not Priority.WAITING)
             if self._is_ready()
             else None
         )
-        advance = PrefetchedPermit(extra if extra is not None and self._budget.reserve_slot() else None)
+        prefetched = PrefetchedPermit(arguments if arguments is not None and self._budget.reserve_slot() else None)
         try:
-            yield advance
+            yield prefetched
         finally:
-            if advance.arguments is not None:
-                self._keep_or_release(permit_request, advance.result)
+            if prefetched.arguments is not None:
+                self._keep_or_release(permit_request, prefetched.result)
 
     async def secure(self, permit_request: PermitRequest) -> bool:
         """Return whether a call that has its lease may go on: it has a permit, or may wait for one with the lease.

@@ -22,7 +22,7 @@ from app.cache.freshness import (
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
 from app.errors import BudgetSpent, TallygateError
-from app.fleet import bus
+from app.fleet.bus import Failure
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
 
@@ -128,7 +128,7 @@ class FleetLoader:
         """Let the waiters of an account try to get its lease."""
         self._wake(account_id, None)
 
-    def on_failure(self, failure: bus.Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Pass a failure on to the waiters of its account."""
         self._wake(failure.account_id, LoadFailed(failure.to_error()))
 
@@ -183,7 +183,7 @@ class FleetLoader:
             case Loaded(entry):
                 await self._store(entry)
             case LoadFailed(error):
-                await self._redis.release_with_failure(account_id, bus.failure_of(account_id, error))
+                await self._redis.release_with_failure(account_id, Failure.of(account_id, error))
         return result
 
     async def _load_from_upstream(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:

@@ -1,6 +1,6 @@
 """Composition of a replica's cache: memory, Redis tier, bus and loader. The service, tests and benchmarks use it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from app.cache.memory import Listener, MemoryTier
 from app.cache.redis_tier import RedisTier
 from app.fleet.bus import Bus, Failure
 from app.redis.shared import Shared
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
 from app.runtime import Runtime
 
 MEMORY_ENTRIES: Final = 200_000
@@ -47,15 +47,6 @@ class Replica(Part, frozen=True):
     loader: FleetLoader
     bus: Bus
     cache: Cache
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Listen to the other replicas, and renew leases."""
-        return {"bus": self.bus.listen, "leases": self.tier.renew_leases}
-
-    async def close(self) -> None:
-        """Cancel the loads that are under way, and give their leases back."""
-        await self.cache.close()
 
 
 def build_replica(
@@ -91,7 +82,9 @@ def build_replica(
         on_lease_released=loader.on_lease_released,
         metrics=runtime.metrics,
     )
-    return Replica(memory, tier, loader, bus, _build_cache(memory, loader, origin, options, runtime))
+    cache = _build_cache(memory, loader, origin, options, runtime)
+    tasks = {"bus": bus.listen, "leases": tier.renew_leases}
+    return Replica(memory, tier, loader, bus, cache, tasks=tasks, close=cache.close)
 
 
 def _build_cache(

@@ -1,1 +1,1 @@
-"""What the command line can do, a module a command."""
+"""The commands, one module each."""

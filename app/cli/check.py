@@ -1,8 +1,8 @@
-"""`tallygate check`: is everything right that the service depends on, and if not, how to mend it."""
+"""`tallygate check`: whether all that the service depends on is in order, and what to correct."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -12,24 +12,24 @@ from app.access.tokens.issuers import Issuer
 from app.access.tokens.jwks_source import fetch_keys
 from app.balances.snapshots import AGGREGATE
 from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
+from app.fleet.shared_value import Create
 from app.resilience.supervision import supervised
 from app.runtime import Runtime
 from app.settings.environment import read_settings, unknown_settings
 from app.settings.sections import AccessSettings, RedisSettings, Settings, UpstreamSettings
-from app.upstream.token_renewal import MintedLife
 from app.wiring.redis import build_redis_client
 from app.wiring.upstream import Coordination, build_transport, build_upstream
 
 
 class Right(Struct, frozen=True):
-    """What was looked at and is as it should be."""
+    """A subject that is in order."""
 
     subject: str
     seen: str
 
 
 class Wrong(Struct, frozen=True):
-    """What was looked at and is not, and how to mend it."""
+    """A subject that is not in order, and what to correct."""
 
     subject: str
     seen: str
@@ -39,7 +39,7 @@ Finding = Right | Wrong
 
 
 def check() -> bool:
-    """Print a table of findings and tell whether all is right."""
+    """Print a table of findings. Return whether all is right."""
     findings = asyncio.run(_gather())
     for finding in findings:
         print(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}")  # noqa: T201
@@ -106,7 +106,7 @@ async def _check_redis(settings: RedisSettings) -> Finding:
 
 
 async def _check_upstream(settings: UpstreamSettings) -> list[Finding]:
-    """Ask the upstream once, for the aggregate, with a token that was made for it where it makes them."""
+    """Fetch the aggregate once. A token is minted for that where API key and secret are set."""
     async with build_transport(settings) as transport:
         alone = Coordination(_note_nothing, lambda *_: _at_once, lambda _: _keep_to_ourselves)
         upstream = build_upstream(settings, transport, alone, Runtime())
@@ -128,17 +128,17 @@ def _mend(settings: UpstreamSettings) -> str:
     return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.token_file else ''} the current one?"
 
 
-async def _keep_to_ourselves(_: bytes, make: Callable[[], Awaitable[MintedLife]]) -> tuple[bytes, int]:
-    """There is no fleet to share a token with."""
+async def _keep_to_ourselves(_: bytes, make: Create) -> tuple[bytes, int]:
+    """Mint a token without a fleet to share it with."""
     sealed, left_ms, _rest_ms = await make()
     return sealed, left_ms
 
 
 async def _note_nothing(_: float) -> None:
-    """There is no fleet to be told."""
+    """Ignore the upstream's pause, without a fleet to share it with."""
 
 
 @asynccontextmanager
 async def _at_once(_: float) -> AsyncIterator[None]:
-    """One call is within any budget."""
+    """Give a permit immediately: one call is within any budget."""
     yield

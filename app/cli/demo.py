@@ -10,9 +10,9 @@ from typing import Final
 
 from app.access.callers import hash_key, make_key
 from app.cli.key import format_client
+from app.cli.serve import check_port, serve
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
-from app.server.workers import check_port, serve
 from app.settings.environment import PREFIX
 
 _TEXT: Final = """\
@@ -41,7 +41,7 @@ def demo(port: int, upstream_port: int) -> None:
             "PORT": str(port),
             "UPSTREAM_URL": upstream,
             "UPSTREAM_TOKEN": token,
-            "UPSTREAM_RATE": "200",  # which it can take: all that it shows is there at once
+            "UPSTREAM_RATE": "200",  # enough to have all balances after a moment
             "REDIS_URL": valkey.url,
             "CLIENTS_FILE": str(clients),
             "LOG_FORMAT": "console",
@@ -55,7 +55,7 @@ def demo(port: int, upstream_port: int) -> None:
 
 
 def _start_upstream(stack: ExitStack, port: int, token: str) -> str:
-    """Start the simulated upstream, which ends when its standard input does, and give its URL."""
+    """Start the simulated upstream and return its URL. It ends when its standard input is closed."""
     process = stack.enter_context(
         subprocess.Popen(  # noqa: S603  # our own program
             [

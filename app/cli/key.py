@@ -1,4 +1,4 @@
-"""`tallygate key`: a new key for a client, shown once, with its lines for the clients file; and who is in that file."""
+"""`tallygate key`: a new key with its lines for the clients file, and a list of the clients in that file."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from app.errors import InvalidRequest, StartError
 
 
 def make_client(name: str, merchants: str, *, portfolio: bool) -> str:
-    """Give the text to print. Raises `StartError` if the merchants are not `all` or a list of ids."""
+    """Make a key and return the text to print. Raises `StartError` if `merchants` is neither `all` nor a list of ids."""
     key = make_key()
     lines = format_client(name, hash_key(key), _read_merchants(merchants), portfolio=portfolio)
     return (
@@ -23,12 +23,12 @@ def make_client(name: str, merchants: str, *, portfolio: bool) -> str:
 def format_client(name: str, key_sha256: str, merchants: list[int] | Literal["all"], *, portfolio: bool) -> str:
     """Write a `[[client]]` of the clients file."""
     fields = {"name": name, "key_sha256": key_sha256, "merchants": merchants, "portfolio": portfolio}
-    # What JSON writes for these is TOML as well.
+    # These JSON values are valid TOML too.
     return "[[client]]\n" + "".join(f"{field} = {json.encode(value).decode()}\n" for field, value in fields.items())
 
 
 def list_clients(clients: Clients) -> str:
-    """Give a table of who may ask, by name: how many keys, which merchants. Nothing in it tells a key or its hash."""
+    """Format a table of clients by name, with their merchants. It has no key and no hash."""
     rows = [("name", "keys", "merchants", "portfolio"), *map(_describe, sorted(clients.callers, key=lambda c: c.name))]
     rows += [(f"{issuer.name}/…", "tokens", "by its rules", "") for issuer in clients.issuers]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

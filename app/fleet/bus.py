@@ -1,4 +1,4 @@
-"""The bus: each new entry told to all replicas with its content, each failure to those who wait for it."""
+"""Publish/subscribe bus: replicas receive each other's new entries, failures, and released leases."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from app.telemetry.metrics import Metrics
 _PING_SECONDS: Final = 2.0
 _RECONNECT_SECONDS: Final = 0.25
 _SUBSCRIBE_SECONDS: Final = 10.0
-"""What joining may take: some of the servers that are asked for the way may hang, each for as long as redis-py waits for it."""
+"""The time-out of a subscription: servers on the way may hang, each for as long as redis-py waits."""
 
 log = structlog.get_logger()
 
 
 class Failure(msgspec.Struct, frozen=True, rename="camel"):
-    """Why a replica could not fetch a key: the error's class, and what it says."""
+    """Why a replica could not fetch an account: the error's class and detail, for the bus."""
 
     account_id: AccountId = msgspec.field(name="key")
     error: str
@@ -31,16 +31,16 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
     retry_after_seconds: float | None = None
     code: int | None = None
 
+    @staticmethod
+    def of(account_id: AccountId, error: TallygateError) -> "Failure":
+        """Describe an error so that it can be sent."""
+        return Failure(account_id, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+
     def to_error(self) -> TallygateError:
-        """Make the error again."""
-        kinds = {kind.__name__: kind for kind in _leaves(UpstreamError)}
-        kind = kinds.get(self.error, Unreachable)
-        return kind(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
-
-
-def failure_of(account_id: AccountId, error: TallygateError) -> Failure:
-    """Say an error so that it can be sent."""
-    return Failure(account_id, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+        """Restore the error. One of an unknown class becomes `Unreachable`."""
+        classes = {leaf.__name__: leaf for leaf in _leaves(UpstreamError)}
+        error_class = classes.get(self.error, Unreachable)
+        return error_class(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -51,19 +51,20 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
-    """Write a message that tells a failure."""
+    """Encode the message that a fetch failed."""
     return msgspec.json.encode(_Message(sender, failure=failure))
 
 
 def encode_released(sender: str, account_id: AccountId) -> bytes:
-    """Write a message that tells that a lease was given back with nothing fetched."""
+    """Encode the message that a lease was released without a result."""
     return msgspec.json.encode(_Message(sender, released=account_id))
 
 
 class Bus:
-    """Listen on the channel: `on_entry` and `on_failure` get what other replicas tell, `on_subscribed` each (re)connection.
+    """Listen on the channel: each message of another replica, and each (re)subscription, goes to a callback.
 
-    `on_lease_released` gets the keys that another replica has let go. While `connected` is false, messages are being missed.
+    `on_lease_released` gets the accounts whose lease another replica released without a result. While `connected` is
+    false, messages are missed.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Bus:
         self.connected = False
 
     async def listen(self) -> None:
-        """Listen until cancelled, joining again whenever the connection is lost."""
+        """Listen until cancelled. Subscribe again whenever the connection is lost."""
         while True:
             try:
                 await self._listen_once()
@@ -103,16 +104,16 @@ class Bus:
     async def _listen_once(self) -> None:
         async with self._client.pubsub() as pubsub:
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-                await honouring_cancellation(self._client.initialize())  # a cluster's bus does not do so by itself
+                await honouring_cancellation(self._client.initialize())  # a cluster's pubsub does not do so by itself
                 await honouring_cancellation(pubsub.subscribe(self._channel))
-            asked = False
+            is_pinged = False
             while True:
                 message = await honouring_cancellation(pubsub.get_message(timeout=_PING_SECONDS))
                 if message is None:
-                    if asked:
+                    if is_pinged:
                         raise TimeoutError
                     await pubsub.ping()
-                asked = message is None
+                is_pinged = message is None
                 if message is not None:
                     self._on_message(message)
 
@@ -126,7 +127,7 @@ class Bus:
                 self._on_data(message["data"])
 
     def _on_data(self, data: bytes) -> None:
-        """Take what others tell, a line each; what is told together has one sender, and is not read if that is us."""
+        """Handle a batch of messages, one a line. All have one sender; our own batches are not decoded."""
         if not data.startswith(self._own_start):
             for line in data.split(b"\n"):
                 self._on_line(line)
@@ -150,6 +151,6 @@ class Bus:
             self._on_lease_released(message.released)
 
 
-def _leaves(kind: type[UpstreamError]) -> list[type[UpstreamError]]:
-    below = kind.__subclasses__()
-    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]
+def _leaves(error_class: type[UpstreamError]) -> list[type[UpstreamError]]:
+    below = error_class.__subclasses__()
+    return [leaf for one in below for leaf in _leaves(one)] if below else [error_class]

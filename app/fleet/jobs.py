@@ -1,4 +1,4 @@
-"""Jobs of one kind: at most one at a time in the fleet, and what became of each."""
+"""Fleet-wide jobs of one kind: at most one at a time, and a record of each."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ _RETENTION_MS: Final = 30 * 86_400_000
 
 
 class JobRecord(Struct, frozen=True):
-    """A record as it was last written, and the id of the job that has the lease now."""
+    """A record as last written, and the id of the job that has the lease now."""
 
     record: bytes | None
     leaseholder: str | None
@@ -22,8 +22,8 @@ class JobRecord(Struct, frozen=True):
 class Jobs:
     """Keep the records of jobs of a kind for 30 days, and the lease of the one that runs.
 
-    A job lives as long as it writes its record: after `LEASE_MS` without, another may start. Nothing here raises what
-    Redis may raise. Times are Unix milliseconds.
+    A job must write its record every `LEASE_MS`, otherwise another may start. No method raises errors of Redis. Times
+    are Unix milliseconds.
     """
 
     def __init__(self, shared: Shared, kind: str) -> None:
@@ -33,9 +33,9 @@ class Jobs:
         self._update_script: Final = shared.client.client.register_script(scripts.UPDATE_JOB)
 
     async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | RedisFailure | None:
-        """Give the lease to a job if no other has it and the last one began by then.
+        """Acquire the lease for a job if no other has it and the last one began by `last_began_by`.
 
-        Gives the id of the job that has the lease, or None if it is too early.
+        Returns the id of the job that has the lease, or None if it is too early.
         """
         keys = [self._lease, self._job(job_id), f"{self._name}:began"]
         arguments = [job_id, LEASE_MS, record, _RETENTION_MS, now, last_began_by]
@@ -43,19 +43,19 @@ class Jobs:
         return found if isinstance(found, RedisFailure) else found.decode() or None
 
     async def update(self, job_id: str, record: bytes) -> bool | RedisFailure:
-        """Write the record of the job that has the lease, and renew it. Gives False if the lease is lost."""
+        """Write the record of the job that has the lease, and renew that. Returns False if the lease is lost."""
         return await self._write(job_id, record, over=False, result=False)
 
     async def finish(self, job_id: str, record: bytes, *, result: bool) -> bool | RedisFailure:
-        """Write the last record of a job and give its lease back; a `result` is what `last` gives from now on."""
+        """Write the last record of a job and release its lease. `last` returns a `result` from now on."""
         return await self._write(job_id, record, over=True, result=result)
 
     async def find(self, job_id: str) -> JobRecord | RedisFailure:
-        """Give the record of a job."""
+        """Return the record of a job."""
         return await self._read(self._job(job_id))
 
     async def last(self) -> JobRecord | RedisFailure:
-        """Give the last result."""
+        """Return the last result."""
         return await self._read(f"{self._name}:last")
 
     async def _write(self, job_id: str, record: bytes, *, over: bool, result: bool) -> bool | RedisFailure:
@@ -69,8 +69,8 @@ class Jobs:
         found = await self._redis_client.execute(lambda: self._redis_client.client.mget(name, self._lease))
         if isinstance(found, RedisFailure):
             return found
-        record, running = found
-        return JobRecord(record, running.decode() if running else None)
+        record, leaseholder = found
+        return JobRecord(record, leaseholder.decode() if leaseholder else None)
 
     @property
     def _lease(self) -> str:

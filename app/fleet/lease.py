@@ -1,9 +1,9 @@
-"""The lease by which one replica of all does a thing: how long it lasts, and how often its holder renews it."""
+"""Timing of leases, by which one replica acts for all: how long one lasts, and how often it is renewed."""
 
 from typing import Final
 
 LEASE_MS: Final = 3000
-"""A lease that nobody renews ends after so many milliseconds, and another replica takes over."""
+"""A lease that is not renewed expires after so many milliseconds, and another replica takes over."""
 
 RENEW_SECONDS: Final = 0.5
 """How often its holder renews it."""

@@ -1,4 +1,4 @@
-"""How many replicas there are: those that listen on the bus."""
+"""Replica count: the subscribers of the bus."""
 
 import asyncio
 from collections import deque
@@ -13,10 +13,10 @@ _BELIEVED_COUNTS: Final = 5
 
 
 class ReplicaCount:
-    """Count the replicas now and then; while Redis is away, the last counts stand. `at_least` are surely there.
+    """Count the replicas every 2 s. While Redis is away, the last counts stay. There are `at_least` so many.
 
-    The largest of the last few counts is believed: after Redis has been away, replicas come back to the bus one by one,
-    and who took the first for all would keep to too large a share of the budget if Redis went again.
+    The largest of the last five counts is believed. After an outage of Redis, replicas return to the bus one by one,
+    and in another outage a count that was too low would give each replica too large a share of the budget.
     """
 
     def __init__(self, shared: Shared, *, at_least: int) -> None:
@@ -27,7 +27,7 @@ class ReplicaCount:
 
     @property
     def current(self) -> int:
-        """Tell how many there are."""
+        """The number of replicas."""
         return max(self._at_least, *self._counts)
 
     async def keep_counting(self) -> None:

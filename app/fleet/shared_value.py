@@ -1,4 +1,4 @@
-"""The vault: one value of the whole fleet, which it cannot read, and the lease by which one replica makes a new one."""
+"""One opaque value that all replicas share through Redis. By a lease, only one replica creates a new one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ import msgspec
 
 from app.balances.snapshots import AccountId
 from app.errors import TallygateError, TokenRefused, Unreachable
-from app.fleet.bus import Failure, failure_of
+from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua as scripts
 from app.redis.client import RedisFailure
@@ -17,14 +17,18 @@ from app.redis.shared import Shared
 _POLL_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
 
-Create = Callable[[], Awaitable[tuple[bytes, int, int]]]
-"""Makes a value; gives it, the milliseconds for which it is good, and those for which no other shall be made."""
+Created = tuple[bytes, int, int]
+"""A new value, the milliseconds for which it is valid, and those in which no other shall be created."""
+
+Create = Callable[[], Awaitable[Created]]
+GetShared = Callable[[bytes, Create], Awaitable[tuple[bytes, int]]]
+"""See `SharedValue.get_or_create`."""
 
 
 class SharedValue:
-    """Keep a value under `name` for the replicas that share it. It lasts as long as it is good.
+    """Keep a value under `name` for all replicas, as long as it is valid.
 
-    The name has a part in braces, by which value and lease lie in one slot of a cluster.
+    The name has a part in braces, so that value and lease lie in one slot of a cluster.
     """
 
     def __init__(self, shared: Shared, name: str) -> None:
@@ -37,10 +41,10 @@ class SharedValue:
         self._renew_script: Final = shared.client.client.register_script(scripts.RENEW_LEASE)
 
     async def get_or_create(self, unwanted: bytes, create: Create) -> tuple[bytes, int]:
-        """Give the value, and the milliseconds for which it is good, unless it is the unwanted one: then a new one.
+        """Return a value other than the unwanted one, and the milliseconds for which it is valid.
 
-        Of all replicas that want a new one, one makes it; the others wait. Without Redis each makes its own. Raises
-        what the making raised, at whichever replica.
+        Of all replicas that want a new one, one creates it and the others wait. Without Redis each creates its own.
+        Raises what `create` raised, at whichever replica.
         """
         arguments = [self._replica_id, LEASE_MS, unwanted]
         while True:
@@ -55,24 +59,24 @@ class SharedValue:
                     return value, left_ms
                 case [b"ours", *_]:
                     return await self._create_for_all(create)
-                case [b"failed", why, _]:
-                    raise _decode_failure(why)
+                case [b"failed", failure, _]:
+                    raise _decode_failure(failure)
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _create_for_all(self, create: Create) -> tuple[bytes, int]:
-        keeping = asyncio.create_task(self._keep_lease())
+        renewal = asyncio.create_task(self._keep_lease())
         try:
             value, left_ms, rest_ms = await create()
         except TallygateError as error:
-            why = _encode_failure(error)
+            failure = _encode_failure(error)
             await self._redis_client.execute(
-                lambda: self._fail_script(keys=self._keys[1:], args=[self._replica_id, why, _FAILURE_MS])
+                lambda: self._fail_script(keys=self._keys[1:], args=[self._replica_id, failure, _FAILURE_MS])
             )
             raise
         finally:
-            keeping.cancel()
-        why = _encode_failure(TokenRefused("The upstream made a new token just now, and refuses that one too."))
-        arguments = [self._replica_id, value, left_ms, rest_ms, why]
+            renewal.cancel()
+        failure = _encode_failure(TokenRefused("The upstream made a new token just now, and refuses that one too."))
+        arguments = [self._replica_id, value, left_ms, rest_ms, failure]
         await self._redis_client.execute(lambda: self._set_script(keys=self._keys, args=arguments))
         return value, left_ms
 
@@ -85,11 +89,11 @@ class SharedValue:
 
 
 def _encode_failure(error: TallygateError) -> bytes:
-    return msgspec.json.encode(failure_of(AccountId("token"), error))
+    return msgspec.json.encode(Failure.of(AccountId("token"), error))
 
 
-def _decode_failure(why: bytes) -> TallygateError:
+def _decode_failure(failure: bytes) -> TallygateError:
     try:
-        return msgspec.json.decode(why, type=Failure).to_error()
+        return msgspec.json.decode(failure, type=Failure).to_error()
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Unreachable("Another replica could not get a token.")

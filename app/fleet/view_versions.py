@@ -1,4 +1,4 @@
-"""Versions of a view: kept for a while, so that all pages of it tell of one moment, at whichever replica they are read."""
+"""Versions of paginated views, kept so that all pages show one moment, at whichever replica they are read."""
 
 import asyncio
 import zlib
@@ -18,7 +18,7 @@ _HEAD: Final = "head"
 
 
 class Slice(Struct, frozen=True):
-    """Some items of a version, and what `head` was kept with them."""
+    """Some items of a version, its `head`, and the number of all its items."""
 
     head: Raw
     items: list[Raw]
@@ -42,19 +42,20 @@ class _Version(Struct, frozen=True):
 class ViewVersions:
     """Keep up to `capacity` versions of about `capacity_bytes` (compressed) together, for 300 s, here and in Redis.
 
-    What has to go here goes in Redis too; the newest stays, however large. While Redis is away, a version is known only where it was made.
+    A version that is dropped here is dropped in Redis too; the newest stays, however large. While Redis is away, only
+    the replica that made a version has it.
     """
 
     def __init__(self, shared: Shared, *, capacity: int, capacity_bytes: int, monotonic: Callable[[], float]) -> None:
         self._redis_client: Final = shared.client
-        self._prefix: Final = shared.key_prefix
+        self._key_prefix: Final = shared.key_prefix
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
         self._monotonic: Final = monotonic
         self._versions: Final[OrderedDict[str, _Version]] = OrderedDict()
 
     async def save(self, version: str, head: bytes, items: Sequence[bytes]) -> None:
-        """Keep a version under its name. May be repeated: the same name means the same content."""
+        """Save a version under its name. May be repeated: the same name means the same content."""
         fields = {}
         for number, start in enumerate(range(0, len(items), _CHUNK)):
             fields[str(number)] = zlib.compress(b"[" + b",".join(items[start : start + _CHUNK]) + b"]", 1)
@@ -66,27 +67,27 @@ class ViewVersions:
         await self._shrink()
 
     async def slice(self, version: str, start: int, limit: int) -> Slice | RedisFailure | None:
-        """Give the items from `start` on, at most `limit`; None if the version is not kept any more."""
+        """Return the items from `start` on, at most `limit`, or None if the version is no longer kept."""
         first, last = start // _CHUNK, (start + limit - 1) // _CHUNK
         names = [_HEAD, *(str(number) for number in range(first, last + 1))]
-        kept = self._versions.get(version)
-        if kept is not None and self._monotonic() < kept.until:
-            found: list[bytes | None] | RedisFailure = [kept.fields.get(name) for name in names]
+        ours = self._versions.get(version)
+        if ours is not None and self._monotonic() < ours.until:
+            found: list[bytes | None] | RedisFailure = [ours.fields.get(name) for name in names]
         else:
             found = await self._redis_client.execute(
                 lambda: self._redis_client.client.hmget(self._name(version), names)
             )
         if isinstance(found, RedisFailure):
             return found
-        head, *chunks = found
-        if head is None:
+        encoded_head, *chunks = found
+        if encoded_head is None:
             return None
-        kept_head = msgspec.json.decode(head, type=_Head)
+        head = msgspec.json.decode(encoded_head, type=_Head)
         items = [item for chunk in chunks if chunk for item in _unpack(chunk)]
-        return Slice(kept_head.head, items[start - first * _CHUNK :][:limit], kept_head.count)
+        return Slice(head.head, items[start - first * _CHUNK :][:limit], head.count)
 
     async def _write(self, version: str, fields: dict[str, bytes]) -> None:
-        """Write a version to Redis, a chunk at a time and the head last: without its head it is not there."""
+        """Write a version to Redis chunk by chunk. The head comes last: without it, the version does not exist."""
         name = self._name(version)
         for field, value in fields.items():
 
@@ -106,10 +107,10 @@ class ViewVersions:
             await self._redis_client.execute(lambda name=name: self._redis_client.client.delete(name))  # type: ignore[misc]
 
     def _size_bytes(self) -> int:
-        return sum(kept.size_bytes for kept in self._versions.values())
+        return sum(version.size_bytes for version in self._versions.values())
 
     def _name(self, version: str) -> str:
-        return f"{self._prefix}:{{version:{version}}}"
+        return f"{self._key_prefix}:{{version:{version}}}"
 
 
 def _unpack(chunk: bytes) -> list[Raw]:

@@ -1,1 +1,1 @@
-"""Questions about all merchants together: the breakdown, who holds an asset, and whether the aggregate agrees."""
+"""Questions over all merchants: directory, breakdown, holders, running totals, reconciliation."""

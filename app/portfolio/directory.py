@@ -1,4 +1,4 @@
-"""The roll: which merchants there are. One replica asks for all, and an outage leaves the last list in place."""
+"""Merchant directory: which merchants there are. One replica fetches it for all; in an outage the last list stays."""
 
 import asyncio
 import zlib
@@ -14,6 +14,7 @@ from app.balances.merchants import Directory
 from app.balances.snapshots import AccountId
 from app.cache.freshness import latest_plausible_as_of
 from app.errors import TallygateError
+from app.fleet.shared_value import Created, GetShared
 from app.runtime import Runtime
 
 _TRY_AGAIN_SECONDS: Final = 10.0
@@ -21,22 +22,18 @@ _KEPT_MS: Final = 7 * 24 * 3600 * 1000
 _REST_MS: Final = 0
 _EARLIEST: Final = 0.9
 _MOST_LOOKS: Final = 3
-"""So many lists are looked at where one is wanted: more of them would not help against clocks that disagree."""
+"""The shared lists that one renewal tries: more would not help against clocks that disagree."""
 _STALE_AFTER: Final = 2
-"""After so many times `refresh_seconds` a list is stale: a whole refresh did not come through, or took as long again."""
+"""After so many times `refresh_seconds` a list is stale, since a whole refresh failed or took as long again."""
 
 log = structlog.get_logger()
 
-PackedListing = tuple[bytes, int, int]
-GetShared = Callable[[bytes, Callable[[], Awaitable[PackedListing]]], Awaitable[tuple[bytes, int]]]
-"""Gives what the fleet keeps, unless it is the unwanted one: then one replica makes a new one (`Vault.obtain`)."""
-
 
 class Listing(Struct, frozen=True):
-    """Merchants by rising id, with their names, empty where they have none.
+    """Merchants by ascending id, with their names, empty where there is none.
 
-    `as_of` is when the upstream named them (Unix milliseconds), None where they are set; who came after that is not in a
-    stale one.
+    `as_of` is when the upstream listed them (Unix milliseconds), None if they are configured. A stale one may lack new
+    merchants.
     """
 
     names: Mapping[AccountId, str]
@@ -45,10 +42,10 @@ class Listing(Struct, frozen=True):
 
 
 class MerchantDirectory:
-    """Name the merchants: those that are set, or those that `fetch` names, asked for anew every `refresh_seconds`.
+    """List the merchants: the configured ones, or those that `fetch` returns, refreshed every `refresh_seconds`.
 
-    The first who asks waits; from then on the list is refreshed behind, a little early at random. One that is older than
-    twice that is stale.
+    The first caller waits. From then on the list is refreshed in the background, a little early at random. A list older
+    than twice `refresh_seconds` is stale.
     """
 
     def __init__(
@@ -74,18 +71,18 @@ class MerchantDirectory:
         self._names: Mapping[AccountId, str] = {}
 
     async def list(self) -> Listing:
-        """Give the merchants as known. Raises the `UpstreamError` that kept us from ever knowing."""
+        """Return the merchants as known. Raises the `UpstreamError` of the first fetch if none ever succeeded."""
         return self._set or await self._report()
 
     async def list_now(self) -> Collection[AccountId]:
-        """Give the merchants that there are now. Raises the `UpstreamError` that keeps us from knowing."""
+        """Return the merchants that there are now. Raises the `UpstreamError` that prevents a fetch."""
         if self._set is not None:
             return self._set.names.keys()
         await self._renew(self._now_ms())
         return self._names.keys()
 
     def names(self) -> Mapping[AccountId, str]:
-        """Give the names that are known here, without waiting, and see to it that they are asked for."""
+        """Return the names that are known here, without waiting, and request them in the background."""
         if self._set is None:
             self._wanted.set()
         return self._names
@@ -97,17 +94,17 @@ class MerchantDirectory:
 
     @property
     def age_seconds(self) -> float | None:
-        """Tell how old the list is, None as long as there is none, or where merchants are set."""
+        """Return the age of the list, None while there is none or if merchants are configured."""
         return None if self._known is None else max(0, self._now_ms() - self._known.as_of) / 1000
 
     @property
     def is_stale(self) -> bool:
-        """Tell whether there is a list, and it is older than a list should be, or of an age that nobody knows."""
+        """Whether the list, if there is one, is too old, or from the future."""
         oldest = self._now_ms() - round(_STALE_AFTER * self._refresh_seconds * 1000)
         return self._known is not None and not self._is_within(self._known, oldest)
 
     async def keep_fresh(self) -> None:
-        """Refresh the list behind, from when somebody asked for it first, until cancelled."""
+        """Refresh the list, from the first request for it until cancelled."""
         await self._wanted.wait()
         while True:
             await asyncio.sleep(self._seconds_left())
@@ -118,7 +115,7 @@ class MerchantDirectory:
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
     async def _begin(self) -> None:
-        """Get the first list: the one that the fleet keeps, unless it is stale and a newer one can be had."""
+        """Get the first list: the shared one, unless it is stale and a newer one can be fetched."""
         await self._renew(0)
         if self.is_stale:
             with suppress(TallygateError):
@@ -139,7 +136,7 @@ class MerchantDirectory:
         return max(0.0, lifetime_seconds - self.age_seconds)
 
     async def _renew(self, oldest_as_of: int) -> Directory:
-        """Get a list that is no older: the one that the fleet keeps, or a new one. Should clocks disagree, the newest that can be had."""
+        """Get a list that is no older: the shared one, or a new one. If clocks disagree, get the newest available."""
         async with self._turn:
             looks = 0
             while (known := self._known) is None or (looks < _MOST_LOOKS and not self._is_within(known, oldest_as_of)):
@@ -152,15 +149,15 @@ class MerchantDirectory:
             return known
 
     def _is_newer(self, found: Directory) -> bool:
-        """Tell whether a list is newer than the one that is known. What is from a time that has not come yet is none."""
+        """Return whether a list is newer than the known one. A list from the future is not."""
         known = self._known
         return self._is_within(found, 0 if known is None or not self._is_within(known, 0) else known.as_of + 1)
 
     def _is_within(self, directory: Directory, oldest_as_of: int) -> bool:
-        """Tell whether a list is no older, nor from a time that has not come yet."""
+        """Return whether a list is no older than that, and not from the future."""
         return oldest_as_of <= directory.as_of <= latest_plausible_as_of(self._now_ms())
 
-    async def _make(self) -> PackedListing:
+    async def _make(self) -> Created:
         return _pack(await self._fetch()), _KEPT_MS, _REST_MS
 
 
@@ -169,12 +166,12 @@ def _set(merchants: Collection[AccountId]) -> Listing:
 
 
 def _pack(directory: Directory) -> bytes:
-    """Write a directory small: it is sent whole, within the time that Redis has for a command."""
+    """Encode a directory compactly: it is sent whole, within the time-out of one Redis command."""
     return zlib.compress(msgspec.json.encode(directory), 1)
 
 
 def _unpack(packed: bytes) -> Directory | None:
-    """Read what the fleet keeps; None if it cannot be read, and a new one is to be made."""
+    """Decode the shared directory; None if it is unreadable, so that a new one is created."""
     try:
         return msgspec.json.decode(zlib.decompress(packed), type=Directory)
     except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -11,7 +11,7 @@ from app.portfolio.parts import Parts, Sort, order
 
 
 class Holder(Struct, frozen=True):
-    """A merchant's row of the asset, and its share if there are any."""
+    """A merchant's row of the asset, and its share if there are shares."""
 
     part: Available
     row: Row
@@ -19,7 +19,7 @@ class Holder(Struct, frozen=True):
 
 
 class Holders(Struct, frozen=True):
-    """All who list the asset, the largest first, the sum of what they hold, and why there are no shares, if so."""
+    """All merchants that list the asset, the largest first, their sum, and why there are no shares, if so."""
 
     holders: tuple[Holder, ...]
     total: Total | None
@@ -27,7 +27,7 @@ class Holders(Struct, frozen=True):
 
 
 def find_holders(parts: Parts, asset_id: str) -> Holders:
-    """Find the holders of an asset. There are no shares of a whole that lacks parts."""
+    """Find the holders of an asset. An incomplete total has no shares."""
     found = [
         (part, row)
         for part in order(parts.known, Sort(asset_id, descending=True))

@@ -1,4 +1,4 @@
-"""Parts: what is known of each of many merchants at one moment, how much of the whole that is, and in which order."""
+"""Parts: the balances of many merchants at one moment, whether they are complete, and their order."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -11,9 +11,9 @@ from app.balances.totals import Total
 
 
 class Parts(Struct, frozen=True):
-    """Every merchant's part, the exact sum of those that are there, and the names that are known.
+    """Every merchant's part, the exact sum of the available ones, and the names that are known.
 
-    `directory_as_of` is when the upstream named the merchants (Unix milliseconds), None if they were named by ourselves.
+    `directory_as_of` is when the upstream listed the merchants (Unix milliseconds), None if they are configured.
     """
 
     parts: tuple[AccountResult, ...]
@@ -24,20 +24,20 @@ class Parts(Struct, frozen=True):
 
     @property
     def known(self) -> list[Available]:
-        """Give the parts that there are."""
+        """The available parts."""
         return [part for part in self.parts if isinstance(part, Available)]
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether no merchant is missing, nor may be one in a directory that is stale: the totals are those of all."""
+        """Whether the totals are those of all: no part is missing, and the directory is not stale."""
         return len(self.known) == len(self.parts) and not self.is_directory_stale
 
     def lists(self, asset_id: str) -> bool:
-        """Tell whether any merchant is known to list an asset."""
+        """Return whether any merchant is known to list an asset."""
         return any(total.asset_id == asset_id for total in self.totals)
 
     def name_of(self, part: AccountResult) -> str | None:
-        """Give the name of a part's merchant, if it is known."""
+        """Return the name of a part's merchant, if it is known."""
         return self.names.get(key_of(part)) or None
 
 
@@ -49,12 +49,12 @@ class Sort(Struct, frozen=True):
 
 
 def key_of(part: AccountResult) -> AccountId:
-    """Tell whose part it is."""
+    """Return the account of a part."""
     return part.snapshot.account_id if isinstance(part, Available) else part.account_id
 
 
 def order(parts: Iterable[AccountResult], sort: Sort) -> list[AccountResult]:
-    """Put parts in order. Equal amounts stand by merchant; who is not known to hold the asset stands last either way."""
+    """Sort parts. Equal amounts are sorted by merchant. Those not known to hold the asset are last either way."""
     by_merchant = sorted(parts, key=lambda part: int(key_of(part)))
     if sort.asset_id is None:
         return by_merchant[::-1] if sort.descending else by_merchant

@@ -1,4 +1,4 @@
-"""The portfolio's questions, for callers whose rights were settled before."""
+"""Portfolio: questions over all merchants, for callers who are authorised already."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from app.portfolio.running_totals import RunningTotals
 
 
 class Portfolio:
-    """Answer questions about all the merchants that a caller may read. The others are in no answer, total or count."""
+    """Answer questions over the merchants that a caller may read. The others are in no answer, total or count."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Portfolio:
         self.versions: Final = versions
 
     async def list_merchants(self, readable: frozenset[AccountId] | str) -> Listing:
-        """Tell which merchants there are of the readable ones, with the names that are known.
+        """Return the readable merchants that exist, with the names that are known.
 
-        Raises the `UpstreamError` that keeps us from knowing who there is, to those who may read all.
+        For callers who may read all, raises the `UpstreamError` that prevents a list.
         """
         if not isinstance(readable, frozenset):
             return await self._directory.list()
@@ -50,7 +50,7 @@ class Portfolio:
     async def get_parts(self, readable: frozenset[AccountId] | str, question: Question) -> Parts:
         """Tell every readable merchant's balances, the totals of the very parts that are there, and the names known here.
 
-        Raises the `UpstreamError` that keeps us from knowing who there is.
+        Raises the `UpstreamError` that prevents a list of merchants.
         """
         if isinstance(readable, frozenset):
             listing = Listing(self._directory.names(), None, is_stale=False)

@@ -1,4 +1,4 @@
-"""Reconciliations: jobs that compare the aggregate with its merchants, one at a time in the fleet."""
+"""Reconciliation jobs, which compare the aggregate with its merchants, one at a time in the fleet."""
 
 import asyncio
 from collections import Counter
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 
 class Reconciliation(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A job as it is kept: times are Unix milliseconds; `detail` says why it failed."""
+    """The record of a job. Times are Unix milliseconds; `detail` says why it failed."""
 
     id: str
     state: State
@@ -58,10 +58,10 @@ class Reconciliation(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Reconciler:
-    """Start reconciliations, run those started here, and tell of all.
+    """Start reconciliations, run those started here, and report on all.
 
-    With `every_seconds` above 0, one is started whenever the last began so long ago, whichever replica notices first.
-    `last` is the last result as far as it is known here, for the metrics.
+    With `every_seconds` above 0, one starts so long after the start of the last one, at the first replica to notice.
+    `last` is the last result that is known here, for the metrics.
     """
 
     def __init__(
@@ -85,33 +85,33 @@ class Reconciler:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether there is an interval, and for three of it nobody came to a result that is known here."""
+        """Whether there is an interval, and no result became known here for three intervals."""
         last_ms = (self.last.finished_at if self.last else None) or self._born_ms
         return 0 < self._every_ms * _OVERDUE_INTERVALS < self._now_ms() - last_ms
 
     async def start(self) -> Reconciliation:
-        """Start a reconciliation, unless one is running: then tell of that one. Raises `StoreUnavailable`."""
+        """Start a reconciliation, or return the one that is running. Raises `StoreUnavailable`."""
         job_id = await self._start(last_began_by=_EVER)
         if job_id is None:
             raise _away()
         return await self.get(job_id)
 
     async def get(self, job_id: str) -> Reconciliation:
-        """Tell how a reconciliation is. Raises `UnknownReconciliation`, or `StoreUnavailable`."""
+        """Return a reconciliation. Raises `UnknownReconciliation`, or `StoreUnavailable`."""
         record = _read(await self._jobs.find(job_id))
         if record is None:
             raise UnknownReconciliation("There is no such reconciliation, or it is over for more than 30 days.")
         return record
 
     async def get_last(self) -> Reconciliation:
-        """Tell the last result. Raises `NoReconciliation` if there is none yet, or `StoreUnavailable`."""
+        """Return the last result. Raises `NoReconciliation` if there is none yet, or `StoreUnavailable`."""
         record = _read(await self._jobs.last())
         if record is None:
             raise NoReconciliation("No reconciliation has come to a result yet: start one with POST.")
         return record
 
     async def run(self) -> None:
-        """Run what is started here, and start what is due, until cancelled."""
+        """Run the jobs that are started here, and start those that are due, until cancelled."""
         while True:
             await self._start_if_due()
             try:
@@ -122,7 +122,7 @@ class Reconciler:
             await self._run(job)
 
     async def _start_if_due(self) -> None:
-        """Note the last result, whoever came to it, and start the next one if it is due."""
+        """Record the last result of any replica, and start the next job if it is due."""
         kept = await self._jobs.last()
         if not isinstance(kept, RedisFailure):
             self.last = _read(kept)
@@ -130,7 +130,7 @@ class Reconciler:
             await self._start(last_began_by=self._now_ms() - self._every_ms)
 
     async def _start(self, *, last_began_by: int) -> str | None:
-        """Start one if none is running and the last began by then; give the id of the one that runs."""
+        """Start a job if none is running and the last began by then. Return the id of the running one."""
         job = Reconciliation(self._make_id(), State.RUNNING, self._now_ms())
         running = await self._jobs.start(job.id, _write(job), job.started_at, last_began_by)
         if isinstance(running, RedisFailure):
@@ -140,7 +140,7 @@ class Reconciler:
         return running
 
     async def _run(self, job: Reconciliation) -> None:
-        """Look while the lease is ours. Should we die, the lease ends, and the job counts as lost."""
+        """Run sweeps while the lease is ours. If we die, the lease expires, and the job counts as lost."""
         log.info("reconciliation.started", id=job.id)
         progress = Progress()
         looking = asyncio.create_task(self._look(progress))
@@ -183,7 +183,7 @@ def _follow(job: Reconciliation, progress: Progress) -> Reconciliation:
 
 
 def _conclude(job: Reconciliation, looking: asyncio.Task[tuple[Finding, ...]], now: int) -> Reconciliation:
-    """Say how it went. Raises what nobody foresaw."""
+    """Return the final record of a job. Raises unexpected errors."""
     error = looking.exception()
     match error:
         case None:
@@ -205,7 +205,7 @@ def _away() -> StoreUnavailable:
 
 
 def _read(kept: JobRecord | RedisFailure) -> Reconciliation | None:
-    """Read a record: one that was running when it was written, and has no lease, is lost."""
+    """Decode a record. A running job without a lease is lost."""
     if isinstance(kept, RedisFailure):
         raise _away()
     if kept.record is None:

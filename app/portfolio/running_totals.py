@@ -1,4 +1,4 @@
-"""The tally: the totals of all merchants in memory, kept up to date as their snapshots change."""
+"""Running totals of all merchants in memory, updated as their snapshots change."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ log = structlog.get_logger()
 
 
 class RunningTotals:
-    """Hear what memory takes and drops, and know the sum of what it holds. The aggregate is no part of it.
+    """Listen to memory, and keep the sum of its snapshots, without the aggregate.
 
-    What is heard is noted, and counted when somebody wants totals: nobody who reads balances waits for it, and what
-    changes twice meanwhile is counted once.
+    A change is only recorded, and counted when totals are requested. So reads of balances never wait for it, and what
+    changes twice is counted once.
     """
 
     def __init__(self) -> None:
@@ -30,18 +30,18 @@ class RunningTotals:
         self._recounted = Totals()
 
     def on_put(self, entry: Entry) -> None:
-        """Note an entry that comes instead of the one before."""
+        """Record an entry that replaces the one before."""
         if entry.account_id != AGGREGATE:
             self._changed[entry.account_id] = entry if isinstance(entry, Snapshot) else None
 
     def on_drop(self, key: AccountId) -> None:
-        """Note that a key has nothing to count any more."""
+        """Record that an account has nothing to count any more."""
         self._changed[key] = None
 
     def total_of(self, parts: Mapping[AccountId, Snapshot]) -> tuple[Total, ...]:
-        """Give the exact totals of any snapshots of merchants, sorted by asset.
+        """Return the exact totals of any snapshots of merchants, sorted by asset.
 
-        Costs the rows of what changed since the last time, and of those that memory holds otherwise.
+        The time is proportional to the rows that changed since the last call, and to those that differ from memory's.
         """
         self._catch_up()
         same = sum(map(is_, parts.values(), map(self._counted.get, parts)))
@@ -59,7 +59,7 @@ class RunningTotals:
         return totals.list()
 
     def _catch_up(self) -> None:
-        """Count what changed: out what it was, in what it is."""
+        """Apply the changes: remove the old snapshots, add the new ones."""
         for key, snapshot in self._changed.items():
             before = self._counted.pop(key, None)
             if before is not None:
@@ -72,15 +72,15 @@ class RunningTotals:
         self._changed.clear()
 
     async def keep_recounting(self) -> None:
-        """Recount now and then, until cancelled."""
+        """Recount periodically, until cancelled."""
         while True:
             await asyncio.sleep(_RECOUNT_SECONDS)
             await self.recount()
 
     async def recount(self) -> None:
-        """Add up anew, a little at a time; a difference is a fault of ours: it is logged and mended.
+        """Recompute the totals in small steps. A difference is our fault: it is logged and repaired.
 
-        What changes meanwhile is counted in both sums: as adding and taking out commute, it does not matter when.
+        Changes meanwhile are counted in both sums, since adding and removing commute.
         """
         self._catch_up()
         snapshots = list(self._counted.values())

@@ -1,4 +1,4 @@
-"""One look at everything: the aggregate, then every merchant, then the aggregate again, all read afresh."""
+"""A survey reads everything from the upstream: the aggregate, then every merchant, then the aggregate again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -18,16 +18,16 @@ _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 
 Read = Callable[[AccountId, RequestDirectives], Awaitable[Entry]]
-"""Reads an entry on terms. Raises a `TallygateError` that says why there is none."""
+"""Reads an entry that satisfies directives. Raises the `TallygateError` that prevents it."""
 
 Directory = Callable[[], Awaitable[Collection[AccountId]]]
-"""Names the merchants that there are now. Raises a `TallygateError` that says why it cannot."""
+"""Lists the merchants that there are now. Raises the `TallygateError` that prevents it."""
 
 
 class Progress(Struct):
-    """How far a look has come: which one it is, how many merchants there are, how many were read, how many could not be.
+    """The progress of a survey: its number, and how many merchants there are, were read, and are missing.
 
-    Of these the first `NAMED` that were found missing are named.
+    The first `NAMED` missing ones are named.
     """
 
     look: int = 0
@@ -37,14 +37,14 @@ class Progress(Struct):
     missing_merchants: tuple[AccountId, ...] = ()
 
     def miss(self, key: AccountId) -> None:
-        """Note that a merchant could not be read."""
+        """Record that a merchant could not be read."""
         self.missing += 1
         if len(self.missing_merchants) < NAMED:
             self.missing_merchants = (*self.missing_merchants, key)
 
 
 class Surveyor:
-    """Look, with at most `concurrency` reads at once. `now_ms` is Unix time in milliseconds."""
+    """Survey with at most `concurrency` simultaneous reads. `now_ms` returns Unix milliseconds."""
 
     def __init__(self, *, read: Read, directory: Directory, concurrency: int, now_ms: Callable[[], int]) -> None:
         self._read: Final = read
@@ -53,9 +53,9 @@ class Surveyor:
         self._now_ms: Final = now_ms
 
     async def survey(self, progress: Progress) -> Survey:
-        """Look once and keep `progress` up to date. Raises the `TallygateError` that keeps us from the aggregate.
+        """Survey once, and update `progress`. Raises the `TallygateError` that prevents a read of the aggregate.
 
-        Takes as long as the budget wants: a merchant that cannot be read is tried again a few times before it is missing.
+        Takes as long as the budget needs. An unreadable merchant is retried a few times before it counts as missing.
         """
         merchants = await self._directory()
         progress.look += 1
@@ -70,7 +70,7 @@ class Surveyor:
         return Survey(before, await self._read_aggregate(), totals.list(), progress.missing)
 
     async def _read_each(self, waiting: Iterator[AccountId], totals: Totals, progress: Progress) -> None:
-        """Read one merchant after another until none is waiting."""
+        """Read one merchant after another until none is left."""
         for key in waiting:
             try:
                 entry = await self._read_patiently(key)
@@ -89,7 +89,7 @@ class Surveyor:
         return entry
 
     async def _read_patiently(self, key: AccountId) -> Entry:
-        """Read an answer that the upstream began after now; try again after what may pass."""
+        """Read an answer to a call that begins after now. Retry after transient errors."""
         directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)
         for attempt in range(_ATTEMPTS - 1):
             try:

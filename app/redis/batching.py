@@ -1,4 +1,4 @@
-"""Convoys: scripts that are asked for in one turn of the event loop travel to Redis together, in one round trip."""
+"""Script batching: scripts submitted in one iteration of the event loop go to Redis in one round trip."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from app.redis.client import RedisClient, RedisFailure
 from app.redis.scripts import Script, ScriptCall, run_batch
 
 _MAX_BATCH: Final = 100
-"""How many travel together at most: more of them could take as long as a command may."""
+"""The scripts of a batch: more could take as long as a command's time-out."""
 
 _Pending = tuple[ScriptCall, asyncio.Future[Any]]
 
 
 class ScriptBatcher:
-    """Run scripts over `link`, many in one round trip (to each node of a cluster). To whoever asks, each is a command of its own.
+    """Run many scripts in one round trip (to each node of a cluster). To its caller, each is a command of its own.
 
-    Each is still run at one stroke; between two of them, Redis may run what others send, as ever.
+    Each script is atomic. Between two of them, Redis may run commands of other clients.
     """
 
     def __init__(self, redis_client: RedisClient) -> None:
@@ -25,16 +25,16 @@ class ScriptBatcher:
         self._under_way: Final[set[asyncio.Task[None]]] = set()
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any | RedisFailure:
-        """Run a script, and give what it gave.
+        """Run a script, and return its result. Never raises errors of Redis or the network.
 
-        Never raises what Redis or the network may raise. May be cancelled: the script is run all the same.
+        May be cancelled: the script runs nevertheless.
         """
         return await self.submit(script, keys, arguments)
 
     def submit(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Any]
     ) -> asyncio.Future[Any | RedisFailure]:
-        """Send a script, and give what will tell what it gave. As `run`, but for those who send many."""
+        """Submit a script, and return a future of its result. Use it instead of `run` to send many."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
@@ -43,7 +43,7 @@ class ScriptBatcher:
         return result
 
     async def close(self) -> None:
-        """Wait until what is under way has arrived, which takes no longer than a command may."""
+        """Wait until all batches are answered, at most a command's time-out."""
         while self._waiting or self._under_way:
             await asyncio.gather(asyncio.sleep(0), *self._under_way)
 
@@ -61,9 +61,9 @@ class ScriptBatcher:
             found = await self._redis_client.execute(
                 lambda: run_batch(self._redis_client.client, calls), commands=len(calls)
             )
-        finally:  # whatever happens, nobody waits for ever
+        finally:  # whatever happens, each caller gets a result
             each = [found] * len(calls) if isinstance(found, RedisFailure) else found
             for (call, result), one in zip(batch, each, strict=True):
-                judged = self._redis_client.classify(one, writes=call.script.writes)
+                classified = self._redis_client.classify(one, writes=call.script.writes)
                 if not result.done():
-                    result.set_result(judged)
+                    result.set_result(classified)

@@ -1,4 +1,4 @@
-"""The link to Redis: every command bounded in time, an outage noticed by few requests, its end by a probe behind."""
+"""Redis client: every command has a time-out, and a circuit breaker with a background probe handles outages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 async def honouring_cancellation(command: Awaitable[T]) -> T:
-    """Await a command, and be cancelled even where it swallowed that: until Python 3.12 `asyncio.wait_for` may."""
+    """Await a command. Raises `CancelledError` even if the command swallowed it (`asyncio.wait_for` before 3.12)."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     result = await command
@@ -32,10 +32,10 @@ async def honouring_cancellation(command: Awaitable[T]) -> T:
 
 
 class _LoopAwareTimeout:
-    """Bound what is awaited to so many seconds, of which however long this process was busy with other things counts little.
+    """A timeout that mostly ignores time during which our own event loop was blocked. Raises `TimeoutError`.
 
-    They pass in steps, and a loop that was held up takes one step late: else a burst of our own work, while the answer
-    waited to be read, would look as if Redis were lost. Raises `TimeoutError`.
+    It passes in steps, and a blocked loop delays only one. Otherwise a burst of our own work, while the answer waited
+    to be read, would look like an outage of Redis.
     """
 
     __slots__ = ("_scope", "_seconds", "_step", "_steps_left")
@@ -73,9 +73,9 @@ class RedisFailure(Enum):
 
 
 class RedisClient:
-    """Send commands, each within `timeout_seconds`; after a few that failed, none until a probe of `tend` succeeds.
+    """Send commands, each within `timeout_seconds`. After a few failures, none is sent until a probe succeeds.
 
-    A command that Redis refuses (it is read-only, or full) is no failure of the link.
+    A command that Redis refuses (it is read-only, or full) does not count as a failure.
     """
 
     def __init__(
@@ -93,22 +93,22 @@ class RedisClient:
         self._timeout_seconds: Final = timeout_seconds
         self._slots: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
         self._lost: Final = asyncio.Event()
-        # What was sent before a refusal tells nothing of after.
+        # A write that was sent before a refusal may succeed after it, which proves nothing.
         self._recovery_seconds: Final = max(_RECOVERY_SECONDS, 2 * timeout_seconds)
         self._refused_at: float | None = None
         self._closed = False
 
     @property
     def available(self) -> bool:
-        """Tell whether Redis answered when it was last asked."""
+        """Whether Redis answered the last command."""
         return self._breaker.state is State.CLOSED and not self._closed
 
     async def execute(
         self, command: Callable[[], Awaitable[T]], *, writes: bool = False, commands: int = 1
     ) -> T | RedisFailure:
-        """Send a command, or so many that travel together: those fail as one. Never raises what Redis or the network may raise.
+        """Send a command, or a batch of `commands` that fails as one. Never raises errors of Redis or the network.
 
-        One that `writes`, whatever it finds, shows that Redis accepts writes again if it had refused some, but not just now.
+        A success of one that always `writes` shows that Redis accepts writes again, if the last refusal is old enough.
         """
         with self._traces.span("redis.command"):
             result = await self._send_when_free(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
@@ -118,12 +118,12 @@ class RedisClient:
         return result
 
     def classify(self, result: T | Exception, *, writes: bool = False) -> T | RedisFailure:
-        """Give what one of many commands gave that travelled together, or why it gave nothing. `writes` as for `attempt`."""
+        """Return the result of one command of a batch, or why it failed. `writes` as for `execute`."""
         match result:
             case ResponseError():
                 self._record_refusal(result)
                 return RedisFailure.REFUSED
-            case Exception():  # a node of a cluster that could not be reached, while others could
+            case Exception():  # this node of a cluster was unreachable, while others were not
                 self._record_outage(result)
                 return RedisFailure.UNAVAILABLE
             case _:
@@ -132,20 +132,20 @@ class RedisClient:
                 return result
 
     async def ping(self) -> bool:
-        """Ask Redis whether it is there."""
+        """Return whether Redis answers a ping."""
         return not isinstance(await self.execute(self.client.ping), RedisFailure)
 
     async def probe_while_lost(self) -> None:
-        """Probe for Redis whenever it is lost, until cancelled."""
+        """Probe Redis whenever it is lost, until cancelled."""
         while True:
             await self._lost.wait()
             await asyncio.sleep(self._breaker.seconds_open())
             await self._probe()
 
     async def close(self) -> None:
-        """Send nothing more, wait until what was sent is answered or given up, and close all connections.
+        """Send no more commands, wait until those under way end, and close all connections.
 
-        One that was still being opened would stay open else.
+        Without the wait, a connection that was still being opened would stay open.
         """
         self._closed = True
         for _ in range(MAX_CONCURRENT_COMMANDS):
@@ -190,7 +190,7 @@ class RedisClient:
             self._lost.set()
 
     def _record_accepted(self) -> None:
-        """Believe that writes are accepted again if none was refused for a while: nearly full, Redis accepts some."""
+        """Report that writes are accepted if none was refused for a while: when nearly full, Redis accepts some."""
         if self._refused_at is not None and _now() - self._refused_at >= self._recovery_seconds:
             self._refused_at = None
             log.warning("redis.accepts")

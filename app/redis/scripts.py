@@ -1,4 +1,4 @@
-"""Strokes: scripts that are asked for together run by one command, as if each were alone."""
+"""Scripts in batches: many calls of a Lua script run by one command, as if each were alone."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,11 +10,9 @@ from redis.exceptions import NoScriptError, ResponseError
 from app.redis import lua as scripts
 from app.redis.connections import AnyRedis, Word, is_one_server, send_command
 
-_Place = int
-
 
 class Script(Struct, frozen=True, eq=False):
-    """A script of which many runs are one command: its text, the name by which Redis knows it, and whether each run of it writes."""
+    """A Lua script that one command can run many times. `writes` is whether each run writes."""
 
     text: str
     sha: str
@@ -22,7 +20,7 @@ class Script(Struct, frozen=True, eq=False):
 
 
 class ScriptCall(Struct, frozen=True, gc=False):
-    """A script, and what it is to be run with: as many keys and arguments as in all other calls of it."""
+    """One run of a script. All calls of a script have equally many keys and arguments."""
 
     script: Script
     keys: Sequence[str]
@@ -30,58 +28,58 @@ class ScriptCall(Struct, frozen=True, gc=False):
 
 
 class ExtraArguments(Struct, frozen=True):
-    """What a script wants besides, if it is to do more at the same stroke."""
+    """Keys and arguments that a script takes besides, if it does a second thing atomically with the first."""
 
     keys: Sequence[str]
     arguments: Sequence[Any]
 
 
 def make_script(text: str, *, writes: bool = False) -> Script:
-    """Make a script that can be run many times by one command (`scripts.TOGETHER`)."""
+    """Make a script that can be run many times by one command (`lua.BATCH`)."""
     whole = scripts.BATCH % text
     return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest(), writes)
 
 
 async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
-    """Run scripts in one round trip, to each node if it is a cluster; in two where Redis does not know one of them yet.
+    """Run scripts in one round trip (to each node of a cluster), or in two if Redis does not know one of them yet.
 
-    Gives for each what it gave, or the error with which Redis refused it or a node of a cluster could not be reached.
+    Returns each result, or the error by which Redis refused the call or a node of a cluster was unreachable.
     """
-    strokes = _group(calls, separately=not is_one_server(client))
-    found = await _send(client, [_encode("EVALSHA", calls, stroke) for stroke in strokes])
+    batches = _group(calls, separately=not is_one_server(client))
+    found = await _send(client, [_encode("EVALSHA", calls, batch) for batch in batches])
     unknown = [number for number, one in enumerate(found) if isinstance(one, NoScriptError)]
     if unknown:
-        again = await _send(client, [_encode("EVAL", calls, strokes[number]) for number in unknown])
+        again = await _send(client, [_encode("EVAL", calls, batches[number]) for number in unknown])
         for number, one in zip(unknown, again, strict=True):
             found[number] = one
     results: list[Any] = [None] * len(calls)
-    for stroke, one in zip(strokes, found, strict=True):
-        for place, result in zip(stroke, [one] * len(stroke) if isinstance(one, Exception) else one, strict=True):
-            results[place] = result
+    for batch, one in zip(batches, found, strict=True):
+        for index, result in zip(batch, [one] * len(batch) if isinstance(one, Exception) else one, strict=True):
+            results[index] = result
     return results
 
 
-def _group(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[_Place]]:
-    """Say which calls are one command: all of a script, but each alone where their keys may lie at different nodes."""
+def _group(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[int]]:
+    """Group the indices of calls by command: all calls of a script, or one each if keys may lie at different nodes."""
     if separately:
-        return [[place] for place in range(len(calls))]
-    strokes: dict[Script, list[_Place]] = {}
-    for place, call in enumerate(calls):
-        strokes.setdefault(call.script, []).append(place)
-    return list(strokes.values())
+        return [[index] for index in range(len(calls))]
+    batches: dict[Script, list[int]] = {}
+    for index, call in enumerate(calls):
+        batches.setdefault(call.script, []).append(index)
+    return list(batches.values())
 
 
-def _encode(command: str, calls: Sequence[ScriptCall], batch: Sequence[_Place]) -> list[Word]:
-    """Give the words of the command that runs a script by its text or its name."""
+def _encode(command: str, calls: Sequence[ScriptCall], batch: Sequence[int]) -> list[Word]:
+    """Return the words of the command that runs a script by its text or its digest."""
     script = calls[batch[0]].script
-    keys = [key for place in batch for key in calls[place].keys]
-    arguments = [argument for place in batch for argument in calls[place].arguments]
+    keys = [key for index in batch for key in calls[index].keys]
+    arguments = [argument for index in batch for argument in calls[index].arguments]
     name = script.text if command == "EVAL" else script.sha
     return [command, name, len(keys), *keys, len(batch), *arguments]
 
 
 async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[Any]:
-    """Send commands, and give for each what it gave, or its error. One alone needs no pipeline, and takes half the time."""
+    """Send commands, and return each result or error. A single one needs no pipeline, which halves its time."""
     if len(commands) == 1:
         try:
             return [await send_command(client, commands[0])]

@@ -1,9 +1,7 @@
 """The Redis that the replicas share: its client, the prefix of all keys, and the name of this replica."""
 
-from collections.abc import Mapping
-
 from app.redis.client import RedisClient
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
 
 
 class Shared(Part, frozen=True):
@@ -17,12 +15,3 @@ class Shared(Part, frozen=True):
     def channel(self) -> str:
         """The channel of the bus."""
         return f"{self.key_prefix}:bus"
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Find Redis again after an outage."""
-        return {"link": self.client.probe_while_lost}
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self.client.close()

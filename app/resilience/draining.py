@@ -1,21 +1,21 @@
-"""Whether the service is about to end: it goes on answering, but tells everybody to go elsewhere."""
+"""Draining: before the service ends, it still answers but reports that it is not ready."""
 
 from collections.abc import Callable
 
 
 class Drain:
-    """Be off until `begin`, and on from then."""
+    """A switch that is off until `begin`."""
 
     def __init__(self) -> None:
         self.is_on = False
         self._on_begin: Callable[[], None] | None = None
 
     def watch(self, on_begin: Callable[[], None]) -> None:
-        """Call `tell` as soon as it begins."""
+        """Call `on_begin` when draining begins."""
         self._on_begin = on_begin
 
     def begin(self) -> None:
-        """Say from now on that this replica should be asked no more. May be repeated."""
+        """Start draining. May be repeated."""
         self.is_on = True
         if self._on_begin is not None:
             self._on_begin()

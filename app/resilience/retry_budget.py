@@ -1,4 +1,4 @@
-"""When a failed call is worth another try."""
+"""Retry budget: whether a failed call may be retried, and when."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,10 +10,10 @@ _MAX_SAVED: Final = 10.0
 
 
 class RetryBudget:
-    """Grant retries with exponential delay and full jitter, out of a budget that calls earn.
+    """Grant retries with exponential delay and full jitter, from a budget that calls fill.
 
-    Each call earns a tenth of a retry and at most ten are saved up, so that an upstream in trouble sees at most a tenth
-    more calls, not three times as many. `random` gives numbers in [0, 1).
+    Each call deposits a tenth of a retry, and at most ten are saved. So a failing upstream gets at most a tenth more
+    calls, not three times as many. `random` returns numbers in [0, 1).
     """
 
     def __init__(self, random: Callable[[], float]) -> None:
@@ -21,11 +21,11 @@ class RetryBudget:
         self._saved = _MAX_SAVED
 
     def deposit(self) -> None:
-        """Note a new call."""
+        """Deposit for a new call."""
         self._saved = min(self._saved + _DEPOSIT_PER_CALL, _MAX_SAVED)
 
     def withdraw(self, retries_so_far: int) -> float | None:
-        """Give the seconds to wait before the next try of a call, or None if there shall be none."""
+        """Return the seconds to wait before the next retry of a call, or None if it gets none."""
         if retries_so_far >= MAX_RETRIES or self._saved < 1:
             return None
         self._saved -= 1

@@ -1,4 +1,4 @@
-"""Tasks that run as long as the service does."""
+"""Supervision of background tasks, which run as long as the service does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -11,21 +11,20 @@ from msgspec import Struct
 _PAUSE_SECONDS: Final = 1.0
 
 Task = Callable[[], Awaitable[None]]
-"""Runs until cancelled."""
+"""Work in the background: it runs until cancelled."""
 
 log = structlog.get_logger()
 
 
-class Part(Struct, frozen=True):
-    """A part of the service: by default, one that runs nothing and has nothing to close."""
+async def _close_nothing() -> None:
+    """There is nothing to close."""
 
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """What runs as long as the service does, by name."""
-        return {}
 
-    async def close(self) -> None:
-        """Release what it holds. Its tasks have ended by then, as have those of all other parts."""
+class Part(Struct, frozen=True, kw_only=True):
+    """A part of the service: what runs as long as the service does, and what closes the part after that."""
+
+    tasks: Mapping[str, Task] = {}
+    close: Callable[[], Awaitable[None]] = _close_nothing
 
 
 @asynccontextmanager
@@ -41,34 +40,34 @@ async def running(parts: Iterable[Part]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def supervised(**works: Task) -> AsyncIterator[None]:
-    """Run works by name while the context lasts. One that ends or fails is logged and started again."""
+async def supervised(**tasks: Task) -> AsyncIterator[None]:
+    """Run tasks by name while the context lasts. One that ends or fails is logged and started again."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_keep_running(name, work), name=name) for name, work in works.items()]
+        started = [group.create_task(_keep_running(name, task), name=name) for name, task in tasks.items()]
         try:
             yield
         finally:
-            await _end(tasks)
+            await _end(started)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: one may miss it (until Python 3.12, `asyncio.wait_for` swallows some)."""
+    """Cancel until all have ended, since `asyncio.wait_for` may swallow a cancellation before Python 3.12."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
         await asyncio.wait(pending, timeout=_PAUSE_SECONDS)
 
 
-async def _keep_running(name: str, work: Task) -> None:
+async def _keep_running(name: str, task: Task) -> None:
     while True:
         try:
-            await work()
+            await task()
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            current = asyncio.current_task()
+            if current is None or current.cancelling():
                 raise
             log.exception("task.crashed", task=name)
-        except Exception:  # whatever it was: it must not end in silence
+        except Exception:  # no task may end in silence
             log.exception("task.crashed", task=name)
         else:
             log.error("task.ended", task=name)

@@ -1,1 +1,1 @@
-"""The server process: granian workers, signals, scheduling, shutdown, the admin port. All knowledge of granian is here."""
+"""The server processes: granian's workers, shutdown, scheduling and the admin port. granian is used only here."""

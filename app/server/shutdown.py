@@ -1,4 +1,4 @@
-"""How the server is told to stop: with a first signal it drains, with a second one it ends at once, and no signal is lost."""
+"""Shutdown by signals: the first one drains, a second one ends the processes within a second. No signal is lost."""
 
 import asyncio
 import itertools
@@ -15,11 +15,13 @@ from granian.server.mp import MPServer, WorkerProcess
 
 from app.resilience.draining import Drain
 
-AT_ONCE: Final = signal.SIGUSR2
-"""Tells a worker to drain no longer."""
+END_DRAIN: Final = signal.SIGUSR2
+"""Ends a worker's drain."""
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_SETTLE_SECONDS: Final = 0.1
+
+_MIN_DRAIN_SECONDS: Final = 0.1
+"""How long a worker runs at least after a signal: granian must already listen when it is stopped."""
 
 _LAST_SECONDS: Final = 1.0
 """What a worker may take to end after a second signal."""
@@ -28,7 +30,7 @@ log = structlog.get_logger()
 
 
 def handle_signals_in_parent(server: MPServer) -> None:
-    """Wait for the signals in a thread of their own: the main thread may sleep through one that another thread got.
+    """Wait for signals in a thread. The main thread may sleep through a signal that another thread received.
 
     The first one lets the workers drain, a second one ends them.
     """
@@ -38,15 +40,15 @@ def handle_signals_in_parent(server: MPServer) -> None:
         signal.sigwait(_STOP_SIGNALS)
         workers = list(server.wrks)
         for worker in workers:
-            worker.interrupt_by_parent = True  # one that ends now was signalled together with us
+            worker.interrupt_by_parent = True  # a worker that ends now got the signal together with the parent
         server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
         signal.sigwait(_STOP_SIGNALS)
         log.warning("server.cut_off", seconds=_LAST_SECONDS)
-        _signal_all(workers, AT_ONCE)
+        _signal_all(workers, END_DRAIN)
         time.sleep(_LAST_SECONDS)
         _signal_all(workers, signal.SIGKILL)
 
-    threading.Thread(target=wait, name="stop-watch", daemon=True).start()
+    threading.Thread(target=wait, name="signal-watch", daemon=True).start()
 
 
 def _signal_all(workers: list[WorkerProcess], number: signal.Signals) -> None:
@@ -56,24 +58,24 @@ def _signal_all(workers: list[WorkerProcess], number: signal.Signals) -> None:
 
 
 def handle_signals_in_worker(loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
-    """Replace the handlers that the server is about to set for a worker: both signals count as one, and none is lost.
+    """Replace the handlers that granian is about to set on `loop`. Both signals together count as one.
 
-    uvloop loses a signal that comes while it does not run, as between the application's start and the first request;
-    Python's own handlers do not.
+    uvloop loses a signal that arrives while it does not run, for example between the application's start and the first
+    request. Python's own handlers lose none.
     """
-    ending = _Shutdown(loop, drain, drain_seconds)
-    begin = _only_first(ending.begin)
+    shutdown = _Shutdown(loop, drain, drain_seconds)
+    begin = _only_first(shutdown.begin)
 
     def add_signal_handler(number: int, handler: Callable[..., object], *arguments: Any) -> None:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(begin, partial(handler, *arguments)))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
-    signal.signal(AT_ONCE, lambda *_: loop.call_soon_threadsafe(ending.hurry))
+    signal.signal(END_DRAIN, lambda *_: loop.call_soon_threadsafe(shutdown.end_drain))
     loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign, assignment]
 
 
 class _Shutdown:
-    """Drain for so long before the server is told to stop, and at least a moment, so that it is there to hear it."""
+    """A drain, and then the server's stop. `drain_seconds` are raised to `_MIN_DRAIN_SECONDS`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
         self._loop: Final = loop
@@ -82,24 +84,24 @@ class _Shutdown:
         self._stop: Callable[[], object] | None = None
 
     def begin(self, stop: Callable[[], object]) -> None:
-        """Begin to drain; `stop` tells the server."""
+        """Begin to drain. `stop` is called once, at the end of the drain."""
         self._stop = _only_first(stop)
         self._drain.begin()
         log.info("server.draining", seconds=self._seconds, pid=os.getpid())
-        self._loop.call_later(max(self._seconds, _SETTLE_SECONDS), self._stop)
+        self._loop.call_later(max(self._seconds, _MIN_DRAIN_SECONDS), self._stop)
 
-    def hurry(self) -> None:
-        """Drain no longer, also if that has not begun yet."""
+    def end_drain(self) -> None:
+        """Cut the drain short, also if it begins later."""
         self._seconds = 0.0
         if self._stop is not None:
-            self._loop.call_later(_SETTLE_SECONDS, self._stop)
+            self._loop.call_later(_MIN_DRAIN_SECONDS, self._stop)
 
 
 def _only_first(handler: Callable[..., object]) -> Callable[..., None]:
     """Pass on the first call only.
 
-    Ctrl-C reaches the parent and the workers, and the parent then signals the workers too. The server's handlers
-    (granian 2.8.7) can lock themselves up for ever when they are called while they run.
+    Ctrl-C reaches parent and workers, and the parent then signals the workers too. granian's handlers (2.8.7) can
+    deadlock when one is called while it runs.
     """
     calls = itertools.count()
 

@@ -1,1 +1,1 @@
-"""What the service tells about itself."""
+"""Metrics, logs and traces."""

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them: its text format, or OpenMetrics where that is asked for."""
+"""Exposition of metrics: Prometheus's text format, or OpenMetrics where `Accept` asks for it."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ _COUNTED_BY_US: Final = "process_cpu_seconds"
 
 
 class Page(Struct, frozen=True):
-    """An answer to a scrape."""
+    """The response to a scrape."""
 
     content_type: str
     body: bytes
@@ -32,13 +32,13 @@ class Page(Struct, frozen=True):
 
 
 Scrape = Callable[[str], Page]
-"""Gives the metrics as an `Accept` header wants them."""
+"""Returns the metrics in the format that an `Accept` header asks for."""
 
 
 class Exposition:
-    """Show the metrics of this process and, through a gathering, of all processes of the service.
+    """Expose the metrics of this process and, through a store, of all processes of the service.
 
-    Begins where a process that died left off.
+    Resumes the counts of a process that died.
     """
 
     def __init__(self, metrics: Metrics, store: MultiprocessStore | None = None) -> None:
@@ -46,20 +46,20 @@ class Exposition:
         self._store: Final = store
         if store is not None and (reading := store.adopt_dead()):
             resume(metrics, reading)
-            self.share()  # lest what the dead one said of itself stands for this one
+            self.share()  # replaces the health that the dead process published
 
     def share(self, vitals: WorkerHealth | None = None) -> None:
-        """Let the other processes know what this one has measured, and how it is."""
+        """Publish this process's metrics and health to the other processes."""
         if self._store is not None:
             self._store.put(read(self.metrics, vitals))
 
     def health(self) -> list[WorkerHealth]:
-        """Give what the other processes that live said of themselves last."""
+        """Return the last health of the other live processes."""
         others = {} if self._store is None else self._store.others()
         return [reading.health for reading in others.values() if reading.health]
 
     def page(self, accept: str) -> Page:
-        """Answer a scrape as its `Accept` header wants it."""
+        """Respond to a scrape in the format of its `Accept` header."""
         encode, content_type = choose_encoder(accept)
         return Page(content_type, encode(self._registry()))
 
@@ -105,7 +105,7 @@ def _convert(family: Family, reading: MetricsSample) -> Metric:
 
 
 def _of_processes(pids: Iterable[int]) -> Iterable[Metric]:
-    """Add up what processes hold; of the rest, what the first one says stands for all."""
+    """Sum the levels of all processes if they add up; otherwise the first process counts for all."""
     whole: dict[str, Metric] = {}
     for pid in pids:
         for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():

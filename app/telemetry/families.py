@@ -1,4 +1,4 @@
-"""What can be measured: counters, histograms and gauges, kept as plain numbers that cost a hot request next to nothing."""
+"""Counters, histograms and gauges, kept as plain numbers so that a hot request pays almost nothing."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -9,13 +9,13 @@ from typing import Final
 Labels = tuple[str | int, ...]
 
 OTHER: Final = "other"
-"""The label value that stands for all beyond a bound."""
+"""The label value of all series beyond a bound."""
 
 
 class Counter:
-    """Count events, by the values of `labels`; those in `known` are there from the start, at 0.
+    """Count events by the values of `labels`. Series in `known` exist from the start, at 0.
 
-    Beyond `bound` combinations, further ones count as `other`.
+    Beyond `bound` combinations, new ones count as `other`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Counter:
 
 
 class Histogram:
-    """Sort values into buckets up to `bounds`. Of each series: the counts by bucket, then those above, then the sum."""
+    """Count values in buckets up to `bounds`. A series has the counts of the buckets and of values above, and the sum."""
 
     def __init__(
         self, name: str, text: str, bounds: Sequence[float], labels: Sequence[str] = (), known: Iterable[Labels] = ()
@@ -57,11 +57,11 @@ class Histogram:
             self.series[values] = empty.copy()
 
     def observe(self, value: float, *values: str | int) -> None:
-        """Take a value."""
+        """Observe a value."""
         self.add(bisect_left(self.bounds, value), 1, value, *values)
 
     def add(self, bucket: int, count: float, total: float, *values: str | int) -> None:
-        """Take values of one bucket that are `total` together."""
+        """Add values of one bucket, whose sum is `total`."""
         cells = self.series[values]
         cells[bucket] += count
         cells[-1] += total
@@ -76,7 +76,7 @@ class Merge(StrEnum):
 
 
 class Gauge:
-    """Tell how something is: read when it is asked for, nothing as long as nobody said where."""
+    """Report a level. It is read at a scrape, and absent until `watch` or `watch_all` sets a source."""
 
     def __init__(self, name: str, text: str, merge: Merge, labels: Sequence[str] = ()) -> None:
         self.name: Final = name
@@ -86,15 +86,15 @@ class Gauge:
         self._read: Callable[[], Mapping[Labels, float]] = dict
 
     def watch(self, read: Callable[[], float | None]) -> None:
-        """Read a gauge without labels there; None means that it is not known."""
+        """Set the source of a gauge without labels; None means unknown."""
         self._read = lambda: {} if (value := read()) is None else {(): float(value)}
 
     def watch_all(self, read: Callable[[], Mapping[Labels, float]]) -> None:
-        """Read a gauge with labels there."""
+        """Set the source of a gauge with labels."""
         self._read = read
 
     def levels(self) -> dict[Labels, float]:
-        """Give its values by labels."""
+        """Return its values by labels."""
         return dict(self._read())
 
 

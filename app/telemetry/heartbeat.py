@@ -1,4 +1,4 @@
-"""The pulse of a process: how late its event loop is, and a beat a second for what else wants one."""
+"""Heartbeat of a process: one call a second, by which the event loop's lag is measured."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ _REMEMBERED: Final = 15
 
 
 class Heartbeat:
-    """Beat once a second and tell how late the latest beats came. `monotonic` gives seconds, as the loop has them."""
+    """Beat once a second, and measure the delay of the latest beats. `monotonic` returns the loop's seconds."""
 
     def __init__(self, monotonic: Callable[[], float], on_beat: Callable[[], None]) -> None:
         self._monotonic: Final = monotonic
@@ -18,7 +18,7 @@ class Heartbeat:
         self._lags: Final[deque[float]] = deque([0.0], maxlen=_REMEMBERED)
 
     async def run(self) -> None:
-        """Beat at once, and then until cancelled."""
+        """Beat now, and then once a second until cancelled."""
         self._on_beat()
         while True:
             due = self._monotonic() + PERIOD_SECONDS
@@ -27,5 +27,5 @@ class Heartbeat:
             self._on_beat()
 
     def lag_seconds(self) -> float:
-        """Tell the longest delay of the last quarter of a minute."""
+        """Return the longest delay of the last 15 s."""
         return max(self._lags)

@@ -1,4 +1,4 @@
-"""Logs: one event a line, dotted names, fields; ours and those of libraries in the same form."""
+"""Structured logs: one event a line, with a dotted name and fields, for our own events and those of libraries."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least level that is written."""
+    """The lowest level that is written."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -27,7 +27,7 @@ class LogLevel(StrEnum):
 
 
 def configure_logs(log_format: LogFormat, level: LogLevel) -> None:
-    """Write events from `level` on to standard error, and what libraries log from WARNING on. May be repeated."""
+    """Log events from `level` on, and those of libraries from WARNING on, to standard error. May be repeated."""
     number = logging.getLevelNamesMapping()[level.upper()]
     shared = _stamp()
     render = _renderer(log_format)
@@ -59,7 +59,7 @@ def _stamp() -> list[Any]:
 def _renderer(log_format: LogFormat) -> Sequence[Any]:
     match log_format:
         case LogFormat.CONSOLE:
-            # the default formatter, where `rich` is installed, prints the local variables too, and with them secrets
+            # where `rich` is installed, the default formatter prints local variables too, and so secrets
             plain = structlog.dev.plain_traceback
             return [
                 structlog.dev.ConsoleRenderer(

@@ -1,4 +1,4 @@
-"""The catalogue of metrics: each is made here, and counted where it happens. What they mean: docs/operating.md."""
+"""The catalogue of metrics. docs/operating.md explains each."""
 
 import platform
 import time
@@ -21,7 +21,7 @@ _ASSETS: Final = 200
 
 
 class HotSeries:
-    """Count requests of one kind that memory answered, by how long they took and how old the answer was."""
+    """Count requests of one kind that memory answered, by duration and age of the answer."""
 
     __slots__ = ("_cells",)
 
@@ -29,7 +29,7 @@ class HotSeries:
         self._cells: Final = [[[0.0, 0.0, 0.0] for _ in range(len(_AGES_MS) + 1)] for _ in range(len(FAST) + 1)]
 
     def count(self, seconds: float, age_ms: int) -> None:
-        """Count a request: what `Metrics.request` and `Metrics.answer` do in one, cheaper."""
+        """Count a request, as `Metrics.request` and `Metrics.answer` do, but cheaper."""
         row = self._cells[0 if seconds <= _AT_ONCE else bisect_left(FAST, seconds)]
         cell = row[bisect_left(_AGES_MS, age_ms)]
         cell[0] += 1
@@ -37,7 +37,7 @@ class HotSeries:
         cell[2] += age_ms
 
     def take(self) -> Iterator[tuple[int, int, float, float, float]]:
-        """Give what was counted by bucket of seconds and of age: how many, seconds and milliseconds of age; begin at 0 again."""
+        """Return count, seconds and milliseconds of age by bucket of seconds and of age, and reset them."""
         for seconds_bucket, row in enumerate(self._cells):
             for age_bucket, cell in enumerate(row):
                 count, seconds, ages_ms = cell
@@ -47,10 +47,10 @@ class HotSeries:
 
 
 class Metrics:
-    """All that one process measures. Those who count take it as an argument and call what their own metric offers.
+    """All metrics of one process.
 
-    What is kept in memory and answered from there is counted in a series of `hot`, in about a third of a microsecond;
-    all else with `request` and `answer`. `cpu_seconds` gives what this process has used.
+    Hot answers from memory are counted by a series of `hot`, in about a third of a microsecond, all others by `request`
+    and `answer`. `cpu_seconds` returns the CPU time of this process.
     """
 
     def __init__(self, version: str = "", cpu_seconds: Callable[[], float] = time.process_time) -> None:
@@ -66,30 +66,30 @@ class Metrics:
         self._make_process(version)
 
     def hot(self, path: str, method: str, status: int) -> HotSeries:
-        """Give where requests of a kind are counted that memory answers: `path` is their template. It may be kept."""
+        """Return the counter of one kind of requests that memory answers: `path` is the template. It may be kept."""
         kind = path, method, status
         series = self._hot.get(kind)
-        if series is None:  # not `setdefault`: to make one takes longer than all else that a read needs
+        if series is None:  # not `setdefault`: creating a series takes longer than all else in a read
             series = self._hot[kind] = HotSeries()
         return series
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
-        """Count an HTTP request: `path` is its template, never with an id in it."""
+        """Count an HTTP request: `path` is its template, never with an id."""
         self.requests.add(path, method if method in METHODS else "other", status)
         self.request_seconds.observe(seconds, path, status)
 
     def answer(self, outcome: str, age_ms: int) -> None:
-        """Count an answer about balances, given with this age."""
+        """Count an answer with balances of this age."""
         self.answers.add(outcome)
         self.answer_age.observe(age_ms / 1000)
 
     def families(self) -> Iterator[Family]:
-        """Give every metric, with all that was counted."""
+        """Return every metric, with all counts."""
         self._flush_hot()
         return (one for one in vars(self).values() if isinstance(one, Counter | Histogram | Gauge))
 
     def _flush_hot(self) -> None:
-        """Add what was noted in passing to the metrics that it belongs to."""
+        """Add the counts of the hot series to their metrics."""
         self._cpu_seen, cpu_seen = self._cpu_seconds(), self._cpu_seen
         self.cpu.add(amount=self._cpu_seen - cpu_seen)
         for (path, method, status), series in self._hot.items():

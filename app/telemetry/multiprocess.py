@@ -1,4 +1,4 @@
-"""The readings of all processes of a service, as files in one folder: whoever is scraped can tell of them all."""
+"""Metrics samples of all processes of a service, as files in one folder, so that any process can report them all."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class MultiprocessStore:
-    """Share readings through `folder`, which only our processes write to. `lives` tells whether a process does."""
+    """Share samples through `folder`, which only our processes write to. `lives` returns whether a process does."""
 
     def __init__(self, folder: Path, lives: Callable[[int], bool]) -> None:
         self._folder: Final = folder
@@ -26,7 +26,7 @@ class MultiprocessStore:
         self._unwritable = False
 
     def adopt_dead(self) -> MetricsSample | None:
-        """Take over the reading of a process that died, so that what it counted goes on; None if there is none."""
+        """Take over the sample of a process that died, so that its counts continue; None if there is none."""
         for path in self._folder.glob(f"*{_SUFFIX}"):
             if not self._lives(_pid(path)):
                 try:
@@ -37,7 +37,7 @@ class MultiprocessStore:
         return None
 
     def put(self, reading: MetricsSample) -> None:
-        """Share the reading of this process. A folder that cannot be written to is logged once, and no more."""
+        """Write the sample of this process. An unwritable folder is logged once."""
         fresh = self._own.with_suffix(".new")
         try:
             fresh.write_bytes(msgspec.msgpack.encode(reading))
@@ -48,13 +48,13 @@ class MultiprocessStore:
             self._unwritable = True
 
     def others(self) -> dict[int, MetricsSample]:
-        """Give the last readings of the other processes: of those that died, what they had counted."""
+        """Return the last samples of the other processes; of those that died, only their counts."""
         while True:
             paths = [path for path in self._folder.glob(f"*{_SUFFIX}") if path != self._own]
             try:
                 return {_pid(path): self._read_other(path) for path in paths}
             except FileNotFoundError:
-                continue  # one was adopted meanwhile, and will be found under its new name
+                continue  # it was adopted meanwhile, and will be found under its new name
 
     def _read_other(self, path: Path) -> MetricsSample:
         reading = self._read(path)
@@ -65,10 +65,10 @@ class MultiprocessStore:
 
 
 def lives(pid: int) -> bool:
-    """Tell whether a process of ours runs."""
+    """Return whether a process of ours runs."""
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):  # or it is somebody else's by now
+    except (ProcessLookupError, PermissionError):  # the id may belong to another user's process by now
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Traces for a collector that speaks OTLP over HTTP. The only OpenTelemetry of the program, and imported only if wanted."""
+"""Traces for a collector by OTLP over HTTP. The only use of OpenTelemetry, imported only if configured."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,9 +42,9 @@ class _OtlpRequestSpan(RequestSpan):
 
 
 class OtlpTraces(Traces):
-    """Hand spans to a thread that sends them in batches; those that do not fit into its queue are dropped.
+    """Queue spans for a thread that sends them in batches. A full queue drops spans.
 
-    A span holds names, templates and statuses: no header, no id, no text of an error. Nothing is passed on to others.
+    A span holds names, templates and statuses: no header, no id, no text of an error. No trace context is passed on.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
@@ -82,12 +82,12 @@ class OtlpTraces(Traces):
                 raise
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
 
 class LossReportingExporter(SpanExporter):
-    """Send spans by another exporter, and tell once when they begin to be lost, and once when they arrive again."""
+    """Send spans by another exporter. Log once when spans are first lost, and once when they arrive again."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter: Final = exporter
@@ -104,13 +104,13 @@ class LossReportingExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._exporter.shutdown()
 
 
 def make_otlp_traces(endpoint: str, version: str) -> OtlpTraces:
-    """Make traces for the collector at `endpoint`, an origin like http://collector:4318."""
-    logging.getLogger(_ITS_LOGGER).setLevel(logging.CRITICAL)  # an error for each batch: we tell of the first one
+    """Make traces for the collector at `endpoint`, an origin such as http://collector:4318."""
+    logging.getLogger(_ITS_LOGGER).setLevel(logging.CRITICAL)  # it logs an error for each batch; we log the first one
     session = requests.Session()
     session.trust_env = False
     exporter = OTLPSpanExporter(

@@ -1,4 +1,4 @@
-"""What a process has measured so far, as one value, and how those of several processes become one."""
+"""Metrics samples: all that a process has measured, as one value, and the merge of several processes."""
 
 from collections.abc import Iterable
 
@@ -12,9 +12,9 @@ Series = dict[str, dict[Labels, list[float]]]
 
 
 class WorkerHealth(Struct, frozen=True):
-    """What a worker says of itself: `at` is monotonic time in seconds, which all processes of a machine share.
+    """Health that a worker publishes, so that the parent can answer probes without asking it.
 
-    `readiness` is what it answers at `/health/ready`.
+    `at` is monotonic seconds, which all processes of a machine share. `readiness` is its answer at `/health/ready`.
     """
 
     at: float
@@ -23,7 +23,7 @@ class WorkerHealth(Struct, frozen=True):
 
 
 class MetricsSample(Struct, frozen=True):
-    """Counters, histograms and gauges by their names, then labels; and how the process is, if it says so."""
+    """Counters, histograms and gauges by name, then labels, and the process's health if published."""
 
     counts: Counts
     series: Series
@@ -32,7 +32,7 @@ class MetricsSample(Struct, frozen=True):
 
 
 def read(metrics: Metrics, vitals: WorkerHealth | None = None) -> MetricsSample:
-    """Take the reading of this process."""
+    """Read the sample of this process."""
     reading = MetricsSample({}, {}, {}, vitals)
     for family in metrics.families():
         match family:
@@ -46,7 +46,7 @@ def read(metrics: Metrics, vitals: WorkerHealth | None = None) -> MetricsSample:
 
 
 def resume(metrics: Metrics, reading: MetricsSample) -> None:
-    """Go on counting where another process left off. How that one was at its end does not matter."""
+    """Resume the counts of another process, without its gauges and health."""
     for family in metrics.families():
         match family:
             case Counter():
@@ -58,7 +58,7 @@ def resume(metrics: Metrics, reading: MetricsSample) -> None:
 
 
 def merge(readings: Iterable[MetricsSample], metrics: Metrics) -> MetricsSample:
-    """Make one reading of several: counts are added up, gauges merged as `metrics` has it for each."""
+    """Merge samples: counts are added, gauges merged as `metrics` defines for each."""
     merges = {family.name: family.merge for family in metrics.families() if isinstance(family, Gauge)}
     whole = MetricsSample({}, {}, {})
     for reading in readings:

@@ -1,4 +1,4 @@
-"""Traces: what a request did, and how long each part of it took. Off, and next to free, unless a collector is named."""
+"""Traces of requests and their parts. Off, and almost free, unless a collector is configured."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -6,12 +6,12 @@ from typing import Final
 
 
 class RequestSpan:
-    """The span of a request; `trace_id` is None where it is not traced."""
+    """The span of a request; `trace_id` is None if it is not traced."""
 
     trace_id: str | None = None
 
     def annotate(self, method: str, path: str, status: int | None) -> None:
-        """Say what the request was: `path` is its template, `status` None if it was not answered."""
+        """Describe the request: `path` is its template, `status` None if it was not answered."""
 
 
 _NOTHING: Final = nullcontext()
@@ -19,15 +19,15 @@ _REQUEST: Final = nullcontext(RequestSpan())
 
 
 class Traces:
-    """Trace nothing."""
+    """Traces that are off."""
 
     def request(self, _: Iterable[tuple[bytes, bytes]], /) -> AbstractContextManager[RequestSpan]:
         """Trace a request, as part of the trace that its `traceparent` names (W3C Trace Context)."""
         return _REQUEST
 
     def span(self, _: str, /) -> AbstractContextManager[None]:
-        """Trace a part of a request; what belongs to no request is not traced."""
+        """Trace a part of a request. Without a request, nothing is traced."""
         return _NOTHING
 
     def close(self) -> None:
-        """Send what is left, for at most a few seconds. Blocks."""
+        """Send the remaining spans, for at most a few seconds. Blocks."""

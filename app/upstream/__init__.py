@@ -1,1 +1,1 @@
-"""The only door out: the only httpx, and the only place where the token is."""
+"""The upstream's protocol: calls, envelope, balances, directory, and its token, which nothing else handles."""

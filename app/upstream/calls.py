@@ -1,4 +1,4 @@
-"""How calls of the upstream are made: with a token, in turn, within a deadline, through a breaker, with few retries."""
+"""Execution of upstream calls: with token, permit, deadline, circuit breaker, and few retries."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,20 +25,20 @@ from app.upstream.token_source import TokenSource
 T = TypeVar("T")
 
 _WAITING: Final = 0.8
-"""The part of the time that a turn may take to come: one that came later would leave none for the call."""
+"""The share of the time-out in which a permit must come: a later one would leave no time for the call."""
 
 log = structlog.get_logger()
 
 
 AcquirePermit = Callable[[float], AbstractAsyncContextManager[None]]
-"""Gives a turn of the upstream's budget, waited for at most the seconds given; raises `BudgetSpent` if none comes."""
+"""Returns a permit of the budget, waited for at most the given seconds. Raises `BudgetSpent` if none comes."""
 
 
 class CallExecutor:
-    """Make calls, none longer than `timeout_seconds`, its waiting, retries and another token included.
+    """Make calls, none longer than `timeout_seconds`, including its wait, its retries and a new token.
 
-    If the token is refused, another is looked for in `tokens`, and the call made once more with it. `quiet` is told for how many
-    seconds the upstream asked to be left alone. `name_of` gives the name of an error in metrics.
+    If the token is refused, the call is repeated once with another one from `tokens`. `quiet` gets the seconds of a
+    pause that the upstream asked for. `name_of` returns the name of an error in metrics.
     """
 
     def __init__(
@@ -65,18 +65,18 @@ class CallExecutor:
 
     @property
     def is_breaker_open(self) -> bool:
-        """Tell whether the upstream is being left alone."""
+        """Whether the circuit breaker is open."""
         return self._breaker.state is not State.CLOSED
 
     @property
     def are_ready(self) -> bool:
-        """Tell whether a call would be made as soon as it had its turn."""
+        """Whether a call would be made as soon as it had a permit."""
         return not self.is_breaker_open and self._tokens.is_ready
 
     async def execute(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit) -> T:
-        """Make a call that may be repeated, and give its result. Raises what it raised last, or why it was not made.
+        """Make a call that may be repeated, and return its result. Raises its last error, or why it was not made.
 
-        Belongs in a task that nobody cancels: those who wait for it have deadlines of their own.
+        Run it in a task that is not cancelled: its callers have deadlines of their own.
         """
         self._wanted += 1
         try:
@@ -93,7 +93,7 @@ class CallExecutor:
         renewed = False
         failure: TallygateError | None = None
         while True:
-            await self._tokens.ready()  # before the turn: a token that is minted wants one too
+            await self._tokens.ready()  # before the permit: minting a token needs one too
             delay = 0.0
             try:
                 return await self._make_once(call, turn, deadline)
@@ -131,7 +131,7 @@ class CallExecutor:
             raise BreakerOpen("The upstream keeps failing and is left alone for a moment.", retry_after_seconds=left)
 
     async def _watch(self, call: Awaitable[T]) -> T:
-        """Tell the breaker how a call went: whatever is no failure of the upstream is a sign of life."""
+        """Record a call in the breaker: whatever is no failure of the upstream counts as success."""
         began = self._monotonic()
         try:
             result = await self._measure(call)
@@ -148,7 +148,7 @@ class CallExecutor:
         return result
 
     async def _measure(self, call: Awaitable[T]) -> T:
-        """Count a call and its time by how it went."""
+        """Count a call and its duration by outcome."""
         began = self._monotonic()
         outcome = "ok"
         try:

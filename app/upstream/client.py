@@ -1,4 +1,4 @@
-"""The upstream, asked for balances."""
+"""Upstream client: fetches balances and the merchant directory."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,14 +24,14 @@ log = structlog.get_logger()
 
 
 class Wire(Protocol):
-    """What the client asks of a transport."""
+    """The transport of a client."""
 
     async def get(self, path: str, params: Mapping[str, str], /) -> UpstreamResponse:
         """Send one request and read its answer whole."""
 
 
 class UpstreamClient:
-    """Ask the upstream and check what it says."""
+    """Call the upstream and check its answers."""
 
     def __init__(self, wire: Wire, calls: CallExecutor, runtime: Runtime) -> None:
         self._metrics: Final = runtime.metrics
@@ -43,14 +43,14 @@ class UpstreamClient:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether it would be asked as soon as there is a turn."""
+        """Whether a call would be made as soon as it had a permit."""
         return self._calls.are_ready
 
     async def fetch_balances(self, key: AccountId, turn: AcquirePermit) -> Entry:
-        """Ask for the balances of a merchant, or of all together. May be repeated; see `Calls.make` on cancelling.
+        """Fetch the balances of a merchant, or the aggregate. May be repeated; on cancelling see `CallExecutor.execute`.
 
-        Raises the `UpstreamError` that says what stood in the way, after one log line about it (but for an open
-        breaker, which was logged when it opened).
+        Raises the `UpstreamError` that prevented it, after one log line (but none for an open breaker, which was logged
+        when it opened).
         """
         began = self._monotonic()
         try:
@@ -69,9 +69,9 @@ class UpstreamClient:
             raise
 
     async def fetch_directory(self, turn: AcquirePermit) -> Directory:
-        """Ask for all merchants, page by page. Raises the `UpstreamError` that says what stood in the way.
+        """Fetch all merchants, page by page. Raises the `UpstreamError` that prevented it.
 
-        Who comes or goes meanwhile can move others over the edge of a page: a list that lacks some is asked for again.
+        Changes meanwhile can move merchants over the edge of a page, so an incomplete list is fetched again.
         """
         for _ in range(_DIRECTORY_LOOKS):
             found: dict[int, Merchant] = {}
@@ -112,7 +112,7 @@ class UpstreamClient:
         return snapshot
 
     def _watch_contract(self, snapshot: Snapshot, data: object) -> None:
-        """Tell the operator what is odd about an answer: of unknown fields, each name once."""
+        """Log what is undocumented in an answer: the name of each unknown field once."""
         for anomaly in snapshot.anomalies:
             self._metrics.anomalies.add(anomaly.kind.value, anomaly.asset_id)
         if snapshot.anomalies:

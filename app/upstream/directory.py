@@ -1,4 +1,4 @@
-"""The upstream's directory: who its merchants are. Id, name and status are taken; the rest is dropped at the door."""
+"""The upstream's directory of merchants. Only id, name and status are kept; all other data is dropped here."""
 
 from typing import Final
 
@@ -25,12 +25,12 @@ class _Page(Struct):
 
 
 def ask_for(page: int) -> dict[str, str]:
-    """Give the parameters of a page, counted from 1. Merchants of any status may hold balances."""
+    """Return the parameters of a page, counted from 1. Merchants of any status may hold balances."""
     return {"status": str(_ALL_STATUSES), "currentPage": str(page), "pageSize": str(PAGE_SIZE)}
 
 
 def read_page(data: object) -> tuple[list[Merchant], int]:
-    """Give the merchants of a page, and how many there are on all. Raises `ValueError` where it is not as documented."""
+    """Return the merchants of a page, and the number on all pages. Raises `ValueError` if it is not as documented."""
     try:
         page = msgspec.convert(data, _Page)
     except msgspec.ValidationError as error:
@@ -39,7 +39,7 @@ def read_page(data: object) -> tuple[list[Merchant], int]:
 
 
 def _read(entry: _Entry, index: int) -> Merchant:
-    """Take an entry whose name can be written as UTF-8 again."""
+    """Check that an entry's name can be encoded as UTF-8."""
     try:
         (entry.merchant_name or "").encode()
     except UnicodeEncodeError:

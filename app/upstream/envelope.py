@@ -1,4 +1,4 @@
-"""The upstream's envelope, judged: from an answer's status and bytes to its data or to the error it stands for. Pure."""
+"""Parsing of the upstream's envelope: status and bytes become data or an error. Pure."""
 
 import json
 from collections.abc import Container, Mapping
@@ -29,7 +29,7 @@ _DEFAULT_RETRY_AFTER_SECONDS: Final = 1.0
 
 
 class UpstreamResponse(msgspec.Struct, frozen=True):
-    """An answer as it came: headers with lower-case names, the body as it was sent."""
+    """A response: headers with lower-case names, the body as sent."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,12 +42,12 @@ class _Envelope(msgspec.Struct):
 
 
 def parse_envelope(answer: UpstreamResponse, now: float, successes: Container[int] = (SUCCESS,)) -> object:
-    """Give the decoded `data` of a successful answer. `now` is Unix time in seconds, to read a `Retry-After` date.
+    """Return the decoded `data` of a successful answer. `now` is Unix seconds, for a `Retry-After` date.
 
-    `successes` are the codes that mean success: the document is of two minds about it outside the balances.
+    `successes` are the codes of success, on which the document is inconsistent outside the balances.
 
-    A documented code counts more than the HTTP status that it came with, since the document ties no status to it.
-    Raises `UnknownMerchant`, or the `UpstreamError` that the answer stands for.
+    A documented code takes precedence over the HTTP status, since the document ties no status to it. Raises
+    `UnknownMerchant`, or the `UpstreamError` that the answer means.
     """
     envelope = _read_envelope(answer)
     if isinstance(envelope, MalformedAnswer):
@@ -75,7 +75,7 @@ def _read_envelope(answer: UpstreamResponse) -> _Envelope | MalformedAnswer:
 
 
 class _AmbiguousName(Exception):
-    """An object names a field twice, so that its meaning depends on the reader (RFC 8259, section 4)."""
+    """An object has a duplicate field, so that its meaning depends on the parser (RFC 8259, section 4)."""
 
 
 def _parse(body: bytes) -> object:
@@ -97,7 +97,7 @@ _JSON: Final = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_constant=_
 
 
 def _by_code(code: int) -> Exception | None:
-    """Give the error of a documented code (upstream.md, "Errors")."""
+    """Return the error of a documented code (upstream.md, "Errors")."""
     match code:
         case -5006 | -5007:
             return UnknownMerchant("The upstream knows no such merchant.")
@@ -131,7 +131,7 @@ def _by_status(answer: UpstreamResponse, now: float) -> UpstreamError | None:
 
 
 def read_retry_after(value: str, now: float) -> float:
-    """Read a `Retry-After` (RFC 9110, 10.2.3) as seconds from `now`, within 0 and an hour; 1 s if it says nothing."""
+    """Parse a `Retry-After` (RFC 9110, 10.2.3) as seconds from `now`, between 0 and an hour; 1 s if it is absent."""
     if value.isascii() and value.isdigit():
         return min(float(value), LONGEST_RETRY_AFTER_SECONDS)
     try:

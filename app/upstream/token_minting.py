@@ -1,4 +1,4 @@
-"""Minting: the upstream makes a token for a signature (upstream.md, "The token expires")."""
+"""Token minting: the upstream makes a token for a signed request (upstream.md, "The token expires")."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC
@@ -27,30 +27,30 @@ TOKEN_PATH: Final = "/v2/token/generate"  # noqa: S105  # a path
 API_KEY_HEADER: Final = "X-BH-APIKEY"
 
 _SUCCESSES: Final = (SUCCESS, 0)  # the document's examples and its schemas differ
-_TOLERANCE_SECONDS: Final = 2.0  # of a clock: `Date` has whole seconds, and is some time on its way
+_TOLERANCE_SECONDS: Final = 2.0  # between clocks: `Date` has whole seconds, and takes time to arrive
 _LONGEST_LIFE_SECONDS: Final = 10 * 365 * 86_400.0
 
 log = structlog.get_logger()
 
 
 class Minted(msgspec.Struct, frozen=True):
-    """A new token, and for how long from now it is good."""
+    """A new token, and for how long from now it is valid."""
 
     token: Secret
     life_seconds: float
 
 
 class Wire(Protocol):
-    """What minting asks of a transport."""
+    """The transport of minting."""
 
     async def get(self, path: str, params: Mapping[str, str], shown: SecretHeader, /) -> UpstreamResponse:
         """Send one request that shows a secret, and read its answer whole."""
 
 
 class Mint:
-    """Have tokens made. `turn` gives turns of the upstream's budget, `now` Unix time in seconds.
+    """Mint tokens. `turn` returns permits of the upstream's budget, `now` Unix seconds.
 
-    Where the local clock and the upstream's `Date` are more than two seconds apart, the upstream's time counts.
+    If the local clock and the upstream's `Date` are more than two seconds apart, the upstream's time counts.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Mint:
         self._skew_seconds = 0.0
 
     async def mint(self) -> Minted:
-        """Get a new token. Raises the `UpstreamError` that says why there is none; see `Calls.make` on cancelling."""
+        """Mint a new token. Raises the `UpstreamError` that prevented it; see `CallExecutor.execute` on cancelling."""
         before = self._skew_seconds
         try:
             return await self._calls.execute(self._ask, self._turn)
@@ -109,7 +109,7 @@ class _Data(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def read_minted(data: object, upstream_now: float) -> Minted:
-    """Read what the upstream made. `upstream_now` is the upstream's time. Raises `MalformedAnswer`."""
+    """Parse a minted token. `upstream_now` is the upstream's time. Raises `MalformedAnswer`."""
     try:
         read = msgspec.convert(data, _Data)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""The token that is minted: made of API key and secret, renewed before it ends, by one replica for all."""
+"""Token renewal: a token minted with API key and secret, renewed before it expires, by one replica for all."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from app.errors import InternalError, TallygateError, TokenRefused, UpstreamRefusal
+from app.fleet.shared_value import Created, GetShared
 from app.runtime import Runtime
 from app.secret import Secret
 from app.upstream.token_minting import Minted
@@ -17,7 +18,7 @@ from app.upstream.token_source import Token, TokenSource, TokenState
 
 _EARLIEST: Final = 0.3
 _LATEST: Final = 0.2
-"""Between which shares of a life that are left a token is renewed: when exactly is chosen at random for each."""
+"""A token is renewed when its remaining lifetime is between these shares of the whole, chosen at random."""
 
 _LONGEST_REST_SECONDS: Final = 60.0
 _LONGEST_WAIT_SECONDS: Final = 5.0
@@ -25,27 +26,20 @@ _FORGIVEN_SECONDS: Final = 300.0
 
 log = structlog.get_logger()
 
-MintedLife = tuple[bytes, int, int]
-"""A token under seal, the milliseconds for which it is good, and those for which no other shall be made."""
-
-GetShared = Callable[[bytes, Callable[[], Awaitable[MintedLife]]], Awaitable[tuple[bytes, int]]]
-"""Gives the fleet's token under seal and for how many milliseconds it is good, if it is not the one that the caller does
-not want; else has one made, by one replica. Raises what the making raised, here or there."""
-
 
 class _Renewal(Struct, eq=False):
-    """One renewal, which all wait for who need it."""
+    """One renewal, shared by all its waiters."""
 
     over: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     error: TallygateError | None = None
 
 
 class MintedTokenSource(TokenSource):
-    """Keep a token that `mint` makes, shared with the fleet through `share`, under `seal`.
+    """Keep a token that `mint` makes, shared with the fleet through `share`, sealed by `seal`.
 
-    `tend` does all the work: it renews before the token ends, and at once if one is wanted. A token that was refused is
-    replaced at once; if that happens again, after a pause that doubles from a second to a minute. The same pauses
-    follow a renewal that failed, but short ones if it may pass.
+    `keep_current` renews the token before it expires, and immediately on request. A refused token is replaced
+    immediately; if another is refused, after a pause that doubles from a second to a minute. The same pauses follow a
+    failed renewal, but short ones if the error is transient.
     """
 
     def __init__(self, mint: Callable[[], Awaitable[Minted]], seal: Seal, share: GetShared, runtime: Runtime) -> None:
@@ -65,25 +59,25 @@ class MintedTokenSource(TokenSource):
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether there is a token to show that is neither over nor refused."""
+        """Return whether there is a token that is neither expired nor refused."""
         return self._is_usable()
 
     async def ready(self) -> None:
-        """Return when there is a token that is neither over nor refused; see `renew`."""
+        """Return when there is a token that is neither expired nor refused; see `renew`."""
         if not self._is_usable():
             await self._await_round()
 
     async def renew(self) -> bool:
         """Wait for another token if the present one was refused. May be cancelled: the renewal goes on.
 
-        Raises the `UpstreamError` that says why none can be had.
+        Raises the `UpstreamError` that prevents one.
         """
         if self.state is TokenState.REFUSED:
             await self._await_round()
         return True
 
     async def keep_current(self) -> None:
-        """Renew the token whenever that is due or wanted, until cancelled."""
+        """Renew the token whenever that is due or requested, until cancelled."""
         while True:
             await self._until_due()
             error: TallygateError | None = InternalError("The token's renewal crashed.")
@@ -93,7 +87,7 @@ class MintedTokenSource(TokenSource):
                 self._end_round(error)
 
     def mark_refused(self, token: Token | None, error: TokenRefused) -> TokenRefused:
-        """Note that the upstream refused a token that should still be good; see `Tokens.refuse`."""
+        """Record that the upstream refused a token that should still be valid; see `TokenSource.mark_refused`."""
         is_news = token is not None and token is self.current and self.state is not TokenState.REFUSED
         refusal = super().mark_refused(token, error)
         if is_news and token is not None and not self._is_over(token):
@@ -113,7 +107,7 @@ class MintedTokenSource(TokenSource):
             raise waited.error.with_traceback(None)
 
     async def _until_due(self) -> None:
-        """Wait until somebody wants another token, or the present one is to be renewed; a refused one is not by itself."""
+        """Wait until another token is requested, or renewal is due. A refused token is renewed only on request."""
         at = max(self._renew_at, self._rest_until)
         wait = None if self.state is TokenState.REFUSED else max(0.0, at - self._monotonic())
         try:
@@ -129,7 +123,7 @@ class MintedTokenSource(TokenSource):
         over.over.set()
 
     async def _obtain(self) -> TallygateError | None:
-        """Get another token than the present one; give what stood in the way."""
+        """Get another token than the present one. Return the error that prevented it."""
         unwanted = self._sealed
         try:
             while True:
@@ -147,7 +141,7 @@ class MintedTokenSource(TokenSource):
             self._fail(error)
             return error
 
-    async def _make(self) -> MintedLife:
+    async def _make(self) -> Created:
         minted = await self._mint()
         log.info("token.minted", life_seconds=round(minted.life_seconds))
         sealed = self._seal.seal(minted.token, minted.life_seconds)
@@ -164,7 +158,7 @@ class MintedTokenSource(TokenSource):
         log.info("token.changed", seconds_left=round(left_seconds))
 
     def _penalise(self, refusal: TokenRefused) -> None:
-        """Pause before the next renewal if there was another one for the same reason not long ago."""
+        """Pause before the next renewal if there was one for the same reason recently."""
         now = self._monotonic()
         if now - self._struck_at > _FORGIVEN_SECONDS:
             self._strikes = 0
@@ -186,5 +180,5 @@ class MintedTokenSource(TokenSource):
 
 
 def _pause_seconds(count: int) -> float:
-    """Tell the pause after so many: none, 1 s, 2 s, 4 s, … a minute."""
+    """Return the pause after so many: none, 1 s, 2 s, 4 s, … a minute."""
     return min(2.0 ** min(count - 1, 16), _LONGEST_REST_SECONDS) if count else 0.0

@@ -1,4 +1,4 @@
-"""What is done with the API secret: it signs, and it seals what is shared. It is opened nowhere else."""
+"""Uses of the API secret: it signs requests and seals shared tokens. It is revealed nowhere else."""
 
 import hashlib
 import hmac
@@ -23,14 +23,14 @@ class _Content(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SealBroken(Exception):
-    """Say that a seal was made with another secret, for another purpose, or was tampered with."""
+    """The seal was made with another secret, for another purpose, or was tampered with."""
 
 
 class Seal:
     """Seal tokens with a key derived from a secret, bound to one purpose (AES-256-GCM, HKDF-SHA-256).
 
-    `name` tells seals of different secrets or purposes apart, and tells nothing of either. Nonces are random: good for
-    2^32 values, far more than tokens are ever minted with one secret.
+    `name` distinguishes seals of different secrets or purposes, and reveals neither. Nonces are random, which is safe
+    for 2^32 values, far more than the tokens of one secret.
     """
 
     def __init__(self, secret: Secret, purpose: str) -> None:
@@ -39,13 +39,13 @@ class Seal:
         self.name: Final = _derive(secret, b"name:" + self._purpose, _NAME_BYTES).hex()
 
     def seal(self, token: Secret, life_seconds: float) -> bytes:
-        """Give a token sealed, with how long it was good for when it was new. Sealing it again gives other bytes."""
+        """Return a token sealed, with its whole lifetime. Sealing it again gives other bytes."""
         nonce = os.urandom(_NONCE_BYTES)
         content = msgspec.json.encode(_Content(token.reveal(), life_seconds))
         return nonce + self._cipher.encrypt(nonce, content, self._purpose)
 
     def unseal(self, sealed: bytes) -> tuple[Secret, float]:
-        """Give back what was sealed. Raises `Broken`."""
+        """Return what was sealed. Raises `SealBroken`."""
         try:
             opened = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
             content = msgspec.json.decode(opened, type=_Content)
@@ -55,12 +55,12 @@ class Seal:
 
 
 def sign(secret: Secret, message: str) -> str:
-    """Give the signature that the upstream wants of a message: its HMAC-SHA256 in hex."""
+    """Return the signature of a message for the upstream: its HMAC-SHA256 in hex."""
     return hmac.digest(secret.reveal().encode(), message.encode(), "sha256").hex()
 
 
 def fingerprint(secret: Secret) -> str:
-    """Give a hash by which a secret is told from others."""
+    """Return a hash that distinguishes secrets."""
     return hashlib.sha256(secret.reveal().encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The upstream's token: where it comes from, and what the upstream thinks of it."""
+"""Sources of the upstream's token, and whether the upstream accepts it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +29,7 @@ class TokenState(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a token is refused, as far as we can know: the upstream does not say."""
+    """The presumed reason of a refusal: the upstream does not say."""
 
     EXPIRED = auto()
     WRONG = auto()
@@ -42,16 +42,16 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
 
 
 class Token(Struct, frozen=True, eq=False):
-    """A token, good until a time of the monotonic clock, or None where that is not known. Known by its identity."""
+    """A token, valid until a time of the monotonic clock, None if unknown. Tokens are compared by identity."""
 
     secret: Secret
     good_until: float | None = None
 
 
 class TokenSource:
-    """The token that there is, `current`, and the upstream's last word about it; `why` says why it is refused.
+    """The `current` token, and the upstream's last verdict on it; `refusal` says why it is refused.
 
-    This one comes as a value and stays as it is. `monotonic` gives seconds.
+    This source has a fixed value. `monotonic` returns seconds.
     """
 
     def __init__(self, current: Token | None, *, monotonic: Callable[[], float]) -> None:
@@ -63,23 +63,23 @@ class TokenSource:
 
     @property
     def seconds_left(self) -> float | None:
-        """Tell for how long the token is still good, None where that is not known."""
+        """Return for how long the token is still valid, None if unknown."""
         if self.current is None or self.current.good_until is None:
             return None
         return max(0.0, self.current.good_until - self._monotonic())
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether `ready` would return at once."""
+        """Return whether `ready` would return immediately."""
         return True
 
     async def ready(self) -> None:
-        """Return when there is a token to show. Raises the `UpstreamError` that says why there is none."""
+        """Return when there is a token. Raises the `UpstreamError` that prevents one."""
 
     async def renew(self) -> bool:
-        """Look for another token if the one that there is was refused, and tell whether there is one now.
+        """Get another token if the current one was refused. Return whether there is one now.
 
-        Raises the `UpstreamError` that says why none can be had.
+        Raises the `UpstreamError` that prevents one.
         """
         return self.state is not TokenState.REFUSED
 
@@ -88,13 +88,13 @@ class TokenSource:
         await asyncio.Event().wait()
 
     def mark_accepted(self, token: Token | None) -> None:
-        """Note that the upstream took a token."""
+        """Record that the upstream accepted a token."""
         if token is self.current:
             self._accepted = token
             self.state, self.refusal = TokenState.ACCEPTED, None
 
     def mark_refused(self, token: Token | None, error: TokenRefused) -> TokenRefused:
-        """Note that the upstream refused a token, and give the error that says why."""
+        """Record that the upstream refused a token. Return the error that says why."""
         is_old = token is not None and (token is self._accepted or self._is_over(token))
         reason = Reason.EXPIRED if is_old else Reason.WRONG
         refusal = TokenRefused(_SENTENCES[reason], code=error.code)
@@ -104,7 +104,7 @@ class TokenSource:
         return refusal
 
     def _put(self, token: Token) -> None:
-        """Replace the token by another one, of which the upstream has said nothing yet."""
+        """Replace the token by another one, on which the upstream has no verdict yet."""
         self.current = token
         self.state, self.refusal = TokenState.UNTRIED, None
 
@@ -113,18 +113,18 @@ class TokenSource:
 
 
 class NoTokenSource(TokenSource):
-    """None, for calls that want none: a refusal is then of something else, and stays as it is."""
+    """No token, for calls that need none: a refusal then has another cause, and stays as it is."""
 
     def mark_refused(self, token: Token | None, error: TokenRefused) -> TokenRefused:
-        """Give the error back."""
+        """Return the error unchanged."""
         super().mark_refused(token, error)
         return error
 
 
 class FileTokenSource(TokenSource):
-    """A token that lies in a file, looked at twice a second: a new content is used from then on.
+    """A token in a file that is checked twice a second; new content is used from then on.
 
-    `read` gives the content, or raises `StartError`: then the last good one stays.
+    `read` returns the content. If it raises `StartError`, the last good token stays.
     """
 
     def __init__(self, first: Secret, read: Callable[[], Secret], *, monotonic: Callable[[], float]) -> None:
@@ -133,12 +133,12 @@ class FileTokenSource(TokenSource):
         self._trouble = ""
 
     async def renew(self) -> bool:
-        """Look into the file at once."""
+        """Check the file now."""
         self._read_if_changed()
         return await super().renew()
 
     async def keep_current(self) -> None:
-        """Look into the file until cancelled."""
+        """Check the file periodically, until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             self._read_if_changed()
@@ -159,14 +159,14 @@ class FileTokenSource(TokenSource):
 
 
 class AuthenticatedTransport:
-    """Send requests that show the token."""
+    """Send requests with the token."""
 
     def __init__(self, transport: Transport, tokens: TokenSource) -> None:
         self._transport: Final = transport
         self._tokens: Final = tokens
 
     async def get(self, path: str, params: Mapping[str, str]) -> UpstreamResponse:
-        """Send one request, with the token that there is now; see `Transport.get`."""
+        """Send one request with the current token; see `Transport.get`."""
         token = self._tokens.current
         if token is None:
             raise InternalError("There is no token to show.")
@@ -174,9 +174,9 @@ class AuthenticatedTransport:
 
 
 async def probe_refused(tokens: TokenSource, ask: Callable[[], Awaitable[object]], random: Callable[[], float]) -> None:
-    """Ask the upstream each 15 to 30 s while the token is refused, until cancelled.
+    """Call the upstream each 15 to 30 s while the token is refused, until cancelled.
 
-    A service that is not ready gets no requests, which alone would show that the token is accepted again.
+    Without this, a service that is not ready would get no requests, and never learn that the token is accepted again.
     """
     while True:
         await asyncio.sleep(_PROBE_SECONDS * (1 + random()))

@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from app.access.callers import Callers
 from app.access.clients_file import Clients, parse_clients, read_clients_text
 from app.access.clients_watch import ClientsFileWatcher
 from app.access.failed_logins import FailedLogins
-from app.access.tokens.jwks_source import build_jwks_cache
+from app.access.tokens.issuers import Source
+from app.access.tokens.jwks_cache import JwksCache
+from app.access.tokens.jwks_source import fetch_keys
 from app.access.tokens.verifier import TokenVerifier
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
 from app.runtime import Runtime
 from app.settings.sections import AccessSettings
 
@@ -20,24 +22,22 @@ class AccessControl(Part, frozen=True):
 
     callers: Callers
     failed_logins: FailedLogins
-    verifier: TokenVerifier
     watcher: ClientsFileWatcher | None
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Keep the issuers' keys and the clients current."""
-        watch = {} if self.watcher is None else {"clients": self.watcher.keep_watching}
-        return {"issuers": self.verifier.tend, **watch}
 
 
 def build_access(settings: AccessSettings, clients: Clients, workers: int, runtime: Runtime) -> AccessControl:
     """Build the access control of one of `workers` processes, which divide all rates between them."""
-    verifier = TokenVerifier(lambda source, changed: build_jwks_cache(source, changed, runtime), time.time)
+
+    def build_jwks_cache(source: Source, changed: Callable[[], None]) -> JwksCache:
+        return JwksCache(source.issuer, lambda: fetch_keys(source), changed, runtime)
+
+    verifier = TokenVerifier(build_jwks_cache, time.time)
     verifier.replace_all(clients.issuers)
     callers = Callers(clients.callers, workers=workers, monotonic=runtime.monotonic, judge=verifier)
     failed_logins = FailedLogins(settings.wrong_keys_rate / workers, runtime.monotonic)
     watcher = _watch_clients(settings.clients_file, callers, verifier) if settings.clients_file else None
-    return AccessControl(callers, failed_logins, verifier, watcher)
+    tasks = {"issuers": verifier.tend} | ({"clients": watcher.keep_watching} if watcher else {})
+    return AccessControl(callers, failed_logins, watcher, tasks=tasks)
 
 
 def _watch_clients(path: str, callers: Callers, verifier: TokenVerifier) -> ClientsFileWatcher:

@@ -3,67 +3,45 @@
 from app.balances.reconciliation import Verdict
 from app.budget.fleet_budget import FleetBudget
 from app.cache.replica import Replica
-from app.portfolio.directory import MerchantDirectory
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.sweep import Sweep
 from app.portfolio.sweep_figures import SweepState
 from app.redis.shared import Shared
-from app.resilience.supervision import Part
 from app.telemetry.metrics import Metrics
 from app.upstream.token_source import TokenState
 from app.wiring.access import AccessControl
-from app.wiring.health import Health
 from app.wiring.portfolio import Questions
 from app.wiring.upstream import Upstream
 
 
-def watch_gauges(metrics: Metrics, *parts: Part) -> None:
+def watch_gauges(
+    metrics: Metrics,
+    shared: Shared,
+    budget: FleetBudget,
+    upstream: Upstream,
+    replica: Replica,
+    questions: Questions,
+    access: AccessControl,
+) -> None:
     """Let the gauges read these parts."""
-    for part in parts:
-        match part:
-            case Shared():
-                _watch_redis(metrics, part)
-            case FleetBudget():
-                _watch_budget(metrics, part)
-            case Upstream():
-                _watch_upstream(metrics, part)
-            case Replica():
-                _watch_replica(metrics, part)
-            case Questions(directory=directory, portfolio=portfolio, sweep=sweep):
-                _watch_directory(metrics, directory)
-                _watch_sweep(metrics, sweep)
-                _watch_reconciliations(metrics, portfolio.reconciler)
-            case AccessControl():
-                _watch_access(metrics, part)
-            case Health(heartbeat=heartbeat):
-                metrics.loop_lag.watch(heartbeat.lag_seconds)
-
-
-def _watch_redis(metrics: Metrics, shared: Shared) -> None:
+    tokens, directory = upstream.tokens, questions.directory
     metrics.redis_available.watch(lambda: shared.client.available)
-
-
-def _watch_budget(metrics: Metrics, budget: FleetBudget) -> None:
     metrics.budget_waiting.watch(lambda: budget.permits.waiting)
     metrics.budget_left.watch(budget.rate.available_now)
     metrics.quiet_seconds.watch(budget.rate.pause_seconds)
-
-
-def _watch_upstream(metrics: Metrics, upstream: Upstream) -> None:
-    metrics.token_accepted.watch(lambda: upstream.tokens.state is not TokenState.REFUSED)
-    metrics.token_seconds_left.watch(lambda: upstream.tokens.seconds_left)
+    metrics.token_accepted.watch(lambda: tokens.state is not TokenState.REFUSED)
+    metrics.token_seconds_left.watch(lambda: tokens.seconds_left)
     metrics.breaker_open.watch(lambda: upstream.calls.is_breaker_open)
-
-
-def _watch_replica(metrics: Metrics, replica: Replica) -> None:
     metrics.snapshots.watch(lambda: len(replica.memory))
     metrics.snapshot_bytes.watch(lambda: replica.memory.bytes)
     metrics.bus_connected.watch(lambda: replica.bus.connected)
-
-
-def _watch_directory(metrics: Metrics, directory: MerchantDirectory) -> None:
     metrics.directory_age.watch(lambda: directory.age_seconds)
     metrics.directory_stale.watch(lambda: None if directory.age_seconds is None else directory.is_stale)
+    _watch_sweep(metrics, questions.sweep)
+    _watch_reconciliations(metrics, questions.portfolio.reconciler)
+    metrics.callers.watch(lambda: len(access.callers))
+    if (watcher := access.watcher) is not None:
+        metrics.clients_file_ok.watch(lambda: watcher.is_ok)
 
 
 def _watch_sweep(metrics: Metrics, sweep: Sweep) -> None:
@@ -92,9 +70,3 @@ def _watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:
     metrics.reconciliation_time.watch(
         lambda: reconciler.last.finished_at / 1000 if reconciler.last and reconciler.last.finished_at else None
     )
-
-
-def _watch_access(metrics: Metrics, access: AccessControl) -> None:
-    metrics.callers.watch(lambda: len(access.callers))
-    if (watcher := access.watcher) is not None:
-        metrics.clients_file_ok.watch(lambda: watcher.is_ok)

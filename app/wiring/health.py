@@ -1,15 +1,15 @@
 """Wiring of health: whether this process should get requests, what it says of that, and its heartbeat."""
 
-from collections.abc import Callable, Mapping
 from typing import Literal
 
 from msgspec import UNSET, json
 
 from app.access.callers import Callers
-from app.api.routes.service import Readiness
+from app.api.routes.service import Readiness, ReadinessProbe
 from app.redis.client import RedisClient
 from app.resilience.draining import Drain
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
+from app.runtime import Runtime
 from app.telemetry.exposition import Exposition
 from app.telemetry.heartbeat import Heartbeat
 from app.telemetry.samples import WorkerHealth
@@ -17,19 +17,9 @@ from app.upstream.token_source import TokenSource, TokenState
 
 
 class Health(Part, frozen=True):
-    """The health of this process, as `check` reports it and the heartbeat shares it with the others."""
+    """The health of this process: `look` reports readiness, and the heartbeat shares it with the other processes."""
 
-    heartbeat: Heartbeat
-    check: Callable[[], Readiness]
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Measure the event loop, and share metrics and health each second."""
-        return {"heartbeat": self.heartbeat.run}
-
-    async def look(self) -> Readiness:
-        """Report readiness, for its page."""
-        return self.check()
+    look: ReadinessProbe
 
 
 def build_health(
@@ -38,11 +28,11 @@ def build_health(
     callers: Callers,
     drain: Drain,
     exposition: Exposition,
-    monotonic: Callable[[], float],
+    runtime: Runtime,
 ) -> Health:
     """Build the health of this process, shared through `exposition` each second and as soon as it drains."""
 
-    def check() -> Readiness:
+    def look_now() -> Readiness:
         return Readiness(
             status=_readiness_status(tokens, drain),
             callers=len(callers),
@@ -52,12 +42,17 @@ def build_health(
             reason=tokens.refusal.detail if tokens.refusal else UNSET,
         )
 
+    async def look() -> Readiness:
+        return look_now()
+
     def share() -> None:
-        readiness = check()
-        exposition.share(WorkerHealth(monotonic(), readiness.status == "ready", json.encode(readiness)))
+        readiness = look_now()
+        exposition.share(WorkerHealth(runtime.monotonic(), readiness.status == "ready", json.encode(readiness)))
 
     drain.watch(share)
-    return Health(Heartbeat(monotonic, share), check)
+    heartbeat = Heartbeat(runtime.monotonic, share)
+    runtime.metrics.loop_lag.watch(heartbeat.lag_seconds)
+    return Health(look, tasks={"heartbeat": heartbeat.run})
 
 
 def _readiness_status(tokens: TokenSource, drain: Drain) -> Literal["ready", "not ready", "draining"]:

@@ -1,6 +1,5 @@
 """Wiring of the portfolio: the directory, running totals, the sweep, and reconciliations."""
 
-from collections.abc import Mapping
 from typing import Final
 from uuid import uuid4
 
@@ -19,7 +18,7 @@ from app.portfolio.running_totals import RunningTotals
 from app.portfolio.surveys import Surveyor
 from app.portfolio.sweep import Sweep
 from app.redis.shared import Shared
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
 from app.runtime import Runtime
 from app.settings.sections import DirectorySettings
 from app.wiring.upstream import Upstream
@@ -34,22 +33,7 @@ class Questions(Part, frozen=True):
     accounts: Accounts
     portfolio: Portfolio
     directory: MerchantDirectory
-    running_totals: RunningTotals
     sweep: Sweep
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Keep the directory fresh and the totals exact, keep all merchants young, and run reconciliations."""
-        return {
-            "directory": self.directory.keep_fresh,
-            "totals": self.running_totals.keep_recounting,
-            "reconciliation": self.portfolio.reconciler.run,
-            **self.sweep.tasks,
-        }
-
-    async def close(self) -> None:
-        """Give the lease of the sweep back."""
-        await self.sweep.demand.release()
 
 
 def build_directory(
@@ -58,7 +42,7 @@ def build_directory(
     """Build the directory, which the replicas share."""
     return MerchantDirectory(
         merchants=settings.known_merchants,
-        fetch=upstream.list_merchants,
+        fetch=lambda: upstream.client.fetch_directory(upstream.lane(Priority.WARM_UP, "")),
         share=SharedValue(shared, "{directory}").get_or_create,
         refresh_seconds=settings.refresh_seconds,
         runtime=runtime,
@@ -89,7 +73,13 @@ def build_portfolio(
         ),
         versions=ViewVersions(shared, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=runtime.monotonic),
     )
-    return Questions(accounts, portfolio, directory, running_totals, sweep)
+    tasks = {
+        "directory": directory.keep_fresh,
+        "totals": running_totals.keep_recounting,
+        "reconciliation": portfolio.reconciler.run,
+        **sweep.tasks,
+    }
+    return Questions(accounts, portfolio, directory, sweep, tasks=tasks, close=sweep.demand.release)
 
 
 def _build_surveyor(cache: Cache, directory: MerchantDirectory, concurrency: int, runtime: Runtime) -> Surveyor:

@@ -13,30 +13,25 @@ from app.runtime import Runtime
 from app.settings.sections import RedisSettings
 
 
-def build_redis(settings: RedisSettings, upstream_url: str, runtime: Runtime) -> Shared:
+def build_redis(settings: RedisSettings, upstream_url: str, runtime: Runtime, *, plain: bool) -> Shared:
     """Build what the replicas of one upstream share. Raises `StartError`."""
     # The upstream's fingerprint keeps the balances of different ones apart in one Redis.
     fingerprint = hashlib.sha256(upstream_url.rstrip("/").encode()).hexdigest()[:12]
-    return Shared(build_redis_client(settings, runtime), f"tallygate:{SCHEMA}:{fingerprint}", uuid4().hex)
+    client, key_prefix = build_redis_client(settings, runtime, plain=plain), f"tallygate:{SCHEMA}:{fingerprint}"
+    return Shared(client, key_prefix, uuid4().hex, tasks={"link": client.probe_while_lost}, close=client.close)
 
 
-def build_redis_client(settings: RedisSettings, runtime: Runtime) -> RedisClient:
+def build_redis_client(settings: RedisSettings, runtime: Runtime, *, plain: bool = False) -> RedisClient:
     """Build a client that connects when it is first used. Raises `StartError`."""
     if settings.url is None:
         raise StartError(
             "There is no Redis: `tallygate serve` starts one of its own where TALLYGATE_REDIS_URL is unset."
         )
     try:
-        client = connect(settings.url.reveal(), settings.timeout_seconds)
+        client = connect(settings.url.reveal(), settings.timeout_seconds, plain=plain)
     except ValueError:
         raise StartError(
             "TALLYGATE_REDIS_URL wants redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://."
         ) from None
-    breaker = CircuitBreaker(
-        threshold=3,
-        first_pause_seconds=0.25,
-        longest_pause_seconds=2,
-        monotonic=runtime.monotonic,
-        random=runtime.random,
-    )
+    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
     return RedisClient(client, breaker=breaker, timeout_seconds=settings.timeout_seconds, runtime=runtime)

@@ -1,30 +1,29 @@
 """Wiring of the upstream: the transport, the source of the token, and the calls."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from msgspec import Struct
 
 from app.api.problem_kinds import kind_of
-from app.balances.merchants import Directory
 from app.balances.snapshots import AGGREGATE
 from app.budget.budget import Budget, Priority
 from app.budget.fleet_budget import FleetBudget
 from app.cache.replica import Origin
 from app.errors import StartError
-from app.fleet.shared_value import SharedValue
+from app.fleet.shared_value import GetShared, SharedValue
 from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.retry_budget import RetryBudget
-from app.resilience.supervision import Part, Task
+from app.resilience.supervision import Part
 from app.runtime import Runtime
 from app.settings.environment import read_token_file
 from app.settings.sections import UpstreamSettings
 from app.upstream.calls import AcquirePermit, CallExecutor
 from app.upstream.client import UpstreamClient
 from app.upstream.token_minting import Mint
-from app.upstream.token_renewal import GetShared, MintedTokenSource
+from app.upstream.token_renewal import MintedTokenSource
 from app.upstream.token_sealing import Seal, fingerprint
 from app.upstream.token_source import (
     AuthenticatedTransport,
@@ -58,20 +57,6 @@ class Upstream(Part, frozen=True):
     calls: CallExecutor
     client: UpstreamClient
     lane: Callable[[Priority, str], AcquirePermit]
-    random: Callable[[], float]
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """Keep the token current, and notice when a refused one is accepted again."""
-        return {"token": self.tokens.keep_current, "probe": self._probe}
-
-    async def list_merchants(self) -> Directory:
-        """Fetch the directory. Raises the `UpstreamError` that stood in the way."""
-        return await self.client.fetch_directory(self.lane(Priority.WARM_UP, ""))
-
-    async def _probe(self) -> None:
-        lane = self.lane(Priority.WARM_UP, "")
-        await probe_refused(self.tokens, lambda: self.client.fetch_balances(AGGREGATE, lane), self.random)
 
 
 def build_transport(settings: UpstreamSettings) -> Transport:
@@ -95,7 +80,12 @@ def build_upstream(
     tokens = _build_token_source(settings, transport, coordination, runtime)
     calls = _build_calls(settings, tokens, coordination, runtime)
     client = UpstreamClient(AuthenticatedTransport(transport, tokens), calls, runtime)
-    return Upstream(transport, tokens, calls, client, coordination.lane, runtime.random)
+
+    async def probe() -> None:
+        await client.fetch_balances(AGGREGATE, coordination.lane(Priority.WARM_UP, ""))
+
+    tasks = {"token": tokens.keep_current, "probe": lambda: probe_refused(tokens, probe, runtime.random)}
+    return Upstream(transport, tokens, calls, client, coordination.lane, tasks=tasks)
 
 
 def build_origin(upstream: Upstream, permits: Budget) -> Origin:
@@ -135,13 +125,7 @@ def _build_calls(
 ) -> CallExecutor:
     return CallExecutor(
         tokens=tokens,
-        breaker=CircuitBreaker(
-            threshold=5,
-            first_pause_seconds=0.5,
-            longest_pause_seconds=15,
-            monotonic=runtime.monotonic,
-            random=runtime.random,
-        ),
+        breaker=CircuitBreaker(runtime, threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
         retries=RetryBudget(runtime.random),
         quiet=coordination.pause,
         timeout_seconds=settings.timeout_seconds,

@@ -1,1 +1,1 @@
-"""What Tallygate is measured against."""
+"""Applications that Tallygate is measured against."""

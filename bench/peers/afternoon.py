@@ -1,4 +1,4 @@
-"""The gateway that one would write in an afternoon: Litestar, httpx and Redis; every request checks its key and reads Redis."""
+"""Minimal gateway of Litestar, httpx and Redis, as written in an afternoon. Every request checks its key and reads Redis."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 @get("/v1/merchants/{merchant:int}/balances")
 async def read(merchant: int, request: Request[None, None, State], state: State) -> Response[bytes]:
-    """Give the balances that Redis has, or fetch them and keep them for five seconds."""
+    """Return the balances from Redis, or fetch them and keep them for five seconds."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ")
     if sha256(key.encode()).hexdigest() != os.environ["PEER_KEY_SHA256"]:
         raise NotAuthorizedException

@@ -1,4 +1,4 @@
-"""The bare ASGI application: it sends the bytes that it was given, whatever it is asked. No server can do less."""
+"""Bare ASGI application: it answers every request with the same bytes, the least that a server can do."""
 
 import json
 import os
@@ -11,7 +11,7 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 
 
 def load() -> App:
-    """Make the application of the answer in the file that BARE_ANSWER names."""
+    """Build the application from the answer in the file that BARE_ANSWER names."""
     status, texts, body = _read()
     headers = [(name.encode(), value.encode()) for name, value in texts]
 
@@ -23,7 +23,7 @@ def load() -> App:
 
 
 def load_native() -> Callable[[Any, Any], Awaitable[None]]:
-    """Make the same for the server's native interface; it reads the headers that a gateway would."""
+    """Build the same for the server's native interface. It reads the headers that a gateway would read."""
     status, headers, body = _read()
 
     async def app(scope: Any, protocol: Any) -> None:

@@ -1,1 +1,1 @@
-"""The face, spoken to over HTTP: a package, so that its tests share a loop and a service that end with it."""
+"""API tests over HTTP. A package, so that its tests share an event loop and a service that end with it."""

@@ -1,4 +1,4 @@
-"""One event loop for all tests of the face, and one service that they share where none changes it."""
+"""Fixtures of the API tests: one event loop for all, and one service for those that do not change it."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +30,7 @@ async def calm(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
 
 @pytest.fixture(scope="package")
 async def patient(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
-    """Another one whose times are a hundred times the default ones, so that a slow test run changes no verdict."""
+    """Another one whose times are a hundred times the default ones, so that a slow test run changes no result."""
     times: dict[str, Any] = {
         "fresh_seconds": 500,
         "stale_while_revalidate_seconds": 3000,

@@ -27,7 +27,7 @@ async def test_a_first_read_is_forwarded_and_stored_and_a_second_is_a_hit(servic
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/v1/portfolio"])
-async def test_every_balance_answer_has_the_headers_that_tell_how_it_may_be_kept(calm: Service, path: str) -> None:
+async def test_every_balance_answer_has_the_headers_that_say_how_it_may_be_kept(calm: Service, path: str) -> None:
     headers = (await calm.get(path)).headers
     assert headers["cache-control"] == "private, max-age=5"
     by_format = set() if path.startswith("/v2/") else {"Accept"}
@@ -43,7 +43,7 @@ async def test_every_balance_answer_has_the_headers_that_tell_how_it_may_be_kept
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("age_seconds", [0, 2, 4, 20, 29])
-async def test_the_age_counts_from_when_the_upstream_answered_whoever_stored_it(
+async def test_the_age_counts_from_when_the_upstream_answered_whichever_replica_stored_it(
     calm: Service, newcomer: int, path: str, age_seconds: float
 ) -> None:
     stored = await store(calm, newcomer, age_seconds=age_seconds)

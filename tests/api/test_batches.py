@@ -78,7 +78,7 @@ async def test_merchants_that_fail_or_hang_side_by_side_spoil_no_others(valkey: 
     assert document["coverage"] == {"expected": 100, "fresh": 60, "stale": 0, "unavailable": 40}
 
 
-async def test_who_wants_all_or_nothing_is_told_what_failed(patient: Service) -> None:
+async def test_a_caller_who_wants_all_or_nothing_learns_what_failed(patient: Service) -> None:
     response = await patient.get("/v1/balances?merchantId=12345,999998,999999&require=complete")
     assert response.status_code == 502
     assert response.json()["type"] == "/problems/incomplete"

@@ -30,7 +30,7 @@ MORE = (
 
 @pytest.fixture(scope="module")
 async def many(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
-    """A service in front of a random world; its times are long, so that a slow test run changes no verdict."""
+    """A service in front of a random world; its times are long, so that a slow test run changes no result."""
     times: dict[str, Any] = {
         "fresh_seconds": 500,
         "stale_while_revalidate_seconds": 3000,
@@ -125,7 +125,7 @@ async def test_sorted_by_an_asset_who_does_not_list_it_comes_last(many: Service)
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/portfolio/assets/USDT"])
-async def test_without_the_portfolio_right_nothing_is_told(many: Service, path: str) -> None:
+async def test_without_the_portfolio_right_nothing_is_shown(many: Service, path: str) -> None:
     for caller in ("some", "none"):
         assert_problem(await many.get(path, caller), "forbidden")
 
@@ -179,7 +179,7 @@ async def test_an_unchanged_page_is_a_304_and_a_changed_one_is_not(many: Service
     assert changed.status_code == 200
 
 
-async def test_headers_tell_the_age_of_the_oldest_part(many: Service) -> None:
+async def test_headers_show_the_age_of_the_oldest_part(many: Service) -> None:
     response = await many.get(f"{PATH}?limit=5")
     assert int(response.headers["age"]) >= 0
     assert response.headers["cache-control"] == "private, max-age=500"

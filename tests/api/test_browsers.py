@@ -48,7 +48,7 @@ async def open_service(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
 @pytest.mark.parametrize("origin", [APP, OTHER_APP])
 async def test_a_page_reads_balances_and_what_their_headers_say(open_service: Service, origin: str) -> None:
     page = Page(open_service.anonymous, origin)
-    for _ in range(2):  # the second one comes from the front
+    for _ in range(2):  # the second one comes from the hot path
         status, headers, body = await page.fetch(PATH, KEY | CONDITIONS)
         assert (status, '"merchantId":12345' in body) == (200, True)
         assert {"etag", "age", "cache-status", "x-request-id", "cache-control"} <= set(headers)

@@ -116,7 +116,7 @@ async def test_the_portfolio_is_a_right_of_its_own(calm: Service) -> None:
     assert (await calm.get(PATH, "some")).status_code == 200
 
 
-async def test_who_is_above_its_rate_is_told_when_to_come_again(service: Service) -> None:
+async def test_a_caller_above_its_rate_learns_when_to_come_again(service: Service) -> None:
     statuses = [(await service.get(PATH, "slow")).status_code for _ in range(30)]
     assert statuses[:2] == [200, 200]
     assert 429 in statuses
@@ -155,7 +155,7 @@ async def test_callers_are_judged_in_one_thread_so_that_no_rate_is_counted_twice
     assert threads == {threading.get_ident()}
 
 
-async def test_a_rated_caller_is_told_what_is_left_and_another_one_nothing(service: Service) -> None:
+async def test_a_rated_caller_sees_what_is_left_and_another_one_nothing(service: Service) -> None:
     told = await service.get(PATH, "slow")
     assert (told.headers["ratelimit-policy"], told.headers["ratelimit"]) == ('"default";q=2;w=1', '"default";r=1;t=1')
     refused = [await service.get(PATH, "slow") for _ in range(30)][-1]

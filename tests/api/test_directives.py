@@ -69,7 +69,7 @@ FETCHED = [
 
 
 @pytest.mark.parametrize(("age_seconds", "directives"), FETCHED)
-async def test_an_answer_that_the_directives_do_not_accept_is_fetched_anew(
+async def test_an_answer_that_the_directives_do_not_accept_is_fetched_again(
     patient: Service, newcomer: int, age_seconds: float, directives: str
 ) -> None:
     patient.upstream.world.set(newcomer, ROWS)

@@ -163,7 +163,7 @@ async def test_an_account_without_rows_has_one_that_says_since_when(shown: Servi
     assert only["asOf"]
 
 
-async def test_names_pass_for_no_formula_amounts_stay_and_oddities_are_told(calm: Service, newcomer: int) -> None:
+async def test_names_pass_for_no_formula_amounts_stay_and_anomalies_are_shown(calm: Service, newcomer: int) -> None:
     rows = [row("-10.50", "1", "2", "=1+1"), row("7", "7", "0", "\x1b[2J")]
     calm.upstream.world.set(newcomer, rows)
     path = f"/v1/merchants/{newcomer}/balances"
@@ -322,7 +322,7 @@ async def test_a_reconciliation_is_a_table_of_what_was_found(shown: Service) -> 
     assert lines[-1] == "done; 50 of 50 merchants read, 0 missing; 2 match"
 
 
-async def test_a_reconciliation_that_lacks_merchants_tells_partial_sums_and_no_difference(
+async def test_a_reconciliation_that_lacks_merchants_shows_partial_sums_and_no_difference(
     valkey: EmbeddedValkey,
 ) -> None:
     async with (

@@ -1,4 +1,4 @@
-"""Health: alive is that the loop turns; ready is that requests can be answered."""
+"""Health: a service is alive while its event loop runs, and ready while it can answer requests."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.service import Service
 READY = "/health/ready"
 
 
-async def test_alive_needs_nothing_and_asks_nobody(service: Service) -> None:
+async def test_liveness_needs_nothing_and_asks_nobody(service: Service) -> None:
     with service.upstream.fault("hang"):
         response = await service.anonymous.get("/health/live")
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
@@ -15,7 +15,7 @@ async def test_alive_needs_nothing_and_asks_nobody(service: Service) -> None:
     assert service.upstream.counters.total == 0
 
 
-async def test_ready_tells_what_it_depends_on(service: Service) -> None:
+async def test_readiness_names_what_it_depends_on(service: Service) -> None:
     response = await service.anonymous.get(READY)
     assert response.status_code == 200
     assert response.json() == {"status": "ready", "callers": 3, "token": "untried", "redis": "available"}
@@ -54,7 +54,7 @@ async def test_an_upstream_in_trouble_does_not_make_the_service_unready(
         assert (await service.anonymous.get(READY)).status_code == 200
 
 
-async def test_health_is_told_to_anybody_and_names_nobody(service: Service) -> None:
+async def test_health_is_open_to_anybody_and_names_nobody(service: Service) -> None:
     text = (await service.anonymous.get(READY)).text
     for secret in ("canary-token", "tg_", "127.0.0.1", "unix:", "12345"):
         assert secret not in text

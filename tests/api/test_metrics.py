@@ -104,7 +104,7 @@ async def test_a_token_that_is_refused_and_a_breaker_that_opens_show(service: Se
     assert seen.value("tallygate_refusals_total", problem="breaker-open") > 0
 
 
-async def test_oddities_of_the_upstream_are_counted_by_their_asset(service: Service) -> None:
+async def test_anomalies_of_the_upstream_are_counted_by_their_asset(service: Service) -> None:
     with service.upstream.fault("total-mismatch", merchants=[0]):
         await service.get("/v1/portfolio")
     seen = await scrape(service.anonymous)

@@ -35,7 +35,7 @@ def _minted(service: Service) -> int:
     return service.upstream.counters.by_path[TOKEN_PATH]
 
 
-async def test_a_minted_token_is_used_and_told_with_the_seconds_that_it_has_left(minting: Service) -> None:
+async def test_a_minted_token_is_used_and_shown_with_the_seconds_that_it_has_left(minting: Service) -> None:
     assert (await minting.get("/v1/portfolio")).status_code == 200
     told = (await minting.anonymous.get(READY)).json()
     assert told["token"] == "accepted"
@@ -53,7 +53,7 @@ async def test_when_the_token_ends_one_renewal_answers_all(minting: Service) -> 
     assert _minted(minting) == 2
 
 
-async def test_a_token_that_stays_refused_is_told_as_wrong_and_makes_no_storm(minting: Service) -> None:
+async def test_a_token_that_stays_refused_is_reported_as_wrong_and_makes_no_storm(minting: Service) -> None:
     with minting.upstream.fault("token-expired", paths=["/v2/assets/account/assets"]), capture_logs() as logs:
         for _ in range(20):
             answer = await minting.get("/v1/portfolio", **NOW)
@@ -78,7 +78,9 @@ async def test_a_token_that_stays_refused_is_told_as_wrong_and_makes_no_storm(mi
         ({"fault": "status", "status": 503}, "upstream-faulty", "503"),
     ],
 )
-async def test_why_there_is_no_token_is_told(minting: Service, fault: dict[str, Any], problem: str, said: str) -> None:
+async def test_why_there_is_no_token_is_reported(
+    minting: Service, fault: dict[str, Any], problem: str, said: str
+) -> None:
     await minting.get("/v1/portfolio")
     minting.upstream.tokens.expire_all()
     with minting.upstream.fault(**fault, paths=[TOKEN_PATH]):

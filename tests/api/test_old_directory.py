@@ -132,7 +132,7 @@ async def test_merchants_that_are_set_have_no_age(world: Sandbox, valkey: Embedd
             assert not {"directoryAsOf", "directoryStale"} & body.keys()
 
 
-async def test_an_order_by_an_asset_that_nobody_lists_is_told_to_be_none(
+async def test_an_order_by_an_asset_that_nobody_lists_is_said_to_be_none(
     world: Sandbox, valkey: EmbeddedValkey
 ) -> None:
     async with run_service(world, valkey.url) as service:

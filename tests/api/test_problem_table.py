@@ -58,7 +58,7 @@ async def test_retry_after_is_whole_seconds_never_too_early_and_never_zero(
 
 
 @pytest.mark.parametrize("kind", UNFORESEEN)
-async def test_a_crash_is_a_fault_of_ours_that_tells_nothing_of_itself(kind: Any) -> None:
+async def test_a_crash_is_a_fault_of_ours_that_shows_nothing_of_itself(kind: Any) -> None:
     error = kind(SECRET, [ValueError(SECRET)]) if kind is ExceptionGroup else kind(SECRET)
     with capture_logs():
         async with face(error) as client:
@@ -72,7 +72,7 @@ async def test_a_crash_is_a_fault_of_ours_that_tells_nothing_of_itself(kind: Any
             assert_envelope(await client.get(V2), "internal-error")
 
 
-async def test_after_a_crash_the_face_goes_on_and_its_log_has_what_callers_are_not_told() -> None:
+async def test_after_a_crash_the_service_goes_on_and_its_log_has_what_callers_do_not_see() -> None:
     with capture_logs() as logs:
         async with face(RuntimeError(SECRET)) as client:
             for _ in range(3):

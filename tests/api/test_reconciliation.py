@@ -10,6 +10,7 @@ from app.access.callers import Caller, hash_key
 from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from sandbox.messages import Request
 from tests.support.errors import assert_problem
 from tests.support.polling import ask_until
 from tests.support.reconciling import PATH, reconcile
@@ -59,17 +60,13 @@ async def test_a_planted_unit_in_the_eighteenth_decimal_is_a_mismatch(world: Ser
 
 @pytest.mark.parametrize("run", range(20))
 async def test_balances_that_move_meanwhile_are_moving_and_never_a_mismatch(world: Service, run: int) -> None:
-    async def move() -> None:
-        while True:
-            for merchant in world.upstream.world.merchant_ids:
-                world.upstream.world.move(merchant)
-            await asyncio.sleep(0.01)
+    def move(_: Request) -> None:
+        """Move every merchant between any two answers, however slow or fast the machine is."""
+        for merchant in world.upstream.world.merchant_ids:
+            world.upstream.world.move(merchant)
 
-    moving = asyncio.create_task(move())
-    try:
+    with world.upstream.before_each_answer(move):
         job = await reconcile(world)
-    finally:
-        moving.cancel()
     assert set(job["verdicts"]) == {"moving"}
 
 
@@ -80,7 +77,7 @@ async def test_a_missing_merchant_makes_it_incomplete_and_no_sum_passes_for_the_
     assert not any({"sum", "difference"} & set(asset) for asset in job["assets"])
 
 
-async def test_it_tells_of_every_merchant_and_so_is_for_who_may_read_all(world: Service) -> None:
+async def test_it_shows_every_merchant_and_so_is_for_callers_who_may_read_all(world: Service) -> None:
     for caller in ("few", "some"):
         for path in (PATH, "/v1/portfolio/reconciliations/x"):
             assert_problem(await world.get(path, caller), "forbidden")
@@ -92,7 +89,7 @@ async def test_an_id_that_there_is_not_is_unknown(world: Service) -> None:
     assert_problem(await world.get("/v1/portfolio/reconciliations/x"), "unknown-reconciliation")
 
 
-async def test_what_the_end_breaks_off_is_not_begun_anew(valkey: EmbeddedValkey) -> None:
+async def test_what_shutdown_breaks_off_is_not_started_again(valkey: EmbeddedValkey) -> None:
     """The end breaks off a reconciliation's wait for another replica's fetch while Redis still keeps it from being over."""
     upstream = Sandbox(scenario="random", merchants=2, seed=11, token="canary-token-3d1f")
     async with upstream, run_service(upstream, valkey.url) as other:
@@ -106,14 +103,14 @@ async def test_what_the_end_breaks_off_is_not_begun_anew(valkey: EmbeddedValkey)
                 await upstream.calls(2)
                 assert (await service.client.post(PATH)).status_code == 202
                 await upstream.calls(3)
-                await ask_until(name_flights, lambda flights: flights.count("flight:10001") == 2)
+                await ask_until(name_loads, lambda names: names.count("flight:10001") == 2)
                 await other.redis.client_pause(10_000, all=False)
             await other.redis.client_unpause()
-            assert await name_flights() == ["flight:10001"]
+            assert await name_loads() == ["flight:10001"]
             assert upstream.counters.balance_calls == 3
     await asyncio.wait([theirs, ours])
 
 
-async def name_flights() -> list[str]:
+async def name_loads() -> list[str]:
     """Name the fetches that are under way in this process."""
     return [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("flight:")]

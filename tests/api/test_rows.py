@@ -109,7 +109,7 @@ ODD: list[tuple[list[dict[str, object]], list[dict[str, Any]]]] = [
 
 
 @pytest.mark.parametrize(("rows", "anomalies"), ODD)
-async def test_what_is_odd_is_told_and_not_mended(
+async def test_what_is_odd_is_flagged_and_not_corrected(
     calm: Service, newcomer: int, rows: list[dict[str, object]], anomalies: list[dict[str, Any]]
 ) -> None:
     calm.upstream.world.set(newcomer, rows)
@@ -120,7 +120,7 @@ async def test_what_is_odd_is_told_and_not_mended(
         assert answer["balances"] == rows
 
 
-async def test_an_odd_portfolio_tells_it_too(service: Service) -> None:
+async def test_an_odd_portfolio_shows_it_too(service: Service) -> None:
     with service.upstream.fault("total-mismatch", merchants=[0]):
         answer = (await service.get("/v1/portfolio")).json()
     assert answer["anomalies"] == [{"assetId": "USDT", "kind": "total-mismatch"}]

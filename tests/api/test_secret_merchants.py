@@ -58,22 +58,22 @@ async def test_what_may_not_be_read_looks_the_same_whether_it_exists_or_not_cach
     merchants = (newcomer, newcomer + MANY)
     calls = calm.upstream.counters.by_merchant
 
-    async def look() -> set[str]:
+    async def measure() -> set[str]:
         return {await forbidden(calm, path, str(merchant), "GET", extra) for merchant in merchants}
 
-    cold = await look()
+    cold = await measure()
     assert not calls.keys() & set(merchants)
     for merchant in merchants:
         await calm.get(f"/v1/merchants/{merchant}/balances")
-    warm = await look()
+    warm = await measure()
     with calm.upstream.fault("token-expired", merchants=merchants):
-        failing = await look()
+        failing = await measure()
     assert len(cold | warm | failing) == 1
     assert [calls[merchant] for merchant in merchants] == [1, 1]
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_head_tells_no_more_than_get(calm: Service, path: str) -> None:
+async def test_head_shows_no_more_than_get(calm: Service, path: str) -> None:
     seen = {await forbidden(calm, path, merchant, "HEAD", []) for merchant in (EXISTS, EXISTS_NOT)}
     assert len(seen) == 1
 
@@ -93,7 +93,7 @@ async def test_the_refusal_is_a_problem_that_names_no_merchant(calm: Service) ->
     assert_envelope(await calm.get("/v2/assets/account/assets?merchantId=12346", "some"), "forbidden")
 
 
-async def test_an_id_that_can_be_none_is_refused_before_rights_are_looked_at(calm: Service) -> None:
+async def test_an_id_that_can_be_none_is_refused_before_rights_are_checked(calm: Service) -> None:
     for merchant in ("0", "007", "abc"):
         assert_problem(await calm.get(f"/v1/merchants/{merchant}/balances", "some"), "invalid-request")
 

@@ -18,7 +18,7 @@ VIEWS = [PATH, f"{PATH}?assets=BTC", f"{PATH}/BTC", f"{PATH}/USDT", "/v2/assets/
 
 
 async def let_them_wait(service: Service) -> None:
-    """Make a whole read of another merchant: whoever asked before it waits at the cache when it is answered."""
+    """Make a whole read of another merchant: every earlier request waits at the cache when it is answered."""
     await service.get("/v1/merchants/12346/balances", cache_control="no-cache")
 
 
@@ -26,7 +26,7 @@ async def test_the_lease_of_a_fetch_is_renewed_while_it_is_under_way(service: Se
     """So no other replica takes over, however long the upstream takes."""
     lasts: list[int] = []
 
-    async def look() -> bool:
+    async def has_waited() -> bool:
         (lease,) = [name async for name in service.redis.scan_iter("*12345*:lease")]
         lasts.append(await service.redis.pttl(lease))
         return lasts[-1] > min(lasts)
@@ -34,7 +34,7 @@ async def test_the_lease_of_a_fetch_is_renewed_while_it_is_under_way(service: Se
     with service.upstream.fault("hang"):
         read = asyncio.create_task(service.get(PATH))
         await service.upstream.calls(1)
-        await ask_until(look, bool)
+        await ask_until(has_waited, bool)
     assert (await read).status_code == 200
 
 
@@ -98,7 +98,7 @@ async def test_what_everybody_stopped_waiting_for_is_kept_for_the_next(service: 
     assert service.upstream.counters.by_merchant == {12345: 1}
 
 
-async def test_a_failure_is_told_to_all_who_wait_and_to_nobody_after(service: Service) -> None:
+async def test_a_failure_reaches_all_who_wait_and_nobody_after(service: Service) -> None:
     with service.upstream.fault("token-expired"):
         responses = await asyncio.gather(*(service.get(PATH) for _ in range(20)))
     assert {response.status_code for response in responses} == {502}
@@ -131,7 +131,7 @@ async def test_a_no_cache_read_takes_no_answer_that_was_asked_for_before_it_came
 
 
 async def test_a_flight_that_has_landed_takes_nobody_aboard() -> None:
-    flights: SingleFlight[str] = SingleFlight()
+    single_flight: SingleFlight[str] = SingleFlight()
     held = asyncio.Event()
     late: list[tuple[asyncio.Task[str], bool]] = []
 
@@ -142,15 +142,15 @@ async def test_a_flight_that_has_landed_takes_nobody_aboard() -> None:
         await held.wait()
         return "second"
 
-    first, _ = flights.join(AGGREGATE, PermitRequest(Priority.WAITING), land)
-    # runs in the turn of the loop in which the flight ends, and after it: the narrowest moment there is
+    first, _ = single_flight.join(AGGREGATE, PermitRequest(Priority.WAITING), land)
+    # runs in the iteration of the loop in which the load ends, and after it: the narrowest moment there is
     asyncio.get_running_loop().call_soon(
-        lambda: late.append(flights.join(AGGREGATE, PermitRequest(Priority.WAITING), hold))
+        lambda: late.append(single_flight.join(AGGREGATE, PermitRequest(Priority.WAITING), hold))
     )
     assert await first == "first"
     (second, was_under_way), *_ = late
     assert (second is first, was_under_way) == (False, False)
     # nor does the first one's landing take the second off the board
-    assert flights.join(AGGREGATE, PermitRequest(Priority.WAITING), land) == (second, True)
+    assert single_flight.join(AGGREGATE, PermitRequest(Priority.WAITING), land) == (second, True)
     held.set()
     assert await second == "second"

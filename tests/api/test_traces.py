@@ -29,7 +29,7 @@ class Collector:
         self.url = ""
         self.bodies: list[bytes] = []
 
-    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
             fields = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:-2])
             self.bodies.append(await reader.readexactly(int(fields["content-length"])))
@@ -52,7 +52,7 @@ class Collector:
 async def collecting() -> AsyncIterator[Collector]:
     """Run a collector."""
     collector = Collector()
-    async with await asyncio.start_server(collector.hear, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(collector.serve, "127.0.0.1", 0) as server:
         collector.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield collector
 
@@ -77,7 +77,7 @@ async def test_a_read_is_traced_from_the_caller_to_the_upstream(upstream: Sandbo
         assert secret.encode() not in text
 
 
-async def test_a_collector_that_is_away_is_nobodys_trouble_and_told_in_a_line(
+async def test_a_collector_that_is_away_delays_nobody_and_is_logged_in_a_line(
     upstream: Sandbox, valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     with capture_logs() as logs:
@@ -88,7 +88,7 @@ async def test_a_collector_that_is_away_is_nobodys_trouble_and_told_in_a_line(
     assert caplog.messages == []
 
 
-def test_spans_that_are_lost_are_told_when_it_begins_and_when_it_ends() -> None:
+def test_lost_spans_are_logged_when_it_begins_and_when_it_ends() -> None:
     lost, found = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
     results = [found, lost, lost, lost, found, found, lost]
 

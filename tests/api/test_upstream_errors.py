@@ -60,7 +60,7 @@ FAULTS: list[tuple[str, Fields, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "name"), FAULTS)
-async def test_a_fault_is_told_as_what_it_is_and_never_kept(
+async def test_a_fault_is_reported_as_what_it_is_and_never_kept(
     calm: Service, newcomer: int, kind: str, fields: Fields, name: str
 ) -> None:
     calm.upstream.world.set(newcomer, [row("1", "1")])

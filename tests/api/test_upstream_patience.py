@@ -83,7 +83,7 @@ async def test_an_upstream_that_keeps_failing_is_left_alone(service: Service) ->
     assert service.upstream.counters.total < 8
 
 
-async def test_an_upstream_that_is_left_alone_costs_no_turns(upstream: Sandbox, valkey: EmbeddedValkey) -> None:
+async def test_an_open_breaker_costs_no_permits(upstream: Sandbox, valkey: EmbeddedValkey) -> None:
     async with run_service(
         upstream, valkey.url, upstream_rate=0.01, upstream_burst=30, upstream_concurrency=100
     ) as service:
@@ -94,7 +94,7 @@ async def test_an_upstream_that_is_left_alone_costs_no_turns(upstream: Sandbox, 
         assert "\ntallygate_budget_left 30" in (await service.get("/metrics")).text
 
 
-async def test_a_spent_budget_is_told_with_the_time_at_which_there_is_more(
+async def test_a_spent_budget_is_a_problem_that_names_when_there_is_more(
     upstream: Sandbox, valkey: EmbeddedValkey
 ) -> None:
     async with run_service(upstream, valkey.url, upstream_rate=0.01, upstream_burst=1) as service:

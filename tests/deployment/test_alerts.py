@@ -20,7 +20,7 @@ from tests.support.gateway import PATIENCE_SECONDS, run_gateway
 from tests.support.polling import ask_until
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
-from tests.support.seeded_redis import store, store_directory, tell
+from tests.support.seeded_redis import publish, store, store_directory
 from tests.support.service import Service, run_service
 from tests.support.valkey import run_valkey
 
@@ -37,7 +37,7 @@ async def ask(service: Service) -> None:
         await service.get(PATH, Cache_Control="no-cache")
 
 
-async def ask_for_old(service: Service) -> None:
+async def request_stale(service: Service) -> None:
     """Ask for what has been known for three minutes."""
     await store(service, 777, age_seconds=200)
     for _ in range(3):
@@ -55,10 +55,10 @@ async def fail_to_reconcile(service: Service) -> None:
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_reconciliation_overdue 0" not in scraped)
 
 
-async def hear_of_a_later_time(service: Service) -> None:
+async def receive_a_later_entry(service: Service) -> None:
     """Hear what another replica has fetched a minute from now."""
     before = await scrape(service)
-    await tell(service, 777, age_seconds=-60)
+    await publish(service, 777, age_seconds=-60)
     counted = "tallygate_clock_doubts_total"
     await ask_until(lambda: scrape(service), lambda now: _lines(now, counted) != _lines(before, counted))
 
@@ -100,10 +100,10 @@ CAUSES = [
     ("TallygateUpstreamFailing", Cause(fault="status", fields={"status": 500})),
     ("TallygateTokenRefused", Cause(fault="token-expired")),
     ("TallygateTokenExpires", Cause(settings=MINTING)),
-    ("TallygateAnswersOld", Cause(ask_for_old, "status", {"status": 500})),
+    ("TallygateAnswersOld", Cause(request_stale, "status", {"status": 500})),
     ("TallygateErrors", Cause(fault="status", fields={"status": 500})),
     ("TallygateBudgetSpent", Cause(settings={"upstream_rate": 0.01, "upstream_burst": 1})),
-    ("TallygateClocksDiffer", Cause(hear_of_a_later_time, steps=4)),
+    ("TallygateClocksDiffer", Cause(receive_a_later_entry, steps=4)),
     ("TallygateContractDrift", Cause(fault="unknown-field")),
     ("TallygateContractDrift", Cause(fault="malformed")),
     ("TallygateOddBalances", Cause(fault="total-mismatch")),

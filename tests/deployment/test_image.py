@@ -69,7 +69,7 @@ def test_the_health_check_asks_whether_it_is_alive(status: int, verdict: int, ap
             pass
 
     with HTTPServer(("127.0.0.1", 0), Answering) as server:
-        server.timeout = 20  # lest a check that asks elsewhere is waited for
+        server.timeout = 20  # so that a check that asks elsewhere is not waited for
         Thread(target=server.handle_request).start()
         port = str(server.server_port)
         asks = {"TALLYGATE_PORT": "1", "TALLYGATE_METRICS_PORT": port} if apart else {"TALLYGATE_PORT": port}

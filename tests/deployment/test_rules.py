@@ -28,7 +28,7 @@ def test_every_alert_leads_to_its_section_in_the_runbook(alert: Alert) -> None:
     assert re.findall(r"^\*\*(.*?)\*\*", section, re.MULTILINE) == ["Users see", "Means", "Do"]
 
 
-def test_the_runbook_tells_of_no_alert_that_is_gone() -> None:
+def test_the_runbook_names_no_alert_that_is_gone() -> None:
     assert re.findall(r"^## (.*)$", RUNBOOK, re.MULTILINE) == list(alerts())
 
 

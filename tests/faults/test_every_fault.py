@@ -1,4 +1,4 @@
-"""Every fault of the sandbox, one by one: what the caller is told, what the log says, and that it is over afterwards."""
+"""Every fault of the sandbox, one by one: what the caller gets, what the log says, and that it is over afterwards."""
 
 from collections.abc import AsyncIterator
 from typing import Any, get_args
@@ -11,7 +11,7 @@ from sandbox import Fault, Sandbox
 from tests.support.gateway import Gateway, run_gateway
 
 
-class Told(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True):
     """What a fault leads to: the answer's status and type of problem, and the log line with its fields."""
 
     kind: str
@@ -22,32 +22,32 @@ class Told(msgspec.Struct, frozen=True):
     logged: dict[str, Any]
 
 
-def fails(kind: str, status: int, problem: str, error: str, says: str, /, **fields: Any) -> Told:
-    return Told(kind, fields, status, problem, "upstream.failed", {"error": error, "says": says})
+def fails(kind: str, status: int, problem: str, error: str, says: str, /, **fields: Any) -> Outcome:
+    return Outcome(kind, fields, status, problem, "upstream.failed", {"error": error, "says": says})
 
 
-def timed_out(kind: str, /, **fields: Any) -> Told:
+def timed_out(kind: str, /, **fields: Any) -> Outcome:
     return fails(kind, 504, "upstream-timeout", "UpstreamTimeout", "within 1 s", **fields)
 
 
-def malformed(kind: str, says: str, /, **fields: Any) -> Told:
+def malformed(kind: str, says: str, /, **fields: Any) -> Outcome:
     return fails(kind, 502, "malformed-answer", "MalformedAnswer", says, **fields)
 
 
-def unreachable(kind: str, says: str, /, **fields: Any) -> Told:
+def unreachable(kind: str, says: str, /, **fields: Any) -> Outcome:
     return fails(kind, 503, "upstream-unreachable", "Unreachable", says, **fields)
 
 
-def faulty(kind: str, says: str, /, **fields: Any) -> Told:
+def faulty(kind: str, says: str, /, **fields: Any) -> Outcome:
     return fails(kind, 503, "upstream-faulty", "UpstreamFaulty", says, **fields)
 
 
-def odd(kind: str, event: str, /, **logged: Any) -> Told:
-    return Told(kind, {}, 200, None, event, logged)
+def odd(kind: str, event: str, /, **logged: Any) -> Outcome:
+    return Outcome(kind, {}, 200, None, event, logged)
 
 
 EXPECTED = [
-    Told("latency", {"seconds": 0.05}, 200, None, None, {}),
+    Outcome("latency", {"seconds": 0.05}, 200, None, None, {}),
     timed_out("latency", seconds=3600),
     timed_out("hang"),
     timed_out("drip"),
@@ -64,8 +64,8 @@ EXPECTED = [
     malformed("redirect", "HTTP 302", location="http://127.0.0.1:9/elsewhere"),
     fails("token-expired", 502, "token-refused", "TokenRefused", "token"),
     fails("address-not-listed", 502, "access-refused", "AccessRefused", "address"),
-    Told("code", {"code": -5006}, 404, "unknown-merchant", None, {}),
-    Told("code", {"code": -5007}, 404, "unknown-merchant", None, {}),
+    Outcome("code", {"code": -5006}, 404, "unknown-merchant", None, {}),
+    Outcome("code", {"code": -5007}, 404, "unknown-merchant", None, {}),
     fails("code", 502, "request-refused", "RequestRefused", "parameter", code=-4021),
     fails("code", 502, "access-refused", "AccessRefused", "account", code=-5033),
     fails("code", 502, "merchant-inactive", "MerchantInactive", "not active", code=-5043),
@@ -122,48 +122,50 @@ async def hasty(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_every_kind_of_fault_leads_to_is_told_here(kind: str) -> None:
-    assert kind in {told.kind for told in EXPECTED}
+def test_every_kind_of_fault_has_its_outcome_here(kind: str) -> None:
+    assert kind in {outcome.kind for outcome in EXPECTED}
 
 
-@pytest.mark.parametrize("told", EXPECTED, ids=lambda told: "-".join([told.kind, *map(str, told.fields.values())]))
-async def test_a_fault_is_told_to_caller_and_operator_and_then_over(
-    patient: Gateway, hasty: Gateway, shared_upstream: Sandbox, merchants: list[int], told: Told
+@pytest.mark.parametrize(
+    "outcome", EXPECTED, ids=lambda outcome: "-".join([outcome.kind, *map(str, outcome.fields.values())])
+)
+async def test_a_fault_is_reported_to_caller_and_operator_and_then_over(
+    patient: Gateway, hasty: Gateway, shared_upstream: Sandbox, merchants: list[int], outcome: Outcome
 ) -> None:
-    gateway = hasty if told.logged.get("error") == "UpstreamTimeout" else patient
+    gateway = hasty if outcome.logged.get("error") == "UpstreamTimeout" else patient
     merchant, *_ = merchants
-    with shared_upstream.fault(told.kind, merchants=[merchant], **told.fields):
+    with shared_upstream.fault(outcome.kind, merchants=[merchant], **outcome.fields):
         answer = await gateway.get(f"/v1/merchants/{merchant}/balances")
     body = answer.json()
-    assert answer.status_code == told.status
-    if told.problem is None:
+    assert answer.status_code == outcome.status
+    if outcome.problem is None:
         assert body["merchantId"] == merchant
     else:
         assert answer.headers["content-type"] == "application/problem+json"
-        assert (body["type"], body["status"]) == (f"/problems/{told.problem}", told.status)
+        assert (body["type"], body["status"]) == (f"/problems/{outcome.problem}", outcome.status)
         assert body["instance"] == f"/v1/merchants/{merchant}/balances"
-    await assert_logged(gateway, str(merchant), told)
+    await assert_logged(gateway, str(merchant), outcome)
     after = await gateway.get(f"/v1/merchants/{merchant}/balances", Cache_Control="no-cache")
     assert after.status_code == 200
-    assert len(gateway.named("upstream.failed", merchant=str(merchant))) == (told.event == "upstream.failed")
+    assert len(gateway.named("upstream.failed", merchant=str(merchant))) == (outcome.event == "upstream.failed")
 
 
-async def assert_logged(gateway: Gateway, merchant: str, told: Told) -> None:
-    match told.event:
+async def assert_logged(gateway: Gateway, merchant: str, outcome: Outcome) -> None:
+    match outcome.event:
         case None:
             assert not [line for line in gateway.events if line.get("merchant") == merchant]
         case "upstream.failed":
             line = await gateway.logged("upstream.failed", merchant=merchant)
-            assert line["error"] == told.logged["error"]
-            assert told.logged["says"] in line["detail"]
+            assert line["error"] == outcome.logged["error"]
+            assert outcome.logged["says"] in line["detail"]
             assert line["level"] == "warning"
-            assert line["code"] == (told.fields["code"] if told.logged["error"] == "UnknownCode" else None)
+            assert line["code"] == (outcome.fields["code"] if outcome.logged["error"] == "UnknownCode" else None)
         case "upstream.anomalies":
             line = await gateway.logged("upstream.anomalies", merchant=merchant)
-            assert {anomaly["kind"] for anomaly in line["anomalies"]} == told.logged["kinds"]
+            assert {anomaly["kind"] for anomaly in line["anomalies"]} == outcome.logged["kinds"]
         case event:
             line = await gateway.logged(event, merchant=merchant)
-            assert line["fields"] == told.logged["fields"]
+            assert line["fields"] == outcome.logged["fields"]
 
 
 async def test_a_problem_below_v2_is_an_envelope_that_programs_of_the_upstream_understand(

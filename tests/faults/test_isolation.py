@@ -77,7 +77,7 @@ async def test_a_dead_upstream_is_left_alone_and_found_again(
         assert len(gateway.named("upstream.breaker_closed")) == 1
 
 
-async def test_an_upstream_that_refuses_connections_is_told_as_such(
+async def test_an_upstream_that_refuses_connections_is_reported_as_such(
     shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"

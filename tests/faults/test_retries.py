@@ -63,7 +63,7 @@ async def test_a_refusal_is_not_tried_again(gateway: Gateway, shared_upstream: S
     assert len(gateway.named("upstream.retried")) == retried
 
 
-async def test_no_call_is_made_before_retry_after_is_over_and_callers_are_told_at_once(
+async def test_no_call_is_made_before_retry_after_is_over_and_callers_are_refused_without_waiting(
     shared_upstream: Sandbox, tmp_path: Path, merchants: list[int]
 ) -> None:
     """The whole fleet keeps quiet, so this fleet has a Redis of its own; its callers would wait for ten minutes."""

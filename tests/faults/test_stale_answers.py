@@ -88,7 +88,7 @@ async def test_no_caller_gets_an_older_answer_than_it_accepts(
         assert (unasked.status_code, unasked.json()["type"]) == (504, "/problems/not-cached")
 
 
-async def test_a_gateway_that_never_fetched_it_tells_what_another_knew(
+async def test_a_gateway_that_never_fetched_it_serves_what_another_knew(
     gateway: Gateway, shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path, merchants: list[int]
 ) -> None:
     path = f"/v1/merchants/{merchants[0]}/balances"

@@ -103,7 +103,7 @@ async def test_a_token_file_is_swapped_under_load_and_no_request_fails(
 
 
 class Mounted:
-    """A secret as Kubernetes mounts it: a link to a link to a folder, and a new one takes its place in one stroke."""
+    """A secret as Kubernetes mounts it: a link to a link to a folder, and a new one replaces it atomically."""
 
     def __init__(self, folder: Path, token: str) -> None:
         self._folder = folder

@@ -17,7 +17,7 @@ HOT = range(10001, 10031)
 RATE = 20
 BURST = 20
 MOST_ABOVE = 2 * BURST + RATE / 4
-"""A burst before the outage, one after it, and turns that are used a quarter of a second later than they were given."""
+"""A burst before the outage, one after it, and permits that are used a quarter of a second after they were granted."""
 LOST_AND_FOUND = {"redis.lost": 1, "redis.found": 1, "bus.lost": 1, "bus.joined": 1}
 REFUSED_AND_ACCEPTED = {"redis.refuses": 1, "redis.accepts": 1}
 
@@ -39,7 +39,7 @@ class Ledger:
         self._calls = fleet.upstream.counters.balance_calls
         self._begun = {gateway: len(gateway.events) for gateway in fleet.gateways}
 
-    async def told(self, *events: str) -> None:
+    async def logged(self, *events: str) -> None:
         """Wait until each replica has told these."""
         await asyncio.gather(
             *(
@@ -91,10 +91,10 @@ async def test_killed_and_started_again_empty(fleet: Fleet) -> None:
     ledger = Ledger(fleet)
     async with hot_reads(fleet.gateways, HOT) as statuses:
         await fleet.valkey.kill()
-        await ledger.told("redis.lost", "bus.lost")
+        await ledger.logged("redis.lost", "bus.lost")
         await _live_on(fleet)
         await fleet.valkey.start()
-        await ledger.told("redis.found", "bus.joined")
+        await ledger.logged("redis.found", "bus.joined")
     assert set(statuses) == {200}
     assert ledger.news() == [LOST_AND_FOUND] * 3
     assert ledger.above_rate() <= MOST_ABOVE
@@ -105,10 +105,10 @@ async def test_frozen_and_going_on(fleet: Fleet) -> None:
     ledger = Ledger(fleet)
     async with hot_reads(fleet.gateways, HOT) as statuses:
         fleet.valkey.freeze()
-        await ledger.told("redis.lost", "bus.lost")
+        await ledger.logged("redis.lost", "bus.lost")
         await _live_on(fleet)
         fleet.valkey.thaw()
-        await ledger.told("redis.found", "bus.joined")
+        await ledger.logged("redis.found", "bus.joined")
     assert set(statuses) == {200}
     assert ledger.news() == [LOST_AND_FOUND] * 3
     assert ledger.above_rate() <= MOST_ABOVE
@@ -133,10 +133,10 @@ async def test_refusing_writes(fleet: Fleet, refuse: str, accept: str) -> None:
     ledger = Ledger(fleet)
     async with hot_reads(fleet.gateways, HOT) as statuses:
         await fleet.valkey.ask(*refuse.split())
-        await ledger.told("redis.refuses")
+        await ledger.logged("redis.refuses")
         await _live_on(fleet)
         await fleet.valkey.ask(*accept.split())
-        await ledger.told("redis.accepts")
+        await ledger.logged("redis.accepts")
     assert set(statuses) == {200}
     assert ledger.news() == [REFUSED_AND_ACCEPTED] * 3
     assert ledger.above_rate() <= MOST_ABOVE

@@ -19,7 +19,7 @@ FRESH_SECONDS = 1
 WHY = {"/problems/upstream-unreachable", "/problems/upstream-faulty", "/problems/breaker-open"}
 
 
-class Told(Struct):
+class Outcome(Struct):
     """What matters of an answer here."""
 
     status: int
@@ -55,9 +55,9 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet
 async def test_known_merchants_are_answered_and_marked_then_refused_then_fresh_again(
     fleet: Fleet, fault: dict[str, Any]
 ) -> None:
-    told: list[Told] = []
+    told: list[Outcome] = []
 
-    async def read_on() -> list[Told]:
+    async def read_on() -> list[Outcome]:
         told.extend(now := await _read_all(fleet))
         return now
 
@@ -76,16 +76,16 @@ async def test_known_merchants_are_answered_and_marked_then_refused_then_fresh_a
     assert calls <= 60
 
 
-async def _read_all(fleet: Fleet) -> list[Told]:
+async def _read_all(fleet: Fleet) -> list[Outcome]:
     """Read all that is known, at both replicas at once."""
 
-    async def read(session: aiohttp.ClientSession, merchant: int) -> Told:
+    async def read(session: aiohttp.ClientSession, merchant: int) -> Outcome:
         async with session.get(f"/v1/merchants/{merchant}/balances") as answer:
             document = await answer.json(content_type=None)
             is_stale = "fwd=stale" in answer.headers.get("Cache-Status", "")
-            return Told(answer.status, int(answer.headers.get("Age", 0)), is_stale, document.get("type"))
+            return Outcome(answer.status, int(answer.headers.get("Age", 0)), is_stale, document.get("type"))
 
-    async def read_from(gateway: Gateway) -> list[Told]:
+    async def read_from(gateway: Gateway) -> list[Outcome]:
         async with aiohttp.ClientSession(gateway.url, headers=HEADERS) as session:
             return await asyncio.gather(*(read(session, merchant) for merchant in KNOWN))
 

@@ -73,10 +73,10 @@ KINDS = [kind.__struct_config__.tag for kind in get_args(Fault)]
 CRASH = """
 import app.upstream.transport
 
-async def crash(response, most_bytes):
+def crash(*_):
     raise RuntimeError("forced, where the secret has just been sent")
 
-app.upstream.transport._read = crash
+app.upstream.transport.UpstreamResponse = crash
 """
 
 
@@ -122,7 +122,7 @@ async def paths_of(client: httpx.AsyncClient) -> list[str]:
     return [*told, *PATHS]
 
 
-async def walk(gateway: Gateway, upstream: Sandbox) -> list[str]:
+async def use_everything(gateway: Gateway, upstream: Sandbox) -> list[str]:
     """Walk every path in every way, then with every fault on; give all answers."""
     answers = []
     async with newcomer(gateway.url) as client:
@@ -185,7 +185,7 @@ async def test_the_secrets_leave_only_to_the_upstream(source: str, tmp_path: Pat
             audit="all",
             **SOURCES[source],  # type: ignore[arg-type]
         ) as gateway:
-            answers = await walk(gateway, upstream)
+            answers = await use_everything(gateway, upstream)
             assert upstream.counters.by_status[200] > 0  # the upstream lets nobody in without it
             kept = await dump(server)
             command_lines = [sighting.command for sighting in processes_of(private_tmp)]
@@ -213,7 +213,7 @@ def _assert_all_was_seen(
 
 
 @pytest.mark.parametrize("source", SOURCES)
-async def test_a_crash_where_the_secret_was_just_sent_tells_no_secret(
+async def test_a_crash_where_the_secret_was_just_sent_shows_no_secret(
     source: str, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(CRASH)
@@ -237,12 +237,12 @@ async def test_a_crash_where_the_secret_was_just_sent_tells_no_secret(
 async def test_the_search_finds_the_token_where_it_must_be(tmp_path: Path) -> None:
     received: list[str] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received.append((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(hear, "127.0.0.1", 0) as listener, Sandbox() as unused:
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener, Sandbox() as unused:
         url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         async with run_gateway(unused, tmp_path, upstream_url=url) as gateway:
             await gateway.get("/v1/portfolio")

@@ -12,7 +12,7 @@ from tests.support.gateway import TOKEN, as_variables, free_port, run_gateway, s
 from tests.support.processes import Finished, run
 
 
-def told(finished: Finished) -> dict[str, tuple[str, str]]:
+def read_findings(finished: Finished) -> dict[str, tuple[str, str]]:
     """The table of findings: verdict and sentence by subject."""
     rows = (line.split(maxsplit=2) for line in finished.output.splitlines())
     return {subject: (verdict, sentence) for verdict, subject, sentence in rows}
@@ -32,7 +32,7 @@ async def test_check_is_content_when_all_is_right(
     before = shared_upstream.counters.balance_calls
     finished = await check(shared_upstream.url, tmp_path, redis_url=valkey.url, redis_timeout_seconds=5)
     assert finished.status == 0
-    findings = told(finished)
+    findings = read_findings(finished)
     assert set(findings) == {"settings", "callers", "redis", "upstream", "token"}
     assert {verdict for verdict, _ in findings.values()} == {"right"}
     assert shared_upstream.counters.balance_calls == before + 1
@@ -41,15 +41,15 @@ async def test_check_is_content_when_all_is_right(
 async def test_check_needs_no_redis(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path)
     assert finished.status == 0
-    assert told(finished)["redis"][0] == "right"
+    assert read_findings(finished)["redis"][0] == "right"
 
 
-async def test_check_tells_a_refused_token(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_refused_token(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, upstream_token="secret-old-token")
     assert finished.status == 1
-    assert told(finished)["upstream"][0] == "right"
-    assert told(finished)["token"][0] == "wrong"
-    assert "TALLYGATE_UPSTREAM_TOKEN" in told(finished)["token"][1]
+    assert read_findings(finished)["upstream"][0] == "right"
+    assert read_findings(finished)["token"][0] == "wrong"
+    assert "TALLYGATE_UPSTREAM_TOKEN" in read_findings(finished)["token"][1]
     assert "secret-old-token" not in finished.said
 
 
@@ -59,64 +59,64 @@ MINTING = {"upstream_token": "", "upstream_api_key": "sandbox-api-key"}
 async def test_check_mints_a_token_where_the_service_would(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="sandbox-api-secret")
     assert finished.status == 0
-    assert "minted" in told(finished)["token"][1]
+    assert "minted" in read_findings(finished)["token"][1]
     assert "sandbox-api" not in finished.said
 
 
-async def test_check_tells_a_secret_that_mints_nothing(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_secret_that_mints_nothing(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, **MINTING, upstream_api_secret="secret-wrong")
     assert finished.status == 1
-    verdict, sentence = told(finished)["token"]
+    verdict, sentence = read_findings(finished)["token"]
     assert verdict == "wrong"
     assert "TALLYGATE_UPSTREAM_API_SECRET" in sentence
     assert "secret-wrong" not in finished.said
 
 
-async def test_check_tells_an_address_that_is_not_listed(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_an_address_that_is_not_listed(shared_upstream: Sandbox, tmp_path: Path) -> None:
     with shared_upstream.fault("address-not-listed"):
         finished = await check(shared_upstream.url, tmp_path)
     assert finished.status == 1
-    assert "address" in told(finished)["upstream"][1]
+    assert "address" in read_findings(finished)["upstream"][1]
 
 
-async def test_check_tells_an_upstream_that_cannot_be_reached(tmp_path: Path) -> None:
+async def test_check_reports_an_upstream_that_cannot_be_reached(tmp_path: Path) -> None:
     finished = await check(f"http://127.0.0.1:{free_port()}", tmp_path)
     assert finished.status == 1
-    assert "connection refused" in told(finished)["upstream"][1]
+    assert "connection refused" in read_findings(finished)["upstream"][1]
 
 
-async def test_check_tells_an_upstream_whose_name_is_not_known(tmp_path: Path) -> None:
+async def test_check_reports_an_upstream_whose_name_is_not_known(tmp_path: Path) -> None:
     finished = await check("http://no.such.host.invalid", tmp_path)
     assert finished.status == 1
-    assert "name is not known" in told(finished)["upstream"][1]
+    assert "name is not known" in read_findings(finished)["upstream"][1]
 
 
-async def test_check_tells_a_redis_that_is_down(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_redis_that_is_down(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, redis_url=f"redis://:secret-9b@127.0.0.1:{free_port()}")
     assert finished.status == 1
-    assert told(finished)["redis"][0] == "wrong"
-    assert "TALLYGATE_REDIS_URL" in told(finished)["redis"][1]
+    assert read_findings(finished)["redis"][0] == "wrong"
+    assert "TALLYGATE_REDIS_URL" in read_findings(finished)["redis"][1]
     assert "secret-9b" not in finished.said
 
 
-async def test_check_tells_a_broken_clients_file_and_goes_on(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_a_broken_clients_file_and_goes_on(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, clients_file=tmp_path / "missing.toml")
     assert finished.status == 1
-    assert told(finished)["callers"][0] == "wrong"
-    assert "missing.toml" in told(finished)["callers"][1]
-    assert told(finished)["token"][0] == "right"
+    assert read_findings(finished)["callers"][0] == "wrong"
+    assert "missing.toml" in read_findings(finished)["callers"][1]
+    assert read_findings(finished)["token"][0] == "right"
 
 
-async def test_check_tells_a_missing_setting(tmp_path: Path) -> None:
+async def test_check_reports_a_missing_setting(tmp_path: Path) -> None:
     finished = await check("", tmp_path)
     assert finished.status == 1
-    assert "TALLYGATE_UPSTREAM_URL" in told(finished)["settings"][1]
+    assert "TALLYGATE_UPSTREAM_URL" in read_findings(finished)["settings"][1]
 
 
-async def test_check_tells_an_unknown_setting(shared_upstream: Sandbox, tmp_path: Path) -> None:
+async def test_check_reports_an_unknown_setting(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path, upstrem_rate=5)
     assert finished.status == 1
-    assert "TALLYGATE_UPSTREAM_RATE" in told(finished)["settings"][1]
+    assert "TALLYGATE_UPSTREAM_RATE" in read_findings(finished)["settings"][1]
 
 
 async def new_key(client: str, merchants: str, *more: str) -> tuple[str, str]:

@@ -105,7 +105,7 @@ async def test_it_works_whatever_is_set_for_the_real_service(private_tmp: Path, 
 
 
 @pytest.mark.parametrize("taken", ["--port", "--upstream-port"])
-async def test_a_port_in_use_is_told_in_a_line_and_leaves_nothing(private_tmp: Path, taken: str) -> None:
+async def test_a_port_in_use_is_reported_in_a_line_and_leaves_nothing(private_tmp: Path, taken: str) -> None:
     with create_server(("127.0.0.1", 0)) as other:
         ports = {"--port": free_port(), "--upstream-port": free_port(), taken: other.getsockname()[1]}
         words = [str(word) for pair in ports.items() for word in pair]

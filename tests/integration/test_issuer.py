@@ -141,7 +141,7 @@ async def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
             await fetch_keys(source)
 
 
-async def test_a_bearer_token_that_cannot_be_sent_is_told_so_without_being_told(
+async def test_a_bearer_token_that_cannot_be_sent_is_refused_without_being_shown(
     publisher: Publisher, tmp_path: Path
 ) -> None:
     for bearer in (b"pa\nss", b"pa\xe9ss", b"pa\x00ss"):

@@ -8,7 +8,6 @@ primary's proxy and speak TLS to it, which this server cannot: there, only Senti
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -41,10 +40,8 @@ class Peer:
     """What one replica has of Redis: `entries`, `failures` and `joined` are what its bus told."""
 
     def __init__(self, url: str, name: str, prefix: str) -> None:
-        breaker = CircuitBreaker(
-            threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2, monotonic=monotonic, random=lambda: 0.0
-        )
-        runtime = Runtime()
+        runtime = Runtime(random=lambda: 0.0)
+        breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2)
         self.redis_client = RedisClient(
             connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS, runtime=runtime
         )
@@ -155,7 +152,7 @@ def watched(servers: tuple[dict[str, str], Watched]) -> Watched:
     return servers[1]
 
 
-async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url: str) -> None:
+async def test_a_hundred_entries_together_are_leased_stored_published_and_found(url: str) -> None:
     with capture_logs() as logs:
         async with run_peers(url) as (one, other):
             begun = await asyncio.gather(*(one.tier.read_or_lease(key, 5) for key in KEYS))
@@ -171,7 +168,7 @@ async def test_a_hundred_entries_at_once_are_leased_settled_heard_and_found(url:
     assert {line["event"] for line in logs} == {"bus.joined"}
 
 
-async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
+async def test_an_older_entry_is_neither_stored_nor_published(url: str) -> None:
     async with run_peers(url) as (one, other):
         for as_of in (7, 6, 8):
             await one.tier.store_and_release(snapshot(KEYS[0], as_of))
@@ -179,7 +176,7 @@ async def test_a_straggler_is_neither_stored_nor_told(url: str) -> None:
         assert await other.tier.get_many(KEYS[:1]) == {KEYS[0]: snapshot(KEYS[0], 8)}
 
 
-async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
+async def test_a_failure_is_published_and_releases_the_lease(url: str) -> None:
     failure = Failure(KEYS[0], "UpstreamFaulty", "x", retry_after_seconds=3, code=-5046)
     async with run_peers(url) as (one, other):
         await one.tier.read_or_lease(KEYS[0], 5)
@@ -188,7 +185,7 @@ async def test_a_failure_is_told_and_frees_the_lease(url: str) -> None:
         assert await other.tier.read_or_lease(KEYS[0], 5) == LeaseAcquired(None)
 
 
-async def test_turns_are_of_one_budget_and_all_are_counted(url: str) -> None:
+async def test_permits_are_of_one_budget_and_all_are_counted(url: str) -> None:
     async with run_peers(url) as (one, other):
         assert [(await peer.fleet_rate.take(7, leave_headroom=False))[0] for peer in (one, other, one)] == [7, 3, 0]
         assert other.fleet_rate.active_replicas == 2

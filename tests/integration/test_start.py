@@ -82,10 +82,10 @@ async def fail(folder: Path, upstream: Sandbox, **changed: object) -> str:
     """Start the service wrongly and give the one line that it says."""
     right = {"port": free_port(), "clients_file": folder / "clients.toml"}
     environment = {**serving(upstream.url), **as_variables({**right, **changed})}
-    return assert_told_in_one_line(await run(environment, "serve", folder=folder))
+    return assert_reported_in_one_line(await run(environment, "serve", folder=folder))
 
 
-def assert_told_in_one_line(failure: Finished) -> str:
+def assert_reported_in_one_line(failure: Finished) -> str:
     assert failure.status == 2, failure
     assert failure.output == ""
     (line,) = failure.errors.splitlines()
@@ -125,18 +125,18 @@ async def test_a_port_of_a_running_gateway_is_in_use(folder: Path, shared_upstre
     assert (await gateway.get("/health/live")).status_code == 200
 
 
-async def test_a_temporary_directory_that_will_not_do_is_told(folder: Path, shared_upstream: Sandbox) -> None:
+async def test_a_temporary_directory_that_will_not_do_is_reported(folder: Path, shared_upstream: Sandbox) -> None:
     deep = folder / ("d" * 100)  # a Unix socket's path has some 100 bytes at most
     deep.mkdir()
     settings = as_variables({"port": free_port(), "clients_file": folder / "clients.toml"})
     environment = {**serving(shared_upstream.url), **settings, "TMPDIR": str(deep)}
-    assert "TALLYGATE_REDIS_URL" in assert_told_in_one_line(await run(environment, "serve"))
+    assert "TALLYGATE_REDIS_URL" in assert_reported_in_one_line(await run(environment, "serve"))
     assert left_in(deep) == []
 
 
 async def test_it_is_the_same_when_the_program_is_started_afresh(folder: Path, shared_upstream: Sandbox) -> None:
     finished = await run({**serving(shared_upstream.url), "TALLYGATE_PORT": "http"}, "serve", folder=folder)
-    assert "TALLYGATE_CLIENTS_FILE is not set" in assert_told_in_one_line(finished)
+    assert "TALLYGATE_CLIENTS_FILE is not set" in assert_reported_in_one_line(finished)
 
 
 async def test_an_unknown_variable_is_warned_of_with_the_one_that_is_meant(

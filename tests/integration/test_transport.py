@@ -102,7 +102,7 @@ async def test_cancelled_requests_leave_the_pool_whole(wire: Transport, upstream
     assert (await wire.get(BALANCES_PATH, PARAMS, SHOWN)).status == 200
 
 
-async def test_no_error_tells_the_token(wire: Transport, upstream: Sandbox) -> None:
+async def test_no_error_shows_the_token(wire: Transport, upstream: Sandbox) -> None:
     for kind in ("reset", "truncated", "close", "huge"):
         with upstream.fault(kind), pytest.raises(TallygateError) as caught:
             await wire.get(BALANCES_PATH, PARAMS, SHOWN)

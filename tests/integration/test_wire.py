@@ -72,7 +72,7 @@ async def told(
 ) -> AsyncIterator[dict[str, Answers]]:
     """What each of those was told before the connection was closed by a gateway that waits little, for all of them at once."""
 
-    async def hear(url: str, beginning: bytes) -> Answers:
+    async def exchange(url: str, beginning: bytes) -> Answers:
         answers = []
         async with connect(url) as wire:
             wire.send(beginning)
@@ -86,7 +86,7 @@ async def told(
         "request_timeout_seconds": 0.1,
     }
     async with run_gateway(shared_upstream, tmp_path_factory.mktemp("impatient"), **impatient) as gateway:
-        answers = await asyncio.gather(*(hear(gateway.url, beginning) for beginning in QUIET.values()))
+        answers = await asyncio.gather(*(exchange(gateway.url, beginning) for beginning in QUIET.values()))
         await assert_it_goes_on(gateway)
         yield dict(zip(QUIET, answers, strict=True))
 

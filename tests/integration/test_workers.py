@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,37 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from app.access.callers import hash_key
-from app.cli.key import format_client
 from app.redis.embedded import EmbeddedValkey
-from app.server.workers import schedule_as_batch
+from app.server.scheduling import schedule_as_batch
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, free_port, newcomer, run_gateway
 from tests.support.polling import ask_until
-from tests.support.processes import all_gone, left_in, processes_of
+from tests.support.processes import all_gone, left_in, policies, processes_of
 from tests.support.raw_http import connect
 from tests.support.scrapes import Scraped, scrape
 
 PATH = "/v1/portfolio"
 COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
-
-A_WORKER = """
-import asyncio, pathlib, sys
-from app.server.workers import load_app
-
-loop = asyncio.new_event_loop()
-asyncio.set_event_loop(loop)
-load_app(pathlib.Path(sys.argv[1]))
-seen = []
-
-
-async def future_watcher():
-    seen.append("begun")
-
-
-loop.create_task(future_watcher())
-print(seen)
-"""
 
 
 @pytest.fixture
@@ -48,11 +27,6 @@ def restored_switch_interval() -> Iterator[None]:
     before = sys.getswitchinterval()
     yield
     sys.setswitchinterval(before)
-
-
-def policies(pid: int) -> set[int]:
-    """Give how the threads of a process are scheduled."""
-    return {os.sched_getscheduler(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()}
 
 
 async def ask(gateway: Gateway, times: int) -> None:
@@ -65,7 +39,7 @@ async def ask(gateway: Gateway, times: int) -> None:
 async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
     """Wait until a scrape shows that many requests: workers tell each other once a second."""
 
-    async def look() -> Scraped:
+    async def scrape_one() -> Scraped:
         async with newcomer() as client:
             return await scrape(client, f"{url}/metrics")
 
@@ -73,10 +47,12 @@ async def shows(url: str, requests: int, restarts: int = 0) -> Scraped:
         restarted = seen.value("tallygate_worker_restarts_total")
         return (seen.value(COUNT[0], **COUNT[1]), restarted) == (requests, restarts)
 
-    return await ask_until(look, shown)
+    return await ask_until(scrape_one, shown)
 
 
-async def test_any_worker_tells_of_all(shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+async def test_any_worker_shows_the_metrics_of_all(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
     async with run_gateway(shared_upstream, tmp_path, redis_url=valkey.url, workers=2) as gateway:
         await ask(gateway, 40)
         for _ in range(20):
@@ -147,16 +123,6 @@ async def test_threads_give_way_unless_somebody_chose_a_policy_and_ask_for_the_i
     with ThreadPoolExecutor(1) as a_thread_that_ends:
         assert a_thread_that_ends.submit(choose).result() == getattr(os, kept)
     assert sys.getswitchinterval() == pytest.approx(0.0001)
-
-
-def test_a_worker_takes_the_first_steps_of_its_requests(tmp_path: Path) -> None:
-    clients = tmp_path / "clients.toml"
-    clients.write_text(format_client("one", hash_key("key"), "all", portfolio=True), encoding="utf-8")
-    settings = {"UPSTREAM_URL": "http://127.0.0.1:9", "UPSTREAM_TOKEN": "canary", "REDIS_URL": "redis://127.0.0.1:9"}
-    environment = {f"TALLYGATE_{name}": value for name, value in (settings | {"CLIENTS_FILE": str(clients)}).items()}
-    command = [sys.executable, "-c", A_WORKER, str(tmp_path)]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "['begun']\n"), done.stderr
 
 
 async def test_nothing_is_left_of_a_service_whose_parent_is_killed(

@@ -39,8 +39,8 @@ egress
 secret
 balances
 errors
-runtime
 resilience
+runtime
 clock telemetry
 """
 

@@ -106,7 +106,7 @@ async def test_latency_combines_with_another_fault(sandbox: Sandbox, ask: Ask) -
     assert (status, fired) == (500, [1, 1])
 
 
-async def test_an_answer_tells_what_was_true_when_the_call_arrived(sandbox: Sandbox, exchange: Exchange) -> None:
+async def test_an_answer_says_what_was_true_when_the_call_arrived(sandbox: Sandbox, exchange: Exchange) -> None:
     with sandbox.fault("hang"):
         call = asyncio.create_task(exchange(sandbox.url, LAST_REQUEST))
         await sandbox.calls(1)
@@ -135,7 +135,7 @@ async def test_a_gzip_bomb_is_small_on_the_wire_and_large_inside(sandbox: Sandbo
     assert json.loads(inside)["data"]["balances"][0]["total"] == "1000"
 
 
-async def test_huge_sends_as_many_megabytes_as_it_is_told_in_chunks(sandbox: Sandbox, exchange: Exchange) -> None:
+async def test_huge_sends_as_many_megabytes_as_asked_for_in_chunks(sandbox: Sandbox, exchange: Exchange) -> None:
     with sandbox.fault("huge", megabytes=3):
         received, _ = await exchange(sandbox.url, LAST_REQUEST)
     head, _, body = received.partition(b"\r\n\r\n")

@@ -15,7 +15,7 @@ BALANCES = "/v2/assets/account/assets"
 ROW = {"asset": "X", "assetId": "X", "assetName": "X", "total": "5", "free": "1", "locked": "1"}
 
 
-async def told(ask: Ask, sandbox: Sandbox, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+async def control(ask: Ask, sandbox: Sandbox, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     status, _, answer = await ask(sandbox.control_url, path, method=method, body=body)
     return status, json.loads(answer)
 
@@ -27,20 +27,20 @@ async def balances(ask: Ask, sandbox: Sandbox, merchant_id: int) -> tuple[int, A
 
 async def test_a_fault_is_added_listed_and_removed(sandbox: Sandbox, ask: Ask) -> None:
     fault = {"kind": "status", "status": 500, "share": 1.0, "times": None, "merchants": [12345], "paths": None}
-    _, added = await told(ask, sandbox, "POST", "/faults", fault)
+    _, added = await control(ask, sandbox, "POST", "/faults", fault)
     assert (await balances(ask, sandbox, 12345))[0] == 500
     assert (await balances(ask, sandbox, 0))[0] == 200
-    _, listing = await told(ask, sandbox, "GET", "/faults")
+    _, listing = await control(ask, sandbox, "GET", "/faults")
     assert listing == {"faults": [{"id": added["id"], "fired": 1, "fault": {"body": None, **fault}}]}
-    assert (await told(ask, sandbox, "DELETE", f"/faults/{added['id']}")) == (200, {"removed": 1})
+    assert (await control(ask, sandbox, "DELETE", f"/faults/{added['id']}")) == (200, {"removed": 1})
     assert (await balances(ask, sandbox, 12345))[0] == 200
-    assert (await told(ask, sandbox, "DELETE", f"/faults/{added['id']}"))[0] == 404
+    assert (await control(ask, sandbox, "DELETE", f"/faults/{added['id']}"))[0] == 404
 
 
 async def test_all_faults_are_removed_at_once(sandbox: Sandbox, ask: Ask) -> None:
     for _ in range(3):
-        await told(ask, sandbox, "POST", "/faults", {"kind": "hang"})
-    assert await told(ask, sandbox, "DELETE", "/faults") == (200, {"removed": 3})
+        await control(ask, sandbox, "POST", "/faults", {"kind": "hang"})
+    assert await control(ask, sandbox, "DELETE", "/faults") == (200, {"removed": 3})
     assert (await balances(ask, sandbox, 0))[0] == 200
 
 
@@ -57,37 +57,37 @@ async def test_all_faults_are_removed_at_once(sandbox: Sandbox, ask: Ask) -> Non
     ],
 )
 async def test_a_wrong_order_is_400_and_says_why(sandbox: Sandbox, ask: Ask, method: str, path: str, body: Any) -> None:
-    status, answer = await told(ask, sandbox, method, path, body)
+    status, answer = await control(ask, sandbox, method, path, body)
     assert status == 400
     assert answer["error"]
 
 
 async def test_unknown_paths_are_404_and_wrong_methods_405(sandbox: Sandbox, ask: Ask) -> None:
-    assert (await told(ask, sandbox, "GET", "/nothing"))[0] == 404
-    assert (await told(ask, sandbox, "PUT", "/merchants/0", {"balances": []}))[0] == 404
-    assert await told(ask, sandbox, "PUT", "/faults") == (
+    assert (await control(ask, sandbox, "GET", "/nothing"))[0] == 404
+    assert (await control(ask, sandbox, "PUT", "/merchants/0", {"balances": []}))[0] == 404
+    assert await control(ask, sandbox, "PUT", "/faults") == (
         405,
         {"error": "no PUT here", "methods": ["DELETE", "GET", "POST"]},
     )
 
 
 async def test_a_merchant_is_set_moved_and_deleted(sandbox: Sandbox, ask: Ask) -> None:
-    await told(ask, sandbox, "PUT", "/merchants/777", {"canDeposit": False, "balances": [ROW]})
+    await control(ask, sandbox, "PUT", "/merchants/777", {"canDeposit": False, "balances": [ROW]})
     assert (await balances(ask, sandbox, 777))[1]["data"] == {"canDeposit": False, "balances": [ROW]}
     assert (await balances(ask, sandbox, 0))[1]["data"]["balances"][-1] == ROW
-    await told(ask, sandbox, "POST", "/merchants/777/move")
+    await control(ask, sandbox, "POST", "/merchants/777/move")
     assert (await balances(ask, sandbox, 777))[1]["data"]["balances"] != [ROW]
-    assert (await told(ask, sandbox, "DELETE", "/merchants/777"))[0] == 200
+    assert (await control(ask, sandbox, "DELETE", "/merchants/777"))[0] == 200
     assert (await balances(ask, sandbox, 777))[1]["code"] == -5006
 
 
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/merchants/7"), ("POST", "/merchants/7/move")])
 async def test_a_merchant_that_does_not_exist_is_404(sandbox: Sandbox, ask: Ask, method: str, path: str) -> None:
-    assert (await told(ask, sandbox, method, path))[0] == 404
+    assert (await control(ask, sandbox, method, path))[0] == 404
 
 
 async def test_a_discrepancy_shows_in_the_aggregate_alone(sandbox: Sandbox, ask: Ask) -> None:
-    await told(ask, sandbox, "POST", "/discrepancy", {"asset": "USDT", "amount": "-0.000001"})
+    await control(ask, sandbox, "POST", "/discrepancy", {"asset": "USDT", "amount": "-0.000001"})
     row = (await balances(ask, sandbox, 0))[1]["data"]["balances"][0]
     assert (row["total"], row["free"], row["locked"]) == ("4999.999999", "3999.999999", "1000")
     assert (await balances(ask, sandbox, 12345))[1]["data"]["balances"][0]["total"] == "1000"
@@ -98,7 +98,7 @@ async def test_every_call_is_counted_by_path_merchant_and_status(sandbox: Sandbo
         await balances(ask, sandbox, merchant_id)
     await ask(sandbox.url, "/v2/base/cryptos")
     await ask(sandbox.url, "/nothing")
-    _, counted = await told(ask, sandbox, "GET", "/counters")
+    _, counted = await control(ask, sandbox, "GET", "/counters")
     arrivals = counted.pop("arrivals")
     assert counted == {
         "total": 6,
@@ -119,14 +119,14 @@ async def test_a_reset_begins_at_zero_but_keeps_what_is_in_flight(sandbox: Sandb
         calls = [asyncio.create_task(balances(ask, sandbox, 0)) for _ in range(3)]
         await sandbox.calls(3)
         assert (sandbox.counters.in_flight, sandbox.counters.max_in_flight) == (3, 3)
-        await told(ask, sandbox, "DELETE", "/counters")
+        await control(ask, sandbox, "DELETE", "/counters")
         assert (sandbox.counters.total, sandbox.counters.in_flight, sandbox.counters.max_in_flight) == (0, 3, 3)
     await asyncio.gather(*calls)
     assert sandbox.counters.in_flight == 0
 
 
 async def test_waiting_for_calls_ends_when_as_many_have_arrived(sandbox: Sandbox, ask: Ask) -> None:
-    waiting = asyncio.create_task(told(ask, sandbox, "GET", "/counters?calls=2&timeoutSeconds=60"))
+    waiting = asyncio.create_task(control(ask, sandbox, "GET", "/counters?calls=2&timeoutSeconds=60"))
     with sandbox.fault("hang"):
         calls = [asyncio.create_task(balances(ask, sandbox, 0)) for _ in range(2)]
         status, counted = await waiting
@@ -136,12 +136,12 @@ async def test_waiting_for_calls_ends_when_as_many_have_arrived(sandbox: Sandbox
 
 async def test_waiting_for_calls_that_have_arrived_already_does_not_wait(sandbox: Sandbox, ask: Ask) -> None:
     await balances(ask, sandbox, 0)
-    assert (await told(ask, sandbox, "GET", "/counters?calls=1&timeoutSeconds=0"))[0] == 200
+    assert (await control(ask, sandbox, "GET", "/counters?calls=1&timeoutSeconds=0"))[0] == 200
 
 
 async def test_waiting_in_vain_is_408_with_what_has_been_counted(sandbox: Sandbox, ask: Ask) -> None:
     await balances(ask, sandbox, 0)
-    status, counted = await told(ask, sandbox, "GET", "/counters?calls=2&timeoutSeconds=0.001")
+    status, counted = await control(ask, sandbox, "GET", "/counters?calls=2&timeoutSeconds=0.001")
     assert (status, counted["total"]) == (408, 1)
     with pytest.raises(TimeoutError):
         await sandbox.calls(2, timeout_seconds=0.001)
@@ -149,4 +149,4 @@ async def test_waiting_in_vain_is_408_with_what_has_been_counted(sandbox: Sandbo
 
 async def test_other_calls_than_those_for_balances_are_not_waited_for(sandbox: Sandbox, ask: Ask) -> None:
     await ask(sandbox.url, "/v2/base/cryptos")
-    assert (await told(ask, sandbox, "GET", "/counters?calls=1&timeoutSeconds=0"))[0] == 408
+    assert (await control(ask, sandbox, "GET", "/counters?calls=1&timeoutSeconds=0"))[0] == 408

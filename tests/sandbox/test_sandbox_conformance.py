@@ -122,7 +122,7 @@ async def test_only_get_is_answered(sandbox: Sandbox, ask: Ask, method: str) -> 
 
 
 @pytest.mark.parametrize("path", [f"{BALANCES}?merchantId=0", f"{BALANCES}?merchantId=7", "/nothing", "/v2/merchants"])
-async def test_every_answer_tells_the_date_of_the_clock(ask: Ask, path: str) -> None:
+async def test_every_answer_has_the_date_of_the_clock(ask: Ask, path: str) -> None:
     async with Sandbox(clock=lambda: 1_800_000_000.75) as sandbox:
         _, headers, _ = await ask(sandbox.url, path)
     assert parsedate_to_datetime(headers["date"]).timestamp() == 1_800_000_000

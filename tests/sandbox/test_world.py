@@ -155,7 +155,7 @@ def test_the_aggregate_is_no_merchant_that_could_be_set(merchant_id: int) -> Non
         Sandbox(merchants=1).world.set(merchant_id, [])
 
 
-def test_a_discrepancy_stays_through_moves_until_it_is_mended() -> None:
+def test_a_discrepancy_stays_through_moves_until_it_is_removed() -> None:
     world = Sandbox(scenario="document", merchants=4).world
     world.disturb("BTC", Decimal("-0.00000001"))
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""The till of a replica: its budget, and whom it gave turns to."""
+"""The budget of a replica, and the permits that it granted."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,8 +18,8 @@ PATIENT = 10_000
 WAITING, REFRESH, WARM_UP, SWEEP = (PermitRequest(priority) for priority in Priority)
 
 
-class Till:
-    """One replica's budget, and when it gave turns to whom."""
+class BudgetReplica:
+    """One replica's budget, and when it granted permits to whom."""
 
     def __init__(self, shared: Shared, options: BudgetOptions) -> None:
         self.shared = shared
@@ -32,7 +32,7 @@ class Till:
     async def take(
         self, permit_request: PermitRequest, patience: float = PATIENT, *, seconds: float = 0, name: str = ""
     ) -> None:
-        """Take a turn and hold it for so long."""
+        """Take a permit and hold it for so many seconds."""
         async with self.budget.permit(permit_request, patience):
             self.given.append((monotonic(), name))
             self.in_use += 1
@@ -52,13 +52,13 @@ class Till:
 
 
 @asynccontextmanager
-async def run_tills(
+async def run_budget_replicas(
     server: FakeServer, count: int = 1, *, per_second: float = 1000, burst: float = 1000, concurrency: int = 1000
-) -> AsyncIterator[list[Till]]:
+) -> AsyncIterator[list[BudgetReplica]]:
     options = BudgetOptions(per_second=per_second, burst=burst, concurrency=concurrency, least_replicas=count)
     with virtual_redis_time():
         async with AsyncExitStack() as stack:
-            tills = [Till(make_shared(server, f"r{number}"), options) for number in range(count)]
+            tills = [BudgetReplica(make_shared(server, f"r{number}"), options) for number in range(count)]
             for till in tills:
                 tasks = {"link": till.redis_client.probe_while_lost, "budget": till.budget.dispatch}
                 await stack.enter_async_context(supervised(**tasks))

@@ -14,7 +14,7 @@ async def collector() -> AsyncIterator[tuple[str, list[str]]]:
     """Listen while the context lasts; give where, and the requests with their bodies unpacked, as they come."""
     received: list[str] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: *(\d+)", head)
         body = await reader.readexactly(int(length[1]) if length else 0)
@@ -24,5 +24,5 @@ async def collector() -> AsyncIterator[tuple[str, list[str]]]:
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(hear, "127.0.0.1", 0) as listener:
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", received

@@ -35,7 +35,7 @@ _LONGEST_ORDER_BYTES = 1 << 17
 
 
 class Fork:
-    """A process that was started so, with the face of an `asyncio.subprocess.Process`."""
+    """A process that was forked, with the interface of an `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int, stdout: StreamReader, stderr: StreamReader) -> None:
         self.pid = pid
@@ -171,7 +171,7 @@ def main(orders: socket.socket) -> None:
 
 def _prepare() -> None:
     """Do once what every process would do: import all of the program, which the first service built is what completes."""
-    for name in ("cli.check", "cli.demo", "cli.key", "server.workers"):  # what `app.__main__` imports, which runs itself
+    for name in ("cli.check", "cli.demo", "cli.key", "cli.serve"):  # what `app.__main__` imports, which runs itself
         import_module(f"app.{name}")
     trust_authorities()
     url, redis_url = "http://upstream.invalid", Secret("redis://redis.invalid")

@@ -40,7 +40,7 @@ async def run(environment: Mapping[str, str], *command: str, folder: Path | None
 
 @dataclass(frozen=True)
 class Sighting:
-    """A process that was seen, and a handle by which its end is noticed, whoever its parent is."""
+    """A process that was seen, and a handle by which its end is noticed, whichever process is its parent."""
 
     pid: int
     command: str
@@ -68,6 +68,11 @@ class Sighting:
 def processes_of(folder: Path) -> list[Sighting]:
     """Find the processes that a folder has to do with: it is named by their environment or command line, or they are in it."""
     return [Sighting.of(pid) for pid in _pids() if str(folder).encode() in _words_of(pid)]
+
+
+def policies(pid: int) -> set[int]:
+    """Give the scheduling policies of a process's threads."""
+    return {os.sched_getscheduler(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()}
 
 
 async def all_gone(sightings: Iterable[Sighting]) -> None:

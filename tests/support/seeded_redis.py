@@ -1,4 +1,4 @@
-"""Answers of the past: snapshots written into the Redis of a service, as another replica would have left them there."""
+"""Seeded Redis: past snapshots written into the Redis of a service, as another replica would have left them."""
 
 import hashlib
 import time
@@ -26,8 +26,8 @@ async def store(service: Service, merchant: int, *, age_seconds: float) -> Snaps
     return snapshot
 
 
-async def tell(service: Service, merchant: int, *, age_seconds: float) -> None:
-    """Store an answer, and tell the service of it as another replica would."""
+async def publish(service: Service, merchant: int, *, age_seconds: float) -> None:
+    """Store an answer, and publish it on the bus as another replica would."""
     entry = msgspec.json.encode(await store(service, merchant, age_seconds=age_seconds))
     channel = redis_name(service, merchant).replace(f"{{{merchant}}}", "bus")
     assert await service.redis.publish(channel, b'{"sender":"another","entry":%b}' % entry) == 1
@@ -43,11 +43,11 @@ async def store_directory(service: Service, merchants: Iterable[int], *, age_sec
 
 
 def redis_name(service: Service, merchant: int) -> str:
-    """Give the name under which the service keeps a merchant in Redis."""
+    """Return the key under which the service keeps a merchant in Redis."""
     upstream = hashlib.sha256(service.upstream.url.encode()).hexdigest()[:12]
     return f"tallygate:{SCHEMA}:{upstream}:{{{merchant}}}"
 
 
 def seconds_since(as_of: int) -> int:
-    """Tell how many whole seconds ago a time in Unix milliseconds was."""
+    """Return how many whole seconds ago a time in Unix milliseconds was."""
     return (time.time_ns() // 1_000_000 - as_of) // 1000

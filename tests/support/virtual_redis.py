@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import fakeredis._helpers
 import fakeredis._socket._base
 import fakeredis.commands_mixins.server_mixin
+from fakeredis import FakeAsyncRedis
 
 from tests.support.virtual_time import unix_ms
 
@@ -26,3 +28,19 @@ def virtual_redis_time() -> Iterator[None]:
     finally:
         for module, original in zip(_MODULES, originals, strict=True):
             module.__dict__["time"] = original
+
+
+async def read_all(redis: FakeAsyncRedis) -> dict[str, tuple[Any, int]]:
+    """Read everything in a Redis: by key, the value and the milliseconds for which it is kept yet."""
+    names: list[Any] = await redis.keys("*")
+    return {name.decode(): (await _read(redis, name), await redis.pttl(name)) for name in names}
+
+
+async def _read(redis: FakeAsyncRedis, name: bytes) -> Any:
+    match await redis.type(name):
+        case b"hash":
+            return await redis.hgetall(name)
+        case b"zset":
+            return await redis.zrange(name, 0, -1, withscores=True)
+        case _:
+            return await redis.get(name)

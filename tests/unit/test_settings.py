@@ -128,7 +128,7 @@ def test_secrets_do_not_show_in_the_settings() -> None:
     assert "s3cret" not in repr(settings)
 
 
-def test_unknown_settings_are_told_with_what_may_be_meant() -> None:
+def test_unknown_settings_are_logged_with_what_may_be_meant() -> None:
     unknown = unknown_settings(NEEDED | {"TALLYGATE_UPSTEAM_URL": "x", "TALLYGATE_FOO": "x", "OTHER": "x"})
     assert list(unknown) == [("TALLYGATE_FOO", None), ("TALLYGATE_UPSTEAM_URL", "TALLYGATE_UPSTREAM_URL")]
 

@@ -1,4 +1,4 @@
-"""Issuers of tokens that are trusted here, and the rules by which verified claims become rights."""
+"""Trusted issuers of tokens, and the rules that map verified claims to rights."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -16,15 +16,15 @@ USUAL_ALGORITHMS: Final = ("RS256", "ES256")
 MAX_SUBJECT_CHARACTERS: Final = 256
 
 Path = tuple[str, ...]
-"""The way to a claim: its name, or the names of the objects around it first."""
+"""The path of a claim: the names of the objects around it, then its own."""
 
 _MerchantIds = list[Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,18}\Z")] | Annotated[int, Meta(ge=1, le=2**63 - 1)]]
 
 
 class Source(Struct, frozen=True):
-    """Where the keys of an issuer are: at a URL, in a file, or, without either, where its discovery document says.
+    """The location of an issuer's keys: a URL, a file, or, without either, what its discovery document says.
 
-    `ca_file` is trusted instead of the usual authorities, and the text of `bearer_file` is shown to the issuer.
+    `ca_file` is trusted instead of the usual authorities, and the text of `bearer_file` is sent to the issuer.
     """
 
     issuer: str
@@ -35,7 +35,7 @@ class Source(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """What tokens may whose subject and groups fit; a subject may end in `*`. `merchants_claim` lists the merchants."""
+    """The rights of tokens by subject and groups. A subject may end in `*`. `merchants_claim` lists the merchants."""
 
     subject: str | None = None
     group: str | None = None
@@ -46,7 +46,7 @@ class Rule(Struct, frozen=True):
     concurrency: int | None = None
 
     def fits(self, subject: str, groups: frozenset[str]) -> bool:
-        """Tell whether this rule is for such a token."""
+        """Return whether this rule applies to such a token."""
         if self.group is not None and self.group not in groups:
             return False
         if self.subject is None:
@@ -57,7 +57,7 @@ class Rule(Struct, frozen=True):
 
 
 class Issuer(Struct, frozen=True):
-    """An issuer: whose tokens, for whom, signed how, and what they may."""
+    """An issuer: its name, audience, signature algorithms, and the rights of its tokens."""
 
     name: str
     source: Source
@@ -68,9 +68,9 @@ class Issuer(Struct, frozen=True):
     groups_claim: Path = ("groups",)
 
     def caller_for(self, subject: str, claims: Mapping[str, Any]) -> Caller:
-        """Make a caller of verified claims, by the first rule that fits: without one it may read nothing.
+        """Return the caller of verified claims by the first rule that fits. Without one it may read nothing.
 
-        Raises `Unauthenticated` if the subject cannot be a name, or the claim with the merchants cannot be read.
+        Raises `Unauthenticated` if the subject cannot be a name, or the claim of merchants is unreadable.
         """
         if not subject or len(subject) > MAX_SUBJECT_CHARACTERS or not subject.isprintable():
             raise Unauthenticated("The subject of this token cannot be a name.")
@@ -86,7 +86,7 @@ class Issuer(Struct, frozen=True):
 
 
 def is_confidential(url: str) -> bool:
-    """Tell whether nobody on the way can read or change what goes to a URL: HTTPS, or HTTP within this machine."""
+    """Return whether no one can read or change what is sent to a URL: HTTPS, or HTTP within this machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -110,13 +110,13 @@ def _follow(claims: object, path: Path) -> object:
 
 
 def _read_groups(claim: object) -> frozenset[str]:
-    """Read a list of names, or names with spaces between them, as scopes are written (RFC 8693, 4.2)."""
+    """Parse a list of names, or names separated by spaces, as scopes are (RFC 8693, 4.2)."""
     names = claim.split() if isinstance(claim, str) else claim
     return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
 def _read_merchants(claim: object) -> frozenset[AccountId]:
-    """Read a list of ids, as numbers or digits; a claim that is not there names none."""
+    """Parse a list of ids, as numbers or digits. A missing claim lists none."""
     try:
         ids = msgspec.convert([] if claim is None else claim, _MerchantIds)
     except msgspec.ValidationError:

@@ -1,4 +1,4 @@
-"""Public keys of issuers (JWK, RFC 7517), and whether a signature was made with one: the only PyJWT of the program."""
+"""Public keys of issuers (JWK, RFC 7517), and verification of signatures with them. The only use of PyJWT."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from msgspec import Struct
 from app.errors import IssuerUnavailable
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""How tokens may be signed (RFC 7518, 3.1; RFC 8037): with a private key that we do not have, never with a shared one."""
+"""Accepted signature algorithms (RFC 7518, 3.1; RFC 8037): asymmetric ones only, never a shared key."""
 
 MAX_KEYS: Final = 100
 
@@ -24,17 +24,17 @@ _CURVES: Final[Mapping[str, set[str]]] = {
 _LEAST_RSA_BITS: Final = 2048
 
 _Named = tuple[str | None, str]
-"""The id of a key, and an algorithm that it is for."""
+"""The id of a key, and its algorithm."""
 
 
 class PublicKey(Struct, frozen=True):
-    """A key for one algorithm, so that a token cannot choose another for it (RFC 8725, 2.1)."""
+    """A key for one algorithm, so that a token cannot choose another (RFC 8725, 2.1)."""
 
     algorithm: Algorithm
     material: Any
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
-        """Tell whether a signature over this text was made with the private half of this key."""
+        """Return whether a signature over this text was made with the private half of this key."""
         try:
             return jwt.get_algorithm_by_name(self.algorithm).verify(signed, self.material, signature)
         except (jwt.PyJWTError, ValueError, TypeError):
@@ -42,7 +42,7 @@ class PublicKey(Struct, frozen=True):
 
 
 class Jwks:
-    """The keys of an issuer. Two sets are equal if the issuer publishes the same, in whatever order."""
+    """The keys of an issuer. Two sets are equal if the same keys are published, in any order."""
 
     def __init__(self, published: list[dict[str, Any]]) -> None:
         self._published: Final = frozenset(msgspec.json.encode(jwk, order="sorted") for jwk in published)
@@ -58,11 +58,11 @@ class Jwks:
         return len(self._published)
 
     def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
-        """Give the key of an id for an algorithm; without an id, the only one that there is for it."""
+        """Return the key of an id for an algorithm; without an id, the only key for it."""
         return self._keys.get((key_id, algorithm))
 
     def serves(self, algorithms: tuple[str, ...]) -> bool:
-        """Tell whether there is any key for one of some algorithms."""
+        """Return whether there is any key for one of the algorithms."""
         return any(algorithm in algorithms for _, algorithm in self._keys)
 
 
@@ -73,7 +73,7 @@ class _Published(Struct, frozen=True):
 
 
 def parse_jwks(document: bytes) -> Jwks:
-    """Read what an issuer publishes. Raises `IssuerUnavailable`. Keys that are not for us are passed over."""
+    """Parse what an issuer publishes. Raises `IssuerUnavailable`. Keys for other uses are ignored."""
     try:
         published = msgspec.json.decode(document, type=_Published).keys
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""The keys of an issuer: fetched behind, kept through its outages, asked for again at a bounded rate."""
+"""JWKS cache (RFC 7517): an issuer's keys, fetched in the background at a bounded rate, kept through its outages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from app.runtime import Runtime
 EVERY_SECONDS: Final = 300.0
 LEAST_SECONDS: Final = 10.0
 AT_ONCE: Final = 3
-"""Fetches that may follow each other at once after a rest; then one each `LEAST_SECONDS`."""
+"""The burst of fetches after a rest; then one each `LEAST_SECONDS`."""
 
 PATIENCE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -24,9 +24,9 @@ log = structlog.get_logger()
 
 
 class JwksCache:
-    """Keep the keys that `fetch` gives, which raises `IssuerUnavailable` where it cannot; `tend` alone fetches.
+    """Keep the keys that `fetch` returns; it may raise `IssuerUnavailable`. Only `keep_fresh` fetches.
 
-    `changed` is called whenever the keys are others than before.
+    `changed` is called whenever the keys differ from before.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class JwksCache:
         self._over = asyncio.Event()
 
     async def get(self, key_id: str | None, algorithm: str) -> PublicKey | None:
-        """Give a key, or None if the issuer has none of that id for the algorithm.
+        """Return a key, or None if the issuer has none of that id for the algorithm.
 
-        A key that is not there waits up to a second for a fetch, if one is under way or may be made now. Raises
-        `IssuerUnavailable` if the issuer's keys could never be had. Cancelling it cancels no fetch.
+        For an unknown key it waits up to a second for a fetch, if one is under way or allowed now. Raises
+        `IssuerUnavailable` if no fetch ever succeeded. Cancelling it cancels no fetch.
         """
         key = self._find(key_id, algorithm)
         if key is None and self._request_fetch():
@@ -63,7 +63,7 @@ class JwksCache:
         return key
 
     async def keep_fresh(self) -> None:
-        """Fetch the keys each five minutes, when one is asked for that is not there, and soon after a failure."""
+        """Fetch the keys each five minutes, when an unknown one is requested, and soon after a failure."""
         while True:
             await self._until_due()
             try:
@@ -80,7 +80,7 @@ class JwksCache:
         return None if self._keys is None else self._keys.find(key_id, algorithm)
 
     def _request_fetch(self) -> bool:
-        """Ask for a fetch, and tell whether one is under way, or is now."""
+        """Request a fetch. Return whether one is under way now."""
         if not self._fetching and self._rate.wait_seconds(self._monotonic()) == 0:
             self._wanted.set()
         return self._fetching or self._wanted.is_set()
@@ -91,7 +91,7 @@ class JwksCache:
                 await self._wanted.wait()
 
     async def _renew(self) -> None:
-        """Fetch once. Whatever happens, the next fetch is not at once, and keys that were there are not lost."""
+        """Fetch once. Whatever happens, the next fetch has to wait, and no known keys are lost."""
         self._failures += 1
         pause = min(2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_SECONDS)
         self._due = self._monotonic() + pause * (1 - self._random() / 4)

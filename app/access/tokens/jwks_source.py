@@ -1,7 +1,6 @@
-"""Where the keys of issuers come from: a file, a URL, or what an issuer's discovery document says."""
+"""Sources of issuers' keys: a file, a URL, or what an issuer's discovery document says."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,10 +10,8 @@ from msgspec import Struct
 
 from app.access.tokens.issuers import Source, is_confidential
 from app.access.tokens.jwks import Jwks, parse_jwks
-from app.access.tokens.jwks_cache import JwksCache
 from app.egress.documents import fetch_document
 from app.errors import IssuerUnavailable
-from app.runtime import Runtime
 from app.secret import Secret
 
 DEADLINE_SECONDS: Final = 5
@@ -25,11 +22,6 @@ class _Discovery(Struct, frozen=True):
 
     issuer: str
     jwks_uri: str
-
-
-def build_jwks_cache(source: Source, changed: Callable[[], None], runtime: Runtime) -> JwksCache:
-    """Make the ring of an issuer's keys."""
-    return JwksCache(source.issuer, lambda: fetch_keys(source), changed, runtime)
 
 
 async def fetch_keys(source: Source) -> Jwks:
@@ -64,7 +56,7 @@ async def _discover(source: Source) -> str:
 
 
 async def _fetch(url: str, source: Source) -> bytes:
-    """Fetch a document, showing the bearer token only where the clients file says: it goes to no discovered origin."""
+    """Fetch a document. The bearer token is sent only where the clients file says, and to no discovered origin."""
     bearer = None
     if source.bearer_file is not None and _origin(url) == _origin(source.jwks_url or source.issuer):
         bearer = await _read_bearer(source.bearer_file)
@@ -79,7 +71,7 @@ async def _read_bearer(path: str) -> Secret:
 
 
 async def _read_file(path: str) -> bytes:
-    """Read a file afresh: Kubernetes replaces tokens and keys while we run."""
+    """Read a file again each time, since Kubernetes replaces tokens and keys while we run."""
     try:
         return await asyncio.to_thread(Path(path).read_bytes)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Tokens (JWT, RFC 7519) as they come: their form, and their claims once the signature was found good."""
+"""JWT parsing (RFC 7519): the form of a token, and its claims once the signature is verified."""
 
 import binascii
 import re
@@ -44,7 +44,7 @@ class _Claims(Struct, frozen=True):
 
 
 class Token(Struct, frozen=True):
-    """A token of which nothing is verified: `issuer` says only whose keys to try."""
+    """An unverified token: `issuer` says only whose keys to try."""
 
     algorithm: str
     key_id: str | None
@@ -55,7 +55,7 @@ class Token(Struct, frozen=True):
 
 
 def read_token(text: str) -> Token:
-    """Take a token apart. Raises `Unauthenticated` if it is none, or has what we do not understand (RFC 7515, 4.1.11)."""
+    """Parse a token. Raises `Unauthenticated` if it is malformed or has critical extensions (RFC 7515, 4.1.11)."""
     form = _FORM.fullmatch(text)
     if form is None or len(form[1]) > MAX_HEADER_CHARACTERS:
         raise Unauthenticated("This is no token.")
@@ -76,9 +76,9 @@ def read_token(text: str) -> Token:
 
 
 def read_claims(payload: bytes, issuer: Issuer, now: float) -> tuple[Caller, float]:
-    """Give the caller that the payload of a verified token names, and until when it is good, in Unix seconds.
+    """Return the caller that the payload of a verified token names, and when it expires, in Unix seconds.
 
-    Raises `Unauthenticated`. Both ends of its life get the issuer's leeway.
+    Raises `Unauthenticated`. The issuer's leeway applies to both ends of its lifetime.
     """
     claims = _read(payload, _Claims)
     if issuer.audience.isdisjoint([claims.aud] if isinstance(claims.aud, str) else claims.aud):
@@ -106,6 +106,6 @@ def _read(text: bytes, kind: type[T]) -> T:
 
 
 def _depth(text: bytes) -> int:
-    """Tell how deep a JSON text is nested, without parsing it."""
+    """Return how deep a JSON text is nested, without parsing it."""
     brackets = _STRINGS.sub(b"", text).translate(None, _NO_BRACKETS)
     return max(accumulate(1 if bracket in _OPEN else -1 for bracket in brackets), default=0)

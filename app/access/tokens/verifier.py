@@ -1,4 +1,4 @@
-"""Tokens of issuers: judged once, then remembered until they expire, or the issuers or their keys change."""
+"""Token verification: once for each token, remembered until it expires, or issuers or their keys change."""
 
 import asyncio
 from collections import OrderedDict
@@ -18,7 +18,7 @@ MAX_REMEMBERED: Final = 10_000
 REFUSED_SECONDS: Final = 5
 
 MakeRing = Callable[[Source, Callable[[], None]], JwksCache]
-"""Makes the ring of a source's keys, and has it call when they are others."""
+"""Makes the cache of a source's keys, which calls back when they change."""
 
 
 class _Accepted(Struct, frozen=True):
@@ -33,10 +33,10 @@ class _Refused(Struct, frozen=True):
 
 
 class TokenVerifier:
-    """Judge tokens of some issuers; `now` is Unix time in seconds.
+    """Verify tokens of some issuers. `now` returns Unix seconds.
 
-    Tokens are remembered by their digests, never themselves: up to `MAX_REMEMBERED` that were taken, and as many whose
-    signature or claims were wrong, for `REFUSED_SECONDS`.
+    Tokens are remembered only by their digests: up to `MAX_REMEMBERED` accepted ones, and for `REFUSED_SECONDS` as many
+    with a wrong signature or wrong claims.
     """
 
     def __init__(self, make_ring: MakeRing, now: Callable[[], float]) -> None:
@@ -49,7 +49,7 @@ class TokenVerifier:
         self._renewed: Final = asyncio.Event()
 
     def replace_all(self, issuers: Iterable[Issuer]) -> bool:
-        """Take other issuers, and tell whether they are others. Keys of a source that stays are kept."""
+        """Replace the issuers. Return whether they differ. Keys of a source that stays are kept."""
         by_name = {issuer.source.issuer: issuer for issuer in issuers}
         if by_name == self._issuers:
             return False
@@ -62,7 +62,7 @@ class TokenVerifier:
         return True
 
     async def tend(self) -> None:
-        """Keep the keys of all issuers, whichever they are. A fetch for one that stays is not broken off."""
+        """Keep the keys of all current issuers fresh, until cancelled. A fetch for one that stays is not cancelled."""
         tended: dict[JwksCache, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             while True:
@@ -75,7 +75,7 @@ class TokenVerifier:
                 await self._renewed.wait()
 
     def find_known(self, digest: bytes) -> Caller | None:
-        """Give the caller of a token that was taken and is still good."""
+        """Return the caller of a token that was accepted and is still valid."""
         taken = self._taken.get(digest)
         if taken is None or self._now() >= taken.until:
             return None
@@ -83,9 +83,9 @@ class TokenVerifier:
         return taken.caller
 
     async def verify(self, text: str, digest: bytes) -> Caller:
-        """Give the caller that a token is of. May wait a second for the keys of its issuer.
+        """Return the caller of a token. May wait a second for the keys of its issuer.
 
-        Raises `Unauthenticated`, or `IssuerUnavailable` if these could never be had.
+        Raises `Unauthenticated`, or `IssuerUnavailable` if the keys were never fetched.
         """
         refused = self._refused.get(digest)
         if refused is not None and self._now() < refused.until:
@@ -109,7 +109,7 @@ class TokenVerifier:
         return issuer
 
     def _decide(self, token: Token, digest: bytes, issuer: Issuer, key: PublicKey) -> Caller:
-        """Verify a token and remember what came of it."""
+        """Verify a token and remember the result."""
         now = self._now()
         try:
             caller, until = _verify(token, issuer, key, now)
@@ -123,13 +123,13 @@ class TokenVerifier:
         return self._make_ring(source, lambda: self._forget(source))
 
     def _forget(self, source: Source) -> None:
-        """Forget what was judged by keys that may be withdrawn now, or lacked those that are there now."""
+        """Forget results by keys that may be withdrawn now, or without keys that are new."""
         self._taken = OrderedDict((digest, taken) for digest, taken in self._taken.items() if taken.source != source)
         self._refused.clear()
 
 
 def _verify(token: Token, issuer: Issuer, key: PublicKey, now: float) -> tuple[Caller, float]:
-    """Give caller and end of a token: nothing that it claims is looked at before its signature is found good."""
+    """Return caller and expiry of a token. No claim is read before the signature is verified."""
     if not key.verifies(token.signed, token.signature):
         raise Unauthenticated("The signature of this token is wrong.")
     return read_claims(token.payload, issuer, now)

@@ -40,7 +40,7 @@ async def test_any_other_key_finds_none(key: str | None) -> None:
         await _callers().identify(key)
 
 
-class _Judge:
+class _Verifier:
     """Takes any token."""
 
     def find_known(self, digest: bytes) -> Caller | None:
@@ -55,7 +55,7 @@ def _guest(subject: str, rate: float = 1) -> Caller:
 
 
 async def test_what_is_longer_than_any_credential_is_shown_to_nobody() -> None:
-    callers = Callers([], workers=1, monotonic=_Clock(), judge=_Judge())
+    callers = Callers([], workers=1, monotonic=_Clock(), judge=_Verifier())
     longest = "x" * MAX_CREDENTIAL_CHARACTERS
     assert callers.find_known(longest) is not None
     assert callers.find_known(longest + "x") is None

@@ -1,7 +1,5 @@
 """The clients file, issuers of tokens included: what is taken, and what a wrong one says."""
 
-from pathlib import Path
-
 import pytest
 
 from app.access.clients_file import parse_clients
@@ -21,12 +19,6 @@ def test_an_issuer_needs_no_client_beside_it() -> None:
     assert (issuer.source, issuer.audience) == (Source("https://id.example.com"), frozenset({"tallygate"}))
     assert issuer.algorithms == ("RS256", "ES256")
     assert issuer.rules[0].merchants == frozenset({AccountId("1")})
-
-
-def test_the_issuers_of_the_readme_are_ones_that_are_taken() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    (example,) = (block for block in readme.split("```toml\n")[1:] if block.startswith("[[issuer]]"))
-    assert [issuer.name for issuer in parse_clients(example.partition("```")[0], "x").issuers] == ["kc", "k8s"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ async def test_callers_come_and_go_with_the_file() -> None:
 
 
 @pytest.mark.parametrize("broken", ["gone", "broken"])
-async def test_a_broken_file_keeps_the_last_good_one_and_is_told_once_a_change(broken: str) -> None:
+async def test_a_broken_file_keeps_the_last_good_one_and_is_logged_once_a_change(broken: str) -> None:
     file, callers, watch = _watch()
     with capture_logs() as logs:
         for file.text in ("new", broken, broken, broken, "new", broken):

@@ -33,7 +33,7 @@ def test_places_are_shared_between_workers_and_never_none(concurrency: int | Non
         quota.acquire_slot()
 
 
-def test_a_rated_caller_is_told_its_quota_and_what_is_left_of_it() -> None:
+def test_a_rated_caller_sees_its_quota_and_what_is_left_of_it() -> None:
     quota = _quota(50)
     quota.count_request(0)
     assert quota.limits(0) == (
@@ -52,7 +52,7 @@ def test_a_slow_rate_is_one_request_in_a_longer_window() -> None:
     assert [text for _, text in quota.limits(0)] == ['"default";q=1;w=10', '"default";r=0;t=10']
 
 
-def test_who_has_no_rate_is_told_of_none() -> None:
+def test_a_caller_without_a_rate_sees_none() -> None:
     assert _quota().limits(0) == ()
 
 

@@ -61,7 +61,7 @@ def test_doubled_rows_are_added_up_and_counted() -> None:
         (_row(total="1", free="-1", locked="2"), AnomalyKind.NEGATIVE_AMOUNT),
     ],
 )
-def test_an_oddity_is_flagged_and_not_mended(row: dict[str, Any], kind: AnomalyKind) -> None:
+def test_an_anomaly_is_flagged_and_not_corrected(row: dict[str, Any], kind: AnomalyKind) -> None:
     snapshot = _normalise(row)
     assert snapshot.anomalies == (Anomaly("USDT", kind),)
     assert [getattr(snapshot.balances[0], field) for field in AMOUNTS] == [row[field] for field in AMOUNTS]
@@ -72,12 +72,12 @@ def test_a_negative_total_is_flagged_besides_what_it_is_not() -> None:
     assert kinds == [AnomalyKind.NEGATIVE_AMOUNT, AnomalyKind.TOTAL_MISMATCH]
 
 
-def test_oddities_that_cancel_out_in_a_doubled_asset_are_still_flagged() -> None:
+def test_anomalies_that_cancel_out_in_a_doubled_asset_are_still_flagged() -> None:
     snapshot = _normalise(_row(total="4"), _row(total="2"), _row(total="-1", free="-1", locked="0"))
     assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind)
 
 
-def test_a_row_with_nothing_odd_hides_no_oddity_of_its_double() -> None:
+def test_a_row_with_nothing_odd_hides_no_anomaly_of_its_double() -> None:
     snapshot = _normalise(_row(total="1", free="1", locked="0"), _row(total="-1", free="0", locked="0"))
     assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind)
 

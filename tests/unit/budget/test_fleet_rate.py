@@ -3,12 +3,12 @@ import asyncio
 import pytest
 from fakeredis import FakeServer
 
-from tests.support.budget_replica import WAITING, run_tills
+from tests.support.budget_replica import WAITING, run_budget_replicas
 from tests.support.virtual_time import monotonic
 
 
 def _most_within(times: list[float], seconds: float) -> int:
-    """Count the most turns that any stretch of so many seconds holds."""
+    """Return the largest number of permits within any span of so many seconds."""
     return max(sum(start <= when < start + seconds for when in times) for start in times)
 
 
@@ -16,32 +16,32 @@ def _most_within(times: list[float], seconds: float) -> int:
 
 
 async def test_the_whole_fleet_keeps_to_one_rate_and_one_burst(server: FakeServer) -> None:
-    async with run_tills(server, 2, per_second=10, burst=5) as tills:
-        await asyncio.gather(*(till.take(WAITING) for till in tills for _ in range(60)))
-    times = sorted(when for till in tills for when in till.times)
+    async with run_budget_replicas(server, 2, per_second=10, burst=5) as replicas:
+        await asyncio.gather(*(replica.take(WAITING) for replica in replicas for _ in range(60)))
+    times = sorted(when for replica in replicas for when in replica.times)
     assert all(_most_within(times, seconds) <= 5 + 10 * seconds for seconds in (0.05, 0.5, 1, 2, 5, 10))
     assert times[-1] == pytest.approx((120 - 5) / 10, abs=0.2)
-    assert all(len([when for when in till.times if when < 5]) >= 10 for till in tills)
+    assert all(len([when for when in replica.times if when < 5]) >= 10 for replica in replicas)
 
 
 async def test_without_redis_each_replica_keeps_to_its_share(server: FakeServer) -> None:
     server.connected = False
-    async with run_tills(server, 2, per_second=10, burst=5) as tills:
-        await asyncio.gather(*(till.take(WAITING) for till in tills for _ in range(50)))
-    for till in tills:
-        assert all(_most_within(till.times, seconds) <= 5 / 2 + 5 * seconds for seconds in (0.5, 1, 2, 5))
-        assert till.times[-1] == pytest.approx(50 / 5, abs=0.6)
+    async with run_budget_replicas(server, 2, per_second=10, burst=5) as replicas:
+        await asyncio.gather(*(replica.take(WAITING) for replica in replicas for _ in range(50)))
+    for replica in replicas:
+        assert all(_most_within(replica.times, seconds) <= 5 / 2 + 5 * seconds for seconds in (0.5, 1, 2, 5))
+        assert replica.times[-1] == pytest.approx(50 / 5, abs=0.6)
 
 
 async def test_losing_redis_and_finding_it_give_at_most_one_more_burst_each(server: FakeServer) -> None:
-    async with run_tills(server, 2, per_second=10, burst=6) as tills:
-        tasks = [asyncio.create_task(till.take(WAITING)) for till in tills for _ in range(60)]
+    async with run_budget_replicas(server, 2, per_second=10, burst=6) as replicas:
+        tasks = [asyncio.create_task(replica.take(WAITING)) for replica in replicas for _ in range(60)]
         await asyncio.sleep(3)
         server.connected = False
         await asyncio.sleep(4)
         server.connected = True
         await asyncio.gather(*tasks)
-    times = sorted(when for till in tills for when in till.times)
+    times = sorted(when for replica in replicas for when in replica.times)
     assert all(_most_within(times, seconds) <= 2 * 6 + 10 * seconds for seconds in (0.5, 1, 2))
     assert all(_most_within(times, seconds) <= 3 * 6 + 10 * seconds for seconds in (5, 10))
     assert times[-1] == pytest.approx(120 / 10, abs=2)
@@ -50,60 +50,60 @@ async def test_losing_redis_and_finding_it_give_at_most_one_more_burst_each(serv
 # When the upstream asks for quiet
 
 
-async def test_quiet_stops_the_whole_fleet(server: FakeServer) -> None:
-    async with run_tills(server, 2, per_second=10, burst=5) as tills:
-        tasks = [asyncio.create_task(till.take(WAITING)) for till in tills for _ in range(20)]
+async def test_a_pause_stops_the_whole_fleet(server: FakeServer) -> None:
+    async with run_budget_replicas(server, 2, per_second=10, burst=5) as replicas:
+        tasks = [asyncio.create_task(replica.take(WAITING)) for replica in replicas for _ in range(20)]
         await asyncio.sleep(1)
-        await tills[0].fleet_rate.pause(5)
+        await replicas[0].fleet_rate.pause(5)
         await asyncio.gather(*tasks)
-    times = [when for till in tills for when in till.times]
+    times = [when for replica in replicas for when in replica.times]
     assert [when for when in times if 1 < when < 6] == []
     assert len([when for when in times if when < 1]) >= 10
 
 
-async def _rate_after_quiet(server: FakeServer, *quiets: int) -> list[int]:
-    """Count the turns of each two seconds after replicas, by number, have called for quiet at one moment."""
-    async with run_tills(server, 2, per_second=10, burst=1) as tills:
-        await tills[0].take(WAITING)
-        for number in quiets:
-            await tills[number].fleet_rate.pause(4)
+async def _rate_after_pauses(server: FakeServer, *pauses: int) -> list[int]:
+    """Count the permits of each two seconds after replicas, by number, have paused the fleet at one moment."""
+    async with run_budget_replicas(server, 2, per_second=10, burst=1) as replicas:
+        await replicas[0].take(WAITING)
+        for number in pauses:
+            await replicas[number].fleet_rate.pause(4)
         over = monotonic() + 4
-        tasks = [asyncio.create_task(tills[0].take(WAITING)) for _ in range(150)]
+        tasks = [asyncio.create_task(replicas[0].take(WAITING)) for _ in range(150)]
         await asyncio.sleep(4 + 14.1)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return [sum(over + start <= when < over + start + 2 for when in tills[0].times) for start in range(0, 14, 2)]
+    return [sum(over + start <= when < over + start + 2 for when in replicas[0].times) for start in range(0, 14, 2)]
 
 
-async def test_after_quiet_the_rate_is_halved_and_finds_its_way_back(server: FakeServer) -> None:
-    rates = await _rate_after_quiet(server, 0)
+async def test_after_a_pause_the_rate_is_halved_and_recovers(server: FakeServer) -> None:
+    rates = await _rate_after_pauses(server, 0)
     assert rates[0] == pytest.approx(10, abs=2)
     assert rates == sorted(rates)
     assert rates[-1] == pytest.approx(20, abs=1)
 
 
 async def test_refusals_of_one_moment_slow_the_fleet_down_once(server: FakeServer) -> None:
-    rates = await _rate_after_quiet(server, 0, 1, 0)
+    rates = await _rate_after_pauses(server, 0, 1, 0)
     assert rates[0] == pytest.approx(10, abs=2)
 
 
-async def test_a_quiet_that_could_not_be_told_is_kept_by_who_was_asked_for_it(server: FakeServer) -> None:
-    async with run_tills(server, per_second=10, burst=5) as (till,):
-        await till.take(WAITING)
+async def test_a_pause_that_redis_could_not_record_holds_for_the_replica_that_was_asked(server: FakeServer) -> None:
+    async with run_budget_replicas(server, per_second=10, burst=5) as (replica,):
+        await replica.take(WAITING)
         server.connected = False
-        await till.fleet_rate.pause(20)
+        await replica.fleet_rate.pause(20)
         server.connected = True
         came = monotonic()
         await asyncio.sleep(5)
-        await till.take(WAITING)
+        await replica.take(WAITING)
         assert monotonic() - came >= 20
 
 
-async def test_without_redis_quiet_stops_who_was_asked_for_it(server: FakeServer) -> None:
+async def test_without_redis_a_pause_stops_the_replica_that_was_asked(server: FakeServer) -> None:
     server.connected = False
-    async with run_tills(server, per_second=10, burst=5) as (till,):
-        await till.fleet_rate.pause(5)
-        await asyncio.gather(*(till.take(WAITING) for _ in range(10)))
-    assert till.times[0] == pytest.approx(5, abs=0.01)
-    assert _most_within(till.times, 0.05) <= 5
+    async with run_budget_replicas(server, per_second=10, burst=5) as (replica,):
+        await replica.fleet_rate.pause(5)
+        await asyncio.gather(*(replica.take(WAITING) for _ in range(10)))
+    assert replica.times[0] == pytest.approx(5, abs=0.01)
+    assert _most_within(replica.times, 0.05) <= 5

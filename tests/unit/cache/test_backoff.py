@@ -16,7 +16,7 @@ def _backoff(capacity: int = 10, random: float = 0.0) -> Backoff:
 
 
 async def _pause(backoff: Backoff) -> float:
-    """Note a failure and tell for how many seconds it is remembered, to an eighth."""
+    """Record a failure and measure its pause in seconds, to an eighth."""
     backoff.record_failure(KEY, ERROR)
     began = monotonic()
     for _ in range(1000):
@@ -30,7 +30,7 @@ async def _fail() -> None:
     raise Unreachable("z")
 
 
-async def test_a_key_that_never_failed_may_be_tried() -> None:
+async def test_an_account_that_never_failed_may_be_tried() -> None:
     backoff = _backoff()
     assert backoff.failure(KEY) is None
     backoff.record_success(KEY)
@@ -55,7 +55,7 @@ async def test_chance_shortens_a_pause_by_up_to_a_quarter() -> None:
         assert [await _pause(backoff) for _ in pauses] == pauses
 
 
-async def test_the_last_error_is_given() -> None:
+async def test_the_last_error_is_returned() -> None:
     backoff = _backoff()
     backoff.record_failure(KEY, ERROR)
     busy = UpstreamBusy("y", retry_after_seconds=3)
@@ -72,7 +72,7 @@ async def test_a_success_forgets_all_failures() -> None:
     assert await _pause(backoff) == 0.5
 
 
-async def test_keys_fail_each_for_itself() -> None:
+async def test_accounts_fail_independently() -> None:
     backoff = _backoff()
     backoff.record_failure(KEY, ERROR)
     assert backoff.failure(AccountId("2")) is None
@@ -82,9 +82,9 @@ async def test_keys_fail_each_for_itself() -> None:
 
 async def test_the_failure_longest_ago_is_forgotten_first() -> None:
     backoff = _backoff(capacity=2)
-    for key in ("1", "2", "1", "3"):
-        backoff.record_failure(AccountId(key), ERROR)
-    assert [backoff.failure(AccountId(key)) for key in ("1", "2", "3")] == [ERROR, None, ERROR]
+    for account_id in ("1", "2", "1", "3"):
+        backoff.record_failure(AccountId(account_id), ERROR)
+    assert [backoff.failure(AccountId(account_id)) for account_id in ("1", "2", "3")] == [ERROR, None, ERROR]
 
 
 async def test_a_remembered_error_holds_no_traceback() -> None:
@@ -97,7 +97,7 @@ async def test_a_remembered_error_holds_no_traceback() -> None:
     assert known.__traceback__ is None
 
 
-async def test_a_refusal_is_known_until_the_key_succeeds_however_long_ago_and_whatever_failed_since() -> None:
+async def test_a_refusal_is_known_until_the_account_succeeds_however_long_ago_and_whatever_failed_since() -> None:
     backoff = _backoff()
     backoff.record_failure(KEY, ERROR)
     assert not backoff.is_refused(KEY)

@@ -73,7 +73,9 @@ async def test_another_replica_finds_it_in_redis(cache: Cache, late: Replica, up
     assert upstream.calls == 1
 
 
-async def test_a_stale_answer_comes_at_once_and_is_refreshed_behind(cache: Cache, upstream: Upstream) -> None:
+async def test_a_stale_answer_comes_without_waiting_and_is_refreshed_in_the_background(
+    cache: Cache, upstream: Upstream
+) -> None:
     await cache.read(KEY, directives())
     await asyncio.sleep(20)
     before = asyncio.get_running_loop().time()
@@ -85,7 +87,7 @@ async def test_a_stale_answer_comes_at_once_and_is_refreshed_behind(cache: Cache
     assert upstream.calls == 2
 
 
-async def test_a_stale_answer_out_of_redis_is_refreshed_behind_too(
+async def test_a_stale_answer_from_redis_is_refreshed_in_the_background_too(
     cache: Cache, late: Replica, upstream: Upstream
 ) -> None:
     await cache.read(KEY, directives())
@@ -120,10 +122,10 @@ async def test_a_stale_answer_covers_a_failure_and_says_so(
         await cache.read(KEY, directives())
 
 
-async def test_what_a_stale_answer_stands_in_for_leads_back_to_nobody_who_holds_it(
+async def test_the_error_that_a_stale_answer_replaces_refers_to_none_of_its_owners(
     cache: Cache, upstream: Upstream
 ) -> None:
-    """The garbage collector does not look into answers."""
+    """The garbage collector does not track answers."""
     await cache.read(KEY, directives())
     upstream.seconds, upstream.error = 0.1, Unreachable("x")
     await asyncio.sleep(60)
@@ -149,7 +151,7 @@ async def test_once_refused_no_stale_answer_hides_it_however_young(
     await cache.read(KEY, directives())
     upstream.error = error
     await asyncio.sleep(6)
-    await cache.read(KEY, directives())  # whose refresh behind is refused
+    await cache.read(KEY, directives())  # whose background refresh is refused
     for _ in range(8):
         await asyncio.sleep(1)
         assert cache.read_now(KEY, directives()) is None
@@ -245,9 +247,7 @@ async def test_no_cache_is_never_covered(cache: Cache, upstream: Upstream) -> No
         await cache.read(KEY, directives(no_cache=True))
 
 
-async def test_only_if_cached_never_calls_but_looks_into_both_tiers(
-    cache: Cache, late: Replica, upstream: Upstream
-) -> None:
+async def test_only_if_cached_never_calls_but_reads_both_tiers(cache: Cache, late: Replica, upstream: Upstream) -> None:
     with pytest.raises(NotCached):
         await cache.read(KEY, directives(only_if_cached=True))
     await cache.read(KEY, directives())
@@ -296,7 +296,7 @@ async def test_without_redis_reads_go_on_with_one_call(cache: Cache, upstream: U
     assert _amount(await cache.read(KEY, directives())) == "2"
 
 
-async def test_keys_are_told_apart(cache: Cache, upstream: Upstream) -> None:
+async def test_accounts_are_kept_apart(cache: Cache, upstream: Upstream) -> None:
     one, other = await asyncio.gather(cache.read(KEY, directives()), cache.read(AccountId("2"), directives()))
     assert (one.entry.account_id, other.entry.account_id) == (KEY, "2")
     assert upstream.calls == 2
@@ -306,10 +306,10 @@ async def test_closing_leaves_no_task(cache: Cache, upstream: Upstream) -> None:
     await cache.read(KEY, directives())
     await asyncio.sleep(20)
     await cache.read(KEY, directives())
-    assert _single_flight() == {f"flight:{KEY}"}
+    assert _loads_under_way() == {f"flight:{KEY}"}
     await cache.close()
-    assert _single_flight() == set()
+    assert _loads_under_way() == set()
 
 
-def _single_flight() -> set[str]:
+def _loads_under_way() -> set[str]:
     return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("flight")}

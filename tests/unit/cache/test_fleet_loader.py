@@ -29,7 +29,9 @@ async def _die(replica: Replica) -> None:
     await replica.cache.close()
 
 
-async def test_cold_reads_at_all_replicas_at_once_make_one_call(replicas: list[Replica], upstream: Upstream) -> None:
+async def test_simultaneous_cold_reads_at_all_replicas_make_one_call(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
     reads = (replica.cache.read(KEY, directives()) for _ in range(25) for replica in replicas)
     served = await asyncio.gather(*reads)
     assert upstream.calls == 1
@@ -40,14 +42,14 @@ async def test_cold_reads_at_all_replicas_at_once_make_one_call(replicas: list[R
 async def test_what_was_asked_for_later_is_newer_though_a_clock_went_back(
     replicas: list[Replica], upstream: Upstream, seconds_back: float
 ) -> None:
-    exchange, hearing, *_ = replicas
-    first = (await exchange.cache.read(KEY, directives())).entry
-    exchange.ahead_ms = round(-1000 * seconds_back)
-    second = (await exchange.cache.read(KEY, _now(exchange, no_cache=True))).entry
+    asking, listening, *_ = replicas
+    first = (await asking.cache.read(KEY, directives())).entry
+    asking.ahead_ms = round(-1000 * seconds_back)
+    second = (await asking.cache.read(KEY, _now(asking, no_cache=True))).entry
     await asyncio.sleep(0.01)
-    heard = await hearing.cache.read(KEY, directives())
-    assert (second.as_of, second) == (first.as_of + 1, heard.entry)
-    assert heard.source is Source.MEMORY
+    other = await listening.cache.read(KEY, directives())
+    assert (second.as_of, second) == (first.as_of + 1, other.entry)
+    assert other.source is Source.MEMORY
     assert upstream.calls == 2
 
 
@@ -72,9 +74,9 @@ async def test_a_replica_with_a_wrong_clock_makes_nobody_answer_what_is_old(
                 assert monotonic() - asked_at < 5.5
             await asyncio.sleep(0.1)
     assert 11 <= upstream.calls <= 26
-    told = [line["seconds"] for line in logs if line["event"] == "bus.clocks_differ"]
-    assert len(told) == (3 if ahead_seconds > 0 else 1)
-    assert all(abs(seconds - abs(ahead_seconds)) < 1 for seconds in told)
+    warned = [line["seconds"] for line in logs if line["event"] == "bus.clocks_differ"]
+    assert len(warned) == (3 if ahead_seconds > 0 else 1)
+    assert all(abs(seconds - abs(ahead_seconds)) < 1 for seconds in warned)
 
 
 async def test_what_a_wrong_clock_left_in_redis_is_found_by_nobody_and_replaced(
@@ -99,23 +101,25 @@ async def test_what_a_wrong_clock_left_in_redis_is_found_by_nobody_and_replaced(
 async def test_what_was_known_before_a_clock_went_back_an_hour_is_fetched_once_more(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
-    exchange, *_ = replicas
-    exchange.ahead_ms = 3_600_000
-    await exchange.cache.read(KEY, _now(exchange))
-    exchange.ahead_ms = 0
-    served = [await exchange.cache.read(KEY, _now(exchange)) for _ in range(3)]
+    asking, *_ = replicas
+    asking.ahead_ms = 3_600_000
+    await asking.cache.read(KEY, _now(asking))
+    asking.ahead_ms = 0
+    served = [await asking.cache.read(KEY, _now(asking)) for _ in range(3)]
     assert [one.source for one in served] == [Source.FETCHED, Source.MEMORY, Source.MEMORY]
     assert upstream.calls == 2
 
 
-async def test_a_wave_of_keys_makes_one_call_for_each(replicas: list[Replica], upstream: Upstream) -> None:
-    keys = [AccountId(str(number)) for number in range(1, 51)]
-    served = await asyncio.gather(*(replica.cache.read(key, directives()) for key in keys for replica in replicas))
-    assert sorted(upstream.asked) == sorted(keys)
-    assert {one.entry.account_id for one in served} == set(keys)
+async def test_a_wave_of_accounts_makes_one_call_for_each(replicas: list[Replica], upstream: Upstream) -> None:
+    account_ids = [AccountId(str(number)) for number in range(1, 51)]
+    served = await asyncio.gather(
+        *(replica.cache.read(account_id, directives()) for account_id in account_ids for replica in replicas)
+    )
+    assert sorted(upstream.asked) == sorted(account_ids)
+    assert {one.entry.account_id for one in served} == set(account_ids)
 
 
-async def test_a_hot_key_is_called_once_a_window_and_waits_for_nobody(
+async def test_a_hot_account_is_fetched_once_a_window_and_its_readers_never_wait(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
     await replicas[0].cache.read(KEY, directives())
@@ -130,7 +134,7 @@ async def test_a_hot_key_is_called_once_a_window_and_waits_for_nobody(
     assert 11 <= upstream.calls <= 13
 
 
-async def test_what_a_replica_lets_go_at_its_end_another_fetches_at_once_and_nobody_hears_of_a_failure(
+async def test_a_lease_released_at_shutdown_is_taken_immediately_and_no_caller_sees_a_failure(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
     going, *staying = replicas
@@ -220,13 +224,13 @@ async def test_after_a_backed_off_failure_the_upstream_is_found_well_again(
 async def test_a_replica_that_joins_late_calls_nobody(
     replicas: list[Replica], upstream: Upstream, server: FakeServer
 ) -> None:
-    keys = [AccountId(str(number)) for number in range(1, 21)]
-    await asyncio.gather(*(replicas[0].cache.read(key, directives()) for key in keys))
+    account_ids = [AccountId(str(number)) for number in range(1, 21)]
+    await asyncio.gather(*(replicas[0].cache.read(account_id, directives()) for account_id in account_ids))
     late = Replica(upstream, server, "late")
     async with late.running():
-        served = await asyncio.gather(*(late.cache.read(key, directives()) for key in keys))
+        served = await asyncio.gather(*(late.cache.read(account_id, directives()) for account_id in account_ids))
     assert {one.source for one in served} == {Source.REDIS}
-    assert upstream.calls == len(keys)
+    assert upstream.calls == len(account_ids)
 
 
 async def test_no_cache_at_every_replica_gets_every_one_a_call_that_began_after_it(
@@ -241,7 +245,7 @@ async def test_no_cache_at_every_replica_gets_every_one_a_call_that_began_after_
     assert upstream.calls <= 1 + len(replicas)
 
 
-async def test_a_wave_beyond_the_budget_is_told_when_to_come_again(upstream: Upstream, server: FakeServer) -> None:
+async def test_a_wave_beyond_the_budget_learns_when_to_retry(upstream: Upstream, server: FakeServer) -> None:
     async with run_replicas(upstream, server, 2, per_second=10, burst=10) as replicas:
         reads = (
             replica.cache.read(AccountId(str(number)), directives()) for number in range(1, 91) for replica in replicas

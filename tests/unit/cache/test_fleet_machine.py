@@ -63,13 +63,13 @@ class Member:
         self.replica = Replica(Door(ledger, name), server, name)
         self.newest: defaultdict[AccountId, int] = defaultdict(int)
         self.readers: set[asyncio.Task[None]] = set()
-        works = (
+        background_tasks = (
             self.replica.redis_client.probe_while_lost,
             self.replica.budget.dispatch,
             self.replica.replica_count.keep_counting,
             self.replica.tier.renew_leases,
         )
-        self.tasks = [asyncio.create_task(work()) for work in works]
+        self.tasks = [asyncio.create_task(task()) for task in background_tasks]
         self.listening = asyncio.create_task(self.replica.bus.listen())
 
     def join(self) -> None:
@@ -105,17 +105,17 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(
         number=st.integers(0, 2),
-        key=st.sampled_from(LENIENT + STRICT),
+        account_id=st.sampled_from(LENIENT + STRICT),
         preferences=st.integers(0, 23),
         count=st.integers(1, 3),
     )
-    def read(self, number: int, key: AccountId, preferences: int, count: int) -> None:
-        wishes = LENIENT_WISHES if key in LENIENT else LENIENT_WISHES + STRICT_WISHES
-        self._step(self._read(self.members[number], key, wishes[preferences % len(wishes)], count))
+    def read(self, number: int, account_id: AccountId, preferences: int, count: int) -> None:
+        wishes = LENIENT_WISHES if account_id in LENIENT else LENIENT_WISHES + STRICT_WISHES
+        self._step(self._read(self.members[number], account_id, wishes[preferences % len(wishes)], count))
 
-    @rule(key=st.sampled_from(LENIENT + STRICT))
-    def read_everywhere(self, key: AccountId) -> None:
-        self._step(self._read_everywhere(key))
+    @rule(account_id=st.sampled_from(LENIENT + STRICT))
+    def read_everywhere(self, account_id: AccountId) -> None:
+        self._step(self._read_everywhere(account_id))
 
     @rule(seconds=st.sampled_from((0.003, 0.047, 0.31, 1.07, 2.3, 4.81, 6.1, 12.7, 37.3)))
     def let_time_pass(self, seconds: float) -> None:
@@ -193,38 +193,38 @@ class Fleet(RuleBasedStateMachine):
         self.born += 1
         return Member(self.ledger, self.server, f"r{self.born}")
 
-    async def _read(self, member: Member, key: AccountId, preferences: dict[str, Any], count: int) -> None:
+    async def _read(self, member: Member, account_id: AccountId, preferences: dict[str, Any], count: int) -> None:
         for _ in range(count):
-            task = asyncio.create_task(self._read_once(member, key, directives(**preferences)))
+            task = asyncio.create_task(self._read_once(member, account_id, directives(**preferences)))
             member.readers.add(task)
         await asyncio.sleep(0)
 
-    async def _read_everywhere(self, key: AccountId) -> None:
+    async def _read_everywhere(self, account_id: AccountId) -> None:
         for member in self.members:
-            await self._read(member, key, {}, 1)
+            await self._read(member, account_id, {}, 1)
 
-    async def _read_once(self, member: Member, key: AccountId, wanted: RequestDirectives) -> None:
-        came, floor = monotonic(), member.newest[key]
+    async def _read_once(self, member: Member, account_id: AccountId, wanted: RequestDirectives) -> None:
+        came, floor = monotonic(), member.newest[account_id]
         outlook = (self.ledger.weather.changes, self.deaths)
-        may_fail = self.ledger.may_fail(key)
+        may_fail = self.ledger.may_fail(account_id)
         try:
-            served = await member.replica.cache.read(key, wanted)
+            served = await member.replica.cache.read(account_id, wanted)
         except TallygateError as error:
-            held = member.replica.memory.peek(key)
+            held = member.replica.memory.peek(account_id)
             excused = may_fail or outlook != (self.ledger.weather.changes, self.deaths)
             wrong = _judge_failure(error, held, wanted, excused=excused, waited=monotonic() - came)
         else:
-            wrong = self._judge_answer(served, key, wanted, floor)
-            member.newest[key] = max(member.newest[key], served.entry.as_of)
+            wrong = self._judge_answer(served, account_id, wanted, floor)
+            member.newest[account_id] = max(member.newest[account_id], served.entry.as_of)
         waited = monotonic() - came
         if waited > PATIENCE_SECONDS + INSTANT_SECONDS or (wanted.only_if_cached and waited > INSTANT_SECONDS):
             wrong = f"waited {waited}"
         if wrong:
-            self.ledger.wrongs.append(f"{member.name} {key} {wanted}: {wrong}")
+            self.ledger.wrongs.append(f"{member.name} {account_id} {wanted}: {wrong}")
 
-    def _judge_answer(self, served: Served, key: AccountId, wanted: RequestDirectives, floor: int) -> str:
+    def _judge_answer(self, served: Served, account_id: AccountId, wanted: RequestDirectives, floor: int) -> str:
         entry = served.entry
-        if entry.account_id != key or not self.ledger.gave(entry):
+        if entry.account_id != account_id or not self.ledger.gave(entry):
             return f"never given: {served}"
         if entry.as_of < floor:
             return f"older than what was answered before: {served}, {floor}"
@@ -290,16 +290,16 @@ class Fleet(RuleBasedStateMachine):
         return self.server.connected and all(member.replica.redis_client.available for member in self.members)
 
     async def _look_into_redis(self) -> None:
-        for key in LENIENT + STRICT:
-            value = await self.raw.get(f"t:{{{key}}}")
-            before = self.stored.pop(key, None)
+        for account_id in LENIENT + STRICT:
+            value = await self.raw.get(f"t:{{{account_id}}}")
+            before = self.stored.pop(account_id, None)
             if value is None:
                 continue
             entry: Entry = msgspec.json.decode(value, type=Entry)
             assert self.ledger.gave(entry), entry
             if before is not None and unix_ms() < before.as_of + _kept_ms(before):
                 assert entry.as_of >= before.as_of, (before, entry)
-            self.stored[key] = entry
+            self.stored[account_id] = entry
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

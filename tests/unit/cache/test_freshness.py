@@ -173,7 +173,7 @@ def test_an_entry_from_a_clock_a_second_ahead_of_ours_is_new_and_from_a_later_on
 
 
 @pytest.mark.parametrize(
-    ("age", "fetch_ms", "luck", "due"),
+    ("age", "fetch_ms", "chance", "due"),
     [
         (4.0, 1e9, 1e-9, False),
         (4.749, 1e9, 1e-9, False),
@@ -185,40 +185,40 @@ def test_an_entry_from_a_clock_a_second_ahead_of_ours_is_new_and_from_a_later_on
     ],
 )
 def test_a_fresh_entry_is_refreshed_early_the_longer_a_fetch_takes_and_within_a_twentieth(
-    age: float, fetch_ms: float, luck: float, due: bool
+    age: float, fetch_ms: float, chance: float, due: bool
 ) -> None:
-    assert is_early_refresh_due(_snapshot(age), NOW, POLICY, fetch_ms, luck) is due
+    assert is_early_refresh_due(_snapshot(age), NOW, POLICY, fetch_ms, chance) is due
 
 
 @given(st.integers(-3_000, 40_000), st.integers(0, 12_000), st.booleans())
-def test_a_span_is_calm_from_end_to_end_and_no_longer(age: int, fresh_ms: int, is_there: bool) -> None:
+def test_the_age_is_constant_in_the_whole_span_and_no_longer(age: int, fresh_ms: int, is_there: bool) -> None:
     policy = FreshnessPolicy(fresh_ms, 30_000, 600_000, fresh_ms)
     entry: Entry = Snapshot(AccountId("1"), NOW - age, True, ()) if is_there else Absence(AccountId("1"), NOW - age)
 
-    def look(now: int) -> tuple[type, int, bool]:
+    def at(now: int) -> tuple[type, int, bool]:
         return type(decide(entry, now, policy, RequestDirectives(now))), age_ms(entry, now) // 1000, now >= entry.as_of
 
-    def is_calm(now: int) -> bool:
-        return look(now) == (ServeFresh, age_ms(entry, NOW) // 1000, True)
+    def is_constant(now: int) -> bool:
+        return at(now) == (ServeFresh, age_ms(entry, NOW) // 1000, True)
 
     since, until = constant_age_span(entry, NOW, policy)
     if since <= NOW < until:
-        assert all(map(is_calm, (since, NOW, until - 1)))
-        assert not is_calm(since - 1)
-        assert not is_calm(until)
+        assert all(map(is_constant, (since, NOW, until - 1)))
+        assert not is_constant(since - 1)
+        assert not is_constant(until)
     else:
-        assert not is_calm(NOW)
+        assert not is_constant(NOW)
 
 
 @given(st.integers(0, 40_000), st.integers(0, 12_000))
-def test_the_most_eager_fetch_is_not_due_before_the_moment_that_is_told(age: int, fresh_ms: int) -> None:
+def test_no_early_refresh_is_due_before_the_earliest_moment(age: int, fresh_ms: int) -> None:
     policy, entry = FreshnessPolicy(fresh_ms, 30_000, 600_000, fresh_ms), _snapshot(age / 1000)
     moment = early_refresh_from(entry, policy)
     assert [is_early_refresh_due(entry, now, policy, 1e9, 1e-9) for now in (moment - 1, moment)] == [False, True]
 
 
 @given(st.integers(0, 100_000), limits, limits, st.none() | st.integers(0, 5_000), st.booleans())
-def test_what_redis_is_told_needs_no_fetch_satisfies(
+def test_an_entry_from_the_oldest_acceptable_time_on_satisfies(
     age: int, max_age: int | None, max_stale: int | None, min_fresh: int | None, no_cache: bool
 ) -> None:
     directives = RequestDirectives(NOW, max_age, max_stale, min_fresh, no_cache)

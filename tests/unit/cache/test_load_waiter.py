@@ -1,4 +1,4 @@
-"""Waiting for many flights at once: each until one satisfies, none longer than the deadline, and no flight ends by it."""
+"""Waits for many loads: each until one satisfies, none longer than the deadline, and no load ends by it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,40 +18,40 @@ ONE, OTHER, HANGING = AccountId("1"), AccountId("2"), AccountId("3")
 POLICY: Final = FreshnessPolicy(fresh_ms=5_000, stale_while_revalidate_ms=0, stale_if_error_ms=0, absent_ms=5_000)
 
 
-class _Air:
-    """Flights that take as many seconds as their keys say, and how often each key flew and landed."""
+class _Loads:
+    """Loads that take as many seconds as their account ids say, and which of them started and finished."""
 
     def __init__(self) -> None:
         self.crash: Exception | None = None
-        self.flown: list[AccountId] = []
+        self.started: list[AccountId] = []
         self.permit_requests: list[PermitRequest] = []
-        self.landed: list[AccountId] = []
+        self.finished: list[AccountId] = []
 
-    async def fly(self, key: AccountId, _: RequestDirectives, permit_request: PermitRequest) -> LoadResult:
-        self.flown.append(key)
+    async def load(self, account_id: AccountId, _: RequestDirectives, permit_request: PermitRequest) -> LoadResult:
+        self.started.append(account_id)
         self.permit_requests.append(permit_request)
         began = unix_ms()
-        await asyncio.sleep(100 if key == HANGING else int(key))
+        await asyncio.sleep(100 if account_id == HANGING else int(account_id))
         if self.crash is not None:
             raise self.crash
-        self.landed.append(key)
-        return Loaded(Absence(key, unix_ms()), began)
+        self.finished.append(account_id)
+        return Loaded(Absence(account_id, unix_ms()), began)
 
 
 @pytest.fixture
-def air() -> _Air:
-    return _Air()
+def loads() -> _Loads:
+    return _Loads()
 
 
 @pytest.fixture
-async def waiting(air: _Air) -> AsyncIterator[LoadWaiter]:
-    waiting = LoadWaiter(air.fly, POLICY, unix_ms)
+async def waiting(loads: _Loads) -> AsyncIterator[LoadWaiter]:
+    waiting = LoadWaiter(loads.load, POLICY, unix_ms)
     yield waiting
     await waiting.close()
 
 
-def _wanted(*keys: AccountId, no_cache: bool = False) -> dict[AccountId, RequestDirectives]:
-    return {key: RequestDirectives(received_at=unix_ms(), no_cache=no_cache) for key in keys}
+def _wanted(*account_ids: AccountId, no_cache: bool = False) -> dict[AccountId, RequestDirectives]:
+    return {account_id: RequestDirectives(received_at=unix_ms(), no_cache=no_cache) for account_id in account_ids}
 
 
 def _permit_request() -> PermitRequest:
@@ -60,74 +60,72 @@ def _permit_request() -> PermitRequest:
 
 async def test_each_arrives_at_a_time_of_its_own_and_the_caller_when_all_are_there(waiting: LoadWaiter) -> None:
     began, began_ms = monotonic(), unix_ms()
-    arrived = await waiting.wait(_wanted(OTHER, ONE), _permit_request(), 10)
+    results = await waiting.wait(_wanted(OTHER, ONE), _permit_request(), 10)
     assert monotonic() - began == pytest.approx(2)
-    assert {key: arrival.at - began_ms for key, arrival in arrived.items()} == {OTHER: 2000, ONE: 1000}
+    assert {account_id: result.at - began_ms for account_id, result in results.items()} == {OTHER: 2000, ONE: 1000}
 
 
-async def test_whoever_waits_for_nothing_is_there_at_once(waiting: LoadWaiter) -> None:
+async def test_a_wait_for_nothing_ends_immediately(waiting: LoadWaiter) -> None:
     began = monotonic()
     assert await waiting.wait({}, _permit_request(), 10) == {}
     assert monotonic() == began
 
 
-async def test_those_that_are_late_spoil_no_others_and_land_for_whoever_comes_later(
-    waiting: LoadWaiter, air: _Air
-) -> None:
+async def test_late_loads_spoil_no_others_and_go_on_for_later_callers(waiting: LoadWaiter, loads: _Loads) -> None:
     began = monotonic()
-    arrived = await waiting.wait(_wanted(HANGING, ONE), _permit_request(), 4)
+    results = await waiting.wait(_wanted(HANGING, ONE), _permit_request(), 4)
     assert monotonic() - began == pytest.approx(4)
-    assert list(arrived) == [HANGING, ONE]
-    late = arrived[HANGING].result
+    assert list(results) == [HANGING, ONE]
+    late = results[HANGING].result
     assert isinstance(late, LoadFailed)
     assert isinstance(late.error, DeadlinePassed)
-    assert isinstance(arrived[ONE].result, Loaded)
+    assert isinstance(results[ONE].result, Loaded)
     again = await waiting.wait(_wanted(HANGING), _permit_request(), 100)
     assert isinstance(again[HANGING].result, Loaded)
-    assert air.flown == [HANGING, ONE]
+    assert loads.started == [HANGING, ONE]
 
 
-async def test_who_needs_a_second_flight_takes_it_at_once_whoever_else_hangs(waiting: LoadWaiter, air: _Air) -> None:
+async def test_a_second_load_starts_immediately_although_another_hangs(waiting: LoadWaiter, loads: _Loads) -> None:
     first = asyncio.create_task(waiting.wait(_wanted(ONE), _permit_request(), 10))
     await asyncio.sleep(0.5)
     wanted = _wanted(ONE, HANGING, no_cache=True)
-    arrived = await waiting.wait(wanted, _permit_request(), 4)
-    result = arrived[ONE].result
+    results = await waiting.wait(wanted, _permit_request(), 4)
+    result = results[ONE].result
     assert isinstance(result, Loaded)
     assert result.fetch_began_at is not None
     assert result.fetch_began_at >= wanted[ONE].received_at
-    assert air.flown == [ONE, HANGING, ONE]
+    assert loads.started == [ONE, HANGING, ONE]
     assert (await first)[ONE].was_under_way is False
 
 
-async def test_a_failure_is_taken_and_not_tried_again(air: _Air) -> None:
-    async def fail(key: AccountId, directives: RequestDirectives, permit_request: PermitRequest) -> LoadResult:
-        await air.fly(key, directives, permit_request)
+async def test_a_failure_is_taken_and_not_tried_again(loads: _Loads) -> None:
+    async def fail(account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest) -> LoadResult:
+        await loads.load(account_id, directives, permit_request)
         return LoadFailed(UpstreamFaulty("It fails."))
 
     waiting = LoadWaiter(fail, POLICY, unix_ms)
-    arrived = await waiting.wait(_wanted(ONE, no_cache=True), _permit_request(), 10)
-    assert isinstance(arrived[ONE].result, LoadFailed)
-    assert air.flown == [ONE]
+    results = await waiting.wait(_wanted(ONE, no_cache=True), _permit_request(), 10)
+    assert isinstance(results[ONE].result, LoadFailed)
+    assert loads.started == [ONE]
 
 
-async def test_who_comes_to_a_flight_that_is_under_way_is_told(waiting: LoadWaiter, air: _Air) -> None:
+async def test_a_caller_learns_that_its_load_was_under_way(waiting: LoadWaiter, loads: _Loads) -> None:
     one, other = await asyncio.gather(*(waiting.wait(_wanted(ONE, OTHER), _permit_request(), 10) for _ in range(2)))
-    assert {arrival.was_under_way for arrival in one.values()} == {False}
-    assert {arrival.was_under_way for arrival in other.values()} == {True}
-    assert air.flown == [ONE, OTHER]
+    assert {result.was_under_way for result in one.values()} == {False}
+    assert {result.was_under_way for result in other.values()} == {True}
+    assert loads.started == [ONE, OTHER]
 
 
-async def test_a_caller_who_leaves_ends_no_flight(waiting: LoadWaiter, air: _Air) -> None:
+async def test_a_caller_who_leaves_ends_no_load(waiting: LoadWaiter, loads: _Loads) -> None:
     leaving, staying = (asyncio.create_task(waiting.wait(_wanted(ONE, OTHER), _permit_request(), 10)) for _ in range(2))
     await asyncio.sleep(0.5)
     leaving.cancel()
     assert set(await staying) == {ONE, OTHER}
     assert leaving.cancelled()
-    assert air.landed == [ONE, OTHER]
+    assert loads.finished == [ONE, OTHER]
 
 
-async def test_nothing_more_is_sent_for_who_has_left(waiting: LoadWaiter, air: _Air) -> None:
+async def test_nothing_more_is_sent_for_who_has_left(waiting: LoadWaiter, loads: _Loads) -> None:
     first = asyncio.create_task(waiting.wait(_wanted(ONE), _permit_request(), 10))
     await asyncio.sleep(0.5)
     leaving = asyncio.create_task(waiting.wait(_wanted(ONE, no_cache=True), _permit_request(), 10))
@@ -135,27 +133,29 @@ async def test_nothing_more_is_sent_for_who_has_left(waiting: LoadWaiter, air: _
     leaving.cancel()
     assert isinstance((await first)[ONE].result, Loaded)
     await asyncio.sleep(10)
-    assert air.flown == [ONE]
+    assert loads.started == [ONE]
 
 
 async def test_many_wait_without_a_task_but_those_that_fly(waiting: LoadWaiter) -> None:
-    keys = [AccountId(str(number)) for number in range(10, 110)]
+    account_ids = [AccountId(str(number)) for number in range(10, 110)]
     before = asyncio.all_tasks()
-    reading = asyncio.create_task(waiting.wait(_wanted(*keys), _permit_request(), 1000))
+    reading = asyncio.create_task(waiting.wait(_wanted(*account_ids), _permit_request(), 1000))
     await asyncio.sleep(1)
-    assert {task.get_name() for task in asyncio.all_tasks() - before - {reading}} == {f"flight:{key}" for key in keys}
-    assert set(await reading) == set(keys)
+    assert {task.get_name() for task in asyncio.all_tasks() - before - {reading}} == {
+        f"flight:{account_id}" for account_id in account_ids
+    }
+    assert set(await reading) == set(account_ids)
 
 
-async def test_each_flight_has_an_errand_of_its_own(waiting: LoadWaiter, air: _Air) -> None:
+async def test_each_load_has_a_permit_request_of_its_own(waiting: LoadWaiter, loads: _Loads) -> None:
     await waiting.wait(_wanted(ONE, OTHER), _permit_request(), 10)
-    one, other = air.permit_requests
+    one, other = loads.permit_requests
     assert one == other == _permit_request()
     assert one is not other
 
 
-async def test_a_crash_is_not_waited_out(waiting: LoadWaiter, air: _Air) -> None:
-    air.crash = RuntimeError("broken")
+async def test_a_crash_is_not_waited_out(waiting: LoadWaiter, loads: _Loads) -> None:
+    loads.crash = RuntimeError("broken")
     began = monotonic()
     with pytest.raises(RuntimeError, match="broken"):
         await waiting.wait(_wanted(ONE, OTHER, HANGING), _permit_request(), 10)

@@ -1,4 +1,4 @@
-"""Many keys at once: what a single read gives for each, with one look into Redis, in time, and fair to others."""
+"""Reads of many accounts: each gets what a single read gets, with one look-up in Redis, in time, and fair to others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def replicas(upstream: Upstream) -> AsyncIterator[list[Replica]]:
 async def test_what_redis_has_takes_one_command_whatever_the_number(replicas: list[Replica]) -> None:
     one, other = replicas
     await one.cache.read_many(KEYS, directives())
-    other.memory.distrust()  # as if the bus had told it nothing
+    other.memory.distrust()  # as if the bus had sent it nothing
     sent = []
     attempt = other.redis_client.execute
 
@@ -37,9 +37,9 @@ async def test_what_redis_has_takes_one_command_whatever_the_number(replicas: li
         return await attempt(command, **options)  # type: ignore[arg-type]
 
     other.redis_client.execute = count  # type: ignore[method-assign, assignment]
-    told = await other.cache.read_many(KEYS, directives())
-    assert {part.source for part in told.values() if isinstance(part, Served)} == {Source.REDIS}
-    assert list(told) == KEYS
+    results = await other.cache.read_many(KEYS, directives())
+    assert {part.source for part in results.values() if isinstance(part, Served)} == {Source.REDIS}
+    assert list(results) == KEYS
     assert len(sent) == 1
 
 
@@ -69,7 +69,7 @@ async def test_the_directives_hold_for_each_part(replicas: list[Replica], upstre
     assert upstream.calls == 3
 
 
-async def test_a_part_that_is_refreshed_behind_or_covers_a_failure_is_stale(
+async def test_a_part_that_is_being_refreshed_or_covers_a_failure_is_stale(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
     accounts = Accounts(replicas[0].cache)
@@ -96,10 +96,10 @@ async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstr
 class Slow(Upstream):
     """An upstream whose answers are four seconds old, and that hangs for the second merchant."""
 
-    async def load(self, key: AccountId) -> Entry:
-        if key == KEYS[1]:
+    async def load(self, account_id: AccountId) -> Entry:
+        if account_id == KEYS[1]:
             await asyncio.sleep(1000)
-        entry = await super().load(key)
+        entry = await super().load(account_id)
         return replace(entry, as_of=entry.as_of - 4000)
 
 
@@ -107,8 +107,8 @@ async def test_a_part_that_came_fresh_is_not_stale_because_the_others_took_long(
     upstream = Slow()
     async with run_replicas(upstream, FakeServer(), 1) as (replica,):
         began = unix_ms()
-        told = await replica.cache.read_many(KEYS[:2], directives())
-        came, late = told.values()
+        results = await replica.cache.read_many(KEYS[:2], directives())
+        came, late = results.values()
         assert isinstance(came, Served)
         assert isinstance(late, DeadlinePassed)
         assert unix_ms() - began >= 4000  # so that the first one is older than fresh by now
@@ -117,41 +117,49 @@ async def test_a_part_that_came_fresh_is_not_stale_because_the_others_took_long(
 
 
 class Troubled(Upstream):
-    """An upstream that fails for 3 % of the merchants, hangs for 1 %, and remembers what it said of the others."""
+    """An upstream that fails for 3 % of the merchants, hangs for 1 %, and remembers what it returned for the others."""
 
     FAILING: Final = frozenset(AccountId(str(number)) for number in range(1, 1000, 34))
     HANGING: Final = frozenset(AccountId(str(number)) for number in range(100, 1001, 100))
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: dict[AccountId, Entry] = {}
+        self.returned: dict[AccountId, Entry] = {}
 
-    async def load(self, key: AccountId) -> Entry:
-        if key in self.HANGING:
+    async def load(self, account_id: AccountId) -> Entry:
+        if account_id in self.HANGING:
             await asyncio.sleep(1000)
-        if key in self.FAILING:
+        if account_id in self.FAILING:
             raise UpstreamFaulty("It fails.")
-        self.said[key] = await super().load(key)
-        return self.said[key]
+        self.returned[account_id] = await super().load(account_id)
+        return self.returned[account_id]
 
 
 async def test_of_a_thousand_those_that_fail_or_hang_are_marked_in_time_and_the_others_exact_everywhere() -> None:
-    keys = [AccountId(str(number)) for number in range(1, 1001)]
+    account_ids = [AccountId(str(number)) for number in range(1, 1001)]
     upstream = Troubled()
     async with run_replicas(upstream, FakeServer(), 2) as (one, other):
         began = monotonic()
-        told = await one.cache.read_many(keys, directives())
+        results = await one.cache.read_many(account_ids, directives())
         assert monotonic() - began <= 0.8 * PATIENCE_SECONDS
-        assert list(told) == keys
-        assert {key for key, part in told.items() if isinstance(part, UpstreamFaulty)} == Troubled.FAILING
-        assert {key for key, part in told.items() if isinstance(part, DeadlinePassed)} == Troubled.HANGING
-        assert {key: part.entry for key, part in told.items() if isinstance(part, Served)} == upstream.said
-        assert upstream.calls == len(upstream.said) == 960
-        stored = await one.tier.get_many(keys)
-        assert stored == upstream.said
+        assert list(results) == account_ids
+        assert {
+            account_id for account_id, part in results.items() if isinstance(part, UpstreamFaulty)
+        } == Troubled.FAILING
+        assert {
+            account_id for account_id, part in results.items() if isinstance(part, DeadlinePassed)
+        } == Troubled.HANGING
+        assert {
+            account_id: part.entry for account_id, part in results.items() if isinstance(part, Served)
+        } == upstream.returned
+        assert upstream.calls == len(upstream.returned) == 960
+        stored = await one.tier.get_many(account_ids)
+        assert stored == upstream.returned
         for replica in (one, other):
-            found = await replica.cache.read_many(keys, directives(only_if_cached=True))
-            assert {key: part.entry for key, part in found.items() if isinstance(part, Served)} == upstream.said
+            found = await replica.cache.read_many(account_ids, directives(only_if_cached=True))
+            assert {
+                account_id: part.entry for account_id, part in found.items() if isinstance(part, Served)
+            } == upstream.returned
     assert upstream.calls == 960
 
 

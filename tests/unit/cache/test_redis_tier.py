@@ -54,7 +54,7 @@ async def test_what_is_settled_is_found_and_nothing_else(tier: RedisTier) -> Non
     assert await tier.read_or_lease(AccountId("2"), 0) == LeaseAcquired(None)
 
 
-async def test_what_is_from_too_late_a_time_is_neither_given_nor_kept_instead_of_ours(tier: RedisTier) -> None:
+async def test_an_implausible_entry_is_neither_returned_nor_kept_instead_of_ours(tier: RedisTier) -> None:
     await tier.store_and_release(_snapshot(9))
     assert await tier.read_or_lease(KEY, 5, latest_as_of=9) == Found(_snapshot(9))
     assert await tier.read_or_lease(KEY, 5, latest_as_of=8) == LeaseAcquired(None)
@@ -64,7 +64,7 @@ async def test_what_is_from_too_late_a_time_is_neither_given_nor_kept_instead_of
     assert await tier.read_or_lease(KEY, 5) == Found(_snapshot(7))
 
 
-async def test_what_is_too_old_is_given_only_to_who_has_it_not_yet(tier: RedisTier) -> None:
+async def test_an_entry_that_is_too_old_is_returned_only_to_a_replica_without_it(tier: RedisTier) -> None:
     await tier.store_and_release(_snapshot(5))
     assert await tier.read_or_lease(KEY, 6, known_as_of=4) == LeaseAcquired(_snapshot(5))
     assert await tier.read_or_lease(KEY, 6, known_as_of=5) == LeaseAcquired(None)
@@ -100,7 +100,7 @@ async def test_redis_knows_how_old_an_entry_of_each_kind_is(tier: RedisTier, kin
     assert await tier.read_or_lease(KEY, 8, known_as_of=7) == LeaseAcquired(None)
 
 
-async def test_a_value_is_json_that_names_its_key(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+async def test_a_value_is_json_that_names_its_account(tier: RedisTier, raw: FakeAsyncRedis) -> None:
     await tier.store_and_release(_snapshot(5))
     stored = await raw.get(NAME)
     assert isinstance(stored, bytes)
@@ -123,7 +123,7 @@ async def test_entries_expire_with_their_use(tier: RedisTier, raw: FakeAsyncRedi
     assert await raw.pttl(NAME) == 10_000
 
 
-async def test_one_has_the_lease_and_the_others_are_told_for_how_long(tier: RedisTier, server: FakeServer) -> None:
+async def test_one_replica_has_the_lease_and_the_others_learn_for_how_long(tier: RedisTier, server: FakeServer) -> None:
     other = _tier(server, "other")
     assert await tier.read_or_lease(KEY, 1) == LeaseAcquired(None)
     assert await other.read_or_lease(KEY, 1) == LeaseHeldElsewhere(None, LEASE_MS)
@@ -154,21 +154,21 @@ async def test_a_lease_ends_by_itself_unless_it_is_kept(tier: RedisTier, server:
 async def test_a_lease_is_renewed_while_it_is_held_and_not_before_it_was_for_a_while(
     tier: RedisTier, server: FakeServer, raw: FakeAsyncRedis
 ) -> None:
-    keys = [AccountId(str(number)) for number in range(5)]
+    account_ids = [AccountId(str(number)) for number in range(5)]
     async with supervised(leases=tier.renew_leases):
-        for key in keys:
-            await tier.read_or_lease(key, 1)
+        for account_id in account_ids:
+            await tier.read_or_lease(account_id, 1)
         with ExitStack() as held:
-            for key in keys[:4]:
-                held.enter_context(tier.holding_lease(key))
+            for account_id in account_ids[:4]:
+                held.enter_context(tier.holding_lease(account_id))
             await asyncio.sleep(0.9)
-            assert {await raw.pttl(f"t:{{{key}}}:lease") for key in keys} == {LEASE_MS - 900}
+            assert {await raw.pttl(f"t:{{{account_id}}}:lease") for account_id in account_ids} == {LEASE_MS - 900}
             await asyncio.sleep(0.2)
-        lefts = [await raw.pttl(f"t:{{{key}}}:lease") for key in keys]
+        lefts = [await raw.pttl(f"t:{{{account_id}}}:lease") for account_id in account_ids]
     assert lefts == [LEASE_MS - 100] * 4 + [LEASE_MS - 1100]
 
 
-async def test_settling_and_abandoning_give_back_only_ones_own_lease(tier: RedisTier, server: FakeServer) -> None:
+async def test_only_the_leaseholder_releases_the_lease(tier: RedisTier, server: FakeServer) -> None:
     other = _tier(server, "other")
     await tier.read_or_lease(KEY, 9)
     await other.store_and_release(_snapshot(5))
@@ -207,7 +207,7 @@ async def test_what_cannot_be_read_is_a_miss_and_replaced(tier: RedisTier, raw: 
     assert [line["event"] for line in logs] == ["redis.unreadable"]
 
 
-async def test_an_answer_about_another_key_is_a_miss(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+async def test_an_entry_of_another_account_is_a_miss(tier: RedisTier, raw: FakeAsyncRedis) -> None:
     await tier.store_and_release(_snapshot(5))
     await raw.copy(NAME, "t:{2}")
     with capture_logs() as logs:

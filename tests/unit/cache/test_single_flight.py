@@ -11,16 +11,16 @@ KEY = AccountId("1")
 
 
 class _Load:
-    """A load that lands when it is told to, and counts how often it was started."""
+    """A load that ends on command, and counts how often it was started."""
 
-    def __init__(self, result: object = "landed") -> None:
+    def __init__(self, result: object = "loaded") -> None:
         self.started = 0
-        self.land = asyncio.Event()
+        self.finish = asyncio.Event()
         self.result = result
 
     async def __call__(self, _: PermitRequest) -> object:
         self.started += 1
-        await self.land.wait()
+        await self.finish.wait()
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -28,19 +28,19 @@ class _Load:
 
 async def test_many_wait_for_one_load() -> None:
     flights, load = SingleFlight[object](), _Load()
-    boarded = [flights.join(KEY, PermitRequest(Priority.WAITING), load) for _ in range(100)]
-    load.land.set()
-    assert await asyncio.gather(*(task for task, _ in boarded)) == ["landed"] * 100
+    joined = [flights.join(KEY, PermitRequest(Priority.WAITING), load) for _ in range(100)]
+    load.finish.set()
+    assert await asyncio.gather(*(task for task, _ in joined)) == ["loaded"] * 100
     assert load.started == 1
-    assert [under_way for _, under_way in boarded] == [False] + [True] * 99
+    assert [under_way for _, under_way in joined] == [False] + [True] * 99
 
 
-async def test_keys_do_not_wait_for_each_other() -> None:
+async def test_accounts_do_not_wait_for_each_other() -> None:
     flights, slow, quick = SingleFlight[object](), _Load(), _Load()
     flights.join(AccountId("slow"), PermitRequest(Priority.WAITING), slow)
     task, under_way = flights.join(AccountId("quick"), PermitRequest(Priority.WAITING), quick)
-    quick.land.set()
-    assert (await task, under_way) == ("landed", False)
+    quick.finish.set()
+    assert (await task, under_way) == ("loaded", False)
     await flights.close()
 
 
@@ -50,13 +50,13 @@ async def test_a_caller_who_leaves_ends_nothing() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
             await asyncio.shield(task)
-    load.land.set()
-    assert await task == "landed"
+    load.finish.set()
+    assert await task == "loaded"
 
 
-async def test_after_a_landing_the_next_one_loads_again() -> None:
+async def test_after_a_load_the_next_caller_loads_again() -> None:
     flights, load = SingleFlight[object](), _Load()
-    load.land.set()
+    load.finish.set()
     for _ in range(2):
         await flights.join(KEY, PermitRequest(Priority.WAITING), load)[0]
         await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_a_crash_that_nobody_waits_for_is_logged_and_gone() -> None:
     flights, load = SingleFlight[object](), _Load(RuntimeError("broken"))
     with capture_logs() as logs:
         flights.join(KEY, PermitRequest(Priority.WAITING), load)
-        load.land.set()
+        load.finish.set()
         await asyncio.sleep(1)
     assert [line["event"] for line in logs] == ["cache.flight_crashed"]
     assert flights.join(KEY, PermitRequest(Priority.WAITING), _Load())[1] is False

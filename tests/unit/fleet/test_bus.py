@@ -20,7 +20,7 @@ from tests.support.virtual_time import monotonic, unix_ms
 NAME = f"t:{{{KEY}}}"
 
 
-class Ear:
+class Subscriber:
     """A bus, and all that it passed on."""
 
     def __init__(self, server: FakeServer) -> None:
@@ -66,10 +66,10 @@ def raw(server: FakeServer) -> FakeAsyncRedis:
 
 
 @pytest.fixture
-async def ear(server: FakeServer) -> AsyncIterator[Ear]:
-    ear = Ear(server)
-    async with ear.listening():
-        yield ear
+async def subscriber(server: FakeServer) -> AsyncIterator[Subscriber]:
+    subscriber = Subscriber(server)
+    async with subscriber.listening():
+        yield subscriber
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def _message(sender: str, key: str = KEY) -> bytes:
     return json.dumps({"sender": sender, "entry": {"type": "absent", "key": key, "asOf": 5}}).encode()
 
 
-async def _tell(raw: FakeAsyncRedis, *messages: bytes) -> None:
+async def _publish(raw: FakeAsyncRedis, *messages: bytes) -> None:
     for message in messages:
         await raw.publish(CHANNEL, message)
     await asyncio.sleep(0.01)
@@ -96,35 +96,35 @@ async def _lose_and_find(server: FakeServer, seconds: float = 2.5) -> None:
     await asyncio.sleep(1.5)
 
 
-# What is told
+# Messages
 
 
-async def test_what_others_tell_is_passed_on(ear: Ear, raw: FakeAsyncRedis) -> None:
+async def test_messages_of_others_are_passed_on(subscriber: Subscriber, raw: FakeAsyncRedis) -> None:
     failure = Failure(KEY, "Unreachable", "x", 2.5, 7)
-    await _tell(raw, _message("other"), encode_failure("other", failure))
-    assert ear.entries == [Absence(KEY, 5)]
-    assert ear.failures == [failure]
+    await _publish(raw, _message("other"), encode_failure("other", failure))
+    assert subscriber.entries == [Absence(KEY, 5)]
+    assert subscriber.failures == [failure]
 
 
-async def test_ones_own_messages_are_ignored(ear: Ear, raw: FakeAsyncRedis) -> None:
-    await _tell(raw, _message("me"), encode_failure("me", Failure(KEY, "Unreachable", "x")))
-    assert (ear.entries, ear.failures) == ([], [])
+async def test_ones_own_messages_are_ignored(subscriber: Subscriber, raw: FakeAsyncRedis) -> None:
+    await _publish(raw, _message("me"), encode_failure("me", Failure(KEY, "Unreachable", "x")))
+    assert (subscriber.entries, subscriber.failures) == ([], [])
 
 
-async def test_what_is_told_together_is_heard_line_by_line(ear: Ear, raw: FakeAsyncRedis) -> None:
+async def test_a_batch_of_messages_is_read_line_by_line(subscriber: Subscriber, raw: FakeAsyncRedis) -> None:
     lines = [_message("other", "1"), b"nonsense", encode_failure("other", Failure(KEY, "Unreachable", "x"))]
     with capture_logs() as logs:
-        await _tell(raw, b"\n".join([*lines, _message("other", "2")]))
-    assert [entry.account_id for entry in ear.entries] == ["1", "2"]
-    assert len(ear.failures) == 1
+        await _publish(raw, b"\n".join([*lines, _message("other", "2")]))
+    assert [entry.account_id for entry in subscriber.entries] == ["1", "2"]
+    assert len(subscriber.failures) == 1
     assert [line["event"] for line in logs] == ["bus.unreadable"]
 
 
-async def test_ones_own_convoy_is_not_even_read(ear: Ear, raw: FakeAsyncRedis) -> None:
+async def test_ones_own_batch_is_not_even_decoded(subscriber: Subscriber, raw: FakeAsyncRedis) -> None:
     with capture_logs() as logs:
-        await _tell(raw, b'{"sender":"me","entry":nonsense}\nnonsense')
+        await _publish(raw, b'{"sender":"me","entry":nonsense}\nnonsense')
         assert logs == []
-        await _tell(raw, b'{"sender":"mean","entry":nonsense}')
+        await _publish(raw, b'{"sender":"mean","entry":nonsense}')
     assert [line["event"] for line in logs] == ["bus.unreadable"]
 
 
@@ -142,47 +142,51 @@ async def test_ones_own_convoy_is_not_even_read(ear: Ear, raw: FakeAsyncRedis) -
     ],
     ids=lambda message: message[:20].decode("latin-1"),
 )
-async def test_what_cannot_be_read_is_logged_and_survived(ear: Ear, raw: FakeAsyncRedis, message: bytes) -> None:
+async def test_what_cannot_be_read_is_logged_and_survived(
+    subscriber: Subscriber, raw: FakeAsyncRedis, message: bytes
+) -> None:
     with capture_logs() as logs:
-        await _tell(raw, message, _message("other"))
+        await _publish(raw, message, _message("other"))
     assert [line["event"] for line in logs] == ["bus.unreadable"]
-    assert ear.entries == [Absence(KEY, 5)]
+    assert subscriber.entries == [Absence(KEY, 5)]
 
 
-async def test_a_crash_is_logged_and_the_bus_listens_again(ear: Ear, raw: FakeAsyncRedis) -> None:
+async def test_a_crash_is_logged_and_the_bus_listens_again(subscriber: Subscriber, raw: FakeAsyncRedis) -> None:
     with capture_logs() as logs:
-        await _tell(raw, _message("other", "crash"))
-        assert not ear.bus.connected
+        await _publish(raw, _message("other", "crash"))
+        assert not subscriber.bus.connected
         await asyncio.sleep(2)
-        await _tell(raw, _message("other"))
+        await _publish(raw, _message("other"))
     assert [line["task"] for line in logs if line["event"] == "task.crashed"] == ["bus"]
-    assert (ear.joins, ear.entries, ear.bus.connected) == (2, [Absence(KEY, 5)], True)
+    assert (subscriber.joins, subscriber.entries, subscriber.bus.connected) == (2, [Absence(KEY, 5)], True)
 
 
-async def test_a_silent_bus_stays_joined(ear: Ear, raw: FakeAsyncRedis) -> None:
+async def test_a_silent_bus_stays_joined(subscriber: Subscriber, raw: FakeAsyncRedis) -> None:
     with capture_logs() as logs:
         await asyncio.sleep(600)
-        assert ear.bus.connected
-        await _tell(raw, _message("other"))
-    assert (logs, ear.joins, ear.entries) == ([], 1, [Absence(KEY, 5)])
+        assert subscriber.bus.connected
+        await _publish(raw, _message("other"))
+    assert (logs, subscriber.joins, subscriber.entries) == ([], 1, [Absence(KEY, 5)])
 
 
-async def test_a_loss_is_noticed_logged_once_and_mended(ear: Ear, raw: FakeAsyncRedis, server: FakeServer) -> None:
+async def test_a_loss_is_noticed_logged_once_and_mended(
+    subscriber: Subscriber, raw: FakeAsyncRedis, server: FakeServer
+) -> None:
     with capture_logs() as logs:
         server.connected = False
         await asyncio.sleep(30)
-        assert not ear.bus.connected
+        assert not subscriber.bus.connected
         server.connected = True
         await asyncio.sleep(3)
-        await _tell(raw, _message("other"))
+        await _publish(raw, _message("other"))
     assert [line["event"] for line in logs] == ["bus.lost", "bus.joined"]
-    assert (ear.joins, ear.entries) == (2, [Absence(KEY, 5)])
+    assert (subscriber.joins, subscriber.entries) == (2, [Absence(KEY, 5)])
 
 
 @pytest.mark.parametrize("steps", range(16))
 async def test_listening_ends_when_it_is_cancelled_even_while_it_joins(server: FakeServer, steps: int) -> None:
-    ear = Ear(server)
-    task = asyncio.create_task(ear.bus.listen())
+    subscriber = Subscriber(server)
+    task = asyncio.create_task(subscriber.bus.listen())
     for _ in range(steps):
         await asyncio.sleep(0)
     task.cancel()
@@ -297,7 +301,7 @@ async def test_what_is_too_old_is_not_put_back_but_fetched(
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_failure_is_told_to_those_who_wait_and_gone_for_the_next(
+async def test_a_failure_reaches_all_waiters_and_is_gone_for_the_next(
     replicas: list[Replica], upstream: Upstream, error: TallygateError
 ) -> None:
     upstream.error = error
@@ -305,8 +309,8 @@ async def test_a_failure_is_told_to_those_who_wait_and_gone_for_the_next(
         *(replica.cache.read(KEY, directives()) for replica in replicas for _ in range(10)), return_exceptions=True
     )
     assert {type(one) for one in results} == {type(error)}
-    told = [(one.detail, one.code, one.retry_after_seconds) for one in results if isinstance(one, TallygateError)]
-    assert set(told) == {(error.detail, error.code, error.retry_after_seconds)}
+    failures = [(one.detail, one.code, one.retry_after_seconds) for one in results if isinstance(one, TallygateError)]
+    assert set(failures) == {(error.detail, error.code, error.retry_after_seconds)}
     assert upstream.calls == 1
     assert monotonic() < 0.2
     upstream.error = None
@@ -315,9 +319,7 @@ async def test_a_failure_is_told_to_those_who_wait_and_gone_for_the_next(
     assert upstream.calls == 2
 
 
-async def test_without_the_bus_those_who_wait_look_into_redis_until_it_is_there(
-    upstream: Upstream, server: FakeServer
-) -> None:
+async def test_without_the_bus_waiters_poll_redis_until_it_is_there(upstream: Upstream, server: FakeServer) -> None:
     upstream.seconds = 0.5
     deaf = [Replica(upstream, server, f"deaf{number}") for number in range(3)]
     async with (
@@ -331,7 +333,7 @@ async def test_without_the_bus_those_who_wait_look_into_redis_until_it_is_there(
     assert upstream.calls == 1
 
 
-async def test_no_key_hears_of_another(replicas: list[Replica], upstream: Upstream) -> None:
+async def test_no_account_is_affected_by_another(replicas: list[Replica], upstream: Upstream) -> None:
     upstream.error = Unreachable("x")
     other = asyncio.create_task(replicas[0].cache.read(AccountId("2"), directives()))
     await asyncio.sleep(0.05)

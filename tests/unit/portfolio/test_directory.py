@@ -46,7 +46,7 @@ async def _virtual() -> Iterator[None]:  # type: ignore[misc]
 
 
 @asynccontextmanager
-async def rolling(
+async def run_directory(
     source: Source,
     server: FakeServer,
     replica_id: str = "one",
@@ -71,15 +71,15 @@ async def ids(directory: MerchantDirectory) -> list[str]:
     return list((await directory.list()).names)
 
 
-async def test_many_replicas_look_once(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server, "a") as one, rolling(source, server, "b") as other:
+async def test_many_replicas_fetch_once(source: Source, server: FakeServer) -> None:
+    async with run_directory(source, server, "a") as one, run_directory(source, server, "b") as other:
         lists = await asyncio.gather(ids(one), ids(one), ids(other), ids(other))
     assert all(found == ["1"] for found in lists)
     assert source.looks == 1
 
 
 async def test_a_list_is_refreshed_behind_from_the_first_question_on(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as directory:
+    async with run_directory(source, server) as directory:
         await asyncio.sleep(3000)
         assert source.looks == 0
         await directory.list()
@@ -91,20 +91,23 @@ async def test_a_list_is_refreshed_behind_from_the_first_question_on(source: Sou
 
 
 async def test_a_newcomer_takes_what_the_fleet_keeps(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server, "a") as directory:
+    async with run_directory(source, server, "a") as directory:
         await directory.list()
-    async with rolling(source, server, "b") as late:
+    async with run_directory(source, server, "b") as late:
         assert await ids(late) == ["1"]
     assert source.looks == 1
 
 
-async def test_a_list_that_a_clock_ahead_of_ours_wrote_is_made_anew_and_goes_on_being(
+async def test_a_list_that_a_clock_ahead_of_ours_wrote_is_fetched_again_and_kept_fresh(
     source: Source, server: FakeServer
 ) -> None:
     def ahead() -> int:
         return unix_ms() + 3_600_000
 
-    async with rolling(source, server, "ahead", now_ms=ahead) as wrong, rolling(source, server, "right") as right:
+    async with (
+        run_directory(source, server, "ahead", now_ms=ahead) as wrong,
+        run_directory(source, server, "right") as right,
+    ):
         assert await ids(wrong) == ["1"]
         assert await ids(right) == ["1", "2"]
         for _ in range(20):
@@ -115,9 +118,9 @@ async def test_a_list_that_a_clock_ahead_of_ours_wrote_is_made_anew_and_goes_on_
 
 
 async def test_a_list_that_a_clock_ahead_of_ours_wrote_hides_no_outage(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server, "right") as right:
+    async with run_directory(source, server, "right") as right:
         await right.list()
-        async with rolling(source, server, "ahead", now_ms=lambda: unix_ms() + 3_600_000) as wrong:
+        async with run_directory(source, server, "ahead", now_ms=lambda: unix_ms() + 3_600_000) as wrong:
             await wrong.list_now()
         source.error = Unreachable("x")
         await asyncio.sleep(1000)
@@ -126,10 +129,10 @@ async def test_a_list_that_a_clock_ahead_of_ours_wrote_hides_no_outage(source: S
 
 
 async def test_a_newcomer_takes_no_list_that_a_clock_ahead_of_ours_wrote(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server, "ahead", now_ms=lambda: unix_ms() + 3_600_000) as wrong:
+    async with run_directory(source, server, "ahead", now_ms=lambda: unix_ms() + 3_600_000) as wrong:
         await wrong.list()
     source.error = Unreachable("x")
-    async with rolling(source, server, "right") as right:
+    async with run_directory(source, server, "right") as right:
         with pytest.raises(Unreachable):
             await right.list()
         assert right.age_seconds is None
@@ -139,7 +142,7 @@ async def test_a_list_from_before_a_clock_went_back_is_stale_until_a_new_one_can
     source: Source, server: FakeServer
 ) -> None:
     ahead_ms = 3_600_000
-    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
+    async with run_directory(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
         await directory.list()
         await asyncio.sleep(1)
         ahead_ms = 0
@@ -155,7 +158,7 @@ async def test_a_list_from_before_a_clock_went_back_an_hour_is_made_once_more(
     source: Source, server: FakeServer
 ) -> None:
     ahead_ms = 3_600_000
-    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
+    async with run_directory(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
         await directory.list()
         await asyncio.sleep(1)
         ahead_ms = 0
@@ -166,7 +169,7 @@ async def test_a_list_from_before_a_clock_went_back_an_hour_is_made_once_more(
 
 async def test_a_clock_that_goes_back_while_a_list_is_wanted_makes_no_storm(source: Source, server: FakeServer) -> None:
     ahead_ms = 3_600_000
-    async with rolling(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
+    async with run_directory(source, server, now_ms=lambda: unix_ms() + ahead_ms) as directory:
         await directory.list()
         await asyncio.sleep(1)
         wanted = asyncio.create_task(directory.list_now())
@@ -176,7 +179,7 @@ async def test_a_clock_that_goes_back_while_a_list_is_wanted_makes_no_storm(sour
 
 
 async def test_an_outage_leaves_the_last_list_in_place(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as directory:
+    async with run_directory(source, server) as directory:
         await directory.list()
         source.error = Unreachable("x")
         with capture_logs() as logs:
@@ -188,28 +191,28 @@ async def test_an_outage_leaves_the_last_list_in_place(source: Source, server: F
 
 async def test_one_that_was_never_had_is_the_error_that_says_why(source: Source, server: FakeServer) -> None:
     source.error = Unreachable("x")
-    async with rolling(source, server) as directory:
+    async with run_directory(source, server) as directory:
         with pytest.raises(Unreachable):
             await directory.list()
 
 
 async def test_a_list_that_was_wanted_afresh_is_one_of_now(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as directory:
+    async with run_directory(source, server) as directory:
         await directory.list()
         await asyncio.sleep(1)
         assert list(await directory.list_now()) == ["1", "2"]
 
 
-async def test_without_redis_each_looks_for_itself(source: Source, server: FakeServer) -> None:
+async def test_without_redis_each_fetches_for_itself(source: Source, server: FakeServer) -> None:
     server.connected = False
-    async with rolling(source, server, "a") as one, rolling(source, server, "b") as other:
+    async with run_directory(source, server, "a") as one, run_directory(source, server, "b") as other:
         await one.list()
         await other.list()
     assert source.looks >= 2
 
 
 async def test_merchants_that_are_set_need_no_directory(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server, merchants=[AccountId("7"), AccountId("5")]) as directory:
+    async with run_directory(source, server, merchants=[AccountId("7"), AccountId("5")]) as directory:
         assert await ids(directory) == list(await directory.list_now()) == ["5", "7"]
         assert (await directory.list()).as_of is None
         assert directory.names().keys() == set()
@@ -218,8 +221,8 @@ async def test_merchants_that_are_set_need_no_directory(source: Source, server: 
     assert source.looks == 0
 
 
-async def test_a_list_tells_its_age_and_is_stale_after_two_of_its_lives(source: Source, server: FakeServer) -> None:
-    async with rolling(source, server) as directory:
+async def test_a_list_has_an_age_and_is_stale_after_two_of_its_lives(source: Source, server: FakeServer) -> None:
+    async with run_directory(source, server) as directory:
         assert (directory.age_seconds, directory.is_stale) == (None, False)
         first = await directory.list()
         source.error = Unreachable("x")
@@ -236,15 +239,15 @@ async def test_a_list_tells_its_age_and_is_stale_after_two_of_its_lives(source: 
 async def test_a_newcomer_takes_a_stale_list_of_the_fleets_only_if_there_is_no_newer_one(
     source: Source, server: FakeServer
 ) -> None:
-    async with rolling(source, server, "a") as directory:
+    async with run_directory(source, server, "a") as directory:
         await directory.list()
     await asyncio.sleep(3600)
-    async with rolling(source, server, "b") as late:
+    async with run_directory(source, server, "b") as late:
         listings = await asyncio.gather(*(late.list() for _ in range(2)))
     assert [(list(listing.names), listing.is_stale) for listing in listings] == [(["1", "2"], False)] * 2
     await asyncio.sleep(3600)
     source.error = Unreachable("x")
-    async with rolling(source, server, "c") as last:
+    async with run_directory(source, server, "c") as last:
         listings = await asyncio.gather(*(last.list() for _ in range(100)))
         assert {(*listing.names, listing.is_stale) for listing in listings} == {("1", "2", True)}
     assert source.looks <= 4
@@ -253,7 +256,7 @@ async def test_a_newcomer_takes_a_stale_list_of_the_fleets_only_if_there_is_no_n
 async def test_names_are_those_that_are_known_and_are_asked_for_without_waiting(
     source: Source, server: FakeServer
 ) -> None:
-    async with rolling(source, server) as directory:
+    async with run_directory(source, server) as directory:
         assert directory.names() == {}
         await asyncio.sleep(1)
         assert directory.names() == {AccountId("1"): "m1"}

@@ -165,7 +165,7 @@ async def test_a_fault_of_ours_ends_the_job_and_not_the_work(reconciler: Reconci
     assert verdict(await outcome(reconciler)) is Verdict.MATCH
 
 
-async def test_one_runs_in_the_fleet_and_whoever_starts_another_is_led_to_it(
+async def test_one_runs_in_the_fleet_and_starting_another_leads_to_it(
     reconciler: Reconciler, world: World, server: FakeServer
 ) -> None:
     async with at_work(make_reconciler(world, server, "other")) as other:
@@ -178,7 +178,7 @@ async def test_one_runs_in_the_fleet_and_whoever_starts_another_is_led_to_it(
     assert len([key for key, _ in world.asked if key == AGGREGATE]) == 4
 
 
-async def test_progress_is_told_while_it_runs(reconciler: Reconciler, world: World) -> None:
+async def test_progress_is_shown_while_it_runs(reconciler: Reconciler, world: World) -> None:
     async def slow(key: AccountId) -> None:
         await asyncio.sleep(1)
 

@@ -23,14 +23,14 @@ def by_key(snapshots: Iterable[Snapshot]) -> dict[AccountId, Snapshot]:
 
 
 def in_memory(running_totals: RunningTotals) -> Totals:
-    """What the tally keeps, without the help of a second sum."""
+    """The running totals as kept, without recounting."""
     running_totals._catch_up()
     return running_totals._totals
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32))
-def test_the_tally_is_the_sum_of_what_memory_holds_whatever_came_and_was_dropped(seed: int) -> None:
+def test_the_running_totals_are_the_sum_of_what_memory_holds_whatever_came_and_was_dropped(seed: int) -> None:
     random = Random(seed)
     running_totals = RunningTotals()
     memory = MemoryTier(20, 30 * size_bytes(one("1")), running_totals)
@@ -121,7 +121,7 @@ async def test_a_recount_that_finds_no_difference_says_nothing() -> None:
     assert in_memory(running_totals).list()[0].total == str(3 * (2_000 - 666))
 
 
-async def test_a_drifted_sum_is_logged_as_the_fault_that_it_is_and_mended() -> None:
+async def test_a_drifted_sum_is_logged_as_the_fault_that_it_is_and_corrected() -> None:
     running_totals = RunningTotals()
     running_totals.on_put(one("1"))
     running_totals._totals.add(one("2", "0.000000000000000001"))

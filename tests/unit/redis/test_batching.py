@@ -20,7 +20,7 @@ REFUSE = "return redis.error_reply('NOPE no')"
 
 
 class Counting(RedisClient):
-    """A link that tells how many round trips there were."""
+    """A client that counts round trips."""
 
     trips = 0
 
@@ -42,7 +42,7 @@ async def _echo(batcher: ScriptBatcher, redis_client: RedisClient, words: list[s
     return list(await asyncio.gather(*(batcher.run(echo, [f"{{{word}}}"], [word]) for word in words)))
 
 
-async def test_what_is_asked_for_in_one_turn_travels_together_and_each_gets_its_own_answer(
+async def test_scripts_of_one_loop_iteration_go_together_and_each_gets_its_own_answer(
     redis_client: Counting,
 ) -> None:
     words = [str(number) for number in range(100)]
@@ -50,7 +50,7 @@ async def test_what_is_asked_for_in_one_turn_travels_together_and_each_gets_its_
     assert redis_client.trips == 1
 
 
-async def test_no_convoy_is_so_long_that_it_takes_more_time_than_a_command_may(redis_client: Counting) -> None:
+async def test_no_batch_is_so_long_that_it_takes_more_time_than_a_command_may(redis_client: Counting) -> None:
     words = [str(number) for number in range(1000)]
     assert await _echo(ScriptBatcher(redis_client), redis_client, words) == [word.encode() for word in words]
     assert redis_client.trips == 10
@@ -64,7 +64,7 @@ async def test_each_script_is_run_once_though_redis_did_not_know_it(redis_client
     assert await batcher.run(count, ["a"], []) == 3
 
 
-async def test_one_that_is_refused_leaves_the_others_alone_and_is_told_of(redis_client: Counting) -> None:
+async def test_a_refused_script_does_not_affect_the_others_and_is_logged(redis_client: Counting) -> None:
     batcher = ScriptBatcher(redis_client)
     refuse, echo = make_script(REFUSE), make_script(ECHO)
     with capture_logs() as logs:
@@ -104,21 +104,21 @@ async def test_what_many_runs_publish_is_one_message_and_in_their_order(
     redis_client: Counting, server: FakeServer
 ) -> None:
     batcher, say = ScriptBatcher(redis_client), make_script(SAY)
-    async with FakeAsyncRedis(server=server).pubsub(ignore_subscribe_messages=True) as ear:
-        await ear.subscribe("news")
+    async with FakeAsyncRedis(server=server).pubsub(ignore_subscribe_messages=True) as subscriber:
+        await subscriber.subscribe("news")
         await asyncio.gather(*(batcher.run(say, ["a"], ["news", word]) for word in ("one", "two", "three")))
-        heard = [await ear.get_message(timeout=0.1) for _ in range(3)]
-    assert [message["data"] for message in heard if message] == [b"one\ntwo\nthree"]
+        received = [await subscriber.get_message(timeout=0.1) for _ in range(3)]
+    assert [message["data"] for message in received if message] == [b"one\ntwo\nthree"]
 
 
-async def test_scripts_of_different_kinds_travel_together_and_each_answer_finds_its_own(redis_client: Counting) -> None:
+async def test_scripts_of_different_kinds_go_together_and_each_gets_its_own_answer(redis_client: Counting) -> None:
     batcher, count, echo = ScriptBatcher(redis_client), make_script(COUNT), make_script(ECHO)
     asked = [(count, ["a"], []), (echo, ["x"], ["1"]), (count, ["a"], []), (echo, ["x"], ["2"])]
     assert await asyncio.gather(*(batcher.run(*one) for one in asked)) == [1, b"1", 2, b"2"]
     assert redis_client.trips == 1
 
 
-async def test_when_redis_is_away_all_hear_so(redis_client: Counting, server: FakeServer) -> None:
+async def test_when_redis_is_away_all_fail_so(redis_client: Counting, server: FakeServer) -> None:
     server.connected = False
     assert await _echo(ScriptBatcher(redis_client), redis_client, ["a", "b"]) == [RedisFailure.UNAVAILABLE] * 2
 

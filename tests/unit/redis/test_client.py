@@ -34,10 +34,10 @@ async def test_a_command_takes_no_longer_than_its_time(redis_client: RedisClient
     assert monotonic() == 0.05
 
 
-async def test_what_comes_while_we_are_busy_is_heard_all_the_same(redis_client: RedisClient) -> None:
+async def test_an_answer_that_comes_while_we_are_busy_is_read_nevertheless(redis_client: RedisClient) -> None:
     async def answer_while_busy() -> str:
-        asyncio.get_running_loop()._virtual.now += 10  # type: ignore[attr-defined]  # other work, in this very turn
-        for _ in range(3):  # what it takes to read an answer and to tell who waits for it
+        asyncio.get_running_loop()._virtual.now += 10  # type: ignore[attr-defined]  # other work, in this iteration of the loop
+        for _ in range(3):  # what it takes to read an answer and to wake its caller
             await asyncio.sleep(0)
         return "answer"
 
@@ -94,12 +94,12 @@ async def test_after_a_few_that_failed_none_is_sent(redis_client: RedisClient) -
     assert not redis_client.available
 
 
-async def test_a_probe_behind_finds_it_again_and_both_are_told_once() -> None:
+async def test_a_background_probe_finds_it_again_and_both_are_logged_once() -> None:
     server = FakeServer()
     redis_client = make_redis_client(server)
     server.connected = False
     with capture_logs() as logs:
-        tending = asyncio.create_task(redis_client.probe_while_lost())
+        probing = asyncio.create_task(redis_client.probe_while_lost())
         for _ in range(10):
             await redis_client.ping()
         await asyncio.sleep(30)
@@ -107,12 +107,12 @@ async def test_a_probe_behind_finds_it_again_and_both_are_told_once() -> None:
         server.connected = True
         await asyncio.sleep(2.1)
         assert redis_client.available
-        tending.cancel()
+        probing.cancel()
     assert [line["event"] for line in logs] == ["redis.lost", "redis.found"]
     assert await redis_client.ping()
 
 
-async def test_a_refusal_is_no_outage_and_told_once_at_its_beginning_and_its_end(redis_client: RedisClient) -> None:
+async def test_a_refusal_is_no_outage_and_logged_once_at_its_beginning_and_its_end(redis_client: RedisClient) -> None:
     with capture_logs() as logs:
         for _ in range(10):
             assert await redis_client.execute(_refuse, writes=True) is RedisFailure.REFUSED

@@ -1,4 +1,5 @@
 from app.resilience.circuit_breaker import CircuitBreaker, State
+from app.runtime import Runtime
 
 
 class _Clock:
@@ -9,9 +10,8 @@ class _Clock:
 
 
 def _breaker(clock: _Clock, random: float = 0.0) -> CircuitBreaker:
-    return CircuitBreaker(
-        threshold=3, first_pause_seconds=1, longest_pause_seconds=5, monotonic=clock, random=lambda: random
-    )
+    runtime = Runtime(monotonic=clock, random=lambda: random)
+    return CircuitBreaker(runtime, threshold=3, first_pause_seconds=1, longest_pause_seconds=5)
 
 
 def _fail(breaker: CircuitBreaker, times: int) -> list[bool]:
@@ -104,7 +104,7 @@ def test_jitter_shortens_a_pause_by_at_most_a_quarter() -> None:
     assert breaker.try_enter() == 0.75
 
 
-def test_asking_how_long_to_stay_away_takes_no_probes_place() -> None:
+def test_asking_for_the_open_seconds_starts_no_probe() -> None:
     clock = _Clock()
     breaker = _breaker(clock)
     _fail(breaker, 3)

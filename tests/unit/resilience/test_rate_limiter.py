@@ -4,12 +4,12 @@ from hypothesis import strategies as st
 from app.resilience.rate_limiter import RateLimiter
 
 
-def test_a_burst_goes_at_once_and_then_the_rate() -> None:
+def test_a_burst_goes_together_and_then_the_rate() -> None:
     rate = RateLimiter(10, 3)
     assert [round(rate.acquire(0, 10), 3) for _ in range(5)] == [0, 0, 0, 0.1, 0.2]
 
 
-def test_without_patience_a_place_that_is_not_there_is_not_taken() -> None:
+def test_without_patience_nothing_is_reserved_for_later() -> None:
     rate = RateLimiter(1, 1)
     assert [rate.acquire(0), rate.acquire(0), rate.acquire(0.5), rate.acquire(1)] == [0, 1, 0.5, 0]
 

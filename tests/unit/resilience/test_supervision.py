@@ -3,12 +3,12 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.resilience.supervision import supervised
+from app.resilience.supervision import Part, Task, running, supervised
 from tests.support.virtual_time import monotonic
 
 
-class _Work:
-    """A work that notes when it was started, and ends as it is told to."""
+class _Task:
+    """A task that records when it was started, and ends as configured."""
 
     def __init__(self, error: BaseException | None = None, seconds: float = 5) -> None:
         self.starts: list[float] = []
@@ -29,7 +29,7 @@ class _Work:
 
 async def test_works_run_as_long_as_the_context_and_no_longer() -> None:
     before = asyncio.all_tasks()
-    one, other = _Work(seconds=1000), _Work(seconds=1000)
+    one, other = _Task(seconds=1000), _Task(seconds=1000)
     async with supervised(one=one, other=other):
         await asyncio.sleep(10)
         assert {task.get_name() for task in asyncio.all_tasks() - before} == {"one", "other"}
@@ -40,7 +40,7 @@ async def test_works_run_as_long_as_the_context_and_no_longer() -> None:
 
 
 async def test_a_work_that_fails_is_logged_and_started_again_after_a_pause() -> None:
-    work = _Work(RuntimeError("broken"))
+    work = _Task(RuntimeError("broken"))
     with capture_logs() as logs:
         async with supervised(work=work):
             await asyncio.sleep(13)
@@ -51,7 +51,7 @@ async def test_a_work_that_fails_is_logged_and_started_again_after_a_pause() -> 
 
 
 async def test_a_work_that_ends_is_logged_and_started_again() -> None:
-    work = _Work()
+    work = _Task()
     with capture_logs() as logs:
         async with supervised(work=work):
             await asyncio.sleep(7)
@@ -60,23 +60,23 @@ async def test_a_work_that_ends_is_logged_and_started_again() -> None:
 
 
 async def test_a_work_that_is_cancelled_by_what_it_waits_for_is_started_again() -> None:
-    work = _Work(asyncio.CancelledError())
+    work = _Task(asyncio.CancelledError())
     async with supervised(work=work):
         await asyncio.sleep(7)
         assert work.starts == [0, 6]
 
 
 async def test_a_crash_harms_no_other_work() -> None:
-    steady = _Work(seconds=1000)
+    steady = _Task(seconds=1000)
     with capture_logs():
-        async with supervised(broken=_Work(RuntimeError("broken")), steady=steady):
+        async with supervised(broken=_Task(RuntimeError("broken")), steady=steady):
             await asyncio.sleep(60)
             assert steady.starts == [0]
             assert not steady.is_cancelled
 
 
 async def test_leaving_during_the_pause_after_a_crash_ends_the_work() -> None:
-    work = _Work(RuntimeError("broken"))
+    work = _Task(RuntimeError("broken"))
     with capture_logs():
         async with supervised(work=work):
             await asyncio.sleep(5.5)
@@ -84,8 +84,8 @@ async def test_leaving_during_the_pause_after_a_crash_ends_the_work() -> None:
     assert work.starts == [0]
 
 
-async def test_leaving_with_an_error_ends_the_works_and_tells_the_error() -> None:
-    work = _Work(seconds=1000)
+async def test_leaving_with_an_error_ends_the_tasks_and_raises_it() -> None:
+    work = _Task(seconds=1000)
 
     async def leave() -> None:
         async with supervised(work=work):
@@ -110,3 +110,18 @@ async def test_a_work_that_misses_a_cancellation_is_ended_all_the_same() -> None
     async with asyncio.timeout(100):
         async with supervised(deaf=deaf_once):
             await asyncio.sleep(1)
+
+
+async def test_parts_are_closed_after_all_tasks_have_ended_the_last_one_first() -> None:
+    closed: list[tuple[str, bool]] = []
+    work = _Task(seconds=1000)
+
+    def part(name: str, **tasks: Task) -> Part:
+        async def close() -> None:
+            closed.append((name, work.is_cancelled))
+
+        return Part(tasks=tasks, close=close)
+
+    async with running([part("first"), part("second", work=work), Part()]):
+        await asyncio.sleep(1)
+    assert closed == [("second", True), ("first", True)]

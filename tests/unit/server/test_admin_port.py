@@ -92,7 +92,7 @@ def test_idle_connections_hold_up_nobody(door: AdminServer) -> None:
 
 
 def test_a_client_that_keeps_silent_is_left() -> None:
-    with AdminServer("127.0.0.1", 0, PAGES, patience_seconds=0.01) as door:
+    with AdminServer("127.0.0.1", 0, PAGES, idle_seconds=0.01) as door:
         door.open()
         with socket.create_connection(door.server_address[:2], timeout=30) as silent:  # type: ignore[arg-type]
             assert silent.recv(1) == b""

@@ -19,7 +19,7 @@ READY = WorkerHealth(NOW, is_ready=True, readiness=b'{"status":"ready"}')
 DRAINING = WorkerHealth(NOW, is_ready=False, readiness=b'{"status":"draining"}')
 
 
-def heard(age_seconds: float) -> WorkerHealth:
+def health_of(age_seconds: float) -> WorkerHealth:
     return WorkerHealth(NOW - age_seconds, is_ready=True, readiness=READY.readiness)
 
 
@@ -28,17 +28,17 @@ def probes(*vitals: WorkerHealth, workers: int = 1) -> HealthProbes:
 
 
 @pytest.mark.parametrize(("age_seconds", "status"), [(0, 200), (SILENT_SECONDS, 200), (SILENT_SECONDS + 0.1, 503)])
-def test_a_worker_is_alive_as_long_as_it_was_heard_lately(age_seconds: float, status: int) -> None:
-    assert probes(heard(age_seconds)).live("").status == status
-    assert probes(heard(age_seconds)).ready("").status == status
+def test_a_worker_is_alive_as_long_as_its_heartbeat_is_recent(age_seconds: float, status: int) -> None:
+    assert probes(health_of(age_seconds)).live("").status == status
+    assert probes(health_of(age_seconds)).ready("").status == status
 
 
 def test_one_worker_that_hangs_is_not_hidden_by_the_others() -> None:
-    page = probes(heard(0), heard(1), heard(60), workers=3).live("")
+    page = probes(health_of(0), health_of(1), health_of(60), workers=3).live("")
     assert (page.status, page.body) == (503, b'{"status":"not alive","workers":3,"heard":2}')
 
 
-def test_before_every_worker_was_heard_the_service_is_not_alive_and_before_the_first_not_ready() -> None:
+def test_before_every_workers_heartbeat_the_service_is_not_alive_and_before_the_first_not_ready() -> None:
     assert probes(workers=2).live("").status == 503
     assert probes(workers=2).ready("").body == b'{"status":"not ready"}'
     assert probes(READY, workers=2).live("").status == 503
@@ -83,7 +83,7 @@ async def test_a_process_beats_before_its_first_second_is_over() -> None:
     beating.close()
 
 
-def test_a_drain_tells_as_soon_as_it_begins() -> None:
+def test_a_drain_is_known_as_soon_as_it_begins() -> None:
     drain = Drain()
     told: list[bool] = []
     drain.watch(lambda: told.append(drain.is_on))

@@ -48,7 +48,7 @@ def test_what_was_adopted_while_it_was_looked_for_is_found_under_its_new_name(tm
     assert MultiprocessStore(tmp_path, adopted_meanwhile).others() == {1222: READING, 1223: READING}
 
 
-def test_a_folder_that_cannot_be_written_to_is_told_once(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_logged_once(tmp_path: Path) -> None:
     store = MultiprocessStore(tmp_path / "gone", lives)
     with capture_logs() as logs:
         store.put(READING)

@@ -26,7 +26,7 @@ from tests.support.virtual_time import monotonic, virtual_runtime
 
 
 class _Upstream:
-    """Fail in turn as told, then succeed; count calls, and how many there are at once."""
+    """Raise the given errors one after another, then succeed. Counts calls, and how many run concurrently."""
 
     def __init__(self, *failures: Exception, seconds: float = 0) -> None:
         self.failures = list(failures)
@@ -49,21 +49,19 @@ class _Upstream:
 
 @asynccontextmanager
 async def _at_once(_: float) -> AsyncIterator[None]:
-    """Give out turns for nothing."""
+    """Grant permits without waiting."""
     yield
 
 
 class _Calls:
-    """Calls with a turn for each, and the quiet times that were asked for."""
+    """An executor with a permit for each call, and the pauses that were requested."""
 
-    def __init__(self, turn: AcquirePermit = _at_once) -> None:
+    def __init__(self, acquire: AcquirePermit = _at_once) -> None:
         self.quiet: list[float] = []
-        self._turn = turn
+        self._acquire = acquire
         self._calls = CallExecutor(
             tokens=TokenSource(Token(Secret("t")), monotonic=monotonic),
-            breaker=CircuitBreaker(
-                threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15, monotonic=monotonic, random=lambda: 0.0
-            ),
+            breaker=CircuitBreaker(virtual_runtime(), threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
             retries=RetryBudget(lambda: 1.0),
             quiet=self._note,
             timeout_seconds=5,
@@ -71,7 +69,7 @@ class _Calls:
         )
 
     async def make(self, upstream: _Upstream) -> str:
-        return await self._calls.execute(upstream, self._turn)
+        return await self._calls.execute(upstream, self._acquire)
 
     @property
     def are_ready(self) -> bool:
@@ -88,7 +86,7 @@ async def test_what_may_pass_is_retried_with_a_growing_delay(error: type[Tallyga
     assert (upstream.calls, round(monotonic(), 3)) == (3, 0.3)
 
 
-async def test_after_two_retries_the_last_error_is_told() -> None:
+async def test_after_two_retries_the_last_error_is_raised() -> None:
     upstream = _Upstream(Unreachable("1"), Unreachable("2"), Unreachable("3"))
     with pytest.raises(Unreachable, match="3"):
         await _Calls().make(upstream)
@@ -179,7 +177,7 @@ async def test_a_busy_upstream_quiets_the_budget() -> None:
     assert calls.quiet == [30]
 
 
-async def test_each_try_takes_a_turn_of_the_budget_that_leaves_time_for_the_call() -> None:
+async def test_each_try_takes_a_permit_of_the_budget_that_leaves_time_for_the_call() -> None:
     fleet_rate: list[float] = []
 
     @asynccontextmanager
@@ -204,19 +202,19 @@ def _spent_after(fleet_rate: int) -> AcquirePermit:
     return take
 
 
-async def test_a_budget_that_is_spent_is_told_with_the_time_to_wait() -> None:
+async def test_a_spent_budget_is_a_problem_that_names_the_time_to_wait() -> None:
     upstream = _Upstream()
     with pytest.raises(BudgetSpent) as caught:
         await _Calls(_spent_after(0)).make(upstream)
     assert (upstream.calls, caught.value.retry_after_seconds) == (0, 7)
 
 
-async def test_when_a_retry_cannot_be_made_the_failure_is_told_and_not_why() -> None:
+async def test_when_a_retry_cannot_be_made_the_failure_is_raised_and_not_why() -> None:
     with pytest.raises(Unreachable):
         await _Calls(_spent_after(1)).make(_Upstream(Unreachable("x")))
 
 
-async def test_a_breaker_that_opened_while_a_turn_was_waited_for_is_heeded() -> None:
+async def test_a_breaker_that_opened_during_the_wait_for_a_permit_is_heeded() -> None:
     opened = asyncio.Event()
 
     @asynccontextmanager

@@ -104,7 +104,7 @@ async def test_a_token_refused_after_a_rest_is_replaced_at_once(mint: Mint, serv
 
 
 @pytest.mark.parametrize("error", [TokenRefused("x"), Unreachable("x")])
-async def test_why_nothing_can_be_minted_is_told_to_all_who_wait_and_few_ask(
+async def test_why_nothing_can_be_minted_reaches_all_who_wait_and_few_ask(
     mint: Mint, server: FakeServer, error: TallygateError
 ) -> None:
     mint.error = error

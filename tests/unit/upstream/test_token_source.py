@@ -41,7 +41,7 @@ async def test_a_token_never_accepted_is_wrong_and_one_that_was_has_expired() ->
     assert [line["reason"] for line in logs] == ["wrong", "expired"]
 
 
-async def test_a_refused_value_cannot_be_replaced_and_is_told_until_it_is_accepted() -> None:
+async def test_a_refused_value_cannot_be_replaced_and_is_reported_until_it_is_accepted() -> None:
     tokens = _given()
     assert (tokens.state, tokens.refusal, tokens.seconds_left) == (TokenState.UNTRIED, None, None)
     refusal = tokens.mark_refused(tokens.current, TokenRefused("x"))
@@ -72,7 +72,7 @@ async def test_a_changed_file_is_used_within_a_second() -> None:
         assert _shown(tokens) == "two"
 
 
-async def test_a_refusal_looks_into_the_file_at_once() -> None:
+async def test_a_refusal_reads_the_file_immediately() -> None:
     file = _File("one")
     tokens = FileTokenSource(Secret("one"), file.read, monotonic=monotonic)
     tokens.mark_refused(tokens.current, TokenRefused("x"))
@@ -82,7 +82,7 @@ async def test_a_refusal_looks_into_the_file_at_once() -> None:
     assert _shown(tokens) == "two"
 
 
-async def test_a_file_that_cannot_be_used_leaves_the_last_good_token_and_is_told_once() -> None:
+async def test_a_file_that_cannot_be_used_leaves_the_last_good_token_and_is_logged_once() -> None:
     file = _File("one")
     tokens = FileTokenSource(Secret("one"), file.read, monotonic=monotonic)
     with capture_logs() as logs:

@@ -52,7 +52,7 @@ def _make(transport: Transport, folder: Path) -> tuple[Shared, FleetBudget, Upst
     """Build the way to an upstream without a Redis or an upstream."""
     settings = make_settings(redis_url=Secret(f"unix://{folder}/none"), **NEEDED)
     runtime = Runtime()
-    shared = build_redis(settings.redis, settings.upstream.url, runtime)
+    shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=False)
     budget = build_budget(shared, budget_options(settings), runtime)
     return shared, budget, build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
 
@@ -66,7 +66,7 @@ async def test_a_token_that_is_refused_is_tried_now_and_then_although_nobody_ask
     assert transport.asked
 
 
-async def test_totals_that_drifted_are_mended_although_nobody_asks(server: FakeServer, tmp_path: Path) -> None:
+async def test_totals_that_drifted_are_corrected_although_nobody_asks(server: FakeServer, tmp_path: Path) -> None:
     shared, _, upstream = _make(_Nobody(), tmp_path)
     replica = Replica(NoUpstream(), server, "r")
     totals, runtime, settings = RunningTotals(), virtual_runtime(), make_settings(**NEEDED)

@@ -77,6 +77,6 @@ def test_two_sets_are_the_same_whatever_their_order() -> None:
 @pytest.mark.parametrize(
     "document", [b"", b"[]", b"{}", b'{"keys":1}', b'{"keys":[1]}', b"\xff", published(*[{}] * (MAX_KEYS + 1))]
 )
-def test_what_is_no_key_set_is_told_so(document: bytes) -> None:
+def test_what_is_no_key_set_is_refused(document: bytes) -> None:
     with pytest.raises(IssuerUnavailable):
         parse_jwks(document)

@@ -51,6 +51,6 @@ def test_only_so_deep_may_it_be_nested_and_brackets_in_strings_are_none() -> Non
         base64.b64encode(b"{}").decode(),
     ],
 )
-def test_what_is_no_token_is_told_so(text: str) -> None:
+def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(Unauthenticated):
         read_token(text)

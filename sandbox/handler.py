@@ -1,6 +1,7 @@
-"""The front: one request's way through counters, faults and upstream onto the wire."""
+"""Request handler of the upstream's port: counters, faults, answer, delivery."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from typing import assert_never
 
@@ -13,11 +14,14 @@ from sandbox.server import Connection
 from sandbox.upstream import Upstream
 
 
-class Front:
+class RequestHandler:
     """Answer the upstream's port.
 
-    An answer tells what was true when the request arrived, however long it is then held back.
+    An answer says what was true when the request arrived, however long a fault then delays it.
     """
+
+    before_answer: Callable[[Request], None] | None = None
+    """Called with each request before its answer is made."""
 
     def __init__(
         self, upstream: Upstream, faults: Faults, counters: Counters, *, latency_seconds: float, random: Random
@@ -29,8 +33,10 @@ class Front:
         self._random = random
 
     def serve(self, request: Request, wire: Connection) -> None:
-        """Answer one request, at once where nothing holds it back."""
+        """Answer one request, without waiting where nothing holds it back."""
         self._counters.arrived(request)
+        if self.before_answer is not None:
+            self.before_answer(request)
         plan = self._faults.plan(request)
         answer = final(plan, self._upstream.answer(request))
         if plan.holds or self._latency_seconds or isinstance(plan.spoiler, Breakage):

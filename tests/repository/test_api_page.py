@@ -35,14 +35,14 @@ def masked(answer: Any) -> Any:
             return answer
 
 
-def assert_alike(given: str, told: str) -> None:
+def assert_alike(given: str, documented: str) -> None:
     """Compare what is JSON by its values and the order of its names, and a table by its lines."""
-    if told.startswith("{"):
-        assert masked(json.loads(given)) == masked(json.loads(told))
-        assert list(json.loads(given)) == list(json.loads(told))
+    if documented.startswith("{"):
+        assert masked(json.loads(given)) == masked(json.loads(documented))
+        assert list(json.loads(given)) == list(json.loads(documented))
     else:
         assert [TIME.sub("…", line) for line in given.splitlines()] == [
-            TIME.sub("…", line) for line in told.splitlines()
+            TIME.sub("…", line) for line in documented.splitlines()
         ]
 
 

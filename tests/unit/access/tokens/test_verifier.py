@@ -152,7 +152,7 @@ async def test_the_first_tokens_after_the_start_wait_for_the_keys() -> None:
         assert not await world.refuses(sign())
 
 
-async def test_a_token_that_waits_for_its_key_is_judged_by_the_issuers_of_then() -> None:
+async def test_a_token_that_waits_for_its_key_is_verified_by_the_issuers_of_then() -> None:
     world = _World()
     world.seconds = PATIENCE_SECONDS / 2
     async with world.running(), asyncio.TaskGroup() as group:
