@@ -44,7 +44,7 @@ class Accounts:
 
     async def get(self, key: AccountId, question: Question) -> Available:
         """Tell the balances of a merchant. Raises `UnknownMerchant` if the upstream knows none of this id."""
-        part = _as_part(key, await self._cache.read(key, question.directives, question.caller))
+        part = as_result(key, await self._cache.read(key, question.directives, question.caller))
         if isinstance(part, Unavailable):
             raise part.error
         return part
@@ -52,7 +52,7 @@ class Accounts:
     async def get_many(self, keys: Collection[AccountId], question: Question) -> tuple[AccountResult, ...]:
         """Tell the balances of many merchants in this order, or of each why it cannot be told."""
         found = await self._cache.read_many(keys, question.directives, question.caller)
-        return tuple(_as_part(key, one) for key, one in found.items())
+        return tuple(as_result(key, one) for key, one in found.items())
 
     def get_now(self, key: AccountId, directives: RequestDirectives) -> Available | None:
         """Tell the balances of an account if memory has an answer that needs no waiting."""
@@ -87,7 +87,8 @@ def take_row(snapshot: Snapshot, asset_id: str) -> Row:
     return row
 
 
-def _as_part(key: AccountId, found: Served | TallygateError) -> AccountResult:
+def as_result(key: AccountId, found: Served | TallygateError) -> AccountResult:
+    """Return what there is to say about an account: an absent one is unavailable."""
     if isinstance(found, TallygateError):
         return Unavailable(key, found)
     if isinstance(found.entry, Absence):

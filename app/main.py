@@ -31,7 +31,7 @@ from app.wiring.gauges import watch_gauges
 from app.wiring.health import build_health
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
-from app.wiring.sweep import build_sweep, build_sweep_queue
+from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue
 from app.wiring.upstream import build_origin, build_transport, build_upstream, coordinate
 
 _SPARE_SECONDS: Final = 1.5
@@ -50,12 +50,12 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     transport = build_transport(settings.upstream)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
     origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
-    queue = build_sweep_queue(options.policy, runtime)
-    heard = Listeners((totals, queue))
+    heard = Listeners((totals, queue := build_sweep_queue(options.policy, runtime)))
     replica = build_replica(shared, budget, origin, options, runtime, listener=heard, on_failure=queue.on_failure)
     directory = build_directory(settings.directory, shared, upstream, runtime)
     sweep = build_sweep(settings, queue, directory, shared, replica, budget, runtime)
-    questions = build_portfolio(settings.directory, shared, replica.cache, directory, sweep, totals, runtime)
+    known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
+    questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
     health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
     parts = (shared, budget, upstream, replica, questions, access, health)

@@ -23,11 +23,13 @@ from app.errors import (
     MethodNotAllowed,
     NoReconciliation,
     NotCached,
+    NotKnownYet,
     RequestRefused,
     StoreUnavailable,
     TallygateError,
     TokenRefused,
     TooFast,
+    TooOld,
     Unauthenticated,
     UnknownAsset,
     UnknownCode,
@@ -134,6 +136,20 @@ PROBLEMS: Final[dict[type[TallygateError], ProblemKind]] = {
     ),
     Incomplete: ProblemKind(
         "incomplete", 502, "A part of it failed", "Ask again, or without require=complete for what there is.", 502
+    ),
+    NotKnownYet: ProblemKind(
+        "not-known-yet",
+        503,
+        "Nothing is known of it yet",
+        "Try again after Retry-After: all merchants are being fetched, as fast as the budget allows.",
+        _TRY_AGAIN,
+    ),
+    TooOld: ProblemKind(
+        "too-old",
+        503,
+        "What is known is too old",
+        "Accept an older answer (a larger max-age), or try again after Retry-After.",
+        _TRY_AGAIN,
     ),
     NotCached: ProblemKind(
         "not-cached",

@@ -90,6 +90,15 @@ class Budget:
         """The number of requests that wait."""
         return len(self._queue)
 
+    def permits_within(self, seconds: float) -> float:
+        """Return how many permits may come here within so many seconds, as last heard, if nobody else takes them.
+
+        The half of a burst that is left to single reads does not count.
+        """
+        rate = self._per_second / (1 if self._fleet_rate.is_shared else self._fleet_rate.active_replicas)
+        wait = self._fleet_rate.wait_seconds()
+        return self._fleet_rate.available_now() / 2 + max(seconds - wait, 0) * rate - len(self._queue)
+
     def is_free(self, headroom: int) -> bool:
         """Return whether nobody waits for a permit here, and more than `headroom` slots are free."""
         return not self._queue and self._free_slots > headroom

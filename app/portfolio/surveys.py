@@ -24,6 +24,10 @@ Directory = Callable[[], Awaitable[Collection[AccountId]]]
 """Lists the merchants that there are now. Raises the `TallygateError` that prevents it."""
 
 
+Peek = Callable[[AccountId], Entry | None]
+"""Returns memory's entry of an account."""
+
+
 class Progress(Struct):
     """The progress of a survey: its number, and how many merchants there are, were read, and are missing.
 
@@ -44,10 +48,25 @@ class Progress(Struct):
 
 
 class Surveyor:
-    """Survey with at most `concurrency` simultaneous reads. `now_ms` returns Unix milliseconds."""
+    """Survey with at most `concurrency` simultaneous reads. `now_ms` returns Unix milliseconds.
 
-    def __init__(self, *, read: Read, directory: Directory, concurrency: int, now_ms: Callable[[], int]) -> None:
+    It makes no call that the sweep made since it began: it takes memory's entry (`peek`) if the call for that began
+    later, as a call takes at most `call_seconds`. It reads the youngest first, since the sweep fetches the oldest.
+    """
+
+    def __init__(
+        self,
+        *,
+        read: Read,
+        directory: Directory,
+        peek: Peek,
+        call_seconds: float,
+        concurrency: int,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._read: Final = read
+        self._peek: Final = peek
+        self._call_ms: Final = round(call_seconds * 1000)
         self._directory: Final = directory
         self._concurrency: Final = concurrency
         self._now_ms: Final = now_ms
@@ -57,23 +76,24 @@ class Surveyor:
 
         Takes as long as the budget needs. An unreadable merchant is retried a few times before it counts as missing.
         """
-        merchants = await self._directory()
+        merchants = sorted(await self._directory(), key=self._as_of, reverse=True)
         progress.look += 1
         progress.expected, progress.read = len(merchants), 0
         progress.missing, progress.missing_merchants = 0, ()
+        since = self._now_ms()
         before = await self._read_aggregate()
         totals = Totals()
         waiting = iter(merchants)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._concurrency, len(merchants))):
-                group.create_task(self._read_each(waiting, totals, progress))
+                group.create_task(self._read_each(waiting, since, totals, progress))
         return Survey(before, await self._read_aggregate(), totals.list(), progress.missing)
 
-    async def _read_each(self, waiting: Iterator[AccountId], totals: Totals, progress: Progress) -> None:
+    async def _read_each(self, waiting: Iterator[AccountId], since: int, totals: Totals, progress: Progress) -> None:
         """Read one merchant after another until none is left."""
         for key in waiting:
             try:
-                entry = await self._read_patiently(key)
+                entry = self._find_swept(key, since) or await self._read_patiently(key)
             except TallygateError:
                 entry = None
             if isinstance(entry, Snapshot):
@@ -81,6 +101,15 @@ class Surveyor:
                 progress.read += 1
             else:
                 progress.miss(key)
+
+    def _as_of(self, key: AccountId) -> int:
+        entry = self._peek(key)
+        return 0 if entry is None else entry.as_of
+
+    def _find_swept(self, key: AccountId, since: int) -> Entry | None:
+        """Return memory's entry if it is of a call that began at `since` or later."""
+        entry = self._peek(key)
+        return entry if entry is not None and entry.as_of >= since + self._call_ms else None
 
     async def _read_aggregate(self) -> Snapshot:
         entry = await self._read_patiently(AGGREGATE)

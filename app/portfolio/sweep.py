@@ -1,7 +1,8 @@
 """Background sweep: while there is demand, one replica keeps all merchants as young as the budget allows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -73,6 +74,7 @@ class Sweep:
         self._reached: Final = ReachedShare()
         self._starvation: Final = Starvation(options)
         self._changed: Final = asyncio.Event()
+        self._asked: Final = asyncio.Event()
         self._in_flight = 0
         self._not_before = float("-inf")
         self._is_informed = False
@@ -93,6 +95,20 @@ class Sweep:
         own = self._reached.value if self.demand.is_ours else None
         return own or self.demand.share or 1.0
 
+    def ask(self) -> None:
+        """Record demand, and begin now if there was none."""
+        self.demand.record()
+        if not self._is_informed:
+            self._asked.set()
+
+    def set_merchants(self, merchants: Collection[AccountId]) -> bool:
+        """Replace the merchants, and return whether they changed."""
+        changed = self.queue.set_merchants(merchants, self._sources.peek)
+        if changed:
+            self._is_informed = False
+            self._asked.set()
+        return changed
+
     def status(self) -> SweepStatus:
         """Return how the sweep is, from what this replica knows."""
         return self.options.judge(
@@ -107,12 +123,13 @@ class Sweep:
         if (configured := self._sources.directory.configured) is not None:
             self._note_size(configured)
         while True:
+            self._asked.clear()
             if self.demand.is_there:
                 await self._inform()
             else:
                 self._is_informed = False
             self._note_starvation()
-            await asyncio.sleep(_PERIOD_SECONDS)
+            await self._wait_for(self._asked, _PERIOD_SECONDS)
 
     async def run(self) -> None:
         """Fetch one merchant after another while it is this replica's turn, until cancelled."""
@@ -134,7 +151,7 @@ class Sweep:
         except TallygateError as error:
             log.warning("sweep.no_directory", error=type(error).__name__)
             return
-        if self.queue.set_merchants(listing.names.keys(), self._sources.peek) or not self._is_informed:
+        if self.set_merchants(listing.names.keys()) or not self._is_informed:
             unknown = self.queue.list_unknown()
             for start in range(0, len(unknown), _CHUNK):
                 await self._sources.look_up(unknown[start : start + _CHUNK])
@@ -186,7 +203,8 @@ class Sweep:
                 self._hold(error.retry_after_seconds or 0)
             case LoadFailed(BreakerOpen() | BudgetSpent() | UpstreamBusy() as error):
                 self._hold(error.retry_after_seconds or 0)
-            case LoadFailed(TokenRefused() | AccessRefused()):
+            case LoadFailed(TokenRefused() | AccessRefused() as error):
+                self.queue.fail(need.account_id, error)
                 self._hold(_REFUSED_SECONDS)
             case LoadFailed(error):
                 self._count(need)
@@ -230,8 +248,10 @@ class Sweep:
     async def _pause(self, seconds: float) -> None:
         """Sleep, but no longer than until something changed."""
         self._changed.clear()
-        try:
+        await self._wait_for(self._changed, seconds)
+
+    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait for an event, but no longer than so many seconds."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+                await event.wait()

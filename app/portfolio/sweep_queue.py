@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from app.balances.snapshots import AccountId, Entry
-from app.errors import TallygateError
+from app.errors import AccessRefused, BreakerOpen, BudgetSpent, TallygateError, TokenRefused, UpstreamBusy
 from app.fleet.bus import Failure
 
 UNKNOWN: Final = 0
@@ -69,6 +69,7 @@ class SweepQueue:
         self._fetches_since_retry = _FETCHES_PER_RETRY
         self._retried_at = 0
         self.unknown = 0
+        self.refusal: TallygateError | None = None
 
     def __len__(self) -> int:
         return len(self._as_of)
@@ -135,6 +136,7 @@ class SweepQueue:
             self._as_of[entry.account_id] = entry.as_of
             self.unknown -= not before
             self._failed.pop(entry.account_id, None)
+            self.refusal = None
 
     def on_drop(self, account_id: AccountId) -> None:
         """Keep the age of an entry that memory drops: Redis still has it."""
@@ -173,8 +175,13 @@ class SweepQueue:
                 self._place(account_id)
 
     def fail(self, account_id: AccountId, error: TallygateError) -> None:
-        """Note that a fetch failed, which lengthens the backoff of its merchant."""
-        if account_id in self._as_of:
+        """Note that a fetch failed, which lengthens the backoff of its merchant.
+
+        A refusal of the token or the address concerns no merchant: it stands as `refusal` until the next answer.
+        """
+        if isinstance(error, TokenRefused | AccessRefused):
+            self.refusal = error.with_traceback(None)
+        elif account_id in self._as_of and not isinstance(error, BudgetSpent | BreakerOpen | UpstreamBusy):
             before = self._failed.get(account_id)
             count = 1 if before is None else before.count + 1
             self._failed[account_id] = _Failed(error.with_traceback(None), count, self._now_ms())

@@ -6,12 +6,12 @@ from uuid import uuid4
 from app.accounts import Accounts
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import Priority
-from app.cache.cache import Cache
 from app.cache.freshness import RequestDirectives
 from app.fleet.jobs import Jobs
 from app.fleet.shared_value import SharedValue
 from app.fleet.view_versions import ViewVersions
 from app.portfolio.directory import MerchantDirectory
+from app.portfolio.known_reads import KnownReads
 from app.portfolio.portfolio import Portfolio
 from app.portfolio.reconciler import Reconciler
 from app.portfolio.running_totals import RunningTotals
@@ -52,25 +52,25 @@ def build_directory(
 def build_portfolio(
     settings: DirectorySettings,
     shared: Shared,
-    cache: Cache,
     directory: MerchantDirectory,
-    sweep: Sweep,
+    known_reads: KnownReads,
     running_totals: RunningTotals,
     runtime: Runtime,
 ) -> Questions:
-    """Build what answers over the cache. A reconciliation reads up to a quarter of the concurrency at a time."""
-    accounts = Accounts(cache)
+    """Build what answers over the cache."""
+    accounts, sweep = Accounts(known_reads.sources.cache), known_reads.sweep
     portfolio = Portfolio(
         directory=directory,
         accounts=accounts,
         running_totals=running_totals,
         reconciler=Reconciler(
             jobs=Jobs(shared, "reconciliation"),
-            surveyor=_build_surveyor(cache, directory, max(1, sweep.options.concurrency // 4), runtime),
+            surveyor=_build_surveyor(known_reads, directory, runtime),
             every_seconds=settings.reconcile_every_seconds,
             make_id=lambda: uuid4().hex,
             runtime=runtime,
         ),
+        known_reads=known_reads,
         versions=ViewVersions(shared, capacity=VERSIONS, capacity_bytes=VERSIONS_BYTES, monotonic=runtime.monotonic),
     )
     tasks = {
@@ -82,8 +82,18 @@ def build_portfolio(
     return Questions(accounts, portfolio, directory, sweep, tasks=tasks, close=sweep.demand.release)
 
 
-def _build_surveyor(cache: Cache, directory: MerchantDirectory, concurrency: int, runtime: Runtime) -> Surveyor:
+def _build_surveyor(known_reads: KnownReads, directory: MerchantDirectory, runtime: Runtime) -> Surveyor:
+    """Build what reads everything for a reconciliation: up to a quarter of the concurrency at a time."""
+    cache, options = known_reads.sources.cache, known_reads.sweep.options
+
     async def read(account_id: AccountId, directives: RequestDirectives) -> Entry:
         return (await cache.read(account_id, directives, "reconciliation", Priority.WARM_UP)).entry
 
-    return Surveyor(read=read, directory=directory.list_now, concurrency=concurrency, now_ms=runtime.unix_ms)
+    return Surveyor(
+        read=read,
+        directory=directory.list_now,
+        peek=known_reads.sources.memory.peek,
+        call_seconds=known_reads.call_seconds,
+        concurrency=max(1, options.concurrency // 4),
+        now_ms=runtime.unix_ms,
+    )

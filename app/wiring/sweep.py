@@ -5,12 +5,15 @@ from app.cache.freshness import FreshnessPolicy, early_refresh_ms
 from app.cache.replica import Replica
 from app.fleet.demand import Demand
 from app.portfolio.directory import MerchantDirectory
+from app.portfolio.known_reads import KnownReads, KnownSources
 from app.portfolio.sweep import Sweep, SweepSources
 from app.portfolio.sweep_figures import SweepOptions
 from app.portfolio.sweep_queue import SweepQueue
 from app.redis.shared import Shared
 from app.runtime import Runtime
 from app.settings.sections import Settings
+from app.upstream.token_source import TokenSource
+from app.wiring.cache import build_policy
 
 
 def build_sweep_queue(policy: FreshnessPolicy, runtime: Runtime) -> SweepQueue:
@@ -36,6 +39,22 @@ def build_sweep(
         options=sweep_options(settings),
         runtime=runtime,
     )
+
+
+def build_known_reads(
+    settings: Settings,
+    sweep: Sweep,
+    replica: Replica,
+    budget: FleetBudget,
+    tokens: TokenSource,
+    runtime: Runtime,
+) -> KnownReads:
+    """Build what reads all merchants for views. They wait for permits no longer than calls do."""
+    policy = build_policy(settings.freshness, settings.portfolio)
+    sources = KnownSources(
+        replica.memory, replica.loader.look_up, replica.cache, budget.permits, lambda: tokens.refusal
+    )
+    return KnownReads(sources, sweep, policy, settings.upstream.timeout_seconds, runtime.unix_ms)
 
 
 def sweep_options(settings: Settings) -> SweepOptions:

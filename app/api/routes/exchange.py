@@ -37,7 +37,7 @@ from app.api.views.accounts import RowFilter, View
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import PartView, oldest
-from app.api.views.portfolio import BreakdownView, HoldersView, PagedView, ReconciliationView
+from app.api.views.portfolio import BreakdownView, HoldersView, PagedView, ReconciliationView, SweepView
 from app.balances.snapshots import AGGREGATE, AccountId, Snapshot
 from app.cache.freshness import FreshnessPolicy
 from app.errors import Forbidden
@@ -167,12 +167,12 @@ class Exchange:
     ) -> Response[bytes]:
         """Send a view, which may be written already, or a 304 to a GET whose caller has it (RFC 9110, 13.1.2), and say where it goes on."""
         etag = etag_of_format(etag, form)
-        headers = [("ETag", etag), *headers, *self._redis_client(view)]
+        headers = [("ETag", etag), *headers, *_sweep_header(view), *self._link(view)]
         if self._request.method == HttpMethod.GET and matches(self._header(b"if-none-match") or "", etag):
             return as_response(Reply(304, headers, b""))
         return as_response(Reply(200, [("Content-Type", MEDIA_TYPES[form]), *headers], await _write(view, form)))
 
-    def _redis_client(self, view: Tabular | bytes) -> list[tuple[str, str]]:
+    def _link(self, view: Tabular | bytes) -> list[tuple[str, str]]:
         match view:
             case BreakdownView(next=str(after)) | HoldersView(next=str(after)) | MerchantsView(next=str(after)):
                 return [link_next(self._request.scope["path"], self._request.scope["query_string"], after)]
@@ -190,6 +190,15 @@ class Exchange:
 def read_form(exchange: NamedDependency[Exchange], named: FormatParameter = None) -> Format:
     """Settle how a request wants its answer written. It builds on `asking`: for two that do not, Litestar makes tasks."""
     return exchange.format(named)
+
+
+def _sweep_header(view: Tabular | bytes) -> list[tuple[str, str]]:
+    """Say how the sweep is, where the view does."""
+    match view:
+        case BreakdownView(sweep=SweepView() as sweep) | HoldersView(sweep=SweepView() as sweep):
+            return [sweep.header]
+        case _:
+            return []
 
 
 async def _write(view: Tabular | bytes, form: Format) -> bytes:

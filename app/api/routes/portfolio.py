@@ -10,6 +10,7 @@ from app.api.openapi.document import (
     AfterParameter,
     AssetIdParameter,
     InFormats,
+    InPages,
     LimitParameter,
     ReconciliationIdParameter,
     SortParameter,
@@ -31,7 +32,7 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
 @get(
     "/v1/portfolio/merchants",
     query=("sort", "limit", "after", "format"),
-    operation_class=InFormats,
+    operation_class=InPages,
     summary="Every merchant, and the totals",
     responses=document_responses(
         BreakdownView, described="The merchants that the caller may read.", not_found=True, paged=True
@@ -53,20 +54,19 @@ async def read_breakdown(
     if after is not None:
         if sort is not None:
             raise InvalidRequest("sort goes with the first page: those after it keep its order.")
-        return await exchange.respond_page(
-            await pages.next_page(BreakdownView, after, scope=scope, limit=wanted), None, form
-        )
+        page = await pages.next_page(BreakdownView, after, scope=scope, limit=wanted)
+        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, form)
     parts, ordered = await portfolio.get_breakdown(readable, order_wanted, exchange.read_directives())
     items = [PartView.of(part, name=parts.name_of(part)) for part in ordered]
     as_of = exchange.as_of(parts)
     page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=wanted)
-    return await exchange.respond_page(page, parts, form)
+    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, form)
 
 
 @get(
     "/v1/portfolio/assets/{assetId:str}",
     query=("limit", "after", "format"),
-    operation_class=InFormats,
+    operation_class=InPages,
     summary="Who holds an asset",
     responses=document_responses(HoldersView, described="The holders, the largest first.", not_found=True, paged=True),
 )
@@ -84,14 +84,13 @@ async def read_holders(
     wanted = read_limit(limit)
     scope = exchange.scope(f"asset {assetId}")
     if after is not None:
-        return await exchange.respond_page(
-            await pages.next_page(HoldersView, after, scope=scope, limit=wanted), None, form
-        )
+        page = await pages.next_page(HoldersView, after, scope=scope, limit=wanted)
+        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, form)
     parts, holders = await portfolio.get_holders(readable, assetId, exchange.read_directives())
     items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
     head = HoldersView.of(assetId, parts, holders)
     page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=wanted)
-    return await exchange.respond_page(page, parts, form)
+    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, form)
 
 
 @get(
@@ -127,7 +126,7 @@ async def start_reconciliation(
 ) -> Response[bytes]:
     """Start a reconciliation, or, if one is running, lead to that one. It takes as long as the budget wants."""
     exchange.authorise_everything()
-    job = await portfolio.reconciler.start()
+    job = await portfolio.start_reconciliation()
     location = f"{_RECONCILIATIONS}/{job.id}"
     return await exchange.respond_state(ReconciliationView.of(job), Format.JSON, status=202, location=location)
 
