@@ -87,7 +87,8 @@ def measure_queue(count: int, fetches: int = 50_000) -> float:
         Snapshot(one, now - 10_000_000 + place, can_deposit=True, balances=(row,))
         for place, one in enumerate(merchants)
     ]
-    queue.set_merchants(merchants, dict(zip(merchants, entries, strict=True)).get)
+    known = dict(zip(merchants, entries, strict=True))
+    queue.set_merchants(known.keys(), known.get)
     fetched = [
         Snapshot(merchants[place % count], now - 9_000_000 + place, can_deposit=True, balances=(row,))
         for place in range(fetches)

@@ -1,7 +1,8 @@
 """Background sweep: while there is demand, one replica keeps all merchants as young as the budget allows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -101,7 +102,7 @@ class Sweep:
         if not self._is_informed:
             self._asked.set()
 
-    def set_merchants(self, merchants: Collection[AccountId]) -> bool:
+    def set_merchants(self, merchants: AbstractSet[AccountId]) -> bool:
         """Replace the merchants, and return whether they changed."""
         changed = self.queue.set_merchants(merchants, self._sources.peek)
         if changed:

@@ -1,7 +1,8 @@
 """Priority queue of merchants by age: which of them a sweep fetches next."""
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
@@ -97,8 +98,8 @@ class SweepQueue:
             not failed.is_urgent and not self._as_of.get(account_id) for account_id, failed in self._failed.items()
         )
 
-    def set_merchants(self, merchants: Collection[AccountId], peek: Callable[[AccountId], Entry | None]) -> bool:
-        """Replace the merchants, and return whether they changed. `peek` gives memory's entry of a new one."""
+    def set_merchants(self, merchants: AbstractSet[AccountId], peek: Callable[[AccountId], Entry | None]) -> bool:
+        """Replace the merchants, in this order, and return whether they changed. `peek` gives a new one's entry in memory."""
         if merchants == self._as_of.keys():
             return False
         before, self._as_of = self._as_of, {}
