@@ -159,7 +159,24 @@ class MalformedAnswer(UpstreamError):
 
 
 class Unreachable(UpstreamError):
-    """Say that no connection could be made, or that it broke."""
+    """Say that no connection could be made, or that it broke.
+
+    `reason` is for the log and no caller: it may name the operator's machinery. `is_repeatable` says that the peer had
+    closed a kept connection before it read the request.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_seconds: float | None = None,
+        code: int | None = None,
+        reason: str | None = None,
+        is_repeatable: bool = False,
+    ) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds, code=code)
+        self.reason = reason
+        self.is_repeatable = is_repeatable
 
 
 class UpstreamFaulty(UpstreamError):

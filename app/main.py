@@ -11,9 +11,9 @@ import structlog
 from litestar import Litestar
 
 from app.access.clients_file import Clients
-from app.api.app import build_api
-from app.api.middleware.audit import Audit
+from app.api.app import Access, ApiOptions, ServicePages, build_api
 from app.api.middleware.edge import Edge
+from app.balances.snapshots import AccountId
 from app.budget.fleet_budget import build_budget
 from app.cache.memory import Listeners
 from app.cache.replica import build_replica
@@ -26,7 +26,7 @@ from app.telemetry.exposition import Exposition
 from app.telemetry.traces import Traces
 from app.upstream.transport import Transport
 from app.wiring.access import build_access
-from app.wiring.cache import budget_options, read_timeout_seconds, replica_options
+from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
 from app.wiring.health import build_health
 from app.wiring.portfolio import build_directory, build_portfolio
@@ -44,10 +44,14 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, drain: Drain) -> Edge:
     """Build the service. Its lifespan opens and closes all connections. Raises `StartError`."""
+
+    def refetch(account_id: AccountId) -> None:
+        replica.cache.refetch(account_id)
+
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
     shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
-    transport = build_transport(settings.upstream)
+    transport = build_transport(settings.upstream, runtime, refetch)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
     origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
     heard = Listeners((totals, queue := build_sweep_queue(options.policy, runtime)))
@@ -61,26 +65,21 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     parts = (shared, budget, upstream, replica, questions, access, health)
     watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
-        accounts=questions.accounts,
-        portfolio=questions.portfolio,
-        callers=access.callers,
-        failures=access.failed_logins,
-        policy=options.policy,
-        look=health.look,
-        version=version("tallygate"),
-        now_ms=runtime.unix_ms,
-        metrics=runtime.metrics,
-        scrape=exposition.page if settings.telemetry.metrics_port is None else None,
-        drain=drain,
-        traces=runtime.traces,
-        origins=settings.http.cors_origins,
-        audit=Audit(
-            runtime.monotonic,
-            refusals=settings.access.audit is not Audited.NONE,
-            answers=settings.access.audit is Audited.ALL,
+        ApiOptions(
+            version=version("tallygate"),
+            policy=options.policy,
+            deadline_seconds=make_deadline(settings),
+            origins=settings.http.cors_origins,
+            audit_refusals=settings.access.audit is not Audited.NONE,
+            audit_answers=settings.access.audit is Audited.ALL,
+            plain=settings.process.plain,
         ),
-        deadline_seconds=make_deadline(settings),
-        lifespan=[_make_lifespan(settings.http, transport, parts, runtime.traces)],
+        Access(access.callers, access.failed_logins),
+        questions.accounts,
+        questions.portfolio,
+        ServicePages(health.look, exposition.page if settings.telemetry.metrics_port is None else None, drain),
+        runtime,
+        [_make_lifespan(settings.http, transport, parts, runtime.traces)],
     )
 
 

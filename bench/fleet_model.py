@@ -13,9 +13,9 @@ from app.balances.amounts import Amount
 from app.balances.snapshots import AccountId, Entry, Row, Snapshot
 from app.budget.budget import PermitRequest
 from app.budget.fleet_budget import BudgetOptions, FleetBudget, build_budget
-from app.cache.cache import Served
 from app.cache.freshness import Fetch, FreshnessPolicy, RequestDirectives, age_ms, decide, early_refresh_ms
 from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.cache.served import Served
 from app.errors import TallygateError
 from app.fleet.bus import Failure
 from app.portfolio.sweep_queue import SweepQueue

@@ -12,12 +12,13 @@ from typing import Any, Final, cast
 from app.access.callers import Caller, Callers, hash_key
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
-from app.api.app import build_api
+from app.api.app import Access, ApiOptions, ServicePages, build_api
 from app.api.middleware.edge import Edge
-from app.api.reads.hot_path import HotPath, _read_plain
+from app.api.reads.hot_path import HotPath, read_plain_headers
 from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.freshness import FreshnessPolicy
 from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.resilience.draining import Drain
 from app.runtime import Runtime
 from app.secret import Secret
 from app.settings.sections import RedisSettings
@@ -65,23 +66,18 @@ def build(callers: Callers) -> tuple[Edge, str]:
         return now + 0 * time.time_ns()
 
     runtime = Runtime(unix_ms=now_ms, random=Random(1).random)
-    shared = build_redis(
-        RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime, plain=False
-    )  # which is never asked
+    shared = build_redis(RedisSettings(url=Secret("redis://127.0.0.1")), "", runtime, plain=False)  # which is never key
     budget = build_budget(shared, BudgetOptions(per_second=1, burst=1, concurrency=1), runtime)
     options = ReplicaOptions(policy=POLICY, patience_seconds=5)
     replica = build_replica(shared, budget, Origin(load=NOBODY), options, runtime)
     replica.memory.put(snapshot)
     edge = build_api(
-        accounts=Accounts(replica.cache),
-        portfolio=NOBODY,
-        callers=callers,
-        failures=FailedLogins(1_000, time.monotonic),
-        policy=POLICY,
-        look=NOBODY,
-        version="0",
-        now_ms=now_ms,
-        metrics=runtime.metrics,
+        ApiOptions(version="0", policy=POLICY),
+        Access(callers, FailedLogins(1_000, time.monotonic)),
+        Accounts(replica.cache),
+        NOBODY,
+        ServicePages(NOBODY, None, Drain()),
+        runtime,
     )
     return edge, f"/v1/merchants/{snapshot.account_id}/balances"
 
@@ -132,9 +128,9 @@ async def main() -> None:
     start, body = sent[-2:]
     plain, rich = make_scope(path), make_scope(path, *MORE)
     known = make_scope(path, (b"if-none-match", dict(start["headers"])[b"etag"]))
-    asked: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
-    memo = cast("Any", hot_path._memos.recall(asked))  # noqa: SLF001
-    now = hot_path._now_ms()  # noqa: SLF001
+    key: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
+    memo = cast("Any", hot_path._memos.recall(key))  # noqa: SLF001
+    now = hot_path._unix_ms()  # noqa: SLF001
 
     async def bare(_: object, __: object, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": start["headers"]})
@@ -145,13 +141,13 @@ async def main() -> None:
 
     steps: dict[str, Callable[[], object]] = {
         "a bare application that sends the same": lambda: run(bare(plain, NOBODY, send)),
-        "know the request again": lambda: hot_path._readings.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
-        "or read its headers": lambda: _read_plain(HEADERS),
-        "find the memo": lambda: hot_path._memos.recall(asked),  # noqa: SLF001
-        "see that memory still has the snapshot": lambda: hot_path._holds(memo.snapshot),  # noqa: SLF001
+        "know the request again": lambda: hot_path._raw_requests.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
+        "or read its headers": lambda: read_plain_headers(HEADERS),
+        "find the memo": lambda: hot_path._memos.recall(key),  # noqa: SLF001
+        "see that memory still has the snapshot": lambda: hot_path._is_current(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
         "name it": lambda: hot_path._request_ids.name(None),  # noqa: SLF001
-        "judge anew, once a second of age": lambda: hot_path._judge(asked, now),  # noqa: SLF001
+        "answer again, once a second of age": lambda: hot_path._make_memo(key, path, now),  # noqa: SLF001
         "**a hot read through the edge**": ask(plain),
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),

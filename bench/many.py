@@ -26,6 +26,8 @@ from msgspec import Struct
 from app.access.callers import Caller, hash_key
 from app.access.clients_file import Clients
 from app.api.middleware.edge import Edge
+from app.egress.pool import PoolOptions
+from app.egress.trust import trust_authorities
 from app.main import create_app
 from app.redis.embedded import EmbeddedValkey
 from app.resilience.draining import Drain
@@ -163,7 +165,7 @@ async def ask(app: Edge, merchants: Sequence[int] = IDS) -> Cost:
 async def call_all(url: str) -> tuple[float, float]:
     """Make all calls with the same concurrency and our transport alone. Returns wall and CPU milliseconds."""
     waiting = iter(IDS)
-    async with Transport(url, connections=CONCURRENCY) as transport:
+    async with Transport(url, PoolOptions(trust_authorities, 300, time.monotonic, lambda: 0.5)) as transport:
 
         async def work() -> None:
             for merchant in waiting:

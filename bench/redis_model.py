@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.balances.snapshots import AccountId, Entry
 from app.fleet.bus import Failure
-from app.redis import lua as scripts
+from app.redis import lua
 from app.redis.scripts import make_script
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
@@ -82,20 +82,20 @@ class Server:
         self.messages = 0
         self.is_up = True
         self.commands: Final[dict[str, Command]] = {
-            make_script(scripts.READ_OR_LEASE).sha: self.read_or_lease,
-            make_script(scripts.READ_OR_LEASE_WITH_PERMIT).sha: self.read_or_lease_with_permit,
-            make_script(scripts.STORE_AND_RELEASE).sha: self.store_and_release,
-            make_script(scripts.RELEASE_AND_NOTIFY).sha: self.release_and_notify,
-            make_script(scripts.RENEW_LEASE).sha: self.renew_lease,
-            scripts.TAKE_PERMITS: self.take_permits,
-            scripts.PAUSE: self.pause,
-            scripts.RENEW_DEMAND: self.renew_demand,
-            scripts.RELEASE_LEASE: self.release_lease,
+            make_script(lua.READ_OR_LEASE).sha: self.read_or_lease,
+            make_script(lua.READ_OR_LEASE_WITH_PERMIT).sha: self.read_or_lease_with_permit,
+            make_script(lua.STORE_AND_RELEASE).sha: self.store_and_release,
+            make_script(lua.RELEASE_AND_NOTIFY).sha: self.release_and_notify,
+            make_script(lua.RENEW_LEASE).sha: self.renew_lease,
+            lua.TAKE_PERMITS: self.take_permits,
+            lua.PAUSE: self.pause,
+            lua.RENEW_DEMAND: self.renew_demand,
+            lua.RELEASE_LEASE: self.release_lease,
             GET: self.get,
         }
 
     def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
-        """Restate `scripts.READ_OR_LEASE`."""
+        """Restate `lua.READ_OR_LEASE`."""
         replica_id, lease_ms, oldest, known, latest = args
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
         if stored is not None and stored.as_of > latest:
@@ -109,12 +109,12 @@ class Server:
         return value, max(lease.until_ms - self._now_ms(), 1)
 
     def read_or_lease_with_permit(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
-        """Restate `scripts.READ_OR_LEASE_WITH_PERMIT`."""
+        """Restate `lua.READ_OR_LEASE_WITH_PERMIT`."""
         found = self.read_or_lease(keys[:2], args[:5])
         return found if found[1] != 0 else (*found, *self.take_permits(keys[2:], [args[0], *args[5:], 1]))
 
     def store_and_release(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.STORE_AND_RELEASE`."""
+        """Restate `lua.STORE_AND_RELEASE`."""
         replica_id, value, as_of, ttl_ms, _, latest = args
         self._release_lease(keys[1], replica_id)
         stored = self._find(keys[0])
@@ -126,7 +126,7 @@ class Server:
         return 1
 
     def release_and_notify(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.RELEASE_AND_NOTIFY`."""
+        """Restate `lua.RELEASE_AND_NOTIFY`."""
         replica_id, message, _ = args
         if self._release_lease(keys[0], replica_id):
             release = msgspec.json.decode(message, type=_Release)
@@ -134,7 +134,7 @@ class Server:
         return 1
 
     def renew_lease(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.RENEW_LEASE`."""
+        """Restate `lua.RENEW_LEASE`."""
         replica_id, lease_ms = args
         lease = self._find_lease(keys[0])
         if lease is None or lease.replica_id != replica_id:
@@ -143,7 +143,7 @@ class Server:
         return 1
 
     def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
-        """Restate `scripts.TAKE_PERMITS`."""
+        """Restate `lua.TAKE_PERMITS`."""
         replica_id, interval, tolerance, wanted = args
         now = self._now_us()
         self._record_request(replica_id, now)
@@ -158,7 +158,7 @@ class Server:
         return granted, max(0, math.ceil(due + granted * interval - tolerance - now)), len(self._asked)
 
     def pause(self, _: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.PAUSE`."""
+        """Restate `lua.PAUSE`."""
         now = self._now_us()
         if self._paused_until <= now:
             self._factor = min(self._slowness(now) * 2, 64)

@@ -1,192 +1,130 @@
-"""The face, put together: Litestar with our routes and errors, behind the edge."""
+"""The API, put together: Litestar with our routes and errors, and the layers around it."""
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Final
 
-import structlog
-from litestar import Litestar, Response
+from litestar import Litestar
 from litestar.di import Provide
-from litestar.exceptions import (
-    ClientException,
-    HTTPException,
-    MethodNotAllowedException,
-    NotFoundException,
-    SerializationException,
-    ValidationException,
-)
+from msgspec import Struct
 
 from app.access.callers import Callers
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
-from app.api.context import render_refusal
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.deadline import RequestDeadline
 from app.api.middleware.edge import Edge
 from app.api.openapi.document import openapi_config
-from app.api.reads.account_reads import ShortWay
+from app.api.reads.account_reads import AccountReads
 from app.api.reads.admission import Admission
+from app.api.reads.bypass import bypass_framework
 from app.api.reads.hot_path import HotPath
 from app.api.rendering.batch_fragments import BatchFragments
 from app.api.rendering.representations import RepresentationCache
 from app.api.requests.request_ids import RequestIds
-from app.api.routes.accounts import answer_routes
-from app.api.routes.exchange import AnyRequest, Exchange, as_response, read_form
+from app.api.routes.accounts import account_routes
+from app.api.routes.batch import BATCH
+from app.api.routes.exchange import Exchange, choose_output_format
+from app.api.routes.framework_errors import respond_with_problem
+from app.api.routes.guards import guard_routes
+from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
 from app.api.routes.paging import Paginator
+from app.api.routes.portfolio import PORTFOLIO
 from app.api.routes.service import ReadinessProbe, service_routes
 from app.cache.freshness import FreshnessPolicy
-from app.errors import (
-    BodyTooLarge,
-    InternalError,
-    InvalidRequest,
-    MethodNotAllowed,
-    RequestError,
-    TallygateError,
-    UnknownPath,
-)
 from app.portfolio.portfolio import Portfolio
 from app.resilience.draining import Drain
+from app.runtime import Runtime
 from app.telemetry.exposition import Scrape
-from app.telemetry.metrics import Metrics
-from app.telemetry.traces import Traces
 
 REPRESENTATIONS: Final = 50_000
 REPRESENTATION_BYTES: Final = 128 * 1024 * 1024
 FRAGMENT_BYTES: Final = 64 * 1024 * 1024
 
-log = structlog.get_logger()
+
+class ApiOptions(Struct, frozen=True, kw_only=True):
+    """Values that shape the API.
+
+    A request that takes longer than `deadline_seconds` ends with a problem. Web apps of `origins` may read answers.
+    `plain` switches off the hot path and the framework bypass: Litestar answers every request.
+    """
+
+    version: str
+    policy: FreshnessPolicy
+    deadline_seconds: float = 30
+    origins: frozenset[str] = frozenset()
+    audit_refusals: bool = False
+    audit_answers: bool = False
+    plain: bool = False
+
+
+class Access(Struct, frozen=True):
+    """Who may call, and which addresses sent wrong credentials."""
+
+    callers: Callers
+    failed_logins: FailedLogins
+
+
+class ServicePages(Struct, frozen=True):
+    """What the pages about the service itself show. Without `scrape` there is no page of metrics."""
+
+    look: ReadinessProbe
+    scrape: Scrape | None
+    drain: Drain
 
 
 def build_api(
-    *,
+    options: ApiOptions,
+    access: Access,
     accounts: Accounts,
     portfolio: Portfolio,
-    callers: Callers,
-    failures: FailedLogins,
-    policy: FreshnessPolicy,
-    look: ReadinessProbe,
-    version: str,
-    now_ms: Callable[[], int],
-    metrics: Metrics | None = None,
-    scrape: Scrape | None = None,
-    drain: Drain | None = None,
-    traces: Traces | None = None,
-    audit: Audit | None = None,
-    deadline_seconds: float = 30,
-    origins: Collection[str] = (),
+    service: ServicePages,
+    runtime: Runtime,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Edge:
-    """Build the ASGI application. `now_ms` is Unix time in milliseconds; without `scrape` it shows no metrics.
-
-    Pages of `origins` may read answers. What takes longer than `deadline_seconds` ends with a problem.
-    """
-    metrics = metrics or Metrics()
+    """Build the ASGI application."""
+    admission = Admission(access.callers, access.failed_logins)
     representations = RepresentationCache(REPRESENTATIONS, REPRESENTATION_BYTES)
-    fragments = BatchFragments(FRAGMENT_BYTES)
+    reads = AccountReads(admission, accounts, representations, options.policy, runtime.unix_ms)
     request_ids = RequestIds(SystemRandom().getrandbits)
-
-    def make_exchange(request: AnyRequest) -> Exchange:
-        return Exchange(
-            request,
-            accounts=accounts,
-            representations=representations,
-            fragments=fragments,
-            policy=policy,
-            now_ms=now_ms,
-        )
-
-    dependencies = {
-        "exchange": Provide(make_exchange, sync_to_thread=False),
-        "form": Provide(read_form, sync_to_thread=False),
-        "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
-        "pages": Provide(lambda: Paginator(portfolio.versions), sync_to_thread=False),
-    }
-    admission = Admission(callers, failures)
+    hot_path = HotPath(reads, access.callers, accounts, options.policy, request_ids, runtime)
+    dependencies = _dependencies(accounts, portfolio, options.policy, runtime)
     app = Litestar(
         route_handlers=[
-            *answer_routes(admission, dependencies),
-            service_routes(look, scrape),
+            guard_routes("Balances", BATCH, admission, dependencies),
+            account_routes("Balances", reads),
+            guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
+            service_routes(service.look, service.scrape),
         ],
         exception_handlers={Exception: respond_with_problem},
-        openapi_config=openapi_config(version),
+        openapi_config=openapi_config(options.version, NoDocumentPages(path="/")),
         lifespan=list(lifespan),
         logging_config=None,
     )
-    short_way = ShortWay(
-        app,
-        callers=callers,
-        admission=admission,
-        accounts=accounts,
-        representations=representations,
-        policy=policy,
-        blame=translate_error,
-        now_ms=now_ms,
-    )
     return Edge(
-        RequestDeadline(short_way, deadline_seconds),
-        metrics,
-        drain or Drain(),
-        request_ids,
-        hot_path=HotPath(
-            callers=callers,
-            accounts=accounts,
-            representations=representations,
-            policy=policy,
-            metrics=metrics,
-            request_ids=request_ids,
-            now_ms=now_ms,
-        ),
-        audit=audit,
-        cors=Cors(origins) if origins else None,
-        traces=traces,
+        RequestDeadline(app if options.plain else bypass_framework(app, reads), options.deadline_seconds),
+        hot_path=None if options.plain else hot_path,
+        audit=Audit(runtime.monotonic, refusals=options.audit_refusals, answers=options.audit_answers),
+        cors=Cors(options.origins) if options.origins else None,
+        drain=service.drain,
+        request_ids=request_ids,
+        runtime=runtime,
     )
 
 
-def respond_with_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Answer any error of any kind as a problem; one that nobody foresaw is logged with its trace, and no more said."""
-    return as_response(render_refusal(translate_error(error), request.scope))
+def _dependencies(
+    accounts: Accounts, portfolio: Portfolio, policy: FreshnessPolicy, runtime: Runtime
+) -> dict[str, Provide]:
+    fragments = BatchFragments(FRAGMENT_BYTES)
 
+    def make_exchange(request: AnyRequest) -> Exchange:
+        return Exchange(request, accounts=accounts, fragments=fragments, policy=policy, unix_ms=runtime.unix_ms)
 
-_MISSING: Final = re.compile("Missing required query parameter ('[^']+')")
-
-
-def translate_error(error: Exception) -> TallygateError:
-    """Say any error as one of ours; what nobody foresaw is logged."""
-    match error:
-        case TallygateError():
-            return error
-        case NotFoundException():
-            return UnknownPath("Nothing is served at this path.")
-        case MethodNotAllowedException(headers=headers):
-            allow = (headers or {}).get("allow", "GET, OPTIONS")
-            return MethodNotAllowed("The path does not take this method.", allow=allow)
-        case HTTPException(status_code=status) if status < 500:  # noqa: PLR2004
-            return _translate_http_error(error)
-        case _:
-            log.error("request.crashed", exc_info=error)
-            return InternalError("Something went wrong here.")
-
-
-def _translate_http_error(error: HTTPException) -> RequestError:
-    """Say what is wrong with a request that the framework could not read."""
-    match error:
-        case ValidationException(extra=list(faults)):
-            return InvalidRequest("; ".join(map(_describe_fault, faults)))
-        case ValidationException(detail=detail) if missing := _MISSING.search(detail):
-            return InvalidRequest(f"The parameter {missing[1]} is missing.")
-        case ClientException(__cause__=SerializationException()):
-            return InvalidRequest("The body is no JSON.")
-        case HTTPException(status_code=413):
-            return BodyTooLarge("This body is too large.")
-        case _:
-            return InvalidRequest("The request cannot be read.")
-
-
-def _describe_fault(fault: Mapping[str, str]) -> str:
-    """Say what is wrong where; what Litestar calls `data` is the body, and it says `'data'` where there is none."""
-    if fault["message"] == "'data'":
-        return "This wants a body."
-    return f"{'body' if fault['key'] == 'data' else fault['key']}: {fault['message']}"
+    return {
+        "exchange": Provide(make_exchange, sync_to_thread=False),
+        "output_format": Provide(choose_output_format, sync_to_thread=False),
+        "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
+        "pages": Provide(lambda: Paginator(portfolio.versions), sync_to_thread=False),
+    }

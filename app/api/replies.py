@@ -1,4 +1,4 @@
-"""What goes back over the wire, whichever way it came about."""
+"""Replies: finished answers, and the ASGI messages that send them."""
 
 from collections.abc import Iterable
 from typing import Final, Self
@@ -14,9 +14,9 @@ SAFE: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""What every answer tells a browser: take it for what it says it is, name no page to others, embed it nowhere else.
+"""Headers of every answer, for browsers: no sniffing of types, no referrer, no embedding by other sites.
 
-The last one does not concern pages that read answers by CORS (Fetch, 3.7): those are `Browsers`' business.
+The last one does not concern reads by CORS (Fetch, 3.7).
 """
 
 
@@ -29,7 +29,7 @@ class Reply(Struct, frozen=True):
 
 
 class RawReply(Struct, frozen=True):
-    """A finished answer as it goes over the wire."""
+    """A finished answer as sent."""
 
     status: int
     headers: RawHeaders
@@ -37,7 +37,7 @@ class RawReply(Struct, frozen=True):
 
     @classmethod
     def of(cls, reply: Reply) -> Self:
-        """Write a reply, and its length unless that says nothing (RFC 9110, 8.6)."""
+        """Encode a reply, with its length unless it is a 304 (RFC 9110, 8.6)."""
         headers = as_raw(reply.headers)
         if reply.status != 304:  # noqa: PLR2004
             headers.append((b"content-length", b"%d" % len(reply.body)))
@@ -45,15 +45,10 @@ class RawReply(Struct, frozen=True):
 
 
 def as_raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
-    """Write headers as they go over the wire."""
+    """Encode headers."""
     return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
 
 
-def as_start(status: int, headers: RawHeaders) -> HTTPResponseStartEvent:
-    """Give the message of ASGI that begins an answer."""
-    return {"type": "http.response.start", "status": status, "headers": headers}
-
-
 def as_body(body: bytes) -> HTTPResponseBodyEvent:
-    """Give the message of ASGI that ends an answer."""
+    """Make the ASGI message that ends an answer."""
     return {"type": "http.response.body", "body": body, "more_body": False}

@@ -7,6 +7,7 @@ from typing import Annotated, Final, NewType
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from app.balances.amounts import ZERO, CheckedAmount, check_amounts
+from app.errors import UnknownAsset
 
 AccountId = NewType("AccountId", str)
 """Whose balances: a merchant id in digits, or `AGGREGATE`."""
@@ -18,7 +19,7 @@ AssetId = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class AnomalyKind(StrEnum):
-    """What is odd about a row. It is told, never mended."""
+    """What is odd about a row. It is reported, never corrected."""
 
     TOTAL_MISMATCH = "total-mismatch"
     NEGATIVE_AMOUNT = "negative-amount"
@@ -63,6 +64,13 @@ class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
     can_deposit: bool
     balances: tuple[Row, ...]
     anomalies: tuple[Anomaly, ...] = ()
+
+    def row(self, asset_id: str) -> Row:
+        """Return the row of an asset. Raises `UnknownAsset` if none is listed, which does not mean zero."""
+        row = find_row(self.balances, asset_id)
+        if row is None:
+            raise UnknownAsset("The account lists no such asset.")
+        return row
 
 
 class Absence(Struct, frozen=True, gc=False, rename="camel", tag="absent"):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from app.redis import lua as scripts
+from app.redis import lua
 from app.redis.client import RedisFailure
 from app.redis.connections import is_one_server
 from app.redis.scripts import ExtraArguments
@@ -37,8 +37,8 @@ class FleetRateLimiter:
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
-        self._take_script: Final = shared.client.client.register_script(scripts.TAKE_PERMITS)
-        self._pause_script: Final = shared.client.client.register_script(scripts.PAUSE)
+        self._take_script: Final = shared.client.client.register_script(lua.TAKE_PERMITS)
+        self._pause_script: Final = shared.client.client.register_script(lua.PAUSE)
         self._local: Final = RateLimiter(per_second, burst)
         self._next_at = self._paused_until = float("-inf")
         self.active_replicas = 1

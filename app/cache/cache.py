@@ -2,10 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from enum import StrEnum
 from typing import Final, assert_never
-
-from msgspec import Struct
 
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest, Priority
@@ -24,31 +21,11 @@ from app.cache.freshness import (
 )
 from app.cache.load_waiter import LoadWaiter, WaitResult
 from app.cache.memory import MemoryTier
+from app.cache.served import Served, Source, served_instead, source_of
 from app.errors import NotCached, TallygateError
 from app.runtime import Runtime
 
 _BATCH_PATIENCE_SHARE: Final = 0.8
-
-
-class Source(StrEnum):
-    """Where an answer came from."""
-
-    MEMORY = "memory"
-    REDIS = "redis"
-    FETCHED = "fetched"
-    COLLAPSED = "collapsed"
-
-
-class Served(Struct, frozen=True, gc=False):
-    """An answer: the entry, its source, whether it is stale, and the failure that it replaces.
-
-    It is untracked by the garbage collector, so nothing that it refers to may refer back to it.
-    """
-
-    entry: Entry
-    source: Source
-    is_stale: bool = False
-    covered_error: TallygateError | None = None
 
 
 class Cache:
@@ -195,6 +172,11 @@ class Cache:
         directives = RequestDirectives(received_at=received_at, max_age_ms=0)
         return self._load_waiter.start_or_join(account_id, directives, permit_request)[0]
 
+    def refetch(self, account_id: AccountId) -> None:
+        """Fetch an account again in the background, whatever is stored of it."""
+        directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)
+        self._load_waiter.start_or_join(account_id, directives, PermitRequest(Priority.WAITING))
+
     async def close(self) -> None:
         """Cancel the loads that are under way."""
         await self._load_waiter.close()
@@ -239,7 +221,7 @@ class Cache:
                 case ServeFresh() | ServeStaleAndRevalidate():
                     results[account_id] = self._serve(planned, Source.REDIS, now)
                 case ServeInstead(entry, error):
-                    results[account_id] = _served_instead(entry, error)
+                    results[account_id] = served_instead(entry, error)
                 case Wait(directives):
                     wanted[account_id] = directives
                 case Refuse():
@@ -270,11 +252,11 @@ class Cache:
                 is_stale = isinstance(decide(entry, waited.at, self._policy, directives), ServeStaleAndRevalidate)
                 if is_stale:
                     self._refresh(entry)
-                return Served(entry, _source(began_at, was_under_way=waited.was_under_way), is_stale)
+                return Served(entry, source_of(began_at, was_under_way=waited.was_under_way), is_stale)
             case LoadFailed(error):
                 kept = self._memory.peek(account_id)
                 instead = serve_instead(error, kept, self._now_ms(), self._policy, directives)
-                return _served_instead(instead.entry, error) if instead else error.with_traceback(None)
+                return served_instead(instead.entry, error) if instead else error.with_traceback(None)
             case result:
                 assert_never(result)
 
@@ -296,13 +278,3 @@ class Cache:
     def _record_fetch_time(self, took_ms: float) -> None:
         """Average how long fetches take, the latest one weighing an eighth."""
         self._fetch_ms += (max(took_ms, 0) - self._fetch_ms) / 8
-
-
-def _source(fetch_began_at: int | None, *, was_under_way: bool) -> Source:
-    if fetch_began_at is None:
-        return Source.REDIS
-    return Source.COLLAPSED if was_under_way else Source.FETCHED
-
-
-def _served_instead(entry: Entry, error: TallygateError) -> Served:
-    return Served(entry, Source.MEMORY, is_stale=True, covered_error=error)

@@ -11,7 +11,7 @@ from app.budget.budget import PermitRequest
 from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import FreshnessPolicy, RequestDirectives, satisfies
 from app.cache.single_flight import SingleFlight
-from app.errors import DeadlinePassed
+from app.errors import DeadlinePassed, InternalError
 
 Load = Callable[[AccountId, RequestDirectives, PermitRequest], Coroutine[Any, Any, LoadResult]]
 
@@ -100,8 +100,11 @@ class LoadWaiter:
                 return
             if task.cancelled():
                 pending.end.cancel()
-            elif (crash := task.exception()) is not None:
-                pending.end.set_exception(crash)
+            elif (
+                task.exception() is not None
+            ):  # logged by the flight; a stale answer may cover it, and other parts go on
+                crash = LoadFailed(InternalError("Something went wrong here."))
+                pending.add(account_id, WaitResult(crash, self._now_ms(), was_under_way))
             elif self._is_acceptable(result := task.result(), directives):
                 pending.add(account_id, WaitResult(result, self._now_ms(), was_under_way))
             else:

@@ -12,7 +12,7 @@ from app.balances.snapshots import AccountId, Entry
 from app.cache.freshness import FreshnessPolicy, retention_ms
 from app.fleet.bus import Failure, encode_failure, encode_released
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
-from app.redis import lua as scripts
+from app.redis import lua
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisFailure
 from app.redis.connections import get_values
@@ -66,11 +66,11 @@ class RedisTier:
         self._policy: Final = policy
         self._decoder: Final = msgspec.json.Decoder(Entry)
         self._leases: Final[set[AccountId]] = set()
-        self._read_or_lease: Final = make_script(scripts.READ_OR_LEASE)
-        self._read_or_lease_with_permit: Final = make_script(scripts.READ_OR_LEASE_WITH_PERMIT)
-        self._store_and_release: Final = make_script(scripts.STORE_AND_RELEASE, writes=True)
-        self._release_and_notify: Final = make_script(scripts.RELEASE_AND_NOTIFY)
-        self._renew_lease: Final = make_script(scripts.RENEW_LEASE)
+        self._read_or_lease: Final = make_script(lua.READ_OR_LEASE)
+        self._read_or_lease_with_permit: Final = make_script(lua.READ_OR_LEASE_WITH_PERMIT)
+        self._store_and_release: Final = make_script(lua.STORE_AND_RELEASE, writes=True)
+        self._release_and_notify: Final = make_script(lua.RELEASE_AND_NOTIFY)
+        self._renew_lease: Final = make_script(lua.RENEW_LEASE)
 
     async def get_many(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
         """Look up accounts in one round trip. An unreadable entry, or another account's, is logged and a miss."""

@@ -109,14 +109,17 @@ async def _check_redis(settings: RedisSettings) -> Finding:
 
 async def _check_upstream(settings: Settings) -> list[Finding]:
     """Fetch the aggregate once, and count the merchants. A token is minted where API key and secret are set."""
-    async with build_transport(settings.upstream) as transport:
-        alone = Coordination(_note_nothing, lambda *_: _at_once, lambda _: _keep_to_ourselves)
+    async with build_transport(settings.upstream, Runtime()) as transport:
+        alone = Coordination(_ignore_pause, lambda *_: _permit, lambda _: _mint_alone)
         upstream = build_upstream(settings.upstream, transport, alone, Runtime())
         async with supervised(token=upstream.tokens.keep_current):
             try:
-                await upstream.client.fetch_balances(AGGREGATE, _at_once)
+                await upstream.client.fetch_balances(AGGREGATE, _permit)
             except TokenRefused as error:
-                return [Right("upstream", "It answers."), Wrong("token", f"{error.detail} {_mend(settings.upstream)}")]
+                return [
+                    Right("upstream", "It answers."),
+                    Wrong("token", f"{error.detail} {_advice(settings.upstream)}"),
+                ]
             except TallygateError as error:
                 return [Wrong("upstream", error.detail), Wrong("token", "Not known: see upstream.")]
             seconds = upstream.tokens.seconds_left
@@ -129,9 +132,7 @@ async def _check_portfolio(settings: Settings, upstream: Upstream) -> Finding:
     """Say what the number of merchants means for the budget."""
     merchants = settings.directory.known_merchants
     try:
-        count = (
-            len((await upstream.client.fetch_directory(_at_once)).merchants) if merchants is None else len(merchants)
-        )
+        count = len((await upstream.client.fetch_directory(_permit)).merchants) if merchants is None else len(merchants)
     except TallygateError as error:
         return Wrong("portfolio", f"The list of merchants cannot be read: {error.detail}")
     options = sweep_options(settings)
@@ -143,23 +144,23 @@ async def _check_portfolio(settings: Settings, upstream: Upstream) -> Finding:
     return Right("portfolio", size)
 
 
-def _mend(settings: UpstreamSettings) -> str:
+def _advice(settings: UpstreamSettings) -> str:
     if settings.token is None:
         return "Are TALLYGATE_UPSTREAM_API_KEY and TALLYGATE_UPSTREAM_API_SECRET right?"
     return f"Is TALLYGATE_UPSTREAM_TOKEN{'_FILE' if settings.token_file else ''} the current one?"
 
 
-async def _keep_to_ourselves(_: bytes, make: Create) -> tuple[bytes, int]:
+async def _mint_alone(_: bytes, make: Create) -> tuple[bytes, int]:
     """Mint a token without a fleet to share it with."""
     sealed, left_ms, _rest_ms = await make()
     return sealed, left_ms
 
 
-async def _note_nothing(_: float) -> None:
+async def _ignore_pause(_: float) -> None:
     """Ignore the upstream's pause, without a fleet to share it with."""
 
 
 @asynccontextmanager
-async def _at_once(_: float) -> AsyncIterator[None]:
+async def _permit(_: float) -> AsyncIterator[None]:
     """Give a permit immediately: one call is within any budget."""
     yield

@@ -1,1 +1,1 @@
-"""The only httpx and aiohttp: one origin, bounded bodies, trust."""
+"""HTTP out of this process, the only httpx and httptools: connections, one origin, bounded bodies, trust."""

@@ -4,11 +4,12 @@ import asyncio
 import ssl
 from typing import Final
 
-import aiohttp
 import httpx
 
-from app.egress.transport import describe_cause, open_transport, read_body, trust_authorities
-from app.errors import IssuerUnavailable, MalformedAnswer
+from app.egress.connection import BodyTooLong, ExchangeFailed
+from app.egress.transport import PooledTransport, describe_cause
+from app.egress.trust import trust_authorities
+from app.errors import IssuerUnavailable
 from app.secret import Secret
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
@@ -25,18 +26,22 @@ async def fetch_document(url: str, *, ca_file: str | None = None, bearer: Secret
         where = httpx.URL(url)
         trust = await asyncio.to_thread(_trust, ca_file)
         async with (
-            httpx.AsyncClient(transport=open_transport(1, trust), timeout=None, trust_env=False) as client,  # noqa: S113
+            httpx.AsyncClient(
+                transport=PooledTransport(url, trust, MAX_DOCUMENT_BYTES),
+                timeout=None,  # noqa: S113  # the caller's deadline bounds it
+                trust_env=False,
+            ) as client,
             client.stream(
                 "GET", where, headers={"Accept-Encoding": "identity", "User-Agent": "tallygate", **shown}
             ) as got,
         ):
             if got.status_code != httpx.codes.OK:
                 raise IssuerUnavailable(f"It answered with status {got.status_code}.")
-            return await read_body(got.aiter_raw(), MAX_DOCUMENT_BYTES)
-    except MalformedAnswer:
+            return b"".join([chunk async for chunk in got.aiter_raw()])
+    except BodyTooLong:
         raise IssuerUnavailable(f"Its answer is larger than {MAX_DOCUMENT_BYTES} bytes.") from None
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, aiohttp.ClientError) as error:
-        raise IssuerUnavailable(f"It cannot be reached: {describe_cause(error)}.") from error
+    except (httpx.HTTPError, httpx.InvalidURL, ExchangeFailed, OSError, ValueError) as error:
+        raise IssuerUnavailable(f"It cannot be reached: {describe_cause(error).public}.") from error
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:

@@ -1,122 +1,106 @@
-"""HTTP out of this process: httpx's interface over aiohttp, to one origin, with bounded bodies and no redirect."""
+"""HTTP out of this process: httpx's interface over our own connections, to one origin, with bounded bodies."""
 
+import errno
+import random
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator
-from functools import cache
+import time
+from collections.abc import Iterable
 from typing import Final
 
-import aiohttp
 import httpx
-from yarl import URL
+from msgspec import Struct
 
-from app.errors import InternalError, MalformedAnswer
+from app.egress.connection import ExchangeFailed
+from app.egress.pool import ConnectionPool, Origin, PoolOptions
+from app.errors import InternalError
 
-QUERY: Final = "query"
-"""The request extension that holds the query: httpx takes longer to read it in a URL than to send the request."""
+_ONE_USE_SECONDS: Final = 60.0
+
+_CERTIFICATE_FAULTS: Final = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    18: "its certificate is signed by itself",
+    19: "its certificate is of an authority that is not trusted",
+    20: "its certificate is of an authority that is not trusted",
+    21: "its certificate is of an authority that is not trusted",
+    62: "its certificate is for another name",
+    64: "its certificate is for another address",
+}
+"""OpenSSL's verification codes (x509_vfy.h) that an operator can act on."""
 
 
-class SingleOriginTransport(httpx.AsyncBaseTransport):
-    """Let requests out to one origin only, whatever was asked for and wherever a redirect points."""
+class Cause(Struct, frozen=True):
+    """Why an exchange failed: what callers may read, and what operators need."""
 
-    def __init__(self, url: str, inner: httpx.AsyncBaseTransport) -> None:
-        self._origin: Final = _origin(httpx.URL(url))
-        self._inner: Final = inner
+    public: str
+    reason: str
+
+
+_FAILED: Final = "the exchange failed"
+_INSECURE: Final = "no secure connection"
+_BROKE: Final = Cause("the connection broke", "the connection broke")
+_UNKNOWN_NAME: Final = Cause("its name is not known", "its name is not known")
+_BY_KIND: Final = (
+    (ssl.SSLError, Cause(_INSECURE, "it does not speak TLS as we do")),
+    (socket.gaierror, _UNKNOWN_NAME),
+    (UnicodeError, _UNKNOWN_NAME),
+    (ConnectionRefusedError, Cause("connection refused", "connection refused")),
+    (ConnectionError, _BROKE),
+)
+_BY_NUMBER: Final = {
+    errno.EMFILE: "no file descriptors are left",
+    errno.ENFILE: "no file descriptors are left",
+    errno.ENETUNREACH: "no route leads to it",
+    errno.EHOSTUNREACH: "no route leads to it",
+}
+
+
+class PooledTransport(httpx.AsyncBaseTransport):
+    """Send httpx's requests, which have no body, to one origin only, wherever a redirect points."""
+
+    def __init__(self, url: str, trust: ssl.SSLContext, max_body_bytes: int) -> None:
+        self._origin: Final = _origin_of(httpx.URL(url))
+        options = PoolOptions(lambda: trust, _ONE_USE_SECONDS, time.monotonic, random.random)
+        self._pool: Final = ConnectionPool(self._origin, options, lambda _: None)
+        self._max_body_bytes: Final = max_body_bytes
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request on. Raises `InternalError`, before anything is sent, if it is for another origin."""
-        if _origin(request.url) != self._origin:
-            raise InternalError("A request was for another origin than the upstream's, and was not sent.")
-        return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close the transport inside."""
-        await self._inner.aclose()
-
-
-class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Send httpx's requests, which have no body, over a session of aiohttp. Raises what either of them raises."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session: Final = session
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and give its answer as soon as its headers are there."""
-        try:
-            url = URL(str(request.url))
-        except ValueError:
-            raise httpx.ConnectError("The URL names no place.") from None
-        if (query := request.extensions.get(QUERY)) is not None:
-            url = url.with_query(query)
-        headers = {name.decode(): value.decode() for name, value in request.headers.raw}
-        answer = await self._session.request(request.method, url, headers=headers, allow_redirects=False)
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
+        """Send a request, and give its answer whole. Raises `InternalError`, before anything is sent, for another origin."""
+        if _origin_of(request.url) != self._origin:
+            raise InternalError("A request was for another origin than the one allowed, and was not sent.")
+        target = request.url.raw_path.decode("ascii")
+        headers = ((name, value) for name, value in request.headers.raw if name.lower() != b"host")
+        head = write_head(request.method, target, self._origin, headers)
+        answer = await self._pool.exchange(target, head, self._max_body_bytes)
+        return httpx.Response(answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        self._pool.close()
 
 
-class _Body(httpx.AsyncByteStream):
-    """An answer's body as it comes. Closing it before its end gives the connection up."""
-
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer: Final = answer
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await self._answer.content.readany():
-            yield chunk
-
-    async def aclose(self) -> None:
-        """Let the connection go."""
-        self._answer.release()
+def _origin_of(url: httpx.URL) -> Origin:
+    return Origin(url.scheme, url.host, url.port or {"http": 80}.get(url.scheme, 443))
 
 
-def open_transport(connections: int, trust: ssl.SSLContext) -> AiohttpTransport:
-    """Open a transport of at most so many connections, which trusts the given authorities."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30, ssl=trust),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(),
-    )
-    return AiohttpTransport(session)
+def write_head(method: str, target: str, origin: Origin, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write a request without a body. Raises `InternalError` if a part of it would end its line."""
+    lines = [f"{method} {target} HTTP/1.1".encode("ascii"), b"Host: " + origin.authority.encode("ascii")]
+    lines += [name + b": " + value for name, value in headers]
+    if any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines):
+        raise InternalError("A request would have held a line break, and was not sent.")
+    return b"\r\n".join([*lines, b"", b""])
 
 
-@cache
-def trust_authorities() -> ssl.SSLContext:
-    """Trust the usual authorities, which are read once in a process: that takes some hundredths of a second."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
-async def read_body(chunks: AsyncIterable[bytes], most_bytes: int) -> bytes:
-    """Read a body whole. Raises `MalformedAnswer` as soon as it is larger than `most_bytes`."""
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > most_bytes:
-            raise MalformedAnswer(f"The upstream's answer is larger than {most_bytes} bytes.")
-    return bytes(body)
-
-
-def describe_cause(error: BaseException | None) -> str:
-    """Say in our own words what kept us from an answer: the deepest cause that is known tells the most."""
-    reason = "the exchange failed"
-    while error is not None:
-        match error:
-            case ConnectionRefusedError():
-                reason = "connection refused"
-            case socket.gaierror():
-                reason = "its name is not known"
-            case ssl.SSLError() | ssl.CertificateError():
-                reason = "no secure connection"
-            case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | ConnectionError():
-                reason = "the connection broke"
-        error = error.__cause__ or error.__context__
-    return reason
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Give scheme, host and port (RFC 6454, section 4)."""
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+def describe_cause(error: BaseException) -> Cause:
+    """Say in our own words what kept us from an answer. Nothing of the error's own text is used."""
+    match error:
+        case ExchangeFailed(reason=reason):
+            return Cause(reason if reason == _BROKE.public else _FAILED, reason)
+        case ssl.SSLCertVerificationError(verify_code=code):
+            return Cause(_INSECURE, _CERTIFICATE_FAULTS.get(code, "its certificate does not hold"))
+        case OSError(errno=number) if number in _BY_NUMBER:
+            return Cause(_FAILED, _BY_NUMBER[number])
+    known = next((cause for kind, cause in _BY_KIND if isinstance(error, kind)), None)
+    return known or Cause(_FAILED, type(error).__name__)

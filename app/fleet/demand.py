@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
-from app.redis import lua as scripts
+from app.redis import lua
 from app.redis.client import RedisFailure
 from app.redis.shared import Shared
 
@@ -28,8 +28,8 @@ class Demand:
         self._replica_id: Final = shared.replica_id
         self._seconds: Final = seconds
         self._monotonic: Final = monotonic
-        self._script: Final = shared.client.client.register_script(scripts.RENEW_DEMAND)
-        self._release_script: Final = shared.client.client.register_script(scripts.RELEASE_LEASE)
+        self._script: Final = shared.client.client.register_script(lua.RENEW_DEMAND)
+        self._release_script: Final = shared.client.client.register_script(lua.RELEASE_LEASE)
         self._changed: Final = asyncio.Event()
         self._recorded_at = float("-inf")
         self._is_written = True

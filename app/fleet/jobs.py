@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from app.redis import lua as scripts
+from app.redis import lua
 from app.redis.client import RedisFailure
 from app.redis.shared import Shared
 
@@ -29,8 +29,8 @@ class Jobs:
     def __init__(self, shared: Shared, kind: str) -> None:
         self._redis_client: Final = shared.client
         self._name: Final = f"{shared.key_prefix}:{{{kind}}}"
-        self._start_script: Final = shared.client.client.register_script(scripts.START_JOB)
-        self._update_script: Final = shared.client.client.register_script(scripts.UPDATE_JOB)
+        self._start_script: Final = shared.client.client.register_script(lua.START_JOB)
+        self._update_script: Final = shared.client.client.register_script(lua.UPDATE_JOB)
 
     async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | RedisFailure | None:
         """Acquire the lease for a job if no other has it and the last one began by `last_began_by`.

@@ -10,7 +10,7 @@ from app.balances.snapshots import AccountId
 from app.errors import TallygateError, TokenRefused, Unreachable
 from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
-from app.redis import lua as scripts
+from app.redis import lua
 from app.redis.client import RedisFailure
 from app.redis.shared import Shared
 
@@ -35,10 +35,10 @@ class SharedValue:
         self._redis_client: Final = shared.client
         self._keys: Final = [f"{shared.key_prefix}:{name}", f"{shared.key_prefix}:{name}:lease"]
         self._replica_id: Final = shared.replica_id
-        self._get_script: Final = shared.client.client.register_script(scripts.SHARED_GET)
-        self._set_script: Final = shared.client.client.register_script(scripts.SHARED_SET)
-        self._fail_script: Final = shared.client.client.register_script(scripts.SHARED_FAIL)
-        self._renew_script: Final = shared.client.client.register_script(scripts.RENEW_LEASE)
+        self._get_script: Final = shared.client.client.register_script(lua.SHARED_GET)
+        self._set_script: Final = shared.client.client.register_script(lua.SHARED_SET)
+        self._fail_script: Final = shared.client.client.register_script(lua.SHARED_FAIL)
+        self._renew_script: Final = shared.client.client.register_script(lua.RENEW_LEASE)
 
     async def get_or_create(self, unwanted: bytes, create: Create) -> tuple[bytes, int]:
         """Return a value other than the unwanted one, and the milliseconds for which it is valid.

@@ -7,13 +7,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.accounts import Question
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import Budget, Priority
-from app.cache.cache import Cache, Served, Source
+from app.cache.cache import Cache
 from app.cache.fallback import Plan, ServeInstead
 from app.cache.freshness import FreshnessPolicy, Refuse, RequestDirectives, ServeFresh, ServeStaleAndRevalidate
 from app.cache.memory import MemoryTier
+from app.cache.served import Served, Source
 from app.errors import NotCached, NotKnownYet, TallygateError, TooOld
 from app.portfolio.sweep import LookUp, Sweep
 
@@ -58,11 +58,13 @@ class KnownReads:
         self.call_seconds: Final = call_seconds
         self._now_ms: Final = now_ms
 
-    async def read(self, account_ids: Sequence[AccountId], question: Question) -> dict[AccountId, Result]:
+    async def read(
+        self, account_ids: Sequence[AccountId], directives: RequestDirectives, caller: str
+    ) -> dict[AccountId, Result]:
         """Return for each merchant, in this order, what is known, or why nothing is."""
         if not self.sweep.demand.is_there:
-            return await self.sources.cache.read_many(account_ids, question.directives, question.caller)
-        directives, now = question.directives, self._now_ms()
+            return await self.sources.cache.read_many(account_ids, directives, caller)
+        now = self._now_ms()
         entries = await self._find(account_ids, directives)
         results: dict[AccountId, Result] = {}
         wanted: list[AccountId] = []
@@ -79,7 +81,7 @@ class KnownReads:
         self.sources.cache.count(results.values())
         if wanted:
             known = {account_id: entries[account_id][0] for account_id in wanted if account_id in entries}
-            results |= await self._get_wanted(wanted, known, question, len(account_ids))
+            results |= await self._get_wanted(wanted, known, directives, caller, len(account_ids))
         return {account_id: results[account_id] for account_id in account_ids}
 
     async def _find(
@@ -103,22 +105,19 @@ class KnownReads:
         self,
         wanted: Collection[AccountId],
         known: Mapping[AccountId, Entry | None],
-        question: Question,
+        directives: RequestDirectives,
+        caller: str,
         expected: int,
     ) -> dict[AccountId, Result]:
         """Wait for what is wanted, if it can come soon, or if all that is `expected` can come within the patience."""
         patience = _PATIENCE_SHARE * self.call_seconds
-        failed = {} if question.directives.no_cache else self._find_failures(wanted)
+        failed = {} if directives.no_cache else self._find_failures(wanted)
         rest = [account_id for account_id in wanted if account_id not in failed]
         self.sources.cache.count(failed.values())
-        if not (
-            question.directives.no_cache
-            or self._can_come(len(rest), _SOON_SECONDS)
-            or self._can_come(expected, patience)
-        ):
+        if not (directives.no_cache or self._can_come(len(rest), _SOON_SECONDS) or self._can_come(expected, patience)):
             return failed | self._put_off(rest, known)
         read_many = self.sources.cache.read_many
-        return failed | await read_many(rest, question.directives, question.caller, Priority.REFRESH)
+        return failed | await read_many(rest, directives, caller, Priority.REFRESH)
 
     def _find_failures(self, wanted: Collection[AccountId]) -> dict[AccountId, Result]:
         """Find what is known to fail or to be refused. The sweep tries it again, so the view does not."""

@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
-from app.accounts import AccountResult, Accounts, Available, Question, as_result
+from app.accounts import AccountResult, Accounts, Available, as_result
 from app.balances.snapshots import AccountId
+from app.cache.freshness import RequestDirectives
 from app.errors import TallygateError, UnknownAsset
 from app.fleet.view_versions import ViewVersions
 from app.portfolio.directory import Listing, MerchantDirectory
@@ -52,19 +53,21 @@ class Portfolio:
         names = {key: listing.names.get(key, "") for key in sorted(readable, key=int)}
         return msgspec.structs.replace(listing, names=names)
 
-    async def get_parts(self, readable: frozenset[AccountId] | str, question: Question) -> Parts:
+    async def get_parts(
+        self, readable: frozenset[AccountId] | str, directives: RequestDirectives, caller: str
+    ) -> Parts:
         """Tell every readable merchant's balances, the totals of the very parts that are there, and the names known here.
 
         Raises the `UpstreamError` that prevents a list of merchants.
         """
         if isinstance(readable, frozenset):
             listing = Listing(self._directory.names(), None, is_stale=False)
-            parts = await self._accounts.get_many(sorted(readable, key=int), question)
+            parts = await self._accounts.get_many(sorted(readable, key=int), directives, caller)
         else:
             self._sweep.ask()
             listing = await self._directory.list()
             self._sweep.set_merchants(listing.names.keys())
-            found = await self._known_reads.read(list(listing.names), question)
+            found = await self._known_reads.read(list(listing.names), directives, caller)
             parts = tuple(as_result(account_id, one) for account_id, one in found.items())
         totals = self._running_totals.total_of(
             {part.snapshot.account_id: part.snapshot for part in parts if isinstance(part, Available)}
@@ -81,19 +84,19 @@ class Portfolio:
         return await self.reconciler.start()
 
     async def get_breakdown(
-        self, readable: frozenset[AccountId] | str, sort: Sort, question: Question
+        self, readable: frozenset[AccountId] | str, sort: Sort, directives: RequestDirectives, caller: str
     ) -> tuple[Parts, list[AccountResult]]:
         """Tell every readable merchant's balances in an order. Raises `UnknownAsset` if it is known that nobody lists its asset."""
-        parts = await self.get_parts(readable, question)
+        parts = await self.get_parts(readable, directives, caller)
         if sort.asset_id is not None and parts.is_complete and not parts.lists(sort.asset_id):
             raise UnknownAsset("sort names an asset that no merchant lists.")
         return parts, order(parts.parts, sort)
 
     async def get_holders(
-        self, readable: frozenset[AccountId] | str, asset_id: str, question: Question
+        self, readable: frozenset[AccountId] | str, asset_id: str, directives: RequestDirectives, caller: str
     ) -> tuple[Parts, Holders]:
         """Tell who holds an asset. Raises `UnknownAsset` if it is known that nobody readable lists it."""
-        parts = await self.get_parts(readable, question)
+        parts = await self.get_parts(readable, directives, caller)
         holders = find_holders(parts, asset_id)
         if parts.is_complete and not parts.lists(asset_id):
             raise UnknownAsset("No merchant lists such an asset.")

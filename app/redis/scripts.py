@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from redis.exceptions import NoScriptError, ResponseError
 
-from app.redis import lua as scripts
+from app.redis import lua
 from app.redis.connections import AnyRedis, Word, is_one_server, send_command
 
 
@@ -36,7 +36,7 @@ class ExtraArguments(Struct, frozen=True):
 
 def make_script(text: str, *, writes: bool = False) -> Script:
     """Make a script that can be run many times by one command (`lua.BATCH`)."""
-    whole = scripts.BATCH % text
+    whole = lua.BATCH % text
     return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest(), writes)
 
 

@@ -61,9 +61,8 @@ def run_workers(settings: Settings, folder: Path, granian: Any = mp) -> None:
     if is_known:
         server.exposition = exposition
         server.on_startup(lambda: handle_signals_in_parent(server))
-    if (
-        port := settings.telemetry.metrics_port
-    ) is not None:  # after the signals are blocked, so that its thread gets none
+    if (port := settings.telemetry.metrics_port) is not None:
+        # Its thread starts after the signals are blocked, so that it gets none.
         pages = admin_pages(exposition, settings.process.workers, time.monotonic)
         server.on_startup(lambda: AdminServer(settings.http.host, port, pages).open())
     server.serve(target_loader=partial(load_app, folder), wrap_loader=False)
@@ -101,6 +100,7 @@ class _ReportingServer(mp.MPServer):
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:
+    longest_seconds = settings.process.drain_seconds + settings.upstream.timeout_seconds
     return {
         "address": settings.http.host,
         "port": settings.http.port,
@@ -109,8 +109,7 @@ def _server_options(settings: Settings) -> dict[str, Any]:
         "workers": settings.process.workers,
         "websockets": False,
         "respawn_failed_workers": True,
-        "workers_kill_timeout": math.ceil(settings.process.drain_seconds + settings.upstream.timeout_seconds)
-        + _FINISH_SECONDS,
+        "workers_kill_timeout": math.ceil(longest_seconds) + _FINISH_SECONDS,
         "backpressure": settings.http.connections,
         "http1_settings": HTTP1Settings(
             header_read_timeout=round(1000 * make_deadline(settings)), max_buffer_size=_HEADER_BUFFER_BYTES

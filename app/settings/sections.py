@@ -51,6 +51,10 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"
     rate: PerSecond = 10
     burst: Annotated[float, Meta(ge=1, le=100_000)] | None = None
     concurrency: Count = 16
+    connection_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
 
 class RedisSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"redis_{name}"):

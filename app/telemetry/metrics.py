@@ -133,6 +133,9 @@ class Metrics:
             "tallygate_upstream_call_seconds", "From sending a call of the upstream to its answer.", CALLS
         )
         self.upstream_retries = Counter("tallygate_upstream_retries_total", "Calls of the upstream that were repeated.")
+        self.upstream_unsolicited = Counter(
+            "tallygate_upstream_unsolicited_total", "Connections on which the upstream sent what nobody asked for."
+        )
         self.breaker_open = Gauge(
             "tallygate_upstream_breaker_open", "1 while the upstream is left alone after failures.", Merge.MAX
         )

@@ -10,6 +10,7 @@ import structlog
 from app.errors import (
     BreakerOpen,
     BudgetSpent,
+    MalformedAnswer,
     TallygateError,
     TokenRefused,
     Unreachable,
@@ -90,7 +91,7 @@ class CallExecutor:
     async def _make_with_retries(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit, deadline: float) -> T:
         self._retries.deposit()
         retries = 0
-        renewed = False
+        is_renewed = is_repeated = False
         failure: TallygateError | None = None
         while True:
             await self._tokens.ready()  # before the permit: minting a token needs one too
@@ -100,11 +101,14 @@ class CallExecutor:
             except (BreakerOpen, BudgetSpent) as unmade:
                 raise failure or unmade from None
             except TokenRefused:
-                if renewed or not await self._tokens.renew():
+                if is_renewed or not await self._tokens.renew():
                     raise
-                renewed = True
+                is_renewed = True
             except (Unreachable, UpstreamFaulty) as error:
                 failure = error
+                if isinstance(error, Unreachable) and error.is_repeatable and not is_repeated:
+                    is_repeated = True  # a kept connection was closed under us: not the upstream's fault, but a call
+                    continue
                 granted = self._retries.withdraw(retries)
                 if granted is None or self._monotonic() + granted >= deadline:
                     raise
@@ -136,16 +140,23 @@ class CallExecutor:
         try:
             result = await self._measure(call)
         except (Unreachable, UpstreamFaulty, asyncio.CancelledError):
-            if self._breaker.record_failure(began, self._wanted - 1):
-                log.warning("upstream.breaker_opened")
+            self._record_failure(began)
             raise
         except TallygateError as error:
             self._note_life()
             if isinstance(error, UpstreamBusy):
                 await self._quiet(error.retry_after_seconds or 0)
             raise
+        except Exception as error:  # a fault of ours: a probe must end all the same, and a stale answer may cover it
+            self._record_failure(began)
+            log.exception("upstream.answer_crashed")
+            raise MalformedAnswer("The upstream's answer could not be read.") from error
         self._note_life()
         return result
+
+    def _record_failure(self, began: float) -> None:
+        if self._breaker.record_failure(began, self._wanted - 1):
+            log.warning("upstream.breaker_opened")
 
     async def _measure(self, call: Awaitable[T]) -> T:
         """Count a call and its duration by outcome."""

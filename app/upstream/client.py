@@ -10,7 +10,7 @@ from msgspec import to_builtins
 from app.balances.merchants import Directory, Merchant
 from app.balances.normalisation import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
-from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant
+from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant, Unreachable
 from app.runtime import Runtime
 from app.upstream import directory
 from app.upstream.calls import AcquirePermit, CallExecutor
@@ -19,6 +19,7 @@ from app.upstream.envelope import UpstreamResponse, parse_envelope
 BALANCES_PATH: Final = "/v2/assets/account/assets"
 
 _DIRECTORY_LOOKS: Final = 3
+_MAX_PAGES: Final = 1_000
 
 log = structlog.get_logger()
 
@@ -64,6 +65,7 @@ class UpstreamClient:
                 error=type(error).__name__,
                 detail=error.detail,
                 code=error.code,
+                **({"reason": error.reason} if isinstance(error, Unreachable) and error.reason else {}),
                 seconds=round(self._monotonic() - began, 3),
             )
             raise
@@ -78,10 +80,11 @@ class UpstreamClient:
             page, total = 1, 1
             while len(found) < total:
                 merchants, total = await self._calls.execute(partial(self._ask_directory, page), turn)
-                if not merchants:
-                    break
+                known = len(found)
                 found |= {merchant.id: merchant for merchant in merchants}
                 page += 1
+                if len(found) == known or page > _MAX_PAGES:  # whatever total it says: it has nothing new to say
+                    break
             if len(found) >= total:
                 return Directory(self._now_ms(), tuple(found[one] for one in sorted(found)))
         raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")

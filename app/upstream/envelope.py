@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Container, Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -26,6 +26,7 @@ SUCCESS: Final = 200
 _PARAMETER_CODES: Final = range(-4026, -4009)
 LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 _DEFAULT_RETRY_AFTER_SECONDS: Final = 1.0
+_MOST_DIGITS: Final = 18
 
 
 class UpstreamResponse(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ def parse_envelope(answer: UpstreamResponse, now: float, successes: Container[in
 
 
 def _read_envelope(answer: UpstreamResponse) -> _Envelope | MalformedAnswer:
-    if answer.headers.get("content-encoding", "identity") != "identity":
+    if answer.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
         return MalformedAnswer("The upstream compressed its answer although it was asked not to.")
     try:
         return msgspec.convert(_parse(answer.body), _Envelope)
@@ -133,10 +134,17 @@ def _by_status(answer: UpstreamResponse, now: float) -> UpstreamError | None:
 def read_retry_after(value: str, now: float) -> float:
     """Parse a `Retry-After` (RFC 9110, 10.2.3) as seconds from `now`, between 0 and an hour; 1 s if it is absent."""
     if value.isascii() and value.isdigit():
-        return min(float(value), LONGEST_RETRY_AFTER_SECONDS)
+        return min(float(value[:_MOST_DIGITS]), LONGEST_RETRY_AFTER_SECONDS)
+    at = read_http_date(value)
+    if at is None:
+        return _DEFAULT_RETRY_AFTER_SECONDS
+    return min(max(at - now, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def read_http_date(value: str) -> float | None:
+    """Read an HTTP date (RFC 9110, 5.6.7) as Unix seconds; None if it is no date, or one that no calendar has."""
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
-        return _DEFAULT_RETRY_AFTER_SECONDS
-    wait = (date if date.tzinfo else date.replace(tzinfo=UTC)) - datetime.fromtimestamp(now, UTC)
-    return min(max(wait.total_seconds(), 0.0), LONGEST_RETRY_AFTER_SECONDS)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

@@ -1,8 +1,6 @@
 """Token minting: the upstream makes a token for a signed request (upstream.md, "The token expires")."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -19,7 +17,7 @@ from app.errors import (
 )
 from app.secret import Secret
 from app.upstream.calls import AcquirePermit, CallExecutor
-from app.upstream.envelope import SUCCESS, UpstreamResponse, parse_envelope
+from app.upstream.envelope import SUCCESS, UpstreamResponse, parse_envelope, read_http_date
 from app.upstream.token_sealing import sign
 from app.upstream.transport import SecretHeader
 
@@ -122,9 +120,6 @@ def read_minted(data: object, upstream_now: float) -> Minted:
 
 def read_skew(date: str, now: float) -> float:
     """Tell the seconds by which an answer's `Date` (RFC 9110, 6.6.1) is ahead of us; 0 where it is about the same."""
-    try:
-        upstream = parsedate_to_datetime(date)
-    except ValueError:
-        return 0.0
-    ahead = (upstream if upstream.tzinfo else upstream.replace(tzinfo=UTC)).timestamp() + 0.5 - now
+    upstream = read_http_date(date)
+    ahead = 0.0 if upstream is None else upstream + 0.5 - now
     return ahead if abs(ahead) > _TOLERANCE_SECONDS else 0.0

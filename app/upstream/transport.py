@@ -1,36 +1,31 @@
-"""The wire: the only httpx of the program, and the only place that opens the upstream's token to send it."""
+"""The upstream's transport: the only place that opens its token to send it."""
 
 from collections.abc import Mapping
-from contextlib import aclosing
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import quote, urlencode
 
-import aiohttp
-import httpx
 from msgspec import Struct
 
-from app.egress.transport import (
-    QUERY,
-    SingleOriginTransport,
-    describe_cause,
-    open_transport,
-    read_body,
-    trust_authorities,
-)
-from app.errors import Unreachable
+from app.egress.connection import BodyTooLong, ExchangeFailed, OnUnsolicited
+from app.egress.pool import ConnectionPool, Origin, PoolOptions
+from app.egress.transport import describe_cause, write_head
+from app.errors import InternalError, MalformedAnswer, Unreachable
 from app.secret import Secret
 from app.upstream.envelope import UpstreamResponse
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 TOKEN_HEADER: Final = "X-BH-TOKEN"  # noqa: S105  # the header's name, not a token
 
-_HEADERS: Final = httpx.Headers(
-    {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "tallygate"}
+_HEADERS: Final = (
+    (b"Accept", b"application/json"),
+    (b"Accept-Encoding", b"identity"),
+    (b"User-Agent", b"tallygate"),
 )
 
 
 class SecretHeader(Struct, frozen=True):
-    """What a request shows of us: a secret, and the header that it goes into."""
+    """A secret that a request shows, and the header that it goes into."""
 
     header: str
     secret: Secret
@@ -39,45 +34,54 @@ class SecretHeader(Struct, frozen=True):
 class Transport:
     """Send GET requests to one origin, over kept connections, each showing a secret.
 
-    Follows no redirect, reads no proxy from the environment, keeps no cookie, decompresses nothing, and reads at most
-    `MAX_BODY_BYTES` of a body. It sets no deadline: whoever calls does, and may cancel. httpx's client is left out: what
-    it would do besides is what we do not want, and it took half of the time.
+    Follows no redirect, reads no proxy from the environment, keeps no cookie, decompresses nothing, tries nothing twice,
+    and reads at most `MAX_BODY_BYTES` of a body. It sets no deadline: the caller does, and may cancel.
     """
 
-    def __init__(self, url: str, *, connections: int) -> None:
-        self._url: Final = url
-        self._connections: Final = connections
-        self._urls: Final[dict[str, httpx.URL]] = {}
-        self._wire: httpx.AsyncBaseTransport
+    def __init__(self, url: str, options: PoolOptions, on_unsolicited: OnUnsolicited = lambda _: None) -> None:
+        self._origin: Final = Origin.of(url)
+        self._pool: Final = ConnectionPool(self._origin, options, on_unsolicited)
 
     async def __aenter__(self) -> Self:
-        self._wire = SingleOriginTransport(self._url, open_transport(self._connections, trust_authorities()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._wire.aclose()
+        self._pool.close()
 
     async def get(self, path: str, params: Mapping[str, str], shown: SecretHeader) -> UpstreamResponse:
         """Send one request and read its answer whole. May be cancelled at any point and repeated.
 
         Raises `Unreachable` if no answer came or it broke off, `MalformedAnswer` if it is larger than allowed.
         """
-        headers = _HEADERS.copy()
-        headers[shown.header] = shown.secret.reveal()
-        nothing = httpx.ByteStream(b"")
-        request = httpx.Request("GET", self._find(path), headers=headers, stream=nothing, extensions={QUERY: params})
+        target = self._target(path, params)
+        secret = shown.header.encode("ascii"), shown.secret.reveal().encode("ascii")
+        head = write_head("GET", target, self._origin, (*_HEADERS, secret))
         try:
-            async with aclosing(await self._wire.handle_async_request(request)) as response:
-                body = await read_body(response.aiter_raw(), MAX_BODY_BYTES)
-                return UpstreamResponse(response.status_code, response.headers, body)
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
-            raise Unreachable(f"The upstream cannot be reached: {describe_cause(error)}.") from error
+            answer = await self._pool.exchange(target, head, MAX_BODY_BYTES)
+        except BodyTooLong:
+            raise MalformedAnswer(f"The upstream's answer is larger than {MAX_BODY_BYTES} bytes.") from None
+        except (ExchangeFailed, OSError, UnicodeError) as error:
+            cause = describe_cause(error)
+            raise Unreachable(
+                f"The upstream cannot be reached: {cause.public}.",
+                reason=cause.reason,
+                is_repeatable=isinstance(error, ExchangeFailed) and error.is_repeatable,
+            ) from error
+        return UpstreamResponse(answer.status, answer.headers, answer.body)
 
-    def _find(self, path: str) -> httpx.URL:
-        """Give the URL of a path, or of a whole URL. There are few, and each is read once."""
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = httpx.URL(path if "://" in path else f"{self._url.rstrip('/')}{path}")
-        return url
+    def _target(self, path: str, params: Mapping[str, str]) -> str:
+        """Give the request target. A whole URL is taken if it is of our origin, and refused before anything is sent if not."""
+        if "://" in path:
+            if _origin_of(path) != self._origin:
+                raise InternalError("A request was for another origin than the upstream's, and was not sent.")
+            path = "/" + path.split("://", 1)[1].partition("/")[2]
+        return f"{quote(path)}?{urlencode(params)}" if params else quote(path)
+
+
+def _origin_of(url: str) -> Origin | None:
+    try:
+        return Origin.of(url)
+    except ValueError:
+        return None

@@ -13,7 +13,7 @@ from app.redis.shared import Shared
 from app.runtime import Runtime
 from app.settings.sections import Settings
 from app.upstream.token_source import TokenSource
-from app.wiring.cache import build_policy
+from app.wiring.cache_options import build_policy
 
 
 def build_sweep_queue(policy: FreshnessPolicy, runtime: Runtime) -> SweepQueue:

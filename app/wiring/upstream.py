@@ -7,10 +7,12 @@ from functools import partial
 from msgspec import Struct
 
 from app.api.problem_kinds import kind_of
-from app.balances.snapshots import AGGREGATE
+from app.balances.snapshots import AGGREGATE, AccountId
 from app.budget.budget import Budget, Priority
 from app.budget.fleet_budget import FleetBudget
 from app.cache.replica import Origin
+from app.egress.pool import PoolOptions
+from app.egress.trust import Trust, TrustFiles
 from app.errors import StartError
 from app.fleet.shared_value import GetShared, SharedValue
 from app.redis.shared import Shared
@@ -35,6 +37,7 @@ from app.upstream.token_source import (
     probe_refused,
 )
 from app.upstream.transport import Transport
+from app.upstream.unsolicited import report_unsolicited
 
 
 class Coordination(Struct, frozen=True):
@@ -59,9 +62,13 @@ class Upstream(Part, frozen=True):
     lane: Callable[[Priority, str], AcquirePermit]
 
 
-def build_transport(settings: UpstreamSettings) -> Transport:
-    """Build the transport to the upstream."""
-    return Transport(settings.url, connections=settings.concurrency)
+def build_transport(
+    settings: UpstreamSettings, runtime: Runtime, refetch: Callable[[AccountId], None] = lambda _: None
+) -> Transport:
+    """Build the transport to the upstream. `refetch` replaces what a stray answer may have spoiled. Raises `StartError`."""
+    trust = Trust(TrustFiles(settings.ca_file, settings.cert_file, settings.key_file))
+    options = PoolOptions(trust.context, settings.connection_seconds, runtime.monotonic, runtime.random)
+    return Transport(settings.url, options, partial(report_unsolicited, runtime.metrics, refetch))
 
 
 def coordinate(shared: Shared, budget: FleetBudget) -> Coordination:

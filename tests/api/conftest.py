@@ -1,4 +1,4 @@
-"""Fixtures of the API tests: one event loop for all, and one service for those that do not change it."""
+"""Tests of the API run twice, with the hot path and the bypass and without. Those that change nothing share one service."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -8,7 +8,7 @@ import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.service import Service, run_service
+from tests.support.service import DEFAULTS, Service, run_service
 
 _NEWCOMERS = itertools.count(500_000)
 
@@ -18,8 +18,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="package", params=[False, True], ids=["fast", "plain"], autouse=True)
+def plain(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether every request goes through the web framework."""
+    DEFAULTS["plain"] = request.param
+    yield request.param
+    del DEFAULTS["plain"]
+
+
 @pytest.fixture(scope="package")
-async def calm(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+async def calm(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
     """A service without faults: share it, and change nothing in its world but a merchant of your own."""
     async with (
         Sandbox(scenario="document", token="canary-token-3d1f") as upstream,
@@ -29,7 +37,7 @@ async def calm(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
 
 
 @pytest.fixture(scope="package")
-async def patient(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+async def patient(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
     """Another one whose times are a hundred times the default ones, so that a slow test run changes no result."""
     times: dict[str, Any] = {
         "fresh_seconds": 500,

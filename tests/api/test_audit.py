@@ -16,7 +16,7 @@ TEMPLATE = "/v1/merchants/{merchantId}/balances"
 
 
 @pytest.fixture(scope="module")
-async def audited(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+async def audited(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
     upstream = Sandbox(scenario="document", token="canary-token-3d1f")
     async with upstream, run_service(upstream, valkey.url, audit=Audited.ALL) as running:
         yield running

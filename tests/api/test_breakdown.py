@@ -29,7 +29,7 @@ MORE = (
 
 
 @pytest.fixture(scope="module")
-async def many(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+async def many(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
     """A service in front of a random world; its times are long, so that a slow test run changes no result."""
     times: dict[str, Any] = {
         "fresh_seconds": 500,

@@ -37,7 +37,7 @@ REFUSALS = [
 
 
 @pytest.fixture(scope="module")
-async def open_service(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+async def open_service(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
     async with (
         Sandbox(scenario="document", token="canary-token-3d1f") as upstream,
         run_service(upstream, valkey.url, cors_origins=frozenset({APP, OTHER_APP})) as running,

@@ -8,7 +8,7 @@ import pytest
 from app.errors import UnknownMerchant
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.apps import face
+from tests.support.apps import failing_app
 from tests.support.errors import assert_envelope, assert_problem
 from tests.support.raw_asgi import app_of, ask_app
 from tests.support.service import Service, run_service
@@ -143,14 +143,14 @@ async def test_a_rate_counts_every_request_whatever_it_asks(service: Service) ->
     assert 429 in statuses
 
 
-async def test_callers_are_judged_in_one_thread_so_that_no_rate_is_counted_twice_at_once() -> None:
+async def test_callers_are_judged_in_one_thread_so_that_no_rate_is_counted_twice_at_once(plain: bool) -> None:
     threads: set[int] = set()
 
     def monotonic() -> float:
         threads.add(threading.get_ident())
         return 0.0
 
-    async with face(UnknownMerchant("There is none."), monotonic) as client:
+    async with failing_app(UnknownMerchant("There is none."), plain=plain, monotonic=monotonic) as client:
         await client.get(PATH)
     assert threads == {threading.get_ident()}
 

@@ -47,7 +47,7 @@ OTHER = Caller("other", hash_key("tg_other"), frozenset({AccountId("777")}))
 
 
 @pytest.fixture(scope="module")
-async def shown() -> AsyncIterator[Service]:
+async def shown(plain: bool) -> AsyncIterator[Service]:
     """A service whose balances stay fresh, with a reconciliation done.
 
     One caller may read two merchants, another one only a third. It has a Valkey of its own: others empty theirs, and the

@@ -1,4 +1,4 @@
-"""Every error of the tree as a caller sees it, and what nobody foresaw, which is told as a fault of ours and no more."""
+"""Every error of the tree as a caller sees it. An unforeseen one is shown as an internal error and no more."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from app.api.problem_kinds import PROBLEMS
 from app.errors import MethodNotAllowed, TallygateError, UnknownCode, UpstreamBusy
-from tests.support.apps import face
+from tests.support.apps import failing_app
 from tests.support.errors import assert_envelope, assert_problem
 
 PATHS = ["/v1/merchants/1/balances", "/v1/merchants/1/balances/BTC", "/v1/portfolio"]
@@ -37,9 +37,9 @@ def make(kind: type[TallygateError], retry_after_seconds: float | None) -> Tally
 
 
 @pytest.mark.parametrize("kind", FORESEEN)
-async def test_every_error_of_the_tree_is_its_problem(kind: type[TallygateError]) -> None:
+async def test_every_error_of_the_tree_is_its_problem(kind: type[TallygateError], plain: bool) -> None:
     name = PROBLEMS[kind].name
-    async with face(make(kind, 3.2)) as client:
+    async with failing_app(make(kind, 3.2), plain=plain) as client:
         for path in PATHS:
             response = await client.get(path)
             assert_problem(response, name, instance=path)
@@ -48,20 +48,20 @@ async def test_every_error_of_the_tree_is_its_problem(kind: type[TallygateError]
         assert_envelope(await client.get(V2), name)
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(None, None), (0.0, "1"), (0.2, "1"), (1.0, "1"), (59.01, "60")])
+@pytest.mark.parametrize(("seconds", "sent"), [(None, None), (0.0, "1"), (0.2, "1"), (1.0, "1"), (59.01, "60")])
 async def test_retry_after_is_whole_seconds_never_too_early_and_never_zero(
-    seconds: float | None, told: str | None
+    seconds: float | None, sent: str | None, plain: bool
 ) -> None:
-    async with face(make(UpstreamBusy, seconds)) as client:
+    async with failing_app(make(UpstreamBusy, seconds), plain=plain) as client:
         for path in (*PATHS, V2):
-            assert (await client.get(path)).headers.get("retry-after") == told
+            assert (await client.get(path)).headers.get("retry-after") == sent
 
 
 @pytest.mark.parametrize("kind", UNFORESEEN)
-async def test_a_crash_is_a_fault_of_ours_that_shows_nothing_of_itself(kind: Any) -> None:
+async def test_a_crash_is_a_fault_of_ours_that_shows_nothing_of_itself(kind: Any, plain: bool) -> None:
     error = kind(SECRET, [ValueError(SECRET)]) if kind is ExceptionGroup else kind(SECRET)
     with capture_logs():
-        async with face(error) as client:
+        async with failing_app(error, plain=plain) as client:
             for path in (*PATHS, "/health/ready"):
                 response = await client.get(path)
                 assert_problem(response, "internal-error", instance=path)
@@ -72,9 +72,9 @@ async def test_a_crash_is_a_fault_of_ours_that_shows_nothing_of_itself(kind: Any
             assert_envelope(await client.get(V2), "internal-error")
 
 
-async def test_after_a_crash_the_service_goes_on_and_its_log_has_what_callers_do_not_see() -> None:
+async def test_after_a_crash_the_service_goes_on_and_its_log_has_what_callers_do_not_see(plain: bool) -> None:
     with capture_logs() as logs:
-        async with face(RuntimeError(SECRET)) as client:
+        async with failing_app(RuntimeError(SECRET), plain=plain) as client:
             for _ in range(3):
                 assert (await client.get(PATHS[0])).status_code == 500
             assert (await client.get("/health/live")).status_code == 200

@@ -23,7 +23,7 @@ MORE = (Caller("few", hash_key("tg_few"), frozenset({AccountId("10001")}), portf
 
 
 @pytest.fixture(scope="module")
-async def world(valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+async def world(valkey: EmbeddedValkey, plain: bool) -> AsyncIterator[Service]:
     upstream = Sandbox(scenario="random", merchants=30, seed=11, token="canary-token-3d1f")
     async with upstream, run_service(upstream, valkey.url, more=MORE) as running:
         yield running

@@ -22,7 +22,9 @@ WRONG = make_wrong(time.time())
 
 
 @pytest.fixture(scope="module")
-async def trusting(valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+async def trusting(
+    valkey: EmbeddedValkey, plain: bool, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
     """A service that trusts an issuer, whose keys are in a file, and slows nobody down for wrong tokens."""
     keys = tmp_path_factory.mktemp("keys") / "jwks.json"
     keys.write_bytes(jwks())

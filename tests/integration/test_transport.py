@@ -1,6 +1,7 @@
 """The wire to the upstream, against the real simulated one."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from socket import create_server
 from urllib.parse import parse_qsl, urlsplit
@@ -8,6 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
+from app.egress.pool import PoolOptions
+from app.egress.transport import PooledTransport
+from app.egress.trust import trust_authorities
 from app.errors import InternalError, MalformedAnswer, TallygateError, Unreachable
 from app.secret import Secret
 from app.upstream.client import BALANCES_PATH
@@ -17,11 +21,12 @@ from tests.support.gateway import TOKEN
 
 PARAMS = {"merchantId": "12345"}
 SHOWN = SecretHeader(TOKEN_HEADER, Secret(TOKEN))
+OPTIONS = PoolOptions(trust_authorities, 300, time.monotonic, lambda: 0.5)
 
 
 @pytest.fixture
 async def wire(upstream: Sandbox) -> AsyncIterator[Transport]:
-    async with Transport(upstream.url, connections=16) as transport:
+    async with Transport(upstream.url, OPTIONS) as transport:
         yield transport
 
 
@@ -47,7 +52,7 @@ async def test_a_proxy_of_the_environment_is_not_used(upstream: Sandbox, monkeyp
     async with Sandbox(token=TOKEN) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        async with Transport(upstream.url, connections=16) as transport:
+        async with Transport(upstream.url, OPTIONS) as transport:
             await transport.get(BALANCES_PATH, PARAMS, SHOWN)
         assert (proxy.counters.total, upstream.counters.total) == (0, 1)
 
@@ -85,7 +90,7 @@ async def test_what_cannot_be_reached_says_why(upstream: Sandbox, url: str, reas
     with create_server(("127.0.0.1", 0)) as probe:
         closed = probe.getsockname()[1]
     plain = upstream.url.rpartition(":")[2]
-    async with Transport(url.format(closed=closed, plain=plain), connections=1) as transport:
+    async with Transport(url.format(closed=closed, plain=plain), OPTIONS) as transport:
         with pytest.raises(Unreachable, match=reason):
             await transport.get(BALANCES_PATH, PARAMS, SHOWN)
 
@@ -132,9 +137,12 @@ async def test_no_request_leaves_for_another_origin_even_if_the_code_asks_for_it
         assert (elsewhere.counters.total, upstream.counters.total) == (0, 0)
 
 
-async def test_no_redirect_leads_to_another_origin_even_if_it_were_followed(wire: Transport, upstream: Sandbox) -> None:
-    client = httpx.AsyncClient(transport=wire._wire, follow_redirects=True)
-    async with Sandbox(token=TOKEN) as elsewhere:
+async def test_no_redirect_leads_to_another_origin_even_if_it_were_followed(upstream: Sandbox) -> None:
+    transport = PooledTransport(upstream.url, trust_authorities(), MAX_BODY_BYTES)
+    async with (
+        Sandbox(token=TOKEN) as elsewhere,
+        httpx.AsyncClient(transport=transport, follow_redirects=True) as client,
+    ):
         with (
             upstream.fault("redirect", location=f"{elsewhere.url}{BALANCES_PATH}?merchantId=0"),
             pytest.raises(InternalError),
@@ -159,7 +167,7 @@ async def test_a_parameter_arrives_as_it_is_whatever_is_in_it(value: str) -> Non
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with Transport(f"http://127.0.0.1:{port}", connections=1) as transport:
+        async with Transport(f"http://127.0.0.1:{port}", OPTIONS) as transport:
             await transport.get(BALANCES_PATH, {"merchantId": value}, SHOWN)
     where = urlsplit(await asked.get())
     assert (where.path, parse_qsl(where.query)) == (BALANCES_PATH, [("merchantId", value)])

@@ -98,8 +98,8 @@ def test_no_two_files_import_each_other() -> None:
 @pytest.mark.parametrize(
     ("what", "where"),
     [
-        ("httpx", {"app.egress", "app.upstream.transport"}),
-        ("aiohttp", {"app.egress", "app.upstream.transport"}),
+        ("httpx", {"app.egress"}),
+        ("httptools", {"app.egress"}),
         ("redis", {"app.redis"}),
         ("granian", {"app.server"}),
         ("cryptography", {"app.upstream.token_sealing"}),

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import app
 from app.access.clients_file import Clients
-from app.egress.transport import trust_authorities
+from app.egress.trust import trust_authorities
 from app.main import create_app
 from app.resilience.draining import Drain
 from app.secret import Secret

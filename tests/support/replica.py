@@ -32,6 +32,7 @@ class Upstream:
     def __init__(self) -> None:
         self.seconds = 0.1
         self.error: Exception | None = None
+        self.crashes: dict[AccountId, Exception] = {}
         self.absent = False
         self.arrivals: list[float] = []
         self.asked: list[AccountId] = []
@@ -45,8 +46,8 @@ class Upstream:
         self.asked.append(key)
         amount = str(self.calls)
         await asyncio.sleep(self.seconds)
-        if self.error is not None:
-            raise self.error
+        if error := self.crashes.get(key, self.error):
+            raise error
         if self.absent:
             return Absence(key, unix_ms())
         row = Row("USDT", "USDT", "USDT", amount, amount, "0")  # type: ignore[arg-type]

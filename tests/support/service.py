@@ -23,6 +23,9 @@ from sandbox import Sandbox
 from tests.support.expired_answers import ageing
 from tests.support.settings import make_settings
 
+DEFAULTS: dict[str, Any] = {}
+"""Settings of every service that names no others: the tests of the API set `plain` here, and run with it and without."""
+
 KEYS = {name: f"tg_{name}" for name in ("all", "some", "slow")}
 
 CALLERS = (
@@ -70,6 +73,7 @@ async def run_service(
             "redis_timeout_seconds": 2,
             "clients_file": "",
             "wrong_keys_rate": 1000,
+            **DEFAULTS,
             **changed,
         }
     )

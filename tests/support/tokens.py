@@ -17,7 +17,7 @@ from app.balances.snapshots import AccountId
 
 URL = "https://id.example.com/realm"
 NOW = 1_000_000_000.0
-RSA = rsa.generate_private_key(65537, 2048)
+RSA, OTHER_RSA = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 EC = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", *EC, "EdDSA")
 KEYS: dict[str, Any] = {
@@ -25,6 +25,8 @@ KEYS: dict[str, Any] = {
     if algorithm in EC
     else ed25519.Ed25519PrivateKey.generate()
     if algorithm == "EdDSA"
+    else OTHER_RSA
+    if algorithm.startswith("PS")
     else RSA
     for algorithm in ALGORITHMS
 }

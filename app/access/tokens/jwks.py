@@ -84,14 +84,19 @@ def parse_jwks(document: bytes) -> Jwks:
 
 
 def _sort(published: list[dict[str, Any]]) -> Mapping[_Named, PublicKey]:
-    """Make keys and name them. What two keys would fit is left out: which of them is meant cannot be told."""
-    found: defaultdict[_Named, list[PublicKey]] = defaultdict(list)
+    """Make keys and name them. Where two different keys have one name, neither counts: which is meant cannot be known."""
+    found: defaultdict[_Named, dict[bytes, PublicKey]] = defaultdict(dict)
     for jwk in published:
         for algorithm in get_args(Algorithm):
             if (key := _make_key(jwk, algorithm)) is not None:
                 for key_id in {None, _id_of(jwk)}:
-                    found[key_id, algorithm].append(key)
-    return {named: keys[0] for named, keys in found.items() if len(keys) == 1}
+                    found[key_id, algorithm][_thumbprint(jwk)] = key
+    return {named: key for named, keys in found.items() if len(keys) == 1 for key in keys.values()}
+
+
+def _thumbprint(jwk: dict[str, Any]) -> bytes:
+    """Write what makes a key the same key, however often and with whatever else it is listed (RFC 7638, 3.2)."""
+    return msgspec.json.encode([jwk.get(member) for member in ("kty", "crv", "x", "y", "n", "e")])
 
 
 def _id_of(jwk: dict[str, Any]) -> str | None:
@@ -99,9 +104,21 @@ def _id_of(jwk: dict[str, Any]) -> str | None:
     return key_id if isinstance(key_id, str) else None
 
 
+def _is_for(jwk: dict[str, Any], algorithm: Algorithm) -> bool:
+    """Tell whether a JWK is public and meant to verify signatures of this algorithm (RFC 7517, 4.2 to 4.4)."""
+    operations = jwk.get("key_ops", ["verify"])
+    return (
+        "d" not in jwk
+        and jwk.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and "verify" in operations
+        and jwk.get("alg", algorithm) == algorithm
+    )
+
+
 def _make_key(jwk: dict[str, Any], algorithm: Algorithm) -> PublicKey | None:
     """Make a key of a JWK; None if it is not for this algorithm, not for signatures, too weak, or no public one."""
-    if "d" in jwk or jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
+    if not _is_for(jwk, algorithm):
         return None
     curves = _CURVES.get(algorithm)
     if curves is None and jwk.get("kty") != "RSA":

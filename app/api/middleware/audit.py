@@ -1,4 +1,4 @@
-"""The audit: who was refused what, and, if that is wanted, who was told what. Never an amount, never a credential."""
+"""Audit log: refusals, and optionally answers, by caller. It contains no amount and no credential."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -19,47 +19,47 @@ log = structlog.get_logger()
 
 
 class _LineQuota(Struct):
-    """The lines that one caller may still have, and how many it lacked since the last one."""
+    """The lines that one caller may still have, and how many were dropped since the last one."""
 
     rate: RateLimiter
     unwritten: int = 0
 
 
 class Audit:
-    """Write down refusals: 60 lines at once for each caller, then one a second, with the number of those that it lacked.
+    """Log refusals: bursts of 60 lines for each caller, then one a second, with the number of dropped lines.
 
-    All who are not known count as one caller, so that they crowd out the refusals of nobody else. Where all is audited,
-    what callers were told has a line as well, each. `monotonic` gives seconds.
+    All unknown callers share one quota, so that they cannot crowd out the refusals of others. With `answers`, every
+    answer to a known caller has a line too. `monotonic` gives seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float], *, refusals: bool, answers: bool = False) -> None:
         self.logs_all: Final = answers
-        self._hears_refusals: Final = refusals
+        self._logs_refusals: Final = refusals
         self._monotonic: Final = monotonic
-        self._spaces: Final[OrderedDict[str | None, _LineQuota]] = OrderedDict()
+        self._quotas: Final[OrderedDict[str | None, _LineQuota]] = OrderedDict()
 
     def record(self, caller: str | None, status: int, about: Mapping[str, Any]) -> None:
-        """Write down a request of a caller, None if it is not known, if it is one of those that are."""
+        """Log a request if it is of an audited kind. `caller` is None if it is unknown."""
         if status in _REFUSED_STATUSES:
-            if self._hears_refusals:
+            if self._logs_refusals:
                 self._record_refusal(caller, status, about)
         elif self.logs_all and caller is not None:
             log.info("audit.answered", caller=caller, status=status, **about)
 
     def _record_refusal(self, caller: str | None, status: int, about: Mapping[str, Any]) -> None:
-        space = self._quota_of(caller)
-        if space.rate.acquire(self._monotonic()) > 0:
-            space.unwritten += 1
+        quota = self._quota_of(caller)
+        if quota.rate.acquire(self._monotonic()) > 0:
+            quota.unwritten += 1
             return
-        unwritten = {"unwritten": space.unwritten} if space.unwritten else {}
-        space.unwritten = 0
+        unwritten = {"unwritten": quota.unwritten} if quota.unwritten else {}
+        quota.unwritten = 0
         log.info("audit.refused", caller=caller, status=status, **about, **unwritten)
 
     def _quota_of(self, caller: str | None) -> _LineQuota:
-        space = self._spaces.get(caller)
-        if space is None:
-            space = self._spaces[caller] = _LineQuota(RateLimiter(_LINES_PER_SECOND, LINES_AT_ONCE))
-            if len(self._spaces) > MAX_CALLERS:
-                self._spaces.popitem(last=False)
-        self._spaces.move_to_end(caller)
-        return space
+        quota = self._quotas.get(caller)
+        if quota is None:
+            quota = self._quotas[caller] = _LineQuota(RateLimiter(_LINES_PER_SECOND, LINES_AT_ONCE))
+            if len(self._quotas) > MAX_CALLERS:
+                self._quotas.popitem(last=False)
+        self._quotas.move_to_end(caller)
+        return quota

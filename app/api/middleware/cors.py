@@ -1,4 +1,4 @@
-"""Browsers: the web apps whose pages may read our answers (CORS, as the Fetch standard has it)."""
+"""CORS: the web apps whose pages may read answers (Fetch standard)."""
 
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -18,28 +18,28 @@ SENDABLE: Final = (
     b"Accept, Authorization, Cache-Control, Content-Type, If-None-Match, X-BH-TOKEN, X-Request-Id",
 )
 REMEMBERED: Final = (b"access-control-max-age", b"7200")
-"""Two hours: what Chromium takes at most."""
+"""Two hours, the most that Chromium accepts."""
 
 _METHODS: Final = (b"GET", b"HEAD", b"POST")
-_ABOUT_THE_BODY: Final = frozenset({b"allow", b"content-length", b"content-type"})
+_BODY_HEADERS: Final = frozenset({b"allow", b"content-length", b"content-type"})
 
 
 class Cors:
-    """Let pages of these origins, compared to the byte, read every answer, problems too: with a key, never with cookies.
+    """Let pages of these origins, compared byte by byte, read every answer, problems too: with a key, never with cookies.
 
-    Every answer varies by `Origin`, also to who sends none: a cache that kept one of those would shut a page out.
+    Every answer varies by `Origin`, even without one in the request. Otherwise a shared cache could lock a page out.
     """
 
     def __init__(self, origins: Collection[str]) -> None:
         self._origins: Final = frozenset(origin.encode() for origin in origins)
 
     def wrap(self, scope: HTTPScope, send: Send) -> Send:
-        """Give what sends the answers to a request with what its browser has to be told."""
+        """Wrap `send` with the CORS headers of a request."""
         given = [value for name, value in scope["headers"] if name == b"origin"]
         if len(given) != 1 or given[0] not in self._origins:
             return _with_headers(send, ())
-        tell = _with_headers(send, ((b"access-control-allow-origin", given[0]), READABLE))
-        return _as_preflight(tell) if _is_preflight(scope) else tell
+        send = _with_headers(send, ((b"access-control-allow-origin", given[0]), READABLE))
+        return _as_preflight(send) if _is_preflight(scope) else send
 
 
 def _is_preflight(scope: HTTPScope) -> bool:
@@ -49,14 +49,12 @@ def _is_preflight(scope: HTTPScope) -> bool:
 
 
 def _with_headers(send: Send, more: Iterable[Header]) -> Send:
-    async def tell(message: Message) -> None:
-        if (
-            message["type"] == "http.response.start"
-        ):  # its headers may be those of other answers too: they stay as they are
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":  # other answers may share its headers: they are copied
             message = {**message, "headers": [*_by_origin(message["headers"]), *more]}
         await send(message)
 
-    return tell
+    return send_with_headers
 
 
 def _by_origin(headers: Iterable[Header]) -> RawHeaders:
@@ -66,28 +64,28 @@ def _by_origin(headers: Iterable[Header]) -> RawHeaders:
 
 
 def _as_preflight(send: Send) -> Send:
-    """Make the answer to OPTIONS the one to a preflight, which ends well also where nothing is served.
+    """Turn the answer to OPTIONS into one to a preflight, which succeeds for unknown paths too.
 
-    Else no page could ever read the 404 that it goes on to ask for.
+    Otherwise no page could read the 404 of the request after it.
     """
-    is_well = False
+    succeeds = False
 
-    async def permit(message: Message) -> None:
-        nonlocal is_well
+    async def send_preflight(message: Message) -> None:
+        nonlocal succeeds
         if message["type"] == "http.response.start":
-            is_well = message["status"] in {204, 404}
-            if is_well:
+            succeeds = message["status"] in {204, 404}
+            if succeeds:
                 message = {**message, "status": 204, "headers": _permissions(message["headers"])}
-        elif message["type"] == "http.response.body" and is_well:
+        elif message["type"] == "http.response.body" and succeeds:
             message = {**message, "body": b""}
         await send(message)
 
-    return permit
+    return send_preflight
 
 
 def _permissions(headers: Iterable[Header]) -> RawHeaders:
     headers = list(headers)
     allow = next((value for name, value in headers if name == b"allow"), b"GET, HEAD").split(b", ")
     methods = b", ".join(method for method in _METHODS if method in allow)
-    kept = [header for header in headers if header[0] not in _ABOUT_THE_BODY]
+    kept = [header for header in headers if header[0] not in _BODY_HEADERS]
     return [*kept, (b"access-control-allow-methods", methods), SENDABLE, REMEMBERED]

@@ -1,4 +1,4 @@
-"""The deadline of a whole request: what takes longer ends with a problem, and never hangs."""
+"""Request deadline: a request that takes longer ends with a problem."""
 
 import asyncio
 from typing import Final
@@ -11,10 +11,10 @@ from app.errors import BodyTooSlow, DeadlinePassed
 
 
 class RequestDeadline:
-    """Give an application so many seconds until an answer begins; one that has begun is not cut off.
+    """Give an application so many seconds to begin its answer. An answer that has begun is not cut off.
 
-    Then it is cancelled, and what it waited for goes on where others wait too. A body that is still not here is the
-    caller's fault (408), anything else ours (504).
+    After that it is cancelled; loads shared with other requests go on. A missing body is the caller's fault (408),
+    anything else ours (504).
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -43,7 +43,7 @@ class RequestDeadline:
 
 
 class _Exchange:
-    """One request and its answer, and how far they have come."""
+    """The progress of one request and its answer."""
 
     def __init__(self, receive: Receive, send: Send, limit: asyncio.Timeout) -> None:
         self._receive: Final = receive
@@ -54,7 +54,7 @@ class _Exchange:
         self.is_being_answered = False
 
     async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
-        """Receive the next part of the body. Once that is whole, it is awaited no more, whatever else is."""
+        """Receive the next part of the body. After a whole body, a call does not count as waiting for it."""
         self.awaits_body = not self._has_body
         message = await self._receive()
         self._has_body |= message["type"] == "http.request" and not message["more_body"]
@@ -62,7 +62,7 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer. The first one lifts the limit."""
+        """Send a part of the answer. The first part ends the time limit."""
         if not self.is_being_answered:
             self.is_being_answered = True
             self.limit.reschedule(None)

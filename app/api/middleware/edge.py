@@ -1,14 +1,12 @@
-"""The edge: what holds for every request whatever it asks, around the whole application."""
+"""Edge: what holds for every request, around the whole application: ids, size limits, HEAD, metrics, audit, traces."""
 
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from app.api.context import render_refusal, send_reply
+from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.eager_start import ensure_task
@@ -17,47 +15,46 @@ from app.api.replies import SAFE
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.resilience.draining import Drain
-from app.telemetry.metrics import METHODS, Metrics
-from app.telemetry.traces import RequestSpan, Traces
+from app.runtime import Runtime
+from app.telemetry.metrics import METHODS
+from app.telemetry.traces import RequestSpan
 
 MAX_URI_BYTES: Final = 8 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
 
-_HTTP: Final = ScopeType.HTTP  # found here at once: an enum looks its members up each time
+_HTTP: Final = ScopeType.HTTP  # bound here, since an enum looks its members up each time
 
 UNMATCHED: Final = "unmatched"
-"""Stands in metrics for every path that nothing is served at."""
+"""The path of requests that match no route, in metrics."""
 
 
 class Edge:
-    """Give each request its id, refuse what is too large, answer HEAD as GET without a body, and count.
+    """Name each request, refuse one that is too large, answer HEAD as GET without a body, and count.
 
-    While it drains, each answer ends its connection, so that the next request goes elsewhere. `monotonic` gives seconds.
-    Without `browsers` no page of a web app can read an answer. Where all is audited, nothing is answered by `front`.
+    While draining, each answer closes its connection, so that the next request goes to another replica. Without `cors`
+    no web app can read an answer. Where all answers are audited, the hot path gives none.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        metrics: Metrics,
+        *,
+        hot_path: HotPath | None,
+        audit: Audit,
+        cors: Cors | None,
         drain: Drain,
         request_ids: RequestIds,
-        *,
-        hot_path: HotPath | None = None,
-        audit: Audit | None = None,
-        cors: Cors | None = None,
-        traces: Traces | None = None,
-        monotonic: Callable[[], float] = time.perf_counter,
+        runtime: Runtime,
     ) -> None:
-        self._traces: Final = traces or Traces()
         self._app: Final = app
-        self._drain: Final = drain
-        self._audit: Final = audit or Audit(monotonic, refusals=False)
-        self._hot_path: Final = None if self._audit.logs_all else hot_path
+        self._hot_path: Final = None if audit.logs_all else hot_path
+        self._audit: Final = audit
         self._cors: Final = cors
+        self._drain: Final = drain
         self._request_ids: Final = request_ids
-        self._metrics: Final = metrics
-        self._monotonic: Final = monotonic
+        self._metrics: Final = runtime.metrics
+        self._traces: Final = runtime.traces
+        self._monotonic: Final = runtime.monotonic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI."""
@@ -75,14 +72,18 @@ class Edge:
             return
         await ensure_task()
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
-        request_id = self._request_ids.name(given).decode()
+        client = scope["client"]
+        context = RequestContext(self._request_ids.name(given).decode(), address=client[0] if client else None)
         is_head = scope["method"] == "HEAD"
-        state = {**scope.get("state", {}), "request_id": request_id}
-        ends = self._drain.is_on and scope["http_version"].startswith("1")
-        finish = _finish_response(send, request_id, state, bodiless=is_head, ends=ends)
-        inner: HTTPScope = {**scope, "state": state, "method": "GET" if is_head else scope["method"]}
+        inner: HTTPScope = {
+            **scope,
+            "state": {**scope.get("state", {}), CONTEXT: context},
+            "method": "GET" if is_head else scope["method"],
+        }
+        closes = self._drain.is_on and scope["http_version"].startswith("1")
+        finish = _finish_response(send, context, has_body=not is_head, closes=closes)
         self._metrics.under_way += 1
-        with self._traces.request(scope["headers"]) as span, bound_contextvars(**_ids(request_id, span)):
+        with self._traces.request(scope["headers"]) as span, bound_contextvars(**_ids(context.request_id, span)):
             try:
                 if refusal := _refuse(scope):
                     await send_reply(render_refusal(refusal, inner), finish)
@@ -90,35 +91,37 @@ class Edge:
                     await self._app(inner, receive, finish)
             finally:
                 self._metrics.under_way -= 1
-                if leave := state.get("leave"):
-                    leave()
-                self._record(scope["method"], inner, self._monotonic() - began, span)
+                if context.release is not None:
+                    context.release()
+                path = inner.get("path_template", UNMATCHED)
+                self._record(context, scope["method"], path, self._monotonic() - began, span)
 
-    def _record(self, method: str, scope: HTTPScope, seconds: float, span: RequestSpan) -> None:
-        """Count a request by what was noted of it on its way; one that went away before its answer has no status."""
-        state = scope["state"]
-        path = scope.get("path_template", UNMATCHED)
-        span.annotate(method if method in METHODS else "other", path, state.get("status"))
-        if "status" in state:
-            self._metrics.request(path, method, state["status"], seconds)
-            self._audit.record(
-                state["caller"].name if "caller" in state else None, state["status"], _about(method, path, scope)
-            )
-        if "problem" in state:
-            self._metrics.refusals.add(state["problem"])
+    def _record(self, context: RequestContext, method: str, path: str, seconds: float, span: RequestSpan) -> None:
+        """Count and audit a request. One whose client left before the answer has no status."""
+        span.annotate(method if method in METHODS else "other", path, context.status)
+        if context.status is not None:
+            self._metrics.request(path, method, context.status, seconds)
+            caller = None if context.caller is None else context.caller.name
+            self._audit.record(caller, context.status, _about(context, method, path))
+        if context.problem is not None:
+            self._metrics.refusals.add(context.problem)
 
 
-def _about(method: str, path: str, scope: HTTPScope) -> dict[str, Any]:
-    """Give what the audit says of a request besides who and how it ended: nothing of its path but the template."""
-    state = scope["state"]
-    address = scope["client"][0] if scope["client"] and "caller" not in state else None
-    told = {name: state.get(name) for name in ("merchant", "merchants", "age", "problem")} | {"address": address}
-    kept = {name: value for name, value in told.items() if value is not None}
-    return {"method": method if method in METHODS else "other", "path": path, **kept}
+def _about(context: RequestContext, method: str, path: str) -> dict[str, Any]:
+    """Return the fields of an audit line besides caller and status. Of the path it has only the template."""
+    fields = {
+        "merchant": context.account_id,
+        "merchants": context.merchants,
+        "age": context.age,
+        "problem": context.problem,
+        "address": context.address if context.caller is None else None,
+    }
+    known = {name: value for name, value in fields.items() if value is not None}
+    return {"method": method if method in METHODS else "other", "path": path, **known}
 
 
 def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
-    """Give what each log line about a request says of it."""
+    """Return the fields of every log line about a request."""
     return {"request_id": request_id} | ({} if span.trace_id is None else {"trace_id": span.trace_id})
 
 
@@ -138,18 +141,20 @@ def _refuse(scope: HTTPScope) -> TallygateError | None:
     return None
 
 
-def _finish_response(send: Send, request_id: str, state: dict[str, Any], *, bodiless: bool, ends: bool) -> Send:
+def _finish_response(send: Send, context: RequestContext, *, has_body: bool, closes: bool) -> Send:
+    """Wrap `send` with the headers of every answer, and record status and age. `closes` ends the connection."""
+
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
-            state["status"] = message["status"]
-            state["age"] = next((int(value) for name, value in message["headers"] if name == b"age"), None)
+            context.status = message["status"]
+            context.age = next((int(value) for name, value in message["headers"] if name == b"age"), None)
             headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
             headers += SAFE
-            limits = state["limits"]() if "limits" in state else ()
+            limits = () if context.limits is None else context.limits()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
-            headers.append((REQUEST_ID, request_id.encode()))
-            message["headers"] = [*headers, (b"connection", b"close")] if ends else headers
-        elif message["type"] == "http.response.body" and bodiless:
+            headers.append((REQUEST_ID, context.request_id.encode()))
+            message["headers"] = [*headers, (b"connection", b"close")] if closes else headers
+        elif message["type"] == "http.response.body" and not has_body:
             message["body"] = b""
         await send(message)
 
@@ -157,5 +162,5 @@ def _finish_response(send: Send, request_id: str, state: dict[str, Any], *, bodi
 
 
 def _with_head(allow: bytes) -> bytes:
-    """Say that HEAD goes wherever GET does."""
+    """Add HEAD wherever GET is allowed."""
     return allow.replace(b"GET", b"GET, HEAD")

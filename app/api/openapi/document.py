@@ -1,10 +1,9 @@
-"""What the OpenAPI document says about every balance answer: its headers, its errors, how to send a key."""
+"""OpenAPI document: the parameters, responses and errors of all paths, and how to send a key."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from litestar import Request, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -22,115 +21,73 @@ from litestar.params import PathParameter, QueryParameter
 
 from app.api.problem_kinds import PROBLEMS
 from app.api.rendering.problems import MEDIA_TYPE
+from app.api.requests import parameters
 from app.api.requests.formats import MEDIA_TYPES, Format
-from app.api.requests.parameters import (
-    ASSETS_PATTERN,
-    CURSOR_PATTERN,
-    LIMIT_PATTERN,
-    MAX_SEARCH,
-    MERCHANT_ID_PATTERN,
-    MERCHANT_IDS_PATTERN,
-    SORT_PATTERN,
-)
 from app.api.views.accounts import UpstreamEnvelope
 from app.api.views.problems import Problem
 
+
+def _path(description: str, **schema: Any) -> PathParameter:
+    return PathParameter(description=description, schema_extra=schema)
+
+
+def _query(name: str, description: str, pattern: str, *examples: str) -> QueryParameter:
+    schema = {"pattern": pattern, "examples": [*examples]} if examples else {"pattern": pattern}
+    return QueryParameter(name=name, description=description, schema_extra=schema)
+
+
+def _choice(name: str, description: str, *values: str) -> QueryParameter:
+    return QueryParameter(name=name, description=description, schema_extra={"enum": [*values]})
+
+
 MerchantIdParameter = Annotated[
+    str, _path("1 to 19 digits.", pattern=parameters.MERCHANT_ID_PATTERN, examples=["12345"])
+]
+AssetIdParameter = Annotated[str, _path("The asset, as the upstream names it.")]
+ReconciliationIdParameter = Annotated[str, _path("The id that the POST gave.")]
+AccountIdParameter = Annotated[
     str,
-    PathParameter(description="1 to 19 digits.", schema_extra={"pattern": MERCHANT_ID_PATTERN, "examples": ["12345"]}),
-]
-AssetIdParameter = Annotated[str, PathParameter(description="The asset, as the upstream names it.")]
-AssetsParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="assets",
-        description="Only these assets: ids, separated by commas.",
-        schema_extra={"pattern": ASSETS_PATTERN, "examples": ["USDT,BTC"]},
-    ),
-]
-FlagParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="nonzero", description="`true`: only assets that are held.", schema_extra={"enum": ["true", "false"]}
-    ),
+    _query("merchantId", "1 to 19 digits, or 0 for all merchants together.", parameters.ACCOUNT_ID_PATTERN, "12345"),
 ]
 MerchantIdsParameter = Annotated[
     str,
-    QueryParameter(
-        name="merchantId",
-        description="1 to 1,000 merchant ids, separated by commas.",
-        schema_extra={"pattern": MERCHANT_IDS_PATTERN, "examples": ["12345,10001"]},
+    _query(
+        "merchantId", "1 to 1,000 merchant ids, separated by commas.", parameters.MERCHANT_IDS_PATTERN, "12345,10001"
     ),
 ]
+AssetsParameter = Annotated[
+    str | None, _query("assets", "Only these assets: ids, separated by commas.", parameters.ASSETS_PATTERN, "USDT,BTC")
+]
+FlagParameter = Annotated[str | None, _choice("nonzero", "`true`: only assets that are held.", "true", "false")]
 RequireParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="require",
-        description="`complete`: a 502 if any part failed, instead of what there is.",
-        schema_extra={"enum": ["complete"]},
-    ),
+    str | None, _choice("require", "`complete`: a 502 if any part failed, instead of what there is.", "complete")
 ]
-AccountIdParameter = Annotated[
-    str,
-    QueryParameter(
-        name="merchantId",
-        description="1 to 19 digits, or 0 for all merchants together.",
-        schema_extra={"pattern": MERCHANT_ID_PATTERN.replace("^", "^0$|^", 1), "examples": ["12345"]},
-    ),
+_FORMATS: Final = "Counts more than Accept: JSON, CSV for a spreadsheet, or a table for a terminal."
+FormatParameter = Annotated[str | None, _choice("format", _FORMATS, "json", "csv", "text")]
+_ORDERS: Final = (
+    "`id`, or an asset that a merchant lists: its total, the smallest first; with `-` before it, the other way round."
+)
+SortParameter = Annotated[str | None, _query("sort", _ORDERS, parameters.SORT_PATTERN, "-USDT")]
+LimitParameter = Annotated[
+    str | None, _query("limit", "How many on a page: 1 to 1000, 100 if left out.", parameters.LIMIT_PATTERN, "100")
 ]
-SortParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="sort",
-        description="`id`, or an asset that a merchant lists: its total, the smallest first; with `-` before it, the other way round.",
-        schema_extra={"pattern": SORT_PATTERN, "examples": ["-USDT"]},
-    ),
-]
-FormatParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="format",
-        description="Counts more than Accept: JSON, CSV for a spreadsheet, or a table for a terminal.",
-        schema_extra={"enum": ["json", "csv", "text"]},
-    ),
+_NEXT: Final = "`next` of the page before: the one that follows, of the same version of the view."
+AfterParameter = Annotated[str | None, _query("after", _NEXT, parameters.CURSOR_PATTERN)]
+AfterMerchantParameter = Annotated[
+    str | None, _query("after", "The `next` of the page before.", parameters.MERCHANT_ID_PATTERN, "1")
 ]
 SearchParameter = Annotated[
     str | None,
     QueryParameter(
         name="search",
         description="Only those whose name contains this, or whose id begins with it.",
-        schema_extra={"minLength": 1, "maxLength": MAX_SEARCH, "examples": ["1234"]},
+        schema_extra={"minLength": 1, "maxLength": parameters.MAX_SEARCH, "examples": ["1234"]},
     ),
 ]
-AfterMerchantParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="after",
-        description="The `next` of the page before.",
-        schema_extra={"pattern": MERCHANT_ID_PATTERN, "examples": ["1"]},
-    ),
-]
-LimitParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="limit",
-        description="How many on a page: 1 to 1000, 100 if left out.",
-        schema_extra={"pattern": LIMIT_PATTERN, "examples": ["100"]},
-    ),
-]
-AfterParameter = Annotated[
-    str | None,
-    QueryParameter(
-        name="after",
-        description="`next` of the page before: the one that follows, of the same version of the view.",
-        schema_extra={"pattern": CURSOR_PATTERN},
-    ),
-]
-ReconciliationIdParameter = Annotated[str, PathParameter(description="The id that the POST gave.")]
 
 _ABOUT: Final = """\
 Merchants' crypto balances: exact, fresh, honest about what is stale or missing. Amounts are decimal strings. Every \
-balance answer tells its age in seconds (Age), where it came from (Cache-Status; a negative ttl means stale), and the \
+balance answer gives its age in seconds (Age), where it came from (Cache-Status; a negative ttl means stale), and the \
 tag under which If-None-Match finds it unchanged (ETag, over the content without asOf). Cache-Control in a request says \
 how old an answer may be: max-age, max-stale, min-fresh, no-cache, only-if-cached."""
 
@@ -142,29 +99,46 @@ _SWEEP: Final = (
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 
 
-def document_responses(
-    view: type, *, described: str, not_found: bool, paged: bool = False, takes_body: bool = False
-) -> Mapping[int, ResponseSpec]:
-    """List the answers of a balance path: the view, a 304, and every problem that it can give, by status."""
+def balance_responses(
+    view: type,
+    described: str,
+    *,
+    not_found: bool = True,
+    paged: bool = False,
+    takes_body: bool = False,
+    status: int = 200,
+) -> dict[int, ResponseSpec]:
+    """List the responses of a GET of balances by status: the view, a 304, and every possible problem."""
     never = {405} | (set() if not_found else {404}) | (set() if paged else {410})
     never |= set() if takes_body else {408, 413}
     statuses = {kind.status for kind in PROBLEMS.values()} - never
     return {
-        200: ResponseSpec(view, generate_examples=False, description=described),
+        status: ResponseSpec(view, generate_examples=False, description=described),
         304: ResponseSpec(None, generate_examples=False, description="What If-None-Match names is still so."),
         **_document_problems(statuses, UpstreamEnvelope if view is UpstreamEnvelope else Problem),
     }
 
 
+def post_responses(
+    view: type, described: str, *, takes_body: bool = False, status: int = 200
+) -> dict[int, ResponseSpec]:
+    """List the responses of a POST: like those of a GET, without 304."""
+    responses = balance_responses(view, described, not_found=False, takes_body=takes_body, status=status)
+    del responses[304]
+    return responses
+
+
 @dataclass
 class InFormats(Operation):
-    """An operation whose answer is JSON or a table for people: of an answer, Litestar documents one media type."""
+    """An operation whose response is JSON or a table. Litestar documents only one media type of a response."""
 
     def __post_init__(self) -> None:
         answer = (self.responses or {}).get("200")
         if isinstance(answer, OpenAPIResponse) and answer.content is not None:
             table = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
-            answer.content |= {MEDIA_TYPES[form].partition(";")[0]: table for form in (Format.CSV, Format.TEXT)}
+            answer.content |= {
+                MEDIA_TYPES[table_format].partition(";")[0]: table for table_format in (Format.CSV, Format.TEXT)
+            }
 
 
 @dataclass
@@ -179,8 +153,8 @@ class InPages(InFormats):
             answer.headers = {**(answer.headers or {}), "Sweep": OpenAPIHeader(description=_SWEEP, schema=schema)}
 
 
-def document_service(view: type, *, described: str) -> Mapping[int, ResponseSpec]:
-    """List the answers of a path about the service itself."""
+def service_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
+    """List the responses of a path about the service itself."""
     return {200: ResponseSpec(view, generate_examples=False, description=described)} | _document_problems(
         {400, 414, 431, 500}, Problem
     )
@@ -198,20 +172,8 @@ def _titles(status: int) -> str:
     return "; ".join(dict.fromkeys(kind.title for kind in PROBLEMS.values() if kind.status == status)) + "."
 
 
-class _NoPages(OpenAPIRenderPlugin):
-    """Take away the paths that Litestar adds for a document: ours are in `service.py`, and load nothing from elsewhere."""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Render nothing: no path leads here."""
-        raise NotImplementedError
-
-    def receive_router(self, router: Router) -> None:
-        """Leave the router without routes."""
-        router.routes.clear()
-
-
-def openapi_config(version: str) -> OpenAPIConfig:
-    """Describe the service."""
+def openapi_config(version: str, pages: OpenAPIRenderPlugin) -> OpenAPIConfig:
+    """Describe the service. `pages` is what Litestar itself serves of the document."""
     return OpenAPIConfig(
         title="Tallygate",
         version=version,
@@ -226,5 +188,5 @@ def openapi_config(version: str) -> OpenAPIConfig:
                 ),
             }
         ),
-        render_plugins=[_NoPages(path="/")],
+        render_plugins=[pages],
     )

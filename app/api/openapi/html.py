@@ -1,4 +1,4 @@
-"""Pages for people, made of our own documents: they load nothing from anywhere and run no script."""
+"""HTML pages about the API, without scripts or anything loaded from elsewhere."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ CONTENT_SECURITY_POLICY: Final = (
 
 
 def render_docs(document: Mapping[str, Any]) -> str:
-    """Show an OpenAPI document: each path with its parameters, its answers, a curl line."""
+    """Render an OpenAPI document: each path with its parameters, its responses and a curl line."""
     info = document["info"]
     operations = [
         (method, path, item[method])
@@ -46,7 +46,7 @@ def render_docs(document: Mapping[str, Any]) -> str:
 
 
 def render_problem_kind(kind: ProblemKind) -> str:
-    """Explain a kind of problem."""
+    """Render the page of one kind of problem."""
     return _page(
         kind.title,
         [f"<p>Status {kind.status}, <code>/problems/{escape(kind.name)}</code>.</p>", f"<p>{escape(kind.advice)}</p>"],
@@ -54,7 +54,7 @@ def render_problem_kind(kind: ProblemKind) -> str:
 
 
 def render_problem_index(kinds: Iterable[ProblemKind]) -> str:
-    """List all kinds of problems."""
+    """Render the list of all kinds of problems."""
     rows = [(str(kind.status), f"<a href=/problems/{kind.name}>{kind.name}</a>", escape(kind.title)) for kind in kinds]
     return _page("Problems", [_table(("status", "type", "title"), rows)])
 
@@ -76,14 +76,14 @@ def _render_operation(method: str, path: str, operation: Mapping[str, Any]) -> s
 
 
 def _sending(method: str, operation: Mapping[str, Any]) -> str:
-    """Say how to send a method other than GET, and the body that it takes."""
+    """Return the curl options for a method other than GET and its body."""
     if method == "get":
         return ""
     return " --json @body.json" if "requestBody" in operation else " -X POST"
 
 
 def _example(path: str, operation: Mapping[str, Any]) -> str:
-    """Fill a path and its required parameters with their examples."""
+    """Fill in a path and its required parameters with their examples."""
     query = []
     for parameter in operation.get("parameters", ()):
         example = str(next(iter(parameter["schema"].get("examples", ())), "USDT"))
@@ -122,7 +122,7 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _page(title: str, parts: Iterable[str]) -> str:
-    """Put parts that are HTML already below a title that is not."""
+    """Make a page of a title in plain text and parts in HTML."""
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{_STYLE}</style>"
         f"<h1>{escape(title)}</h1>{''.join(parts)}</html>"

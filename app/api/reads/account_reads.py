@@ -1,115 +1,129 @@
-"""The short way: reads that have to wait, of pages that were made before, past the framework. It decides nothing by itself.
+"""Account reads: the one procedure that answers a read of one account, in a waiting and in an immediate form.
 
-It asks the same functions as the handlers behind it. Whatever it cannot answer for sure it hands on to them before it has
-counted or touched anything; so they are the ones to refuse, but for what comes of waiting.
+Both forms take the same steps: identify the caller, find the account, authorise, decide, look up, render. The waiting form
+also admits the caller, and raises its refusals in the order of these steps.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Self
 
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import HTTPScope
 from msgspec import Struct
 
-from app.access.callers import Caller, Callers, authorise
-from app.accounts import Accounts, Question
-from app.api.context import render_refusal, send_reply
+from app.access.callers import Caller, authorise
+from app.accounts import Accounts, Available
+from app.api.context import RequestContext
 from app.api.reads.admission import Admission
-from app.api.reads.hot_path import read_target
-from app.api.rendering.representations import Name, Renderer, RepresentationCache
-from app.api.rendering.responses import ResponsePreferences, render_response
+from app.api.reads.resources import Resource, Target, find_resource, find_target
+from app.api.rendering.representations import RepresentationCache
+from app.api.rendering.responses import render_response, render_table
 from app.api.replies import Reply
 from app.api.requests.cache_control import parse_request_directives
-from app.api.requests.credentials import find_credential
 from app.api.requests.formats import Format, choose_format
-from app.api.requests.headers import find_lines, join_lines
-from app.balances.snapshots import AccountId
-from app.cache.freshness import FreshnessPolicy
+from app.api.requests.headers import find_credential, find_lines, join_lines
+from app.balances.snapshots import Snapshot
+from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.errors import TallygateError
 
-_GET: Final = "GET"
-_HTTP: Final = ScopeType.HTTP  # found here at once: an enum looks its members up each time
+
+class ReadRequest(Struct, frozen=True, gc=False):
+    """What a request says about the account it wants to read, and how it wants the answer."""
+
+    path: str
+    query: bytes
+    authorization: Sequence[str]
+    tokens: Sequence[str]
+    accept: str | None
+    if_none_match: str | None
+    accept_encoding: str | None
+    cache_control: str | None = None
+
+    @classmethod
+    def of(cls, scope: HTTPScope) -> Self:
+        """Collect it from an ASGI scope."""
+        headers = scope["headers"]
+        return cls(
+            scope["path"],
+            scope["query_string"],
+            find_lines(headers, b"authorization"),
+            find_lines(headers, b"x-bh-token"),
+            join_lines(headers, b"accept"),
+            join_lines(headers, b"if-none-match"),
+            join_lines(headers, b"accept-encoding"),
+            join_lines(headers, b"cache-control"),
+        )
 
 
-class _Asked(Struct, frozen=True):
-    """What a request asks for, on which terms, and in what form."""
+class ImmediateReply(Struct, frozen=True, gc=False):
+    """A reply that needed no waiting, and what it depends on."""
 
-    template: str
-    key: AccountId
-    name: Name
-    render: Renderer
     caller: Caller
-    question: Question
-    preferences: ResponsePreferences
+    snapshot: Snapshot
+    reply: Reply
 
 
-class ShortWay:
-    """Stand before an application and answer for it. `blame` says any error as one of ours; `now_ms` is Unix milliseconds."""
+class AccountReads:
+    """Answer reads of one account. `unix_ms` gives Unix time in milliseconds."""
 
     def __init__(
         self,
-        app: ASGIApp,
-        *,
-        callers: Callers,
         admission: Admission,
         accounts: Accounts,
         representations: RepresentationCache,
         policy: FreshnessPolicy,
-        blame: Callable[[Exception], TallygateError],
-        now_ms: Callable[[], int],
+        unix_ms: Callable[[], int],
     ) -> None:
-        self._app: Final = app
-        self._callers: Final = callers
         self._admission: Final = admission
         self._accounts: Final = accounts
         self._representations: Final = representations
         self._policy: Final = policy
-        self._blame: Final = blame
-        self._now_ms: Final = now_ms
+        self._unix_ms: Final = unix_ms
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Speak ASGI."""
-        if scope["type"] != _HTTP or (asked := self._read(scope)) is None:
-            await self._app(scope, receive, send)
-            return
-        try:
-            reply = await self._answer(asked, scope)
-        except Exception as error:  # noqa: BLE001  # whatever it was: it is answered, as the framework would
-            reply = render_refusal(self._blame(error), scope)
-        await send_reply(reply, send)
+    async def respond(self, request: ReadRequest, context: RequestContext) -> Reply:
+        """Wait for the reply. Raises the `TallygateError` that is the answer instead. May be cancelled."""
+        caller = await self._admission.admit(find_credential(request.authorization, request.tokens), context)
+        target = find_target(request.path, request.query)
+        context.account_id = target.account_id
+        resource, directives, output_format = self._decide(request, caller, target, self._unix_ms())
+        found = await self._accounts.get(target.account_id, directives, caller.name)
+        return self._render(request, resource, output_format, found, self._unix_ms())
 
-    def _read(self, scope: HTTPScope) -> _Asked | None:
-        """Read a request for a page whose like was sent before; None of any other, or if its caller may not have it."""
-        name = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
-        target = read_target(*name) if scope["method"] == _GET else None
-        if target is None or (render := self._representations.recipe(name)) is None:
-            return None
-        template, key = target
-        headers = scope["headers"]
-        if choose_format(join_lines(headers, b"accept")) is not Format.JSON:
-            return None
+    def respond_now(self, request: ReadRequest, now: int) -> ImmediateReply | None:
+        """Return the same reply at `now` (Unix milliseconds) if it is JSON and needs no waiting, else None.
+
+        A refusal is None too: `respond` raises it. Nothing is counted against the caller's rate here.
+        """
         try:
-            caller = self._callers.find_known(
-                find_credential(find_lines(headers, b"authorization"), find_lines(headers, b"x-bh-token"))
-            )
+            caller = self._admission.find_known(find_credential(request.authorization, request.tokens))
             if caller is None:
                 return None
-            authorise(caller, key)
-            directives = parse_request_directives(
-                join_lines(headers, b"cache-control") or "", self._now_ms(), self._policy.fresh_ms
-            )
+            target = find_target(request.path, request.query)
+            resource, directives, output_format = self._decide(request, caller, target, now)
+            is_json = output_format is Format.JSON
+            found = self._accounts.get_now(target.account_id, directives) if is_json else None
+            if found is None:
+                return None
+            return ImmediateReply(caller, found.snapshot, self._render(request, resource, output_format, found, now))
         except TallygateError:
             return None
-        preferences = ResponsePreferences(
-            join_lines(headers, b"if-none-match"), join_lines(headers, b"accept-encoding")
-        )
-        return _Asked(template, key, name, render, caller, Question(caller.name, directives), preferences)
 
-    async def _answer(self, asked: _Asked, scope: HTTPScope) -> Reply:
-        """Wait for what was asked for. Raises what that raises, or `TooFast`."""
-        scope["path_template"] = asked.template
-        self._admission.admit(asked.caller, scope)
-        scope["state"]["merchant"] = asked.key
-        told = await self._accounts.get(asked.key, asked.question)
-        representation = self._representations.render(asked.name, told.snapshot, asked.render)
-        return render_response(representation, told.served, self._policy, self._now_ms(), asked.preferences)
+    def _decide(
+        self, request: ReadRequest, caller: Caller, target: Target, now: int
+    ) -> tuple[Resource, RequestDirectives, Format]:
+        """Authorise, then decide what is shown, how old it may be, and in which format."""
+        authorise(caller, target.account_id)
+        resource = find_resource(request.path, request.query)
+        directives = parse_request_directives(request.cache_control or "", now, self._policy.fresh_ms)
+        return resource, directives, target.named_format or choose_format(request.accept)
+
+    def _render(
+        self, request: ReadRequest, resource: Resource, output_format: Format, found: Available, now: int
+    ) -> Reply:
+        if output_format is Format.JSON:
+            representation = self._representations.get(resource.name, found.snapshot, resource.render)
+        else:
+            resource.view(found.snapshot)  # raises `UnknownAsset` where JSON does
+            representation = render_table(found, resource.keeps, output_format)
+        return render_response(
+            representation, found.served, self._policy, now, request.if_none_match, request.accept_encoding
+        )

@@ -1,59 +1,40 @@
-"""Admission: who is asking, and has it a place and a turn of its rate."""
+"""Admission control: identifies the caller of a request, and holds it to its rate and concurrency."""
 
-from typing import Any, Final, Self
-
-from litestar.connection import ASGIConnection
-from litestar.enums import HttpMethod
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Scope
+from typing import Final
 
 from app.access.callers import Caller, Callers
 from app.access.failed_logins import FailedLogins
-from app.api.requests.credentials import find_credential
-from app.api.requests.headers import find_lines
+from app.api.context import RequestContext
 from app.errors import Unauthenticated
-
-Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class Admission:
-    """Let known callers in, at their rate."""
+    """Admit known callers, at their rate."""
 
-    def __init__(self, callers: Callers, failures: FailedLogins) -> None:
+    def __init__(self, callers: Callers, failed_logins: FailedLogins) -> None:
         self._callers: Final = callers
-        self._failures: Final = failures
+        self._failed_logins: Final = failed_logins
+        self.find_known: Final = callers.find_known
 
-    def __deepcopy__(self, _: object) -> Self:
-        """Stay one: Litestar copies guards for each handler, and each copy would count, and know, its own callers."""
-        return self
-
-    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
-        """Find out who is asking, and let it in. Raises `Unauthenticated` or `TooFast`."""
-        if connection.scope.get("method") == HttpMethod.OPTIONS:
-            return
-        self.admit(await self._identify(connection), connection.scope)
-
-    def admit(self, caller: Caller, scope: Scope) -> None:
-        """Note who is asking, and give it a place, which the edge takes back. Raises `TooFast`."""
-        state = scope["state"]
-        state["caller"] = caller
-        state["limits"] = lambda: self._callers.limits(caller)
+    async def admit(self, credential: str | None, context: RequestContext) -> Caller:
+        """Return the caller, with a slot that the edge releases. Raises `Unauthenticated`, `IssuerUnavailable` or `TooFast`."""
+        caller = await self._identify(credential, context.address or "")
+        context.caller = caller
+        context.limits = lambda: self._callers.limits(caller)
         self._callers.admit(caller)
-        state["leave"] = self._callers.acquire_slot(caller)
+        context.release = self._callers.acquire_slot(caller)
+        return caller
 
-    async def _identify(self, connection: Connection) -> Caller:
-        """Find the caller. An address that has sent too many wrong credentials may not send one that is to be judged."""
-        headers = connection.scope["headers"]
-        key = find_credential(find_lines(headers, b"authorization"), find_lines(headers, b"x-bh-token"))
-        caller = self._callers.find_known(key)
+    async def _identify(self, credential: str | None, address: str) -> Caller:
+        """Identify a caller. An address that sent too many wrong credentials may send only known ones."""
+        caller = self.find_known(credential)
         if caller is not None:
             return caller
-        address = connection.client.host if connection.client else ""
-        if key:
-            self._failures.check(address)
+        if credential:
+            self._failed_logins.check(address)
         try:
-            return await self._callers.identify(key)
+            return await self._callers.identify(credential)
         except Unauthenticated:
-            if key:
-                self._failures.count(address)
+            if credential:
+                self._failed_logins.count(address)
             raise

@@ -1,143 +1,124 @@
-"""The fast front: hot reads of the plainest kind, answered from their rendered sheets. It decides nothing by itself.
+"""Hot path: answers repeated reads of one account from memory, before the web framework.
 
-It asks the same functions as the slow way behind it: who is it, may they, how fast, how old, in what form. What they said
-is remembered for a request of the same bytes, as long as nothing changes that they looked at. What is not plain, not hot or
-not allowed is handed on, untouched and uncounted; so all that the front ever says is 200 and 304.
+It applies no rules of its own. It replays what the read procedure decided up to a second ago, for a request of the same
+bytes, while nothing changes that the decision depends on. Every other request is passed on, untouched and uncounted, so
+the hot path only ever answers 200 and 304.
 """
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from litestar.types import HTTPScope
 
-from app.access.callers import Caller, Callers, authorise
+from app.access.callers import Caller, Callers
 from app.accounts import Accounts
-from app.api.reads.memo import Memo, MemoKey, MemoTable, RawRequest, RawRequestIndex
-from app.api.rendering.representations import RepresentationCache
-from app.api.rendering.responses import ResponsePreferences, render_response
+from app.api.reads.account_reads import AccountReads, ReadRequest
+from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
+from app.api.reads.resources import find_route
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
-from app.api.requests.credentials import find_credential
-from app.api.requests.formats import Format, choose_format
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
-from app.balances.snapshots import AGGREGATE, AccountId
-from app.cache.freshness import FreshnessPolicy, RequestDirectives, age_ms, constant_age_span, early_refresh_from
-from app.errors import TallygateError, TooFast
-from app.telemetry.metrics import Metrics
+from app.cache.freshness import FreshnessPolicy, age_ms, constant_age_span, early_refresh_from
+from app.errors import TooFast
+from app.runtime import Runtime
 
 _PLAIN_BYTES: Final = 4 * 1024
-_MEMOS_BYTES: Final = 32 * 1024 * 1024
-_READINGS: Final = 2_000
-_METHODS: Final = frozenset({"GET", "HEAD"})
-_HEEDED: Final = (b"authorization", b"x-bh-token", b"accept", b"if-none-match", b"accept-encoding", REQUEST_ID)
+_MEMO_TABLE_BYTES: Final = 32 * 1024 * 1024
+_RAW_REQUESTS: Final = 2_000
+_KEY_HEADERS: Final = (b"authorization", b"x-bh-token", b"accept", b"if-none-match", b"accept-encoding", REQUEST_ID)
 _UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent")
-_find_place: Final = ({name: place for place, name in enumerate(_HEEDED)} | dict.fromkeys(_UNUSUAL, -1)).get
+_find_place: Final = ({name: place for place, name in enumerate(_KEY_HEADERS)} | dict.fromkeys(_UNUSUAL, -1)).get
 
 
 class HotPath:
-    """Answer what is hot. `now_ms` is Unix time in milliseconds, `monotonic` gives seconds."""
+    """Answer hot reads of one account."""
 
     def __init__(
         self,
-        *,
+        reads: AccountReads,
         callers: Callers,
         accounts: Accounts,
-        representations: RepresentationCache,
         policy: FreshnessPolicy,
-        metrics: Metrics,
         request_ids: RequestIds,
-        now_ms: Callable[[], int],
-        monotonic: Callable[[], float] = time.perf_counter,
+        runtime: Runtime,
     ) -> None:
+        self._reads: Final = reads
         self._callers: Final = callers
         self._accounts: Final = accounts
-        self._holds: Final = accounts.is_current
-        self._representations: Final = representations
+        self._is_current: Final = accounts.is_current
         self._policy: Final = policy
-        self._metrics: Final = metrics
         self._request_ids: Final = request_ids
-        self._now_ms: Final = now_ms
-        self._monotonic: Final = monotonic
-        self._memos: Final = MemoTable(_MEMOS_BYTES)
-        self._readings: Final = RawRequestIndex(_READINGS)
+        self._metrics: Final = runtime.metrics
+        self._unix_ms: Final = runtime.unix_ms
+        self._monotonic: Final = runtime.monotonic
+        self._memos: Final = memo_table(_MEMO_TABLE_BYTES)
+        self._raw_requests: Final = raw_request_index(_RAW_REQUESTS)
 
     def answer(self, scope: HTTPScope, began: float) -> Messages | None:
-        """Give the answer to a request that began at `began` (seconds), or None if it is to be handed on."""
-        came: RawRequest = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
-        asked, given_id = self._readings.recall(came), None
-        if asked is None:
-            heeded = _read_plain(scope["headers"])
-            if heeded is None:
+        """Return the answer to a request that began at `began` (monotonic seconds), or None to pass it on."""
+        raw: RawRequest = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
+        key, given_id = self._raw_requests.recall(raw), None
+        if key is None:
+            headers = read_plain_headers(scope["headers"])
+            if headers is None:
                 return None
-            given_id = heeded.pop()
-            asked = (scope["method"], scope["raw_path"], scope["query_string"], *heeded)
-        now = self._now_ms()
-        memo = self._memos.recall(asked)
+            given_id = headers.pop()
+            key = (scope["method"], scope["raw_path"], scope["query_string"], *headers)
+        now = self._unix_ms()
+        memo = self._memos.recall(key)
         if (
             memo is None
             or not memo.since <= now < memo.until
             or memo.generation != self._callers.generation
-            or not self._holds(memo.snapshot)
+            or not self._is_current(memo.snapshot)
         ):
-            memo = self._judge(asked, now)
+            memo = self._make_memo(key, scope["path"], now)
             if memo is None:
                 return None
             if given_id is None:
-                self._readings.remember(came, asked)
+                self._raw_requests.remember(raw, key)
         elif now >= memo.early:
             self._accounts.refresh_if_due(memo.snapshot, now)
         limits = () if memo.rated is None else self._admit(memo.rated)
         if limits is None:
             return None
-        headers = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
+        sent = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
         memo.series.count(self._monotonic() - began, now - memo.as_of)
-        return {"type": "http.response.start", "status": memo.status, "headers": headers}, memo.body
+        return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
-    def _judge(self, asked: MemoKey, now: int) -> Memo | None:
-        """Find out what a request gets, and remember it if it will get the same a moment later."""
-        method, raw_path, query_string, *heeded = asked
-        authorization, token, accept, *preferences = heeded
-        name = raw_path.decode("latin-1"), query_string.decode("latin-1")
-        target = read_target(*name)
-        if target is None or method not in _METHODS or choose_format(_as_text(accept)) is not Format.JSON:
+    def _make_memo(self, key: MemoKey, path: str, now: int) -> Memo | None:
+        """Have a request answered, and memoise the answer if it stays the same for a while."""
+        method, raw_path, query, *headers = key
+        authorization, token, *preferences = headers
+        if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES:
             return None
-        template, key = target
-        try:
-            caller = self._callers.find_known(find_credential(_as_lines(authorization), _as_lines(token)))
-            if caller is None:
-                return None
-            authorise(caller, key)
-            told = self._accounts.get_now(key, RequestDirectives(now))
-            representation = None if told is None else self._representations.find(name, told.snapshot)
-        except TallygateError:
+        route = find_route(path)
+        if route is None:
             return None
-        if told is None or representation is None:
+        request = ReadRequest(path, query, _as_lines(authorization), _as_lines(token), *map(_as_text, preferences))
+        answered = self._reads.respond_now(request, now)
+        if answered is None:
             return None
-        reply = RawReply.of(
-            render_response(
-                representation, told.served, self._policy, now, ResponsePreferences(*map(_as_text, preferences))
-            )
-        )
-        since, until = constant_age_span(told.snapshot, now, self._policy)
+        caller, snapshot, reply = answered.caller, answered.snapshot, RawReply.of(answered.reply)
+        since, until = constant_age_span(snapshot, now, self._policy)
         memo = Memo(
             generation=self._callers.generation,
-            snapshot=told.snapshot,
-            as_of=now - age_ms(told.snapshot, now),
+            snapshot=snapshot,
+            as_of=now - age_ms(snapshot, now),
             since=since,
             until=until,
-            early=early_refresh_from(told.snapshot, self._policy),
+            early=early_refresh_from(snapshot, self._policy),
             rated=None if caller.rate is None else caller,
             status=reply.status,
             headers=[*reply.headers, *SAFE],
             body=as_body(b"" if method == "HEAD" else reply.body),
-            series=self._metrics.hot(template, method, reply.status),
+            series=self._metrics.hot(route, method, reply.status),
         )
-        if since <= now < until and not caller.has_token:  # a token ends at any moment
-            self._memos.remember(asked, memo)
+        if since <= now < until and not caller.has_token:  # a token may expire at any moment
+            self._memos.remember(key, memo)
         return memo
 
     def _admit(self, caller: Caller) -> RawHeaders | None:
-        """Count a request against a caller's rate and give the headers that say what is left; None if there is nothing."""
+        """Count a request against a caller's rate and return the rate headers; None if the rate is used up."""
         try:
             self._callers.admit(caller)
         except TooFast:
@@ -145,38 +126,23 @@ class HotPath:
         return as_raw(self._callers.limits(caller))
 
 
-def read_target(path: str, query: str) -> tuple[str, AccountId] | None:
-    """Give the template of a path, and whose balances are asked for: that is settled before anything is looked up."""
-    match path.split("/"):
-        case ["", "v1", "merchants", merchant, "balances"]:
-            return "/v1/merchants/{merchantId}/balances", AccountId(merchant)
-        case ["", "v1", "merchants", merchant, "balances", _]:
-            return "/v1/merchants/{merchantId}/balances/{assetId}", AccountId(merchant)
-        case ["", "v1", "portfolio"]:
-            return path, AGGREGATE
-        case ["", "v2", "assets", "account", "assets"]:
-            return path, AccountId(query.removeprefix("merchantId="))
-        case _:
-            return None
+def read_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | None:
+    """Return the headers that an answer depends on, in the order of `_KEY_HEADERS`; None if the request is not plain.
 
-
-def _read_plain(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | None:
-    """Give the headers that matter, in the order of `_HEEDED`; None if the request is a special one.
-
-    That is if one makes it so, or comes twice, or they are many.
+    A plain request has none of the unusual headers, none of the others twice, and few bytes of headers.
     """
-    heeded: list[bytes | None] = [None] * len(_HEEDED)
+    found: list[bytes | None] = [None] * len(_KEY_HEADERS)
     size = 0
     for name, value in headers:
         size += len(value)
         place = _find_place(name)
         if place is None:
             size += len(name)
-        elif place < 0 or heeded[place] is not None:
+        elif place < 0 or found[place] is not None:
             return None
         else:
-            heeded[place] = value
-    return heeded if size <= _PLAIN_BYTES else None
+            found[place] = value
+    return found if size <= _PLAIN_BYTES else None
 
 
 def _as_text(value: bytes | None) -> str | None:

@@ -1,6 +1,10 @@
-"""What the front remembers of its own answers: to the same request it gives the same one, as long as all that it rests on stays."""
+"""Memoised responses, keyed by the exact request bytes they depend on.
 
-from typing import Final
+An entry is valid while the callers, the snapshot and the displayed age are unchanged.
+"""
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from litestar.types import HTTPResponseBodyEvent
 from msgspec import Struct
@@ -11,21 +15,23 @@ from app.balances.snapshots import Snapshot
 from app.telemetry.metrics import HotSeries
 
 MemoKey = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
-"""All of a request that its answer depends on: method, path, query, and every header that matters, None if it did not come."""
+"""All that an answer depends on: method, raw path, query, and each header that matters, None where it is missing."""
 
 RawRequest = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
-"""A request as it came: method, path, query, and every header."""
+"""A request as received: method, raw path, query, and every header."""
 
 _MEMO_BYTES: Final = 2_000
-"""What CPython takes for a memo besides its body: the request, headers, and a snapshot if it is outdated."""
+"""What CPython takes for a memo besides URL and body: the rest of the key, headers, and an outdated snapshot."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Memo(Struct, frozen=True, gc=False):
-    """An answer, and what it rests on: this generation of callers, this very snapshot, and a span of time (Unix milliseconds).
+    """An answer, and what it depends on: a generation of callers, a snapshot, and a span of Unix milliseconds.
 
-    Its age counts from `as_of`: the snapshot's, or what was now if a clock ahead of ours wrote that. From `early` on, whoever
-    gets it may be the one for whom a newer snapshot is fetched behind. `rated` is the caller if its requests are counted
-    against a rate, `series` where they are counted for us.
+    Age is measured from `as_of`, clamped to now if the writer's clock is ahead. From `early` on, each hit may trigger an
+    early background refresh. `rated` is a caller with a rate, else None. `series` counts the answers.
     """
 
     generation: int
@@ -41,52 +47,42 @@ class Memo(Struct, frozen=True, gc=False):
     series: HotSeries
 
 
-class MemoTable:
-    """Keep memos of about `capacity_bytes` together, and forget all of them where there are more.
+class BoundedTable(Generic[K, V]):
+    """Table of up to `capacity`, by the size of each entry. A table that would exceed that is cleared first.
 
-    None is good for longer than a second, so there is little to lose. What was asked lies here as it came, the caller's
-    credential included.
+    That suits memos: each is valid for at most a second, so clearing loses little.
     """
 
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes: Final = capacity_bytes
-        self._memos: Final[dict[MemoKey, Memo]] = {}
-        self._bytes = 0
-        self.recall: Final = self._memos.get
-
-    def __len__(self) -> int:
-        return len(self._memos)
-
-    def remember(self, asked: MemoKey, memo: Memo) -> None:
-        """Keep a memo instead of any other of the same request."""
-        outdated = self._memos.get(asked)
-        self._bytes += _weigh(memo) - (0 if outdated is None else _weigh(outdated))
-        if self._bytes > self._capacity_bytes:
-            self._memos.clear()
-            self._bytes = _weigh(memo)
-        self._memos[asked] = memo
-
-
-def _weigh(memo: Memo) -> int:
-    return _MEMO_BYTES + len(memo.body["body"])
-
-
-class RawRequestIndex:
-    """Keep what `capacity` requests ask, by how they came, and forget all of them where there are more.
-
-    Most programs send the same headers each time: then none of them need be looked at again.
-    """
-
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, size_of: Callable[[K, V], int]) -> None:
         self._capacity: Final = capacity
-        self._asked: Final[dict[RawRequest, MemoKey]] = {}
-        self.recall: Final = self._asked.get
+        self._size_of: Final = size_of
+        self._values: Final[dict[K, V]] = {}
+        self._size = 0
+        self.recall: Final = self._values.get
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._values)
 
-    def remember(self, came: RawRequest, asked: MemoKey) -> None:
-        """Keep what a request asks. It carries no id, which would be another each time."""
-        if len(self._asked) >= self._capacity:
-            self._asked.clear()
-        self._asked[came] = asked
+    def remember(self, key: K, value: V) -> None:
+        """Store a value in place of any other under the same key."""
+        outdated = self._values.get(key)
+        self._size += self._size_of(key, value) - (0 if outdated is None else self._size_of(key, outdated))
+        if self._size > self._capacity:
+            self._values.clear()
+            self._size = self._size_of(key, value)
+        self._values[key] = value
+
+
+def memo_table(capacity_bytes: int) -> BoundedTable[MemoKey, Memo]:
+    """Make a table of memos. Its keys contain the callers' credentials."""
+    return BoundedTable(
+        capacity_bytes, lambda key, memo: _MEMO_BYTES + len(key[1]) + len(key[2]) + len(memo.body["body"])
+    )
+
+
+def raw_request_index(capacity: int) -> BoundedTable[RawRequest, MemoKey]:
+    """Make an index from requests to memo keys: most programs send the same headers each time, which need no parsing.
+
+    A request with an id of its own does not belong here, since the next id differs.
+    """
+    return BoundedTable(capacity, lambda *_: 1)

@@ -1,4 +1,4 @@
-"""Strips: what a batch shows of a snapshot, written as JSON once and kept while the snapshot is the current one."""
+"""Fragment cache: the part of a batch that shows one snapshot, encoded as JSON once while the snapshot is current."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,30 +8,30 @@ import msgspec
 from msgspec import Struct
 
 from app.accounts import AccountResult, Available, Unavailable
-from app.api.rendering.responses import etag_of_bytes
+from app.api.rendering.conditional import etag_of_bytes
 from app.api.views.accounts import format_time
 from app.api.views.batch import BatchView
 from app.api.views.parts import PartView
 from app.balances.snapshots import AccountId, Snapshot
 
 _FRAGMENT_BYTES: Final = 400
-"""What CPython takes for a strip besides its text, and for the snapshot if it is outdated."""
+"""What CPython takes for a fragment besides its text, and for an outdated snapshot."""
 
 
 class WrittenBatch(Struct, frozen=True):
-    """A batch as it goes out, and the weak entity tag of what it says, whenever it was said."""
+    """The body of a batch and its weak entity tag, which leaves out when the balances were true."""
 
     etag: str
     body: bytes
 
 
 class _Fragment(Struct, frozen=True, gc=False):
-    """A part's JSON on both sides of its status, and a mark of what it says but for its time."""
+    """A part's JSON before and after its status, and a digest of it without its time."""
 
     snapshot: Snapshot
     before: bytes
     after: bytes
-    mark: bytes
+    digest: bytes
 
     @property
     def size_bytes(self) -> int:
@@ -39,9 +39,9 @@ class _Fragment(Struct, frozen=True, gc=False):
 
 
 class BatchFragments:
-    """Write batches byte for byte as `BatchView` would be, of strips that are kept: about `capacity_bytes`, then anew.
+    """Encode batches byte for byte as `BatchView`, from cached fragments. A cache above `capacity_bytes` is cleared.
 
-    They are shared by all callers: whoever asks for a batch has settled before that its caller may read it.
+    All callers share it, so authorisation comes before each look-up.
     """
 
     def __init__(self, capacity_bytes: int) -> None:
@@ -53,22 +53,22 @@ class BatchFragments:
         return len(self._fragments)
 
     def write(self, parts: Sequence[AccountResult]) -> WrittenBatch:
-        """Write parts with all of their rows. Costs what changed, and the joining."""
+        """Encode parts with all of their rows. Only changed parts are encoded again."""
         head = msgspec.json.encode(BatchView.head(parts))
         texts: list[bytes] = []
-        marks: list[bytes] = []
+        digests: list[bytes] = []
         for part in parts:
             if isinstance(part, Unavailable):
                 text = msgspec.json.encode(PartView.of(part))
                 texts.append(text)
-                marks += (b"unavailable", _mark(text))
+                digests += (b"unavailable", _digest(text))
             else:
                 fragment = self._find(part)
                 status = b"stale" if part.served.is_stale else b"fresh"
                 texts.append(b"%b%b%b" % (fragment.before, status, fragment.after))
-                marks += (status, fragment.mark)
+                digests += (status, fragment.digest)
         body = b'%b,"merchants":[%b]}' % (head[:-1], b",".join(texts))
-        return WrittenBatch(etag_of_bytes(b"".join(marks)), body)
+        return WrittenBatch(etag_of_bytes(b"".join(digests)), body)
 
     def _find(self, part: Available) -> _Fragment:
         fragment = self._fragments.get(part.snapshot.account_id)
@@ -88,8 +88,8 @@ def _split(part: Available) -> _Fragment:
     view = PartView.of(part)
     before, _, after = msgspec.json.encode(view).partition(view.status.encode())
     timeless = after.replace(format_time(part.snapshot.as_of).encode(), b"", 1)
-    return _Fragment(part.snapshot, before, after, _mark(before + timeless))
+    return _Fragment(part.snapshot, before, after, _digest(before + timeless))
 
 
-def _mark(text: bytes) -> bytes:
+def _digest(text: bytes) -> bytes:
     return blake2b(text, digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Content codings: which one a caller wants (RFC 9110, 12.5.3), and the bytes in it."""
+"""Content codings: which ones a caller prefers (RFC 9110, 12.5.3), and the encoded bytes."""
 
 import gzip
 import re
@@ -16,7 +16,7 @@ else:
 
 
 class Coding(StrEnum):
-    """The codings that there are, those that make balances smallest first."""
+    """The supported codings. The one that makes balances smallest comes first."""
 
     BR = "br"
     ZSTD = "zstd"
@@ -28,14 +28,14 @@ _ELEMENT: Final = re.compile(
     r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?"
 )
 _UNNAMED_IDENTITY: Final = 0.0001
-"""What is not named is acceptable, but after anything that is (the least weight that can be named is 0.001)."""
+"""The weight of an unnamed identity: below the least weight that can be named, 0.001."""
 
 
 @lru_cache(256)
 def read_wanted(accept_encoding: str | None) -> tuple[Coding, ...]:
-    """Give the codings that a request takes, best first; None is a request that says nothing.
+    """Return the codings that a request accepts, best first. None stands for a missing header.
 
-    An element that cannot be read is passed over: the worst that can come of it is a larger answer.
+    An unreadable element is ignored: at worst the answer is larger.
     """
     if accept_encoding is None:
         return (Coding.IDENTITY,)
@@ -58,7 +58,7 @@ def _weigh(coding: Coding, weights: dict[str, float]) -> float:
 
 
 def encode(body: bytes, coding: Coding) -> bytes:
-    """Put a body into a coding. The levels are those beyond which time grows faster than the body shrinks."""
+    """Encode a body. Beyond these levels, time grows faster than the body shrinks."""
     match coding:
         case Coding.BR:
             return bytes(brotli.compress(body, quality=5))

@@ -1,4 +1,4 @@
-"""Errors to answers: problems (RFC 9457), and below /v2/ the envelopes of the upstream."""
+"""Problems: errors as responses (RFC 9457), and below /v2/ as the upstream's envelopes."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 
 def render_problem(error: TallygateError, path: str, request_id: str) -> Reply:
-    """Render an error as the caller at this path expects it."""
+    """Render an error in the form of this path."""
     kind, retry_after = kind_of(error), retry_after_seconds(error)
     headers = [("Cache-Control", "no-store"), *_extra_headers(error, retry_after)]
     if path.startswith("/v2/"):
@@ -37,7 +37,7 @@ def render_problem(error: TallygateError, path: str, request_id: str) -> Reply:
 def _failed(error: TallygateError) -> tuple[FailedPart, ...] | UnsetType:
     if not isinstance(error, Incomplete):
         return UNSET
-    return tuple(FailedPart(int(key), PartProblem.of(why)) for key, why in error.failed.items()) or UNSET
+    return tuple(FailedPart(int(account_id), PartProblem.of(why)) for account_id, why in error.failed.items()) or UNSET
 
 
 def _extra_headers(error: TallygateError, retry_after: int | UnsetType) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ def _extra_headers(error: TallygateError, retry_after: int | UnsetType) -> list[
             return [*headers, ("WWW-Authenticate", 'Bearer realm="tallygate"')]
         case MethodNotAllowed(allow=allow):
             return [*headers, ("Allow", allow)]
-        case BodyTooSlow():  # whose rest may still come (RFC 9110, 15.5.9)
+        case BodyTooSlow():  # the rest of the body may still arrive (RFC 9110, 15.5.9)
             return [*headers, ("Connection", "close")]
         case _:
             return headers

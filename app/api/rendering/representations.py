@@ -1,4 +1,4 @@
-"""Rendered sheets: a view of a snapshot is made into bytes once, and made anew when there is another snapshot."""
+"""Representations: rendered views of snapshots. Each is rendered once for its snapshot, and again for the next one."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,23 +7,22 @@ from typing import Final
 from app.api.rendering.encodings import Coding, encode, read_wanted
 from app.balances.snapshots import Snapshot
 
-_WORTH_A_TRY_BYTES: Final = 512
+_MIN_COMPRESSED_BYTES: Final = 512
 _REPRESENTATION_BYTES: Final = 3_000
-"""What CPython takes for a sheet besides its bodies, with the snapshot if it is outdated."""
+"""What CPython takes for a representation besides its bodies, with an outdated snapshot."""
 
 Name = tuple[str, str]
-"""A path and its canonical query. Only JSON is kept: nothing else is asked for so often."""
+"""A path and its canonical query. Only JSON is cached: no other format is requested that often."""
 
 Renderer = Callable[[Snapshot], "Representation"]
-"""Makes the sheet of a name from a snapshot. It may be kept, and says nothing of who asked."""
+"""Renders a snapshot. The result must not depend on the caller."""
 
 
 class Representation:
-    """One view of one snapshot: its bytes in every coding that was asked for, and its weak entity tag.
+    """One view of one snapshot: its bytes in every coding requested so far, and its weak entity tag.
 
-    `vary` names the request headers, besides `Accept-Encoding`, that another answer may be given to.
-
-    The tag is that of the content, so it is the same in every coding: a weak one may be (RFC 9110, 8.8.1).
+    `vary` names the request headers that select another answer, besides `Accept-Encoding`. The tag is that of the
+    content, so it is the same in every coding: a weak one may be (RFC 9110, 8.8.1).
     """
 
     __slots__ = ("_coded", "etag", "media_type", "snapshot", "vary")
@@ -37,13 +36,13 @@ class Representation:
 
     @property
     def size_bytes(self) -> int:
-        """About how many bytes it takes; in other codings the body takes as much again, all together."""
+        """About how many bytes it takes. All other codings of the body together take as much again."""
         return _REPRESENTATION_BYTES + 2 * len(self._coded[Coding.IDENTITY])
 
     def select_coding(self, accept_encoding: str | None) -> tuple[Coding, bytes]:
-        """Give the body in the coding that the caller likes best of those that make it smaller by a tenth or more.
+        """Return the body in the caller's preferred coding among those that save a tenth or more.
 
-        Where the caller takes none of ours and not the body as it is either, it gets it as it is (RFC 9110, 12.5.3).
+        A caller that accepts none of our codings, nor identity, gets identity (RFC 9110, 12.5.3).
         """
         wanted = read_wanted(accept_encoding)
         body = self._coded[Coding.IDENTITY]
@@ -51,7 +50,7 @@ class Representation:
         for coding in wanted:
             if coding is Coding.IDENTITY:
                 break
-            if must or (len(body) >= _WORTH_A_TRY_BYTES and len(self._code(coding)) * 10 <= len(body) * 9):
+            if must or (len(body) >= _MIN_COMPRESSED_BYTES and len(self._code(coding)) * 10 <= len(body) * 9):
                 return coding, self._code(coding)
         return Coding.IDENTITY, body
 
@@ -62,46 +61,34 @@ class Representation:
 
 
 class RepresentationCache:
-    """Keep up to `capacity` sheets of about `capacity_bytes` together, least recently used out first.
+    """LRU cache of up to `capacity` representations of about `capacity_bytes` together.
 
-    Pages are shared by all callers: whoever takes one has settled before that its caller may read it.
+    All callers share it, so authorisation comes before each look-up.
     """
 
     def __init__(self, capacity: int, capacity_bytes: int) -> None:
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
-        self._representations: Final[OrderedDict[Name, tuple[Representation, Renderer]]] = OrderedDict()
+        self._representations: Final[OrderedDict[Name, Representation]] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._representations)
 
-    def recipe(self, name: Name) -> Renderer | None:
-        """Give how the sheet of a name is rendered, if one is here."""
+    def get(self, name: Name, snapshot: Snapshot, render: Renderer) -> Representation:
+        """Return the representation of a name and this very snapshot, rendered if it is missing. Raises as `render` does."""
         known = self._representations.get(name)
-        return None if known is None else known[1]
-
-    def find(self, name: Name, snapshot: Snapshot) -> Representation | None:
-        """Give the sheet of a name if one is here: rendered anew if it is not of this very snapshot. Raises what that raises."""
-        known = self._representations.get(name)
-        if known is None:
-            return None
-        representation, render = known
-        if representation.snapshot is not snapshot:
-            return self._put(name, render(snapshot), render)
+        if known is None or known.snapshot is not snapshot:
+            return self._put(name, render(snapshot))
         self._representations.move_to_end(name)
-        return representation
+        return known
 
-    def render(self, name: Name, snapshot: Snapshot, render: Renderer) -> Representation:
-        """Give the sheet of a name and a snapshot, rendered now if it is not here."""
-        return self.find(name, snapshot) or self._put(name, render(snapshot), render)
-
-    def _put(self, name: Name, representation: Representation, render: Renderer) -> Representation:
+    def _put(self, name: Name, representation: Representation) -> Representation:
         outdated = self._representations.pop(name, None)
-        self.bytes += representation.size_bytes - (outdated[0].size_bytes if outdated else 0)
-        self._representations[name] = representation, render
+        self.bytes += representation.size_bytes - (outdated.size_bytes if outdated else 0)
+        self._representations[name] = representation
         while len(self._representations) > 1 and (
             len(self._representations) > self._capacity or self.bytes > self._capacity_bytes
         ):
-            self.bytes -= self._representations.popitem(last=False)[1][0].size_bytes
+            self.bytes -= self._representations.popitem(last=False)[1].size_bytes
         return representation

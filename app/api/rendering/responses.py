@@ -1,44 +1,51 @@
-"""Balance answers: the body, how old it is, where it came from, and whether the caller has it already."""
+"""Responses about one account: representations of its views, their age, and 304 where the caller has the answer."""
 
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Struct
 
+from app.accounts import Available
 from app.api.problem_kinds import kind_of
+from app.api.rendering.conditional import etag_of_format, etag_of_view, matches
 from app.api.rendering.encodings import Coding
 from app.api.rendering.representations import Representation
+from app.api.rendering.view_tables import write
 from app.api.replies import Reply
 from app.api.requests.formats import MEDIA_TYPES, Format
-from app.api.views.accounts import UpstreamEnvelope, View
+from app.api.views.accounts import RowFilter, UpstreamEnvelope, View
+from app.api.views.parts import PartView
 from app.balances.snapshots import Snapshot
-from app.cache.cache import Served, Source
 from app.cache.freshness import FreshnessPolicy, age_ms, ttl_seconds
+from app.cache.served import Served, Source
 
 VARY_BY_CALLER: Final = "Authorization, X-BH-TOKEN"
 VARY: Final = f"Accept, {VARY_BY_CALLER}"
 
 
-class ResponsePreferences(Struct, frozen=True):
-    """What a request says about the form of its answer; None where it says nothing."""
-
-    if_none_match: str | None = None
-    accept_encoding: str | None = None
-
-
 def render_representation(snapshot: Snapshot, view: View) -> Representation:
-    """Render a view of a snapshot. Of the upstream's own shape there is only JSON."""
+    """Render a view of a snapshot as JSON, the only format of the upstream's own shape."""
     vary = VARY_BY_CALLER if isinstance(view, UpstreamEnvelope) else VARY
     return Representation(snapshot, MEDIA_TYPES[Format.JSON], vary, etag_of_view(view), msgspec.json.encode(view))
 
 
-def render_response(
-    representation: Representation, served: Served, policy: FreshnessPolicy, now: int, preferences: ResponsePreferences
-) -> Reply:
-    """Answer with a sheet, or, if the caller names its entity tag, a 304 (RFC 9110, 13.1.2). `now` is Unix milliseconds.
+def render_table(found: Available, keeps: RowFilter, table_format: Format) -> Representation:
+    """Render the rows to keep as a table. It says whether they are stale."""
+    part = PartView.of(found, keeps)
+    etag = etag_of_format(etag_of_view(part), table_format)
+    return Representation(found.snapshot, MEDIA_TYPES[table_format], VARY, etag, write(part, table_format))
 
-    Of `now`, only the whole seconds of the entry's age matter.
+
+def render_response(
+    representation: Representation,
+    served: Served,
+    policy: FreshnessPolicy,
+    now: int,
+    if_none_match: str | None,
+    accept_encoding: str | None,
+) -> Reply:
+    """Respond with a representation, or with 304 if the caller names its tag. The headers are None where missing.
+
+    Of `now` (Unix milliseconds), only the whole seconds of the entry's age matter.
     """
     headers = [
         ("ETag", representation.etag),
@@ -47,39 +54,16 @@ def render_response(
         ("Cache-Status", _cache_status(served, ttl_seconds(served.entry, now, policy))),
         ("Vary", f"{representation.vary}, Accept-Encoding"),
     ]
-    if preferences.if_none_match is not None and matches(preferences.if_none_match, representation.etag):
+    if matches(if_none_match, representation.etag):
         return Reply(304, headers, b"")
-    coding, body = representation.select_coding(preferences.accept_encoding)
+    coding, body = representation.select_coding(accept_encoding)
     if coding is not Coding.IDENTITY:
         headers.append(("Content-Encoding", coding))
     return Reply(200, [*headers, ("Content-Type", representation.media_type)], body)
 
 
-def etag_of_view(view: View) -> str:
-    """Make the weak entity tag of what a view says, whenever it was said: an unchanged balance keeps its tag."""
-    timeless = view if isinstance(view, UpstreamEnvelope) else msgspec.structs.replace(view, as_of=UNSET)
-    return etag_of_bytes(msgspec.json.encode(timeless))
-
-
-def etag_of_format(etag: str, form: Format) -> str:
-    """Make the tag of one of the formats of a content: each is a representation of its own (RFC 9110, 8.8.3)."""
-    return etag if form is Format.JSON else f'{etag[:-1]}-{form}"'
-
-
-def etag_of_bytes(content: bytes) -> str:
-    """Make the weak entity tag of a content."""
-    return f'W/"{blake2b(content, digest_size=12).hexdigest()}"'
-
-
-def matches(if_none_match: str, etag: str) -> bool:
-    """Compare weakly with a list of entity tags (RFC 9110, 8.8.3.2). Our tags contain no comma."""
-    opaque = etag.removeprefix("W/")
-    named = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
-    return any(tag in {opaque, "*"} for tag in named)
-
-
 def _cache_status(served: Served, ttl_seconds: int) -> str:
-    """Tell how the cache was used (RFC 9211): a stale stand-in names the problem that it stands in for."""
+    """Describe how the cache was used (RFC 9211). A stale answer names the problem that it hides."""
     if served.covered_error is not None:
         return f"tallygate; fwd=stale; ttl={ttl_seconds}; detail={kind_of(served.covered_error).name}"
     match served.source:

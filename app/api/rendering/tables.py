@@ -1,4 +1,4 @@
-"""Tables for people: columns and rows as CSV for spreadsheets, or aligned for a terminal."""
+"""Tables: columns and rows as CSV for spreadsheets, or aligned for a terminal."""
 
 import csv
 import io
@@ -15,15 +15,15 @@ class ColumnKind(Enum):
     """What a column holds."""
 
     PLAIN = auto()
-    """What we made ourselves: ids, times, words."""
+    """Our own text: ids, times, words."""
     NAME = auto()
-    """What others chose: it must not be taken for a formula, nor move a terminal's cursor."""
+    """Foreign text: it must not act as a formula, nor move a terminal's cursor."""
     NUMBER = auto()
-    """Decimal text, which is shown as it is."""
+    """Decimal text, shown as it is."""
 
 
 class Table(Struct, frozen=True):
-    """Columns by name, rows with a text for each of them, empty where there is nothing to tell, and a word on them all."""
+    """Columns by name, rows with one text for each column, empty where it is unknown, and a note on the whole."""
 
     columns: dict[str, ColumnKind]
     rows: Sequence[tuple[str, ...]]
@@ -31,16 +31,16 @@ class Table(Struct, frozen=True):
 
 
 _FORMULA: Final = re.compile(r"(?:^|(?<=;))(?=[=+\-@＝＋－＠])")  # noqa: RUF001  # the wide ones are meant
-"""Where a formula would begin: spreadsheets of some countries take `;` for the end of a cell."""
+"""Where a formula could begin. Spreadsheets of some locales end a cell at `;`."""
 
 _GAP: Final = "  "
 
 
 def render_csv(table: Table) -> bytes:
-    """Write a table as CSV (RFC 4180) with a header row.
+    """Encode a table as CSV (RFC 4180) with a header row.
 
-    A name that a spreadsheet would take for a formula gets a `'`; what is no printable character in it is shown as a
-    replacement character, so that none begins a line or a cell of its own.
+    A name that a spreadsheet would take for a formula gets a `'`. Its unprintable characters become replacement
+    characters, so that none starts a line or a cell.
     """
     names = [place for place, kind in enumerate(table.columns.values()) if kind is ColumnKind.NAME]
     text = io.StringIO()
@@ -55,9 +55,9 @@ def render_csv(table: Table) -> bytes:
 
 
 def render_text(table: Table) -> bytes:
-    """Write a table aligned for a terminal, numbers at their decimal points, and the note below it.
+    """Align a table for a terminal, numbers at their decimal points, with the note below it.
 
-    A column in which nothing is told is left out; what is no printable character is shown as a replacement character.
+    Empty columns are left out, and unprintable characters become replacement characters.
     """
     columns = [
         _align(name, kind, list(map(_show, cells)))
@@ -79,7 +79,7 @@ def _show(cell: str) -> str:
 
 
 def _align(name: str, kind: ColumnKind, cells: list[str]) -> list[str]:
-    """Give the cells of a column, below its name, with the same width all."""
+    """Pad the name and the cells of a column to one width."""
     pad: Callable[[str, int], str] = _pad_right
     if kind is ColumnKind.NUMBER:
         after = max((len(_fraction(cell)) for cell in cells), default=0)
@@ -90,7 +90,7 @@ def _align(name: str, kind: ColumnKind, cells: list[str]) -> list[str]:
 
 
 def _fraction(amount: str) -> str:
-    """Give what stands from the decimal point on."""
+    """Return the text from the decimal point on."""
     return amount[amount.index(".") :] if "." in amount else ""
 
 
@@ -99,7 +99,7 @@ def _pad_right(cell: str, width: int) -> str:
 
 
 def _width(cell: str) -> int:
-    """Count the places that a text takes on a terminal: an East Asian wide character takes two, a combining one none."""
+    """Count terminal columns: an East Asian wide character takes two, a combining one none."""
     if cell.isascii():
         return len(cell)
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in cell)

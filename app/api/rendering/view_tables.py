@@ -1,4 +1,4 @@
-"""Views as tables: one function for each, to columns and rows."""
+"""Views as tables: columns and rows, one function for each view."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
@@ -18,49 +18,39 @@ from app.balances.totals import Total
 
 Tabular = PartView | BatchView | BreakdownView | HoldersView | MerchantsView | ReconciliationView
 
-_AMOUNTS: Final = {"total": ColumnKind.NUMBER, "free": ColumnKind.NUMBER, "locked": ColumnKind.NUMBER}
-_ASSET: Final = {"assetId": ColumnKind.NAME, "asset": ColumnKind.NAME, "assetName": ColumnKind.NAME, **_AMOUNTS}
-_STANDING: Final = {
-    "status": ColumnKind.PLAIN,
-    "asOf": ColumnKind.PLAIN,
-    "canDeposit": ColumnKind.PLAIN,
-    **_ASSET,
-    "anomalies": ColumnKind.PLAIN,
-    "problem": ColumnKind.PLAIN,
-}
-_MERCHANT: Final = {"merchantId": ColumnKind.PLAIN, "merchantName": ColumnKind.NAME}
-_WHOLE: Final = {"merchants": ColumnKind.NUMBER, "unavailable": ColumnKind.NUMBER, "directoryAsOf": ColumnKind.PLAIN}
+_PLAIN, _NAME, _NUMBER = ColumnKind
+
+
+def _columns(kind: ColumnKind, *names: str) -> dict[str, ColumnKind]:
+    return dict.fromkeys(names, kind)
+
+
+_AMOUNTS: Final = _columns(_NUMBER, "total", "free", "locked")
+_ASSET: Final = {**_columns(_NAME, "assetId", "asset", "assetName"), **_AMOUNTS}
+_AGE: Final = _columns(_PLAIN, "status", "asOf")
+_PART: Final = {**_AGE, "canDeposit": _PLAIN, **_ASSET, **_columns(_PLAIN, "anomalies", "problem")}
+_MERCHANT: Final = {"merchantId": _PLAIN, "merchantName": _NAME}
+_WHOLE: Final = {**_columns(_NUMBER, "merchants", "unavailable"), "directoryAsOf": _PLAIN}
 _NO_WHOLE: Final = ("",) * len(_WHOLE)
-_HOLDERS: Final = {
-    "row": ColumnKind.PLAIN,
-    **_MERCHANT,
-    "status": ColumnKind.PLAIN,
-    "asOf": ColumnKind.PLAIN,
-    "assetId": ColumnKind.NAME,
-    **_AMOUNTS,
-    "share": ColumnKind.NUMBER,
-    "noShares": ColumnKind.PLAIN,
-    **_WHOLE,
-}
+_HOLDER: Final = {**_MERCHANT, **_AGE, "assetId": _NAME, **_AMOUNTS, "share": _NUMBER, "noShares": _PLAIN}
 _SUMS: Final = ("aggregate", "sum", "partialSum", "difference")
 _FINDING: Final = {
-    "state": ColumnKind.PLAIN,
-    "finishedAt": ColumnKind.PLAIN,
-    "assetId": ColumnKind.NAME,
-    "verdict": ColumnKind.PLAIN,
-    **{f"{name}{amount.capitalize()}": ColumnKind.NUMBER for name in _SUMS for amount in _AMOUNTS},
-    "merchants": ColumnKind.NUMBER,
-    "missing": ColumnKind.NUMBER,
-    "detail": ColumnKind.PLAIN,
+    **_columns(_PLAIN, "state", "finishedAt"),
+    "assetId": _NAME,
+    "verdict": _PLAIN,
+    **_columns(
+        _NUMBER, *(f"{name}{amount.capitalize()}" for name in _SUMS for amount in _AMOUNTS), "merchants", "missing"
+    ),
+    "detail": _PLAIN,
 }
 _NO_ASSET: Final = ("",) * len(_ASSET)
 _NO_AMOUNTS: Final = ("",) * len(_AMOUNTS)
 _NAMED: Final = 20
 
 
-def write(view: Tabular, form: Format) -> bytes:
-    """Write a view in a form."""
-    match form:
+def write(view: Tabular, output_format: Format) -> bytes:
+    """Encode a view."""
+    match output_format:
         case Format.JSON:
             return msgspec.json.encode(view)
         case Format.TEXT:
@@ -68,26 +58,26 @@ def write(view: Tabular, form: Format) -> bytes:
         case Format.CSV:
             return render_csv(to_table(view))
         case _:
-            assert_never(form)
+            assert_never(output_format)
 
 
 def to_table(view: Tabular) -> Table:
-    """Show a view as a table. What is not known has a row that says so, with empty amounts."""
+    """Convert a view to a table. An unavailable part has a row of its own, with empty amounts."""
     match view:
         case PartView():
             note = f"as of {_text(view.as_of)}; {view.status}"
-            return Table({"merchantId": ColumnKind.PLAIN, **_STANDING}, _part_rows(view), note)
+            return Table({"merchantId": _PLAIN, **_PART}, _part_rows(view), note)
         case BatchView():
             rows = [row for part in view.merchants for row in _part_rows(part)]
-            return Table({"merchantId": ColumnKind.PLAIN, **_STANDING}, rows, _note(view, view.merchants))
+            return Table({"merchantId": _PLAIN, **_PART}, rows, _note(view, view.merchants))
         case BreakdownView():
             return _breakdown_table(view)
         case HoldersView():
             return _holders_table(view)
         case MerchantsView():
             merchants = [(str(one.merchant_id), _text(one.merchant_name)) for one in view.merchants]
-            said = [f"{len(merchants)} merchants", *_directory_note(view), *_next_page_note(view.next)]
-            return Table(_MERCHANT, merchants, "; ".join(said))
+            notes = [f"{len(merchants)} merchants", *_directory_note(view), *_next_page_note(view.next)]
+            return Table(_MERCHANT, merchants, "; ".join(notes))
         case ReconciliationView():
             return _reconciliation_table(view)
         case _:
@@ -95,7 +85,7 @@ def to_table(view: Tabular) -> Table:
 
 
 def _part_rows(part: PartView) -> list[tuple[str, ...]]:
-    """Give a row for each asset, and one without for a merchant that has none, or of which none is known."""
+    """Return a row for each asset, or one row without an asset for a merchant that has none or is unavailable."""
     about = (str(part.merchant_id), part.status, _text(part.as_of), _text(part.can_deposit))
     problem = "" if part.problem is UNSET else part.problem.type.rpartition("/")[2]
     odd: dict[str, str] = {}
@@ -114,7 +104,7 @@ def _amount_cells(amounts: Row | Total | HolderView | Sums | UnsetType) -> tuple
 
 
 def _breakdown_table(view: BreakdownView) -> Table:
-    """Show a page of the breakdown; below the last one are the totals, called partial where a merchant is missing."""
+    """Show a page of the breakdown. The totals follow on the last one, partial if a merchant is missing."""
     parts = view.merchants or ()
     rows = [
         ("merchant", merchant_id, _text(part.merchant_name), *quota, *_NO_WHOLE)
@@ -127,11 +117,11 @@ def _breakdown_table(view: BreakdownView) -> Table:
             (*about, "", *_asset_cells(total), "", "", str(total.merchants), *whole)
             for total in view.totals or view.partial_totals or ()
         ]
-    return Table({"row": ColumnKind.PLAIN, **_MERCHANT, **_STANDING, **_WHOLE}, rows, _note(view, parts))
+    return Table({"row": _PLAIN, **_MERCHANT, **_PART, **_WHOLE}, rows, _note(view, parts))
 
 
 def _holders_table(view: HoldersView) -> Table:
-    """Show a page of the holders; below the last one is the total, called partial where a merchant is missing."""
+    """Show a page of the holders. The total follows on the last one, partial if a merchant is missing."""
     holders = view.holders or ()
     rows = [
         (
@@ -145,11 +135,11 @@ def _holders_table(view: HoldersView) -> Table:
         total = view.total or view.partial_total
         listed = str(total.merchants if total else 0)
         rows.append((*about, view.asset_id, *_amount_cells(total), "", _text(view.no_shares), listed, *whole))
-    return Table(_HOLDERS, rows, _note(view, holders))
+    return Table({"row": _PLAIN, **_HOLDER, **_WHOLE}, rows, _note(view, holders))
 
 
 def _whole_cells(view: BreakdownView | HoldersView) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give what a row of totals begins with: what it is, how and since when; and ends with: who is missing, since when the list stands."""
+    """Return the first and the last cells of a row of totals: its name, status and age; who is missing, and the list's age."""
     coverage = view.coverage
     name = "total" if view.complete else "partial-total"
     status = "stale" if coverage.stale else "fresh" if coverage.fresh else "unavailable"
@@ -158,15 +148,15 @@ def _whole_cells(view: BreakdownView | HoldersView) -> tuple[tuple[str, ...], tu
 
 
 def _reconciliation_table(view: ReconciliationView) -> Table:
-    """Show what was found by asset, or, as long as nothing is, one row that says how the job is."""
+    """Show the findings by asset, or one row with the state of the job before there are any."""
     how = (view.state, _text(view.finished_at))
     end = (str(view.missing), _text(view.detail))
     rows = [(*how, *_finding_cells(finding), *end) for finding in view.assets or ()]
     nothing = ("",) * (len(_FINDING) - len(how) - len(end))
     verdicts = [f"{count} {verdict}" for verdict, count in (view.verdicts or {}).items()]
-    said = [f"{view.state}; {view.read} of {view.expected} merchants read, {view.missing} missing"]
-    said += [f"missing: {_name(view.missing_merchants, view.missing)}"] if view.missing else []
-    return Table(_FINDING, rows or [(*how, *nothing, *end)], "; ".join([*said, *verdicts]))
+    notes = [f"{view.state}; {view.read} of {view.expected} merchants read, {view.missing} missing"]
+    notes += [f"missing: {_name(view.missing_merchants, view.missing)}"] if view.missing else []
+    return Table(_FINDING, rows or [(*how, *nothing, *end)], "; ".join([*notes, *verdicts]))
 
 
 def _finding_cells(finding: FindingView) -> tuple[str, ...]:
@@ -176,31 +166,31 @@ def _finding_cells(finding: FindingView) -> tuple[str, ...]:
 
 
 def _note(view: BatchView | BreakdownView | HoldersView, parts: Iterable[PartView | HolderView]) -> str:
-    """Say since when it all stands, how much of it is known, what is stale or missing here, and where it goes on."""
+    """Summarise a view of many merchants: its ages, its coverage, what is stale or missing here, and the next page."""
     coverage, parts = view.coverage, list(parts)
     times = dict.fromkeys(time for time in (view.oldest_as_of, view.newest_as_of) if time is not UNSET)
     counts = (
         f"{coverage.fresh} fresh, {coverage.stale} stale, {coverage.unavailable} unavailable of {coverage.expected}"
     )
-    said = [f"as of {' to '.join(times)}"] if times else []
-    said.append(counts)
-    said += [] if isinstance(view, BatchView) else _directory_note(view)
+    notes = [f"as of {' to '.join(times)}"] if times else []
+    notes.append(counts)
+    notes += [] if isinstance(view, BatchView) else _directory_note(view)
     for status in ("stale", "unavailable"):
         ids = [part.merchant_id for part in parts if part.status == status]
-        said += [f"{status} here: {_name(ids, len(ids))}"] if ids else []
+        notes += [f"{status} here: {_name(ids, len(ids))}"] if ids else []
     if not isinstance(view, BatchView):
-        said += [*_sweep_note(view.sweep), *_next_page_note(view.next)]
-    return "; ".join(said)
+        notes += [*_sweep_note(view.sweep), *_next_page_note(view.next)]
+    return "; ".join(notes)
 
 
 def _name(merchants: Sequence[int], count: int) -> str:
-    """Name some merchants, and count the rest of so many."""
+    """Name the first merchants of so many, and count the rest."""
     named = [str(merchant) for merchant in merchants[:_NAMED]]
     return ", ".join([*named, *([f"and {count - len(named)} more"] if count > len(named) else [])])
 
 
 def _directory_note(view: BreakdownView | HoldersView | MerchantsView) -> list[str]:
-    """Say when the merchants were named, and if there may be others by now."""
+    """State the age of the directory, and whether merchants may be missing from it."""
     if isinstance(view.directory_as_of, UnsetType):
         return []
     doubt = ", and is stale: merchants may be missing" if view.directory_stale else ""

@@ -1,4 +1,4 @@
-"""What a request accepts: its Cache-Control header, read strictly (RFC 9111, 5.2.1)."""
+"""Cache-Control of requests, parsed strictly (RFC 9111, 5.2.1)."""
 
 import re
 from typing import Final
@@ -15,11 +15,13 @@ _DIRECTIVE: Final = re.compile(
 
 
 def parse_request_directives(cache_control: str, received_at: int, fresh_ms: int) -> RequestDirectives:
-    """Read the header of a request that came at `came_at` (Unix milliseconds) where answers are fresh for `fresh_ms`.
+    """Parse the header of a request received at `received_at` (Unix milliseconds). Answers are fresh for `fresh_ms`.
 
-    Unknown directives are passed over, as the RFC wants. A known one that cannot be read, comes twice, or can never be
-    met raises `InvalidRequest`: to guess would be to serve an older answer than the caller accepts.
+    Unknown directives are ignored, as the RFC requires. A known one that is unreadable, doubled or impossible to meet
+    raises `InvalidRequest`: a guess could serve an older answer than the caller accepts.
     """
+    if not cache_control:
+        return RequestDirectives(received_at)
     found = _split(cache_control)
     min_fresh_ms = _milliseconds(found, "min-fresh")
     if min_fresh_ms is not None and min_fresh_ms > fresh_ms:
@@ -37,7 +39,7 @@ def parse_request_directives(cache_control: str, received_at: int, fresh_ms: int
 
 
 def _split(header: str) -> dict[str, str | None]:
-    """Give the known directives with their values."""
+    """Return the known directives with their values."""
     found: dict[str, str | None] = {}
     position = 0
     header = header.rstrip(", \t")

@@ -1,4 +1,4 @@
-"""Formats: JSON for programs, tables for people, by what a request prefers."""
+"""Formats: JSON for programs, tables for people, chosen by Accept."""
 
 import re
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Format(StrEnum):
-    """How an answer is written. What stands first is given to a request that likes several alike."""
+    """The formats of answers. The first one wins among those that a request prefers equally."""
 
     JSON = "json"
     TEXT = "text"
@@ -29,19 +29,19 @@ _RANGE: Final = re.compile(
 
 @lru_cache(256)
 def choose_format(accept: str | None) -> Format:
-    """Choose what an Accept header likes best (RFC 9110, 12.5.1). None is a request that says nothing.
+    """Choose the format that an Accept header prefers (RFC 9110, 12.5.1). None stands for a missing header.
 
-    Where it takes none of ours it is JSON all the same: what a client library sends unasked shall keep nobody from its
-    balances. A range that cannot be read is passed over, and parameters other than the weight are not heeded.
+    A header that accepts none of ours gets JSON: client libraries send some unasked. An unreadable range is ignored, and
+    so are parameters other than the weight.
     """
     weights: dict[str, float] = {}
     for element in (accept or "*/*").split(","):
         if match := _RANGE.fullmatch(element):
             weights[match[1].lower()] = float(match[2] or 1)
-    return max(Format, key=lambda form: _weigh(MEDIA_TYPES[form].partition(";")[0], weights))
+    return max(Format, key=lambda each: _weigh(MEDIA_TYPES[each].partition(";")[0], weights))
 
 
 def _weigh(media_type: str, weights: dict[str, float]) -> float:
-    """Weigh a media type by the most specific range that takes it."""
+    """Weigh a media type by the most specific range that matches."""
     ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
     return next((weights[each] for each in ranges if each in weights), 0)

@@ -1,7 +1,7 @@
-"""Parameters, read strictly: what is unknown, doubled or not as documented is refused, never guessed at."""
+"""Parameters, read strictly: an unknown, doubled or undocumented value is refused, never guessed at."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -11,6 +11,7 @@ from app.errors import InvalidRequest
 from app.portfolio.parts import Sort
 
 MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
+ACCOUNT_ID_PATTERN: Final = "^0$|^[1-9][0-9]{0,18}$"
 MERCHANT_IDS_PATTERN: Final = "^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$"
 MAX_MERCHANTS: Final = 1000
 MAX_SEARCH: Final = 64
@@ -20,7 +21,7 @@ LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
 CURSOR_PATTERN: Final = "^[0-9a-f]{24}-[1-9][0-9]{0,8}$"
 
 _MERCHANT_ID: Final = re.compile(MERCHANT_ID_PATTERN)
-_WRITTEN: Final = re.compile(rb'[^\s{}\[\]:,"]+')
+_BODY_TOKEN: Final = re.compile(rb'[^\s{}\[\]:,"]+')
 _ASSETS: Final = re.compile(ASSETS_PATTERN)
 _SORT: Final = re.compile(SORT_PATTERN)
 _LIMIT: Final = re.compile(LIMIT_PATTERN)
@@ -30,25 +31,27 @@ _BY_MERCHANT: Final = "id"
 _LIMIT_DEFAULT: Final = 100
 
 
-def check_query(query: bytes, known: Collection[str]) -> None:
-    """Raise `InvalidRequest` if a query has a parameter that is not known or comes twice, or is not UTF-8."""
+def read_query(query: bytes, known: Collection[str]) -> Mapping[str, str]:
+    """Read a query by name. Raises `InvalidRequest` for a parameter that is unknown, doubled, or not UTF-8."""
     try:
-        names = [name for name, _ in parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")]
+        given = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise InvalidRequest("The query is not percent-encoded UTF-8.") from None
+    names = [name for name, _ in given]
     for name in names:
         if name not in known:
             raise InvalidRequest(f"There is no parameter {name[:64]!r} here.")
     if twice := {name for name in names if names.count(name) > 1}:
         raise InvalidRequest(f"The parameter {min(twice)!r} comes twice.")
+    return dict(given)
 
 
-def check_written(merchants: Iterable[str], body: bytes) -> None:
-    """Raise `InvalidRequest` if a body does not have the very digits of these merchants and nothing but them.
+def check_body_digits(merchants: Iterable[str], body: bytes) -> None:
+    """Raise `InvalidRequest` if a body does not have the exact digits of these merchants and nothing else.
 
     A decoder takes 1e4 and 10000.0 for 10000, rounds 9007199254740993.0 to another merchant, and of two lists takes one.
     """
-    if _WRITTEN.findall(body) != [b"merchantIds", *(merchant.encode() for merchant in merchants)]:
+    if _BODY_TOKEN.findall(body) != [b"merchantIds", *(merchant.encode() for merchant in merchants)]:
         raise InvalidRequest("merchantIds wants one list of ids, each of 1 to 19 digits.")
 
 
@@ -60,11 +63,11 @@ def read_merchant_id(text: str, name: str = "merchantId") -> AccountId:
 
 
 def read_merchant_ids(texts: Iterable[str]) -> tuple[AccountId, ...]:
-    """Read merchant ids, of which doubled ones count once. Raises `InvalidRequest` for one that is wrong, or too many."""
-    keys = tuple(dict.fromkeys(map(read_merchant_id, texts)))
-    if not 1 <= len(keys) <= MAX_MERCHANTS:
+    """Read up to 1,000 merchant ids. Doubled ones count once. Raises `InvalidRequest` for a wrong one or too many."""
+    account_ids = tuple(dict.fromkeys(map(read_merchant_id, texts)))
+    if not 1 <= len(account_ids) <= MAX_MERCHANTS:
         raise InvalidRequest(f"One can ask for 1 to {MAX_MERCHANTS} merchants at once.")
-    return keys
+    return account_ids
 
 
 def read_require(text: str | None) -> bool:
@@ -80,7 +83,7 @@ def read_account_id(text: str) -> AccountId:
 
 
 def read_assets(text: str | None) -> frozenset[str] | None:
-    """Read a list of asset ids, None if there is no such parameter. Raises `InvalidRequest`."""
+    """Read a list of asset ids, None for no such parameter. Raises `InvalidRequest`."""
     if text is None:
         return None
     if not _ASSETS.fullmatch(text):
@@ -89,7 +92,7 @@ def read_assets(text: str | None) -> frozenset[str] | None:
 
 
 def read_flag(name: str, text: str | None) -> bool:
-    """Read `true` or `false`, false if there is no such parameter. Raises `InvalidRequest`."""
+    """Read `true` or `false`, false for no such parameter. Raises `InvalidRequest`."""
     match text:
         case "true":
             return True
@@ -107,7 +110,7 @@ def read_format(text: str) -> Format:
 
 
 def read_sort(text: str | None) -> Sort:
-    """Read an order, by merchant if there is no such parameter. Raises `InvalidRequest`."""
+    """Read an order, by merchant for no such parameter. Raises `InvalidRequest`."""
     if text is None:
         return Sort()
     if not _SORT.fullmatch(text):
@@ -117,14 +120,14 @@ def read_sort(text: str | None) -> Sort:
 
 
 def read_search(text: str | None) -> str:
-    """Read what to look for, in lower case; nothing if there is no such parameter. Raises `InvalidRequest`."""
+    """Read a search text, in lower case; empty for no such parameter. Raises `InvalidRequest`."""
     if text is not None and not 1 <= len(text) <= MAX_SEARCH:
         raise InvalidRequest(f"search wants 1 to {MAX_SEARCH} characters.")
     return (text or "").casefold()
 
 
 def read_limit(text: str | None) -> int:
-    """Read how many are wanted on a page, 100 if there is no such parameter. Raises `InvalidRequest`."""
+    """Read the size of a page, 100 for no such parameter. Raises `InvalidRequest`."""
     if text is None:
         return _LIMIT_DEFAULT
     if not _LIMIT.fullmatch(text):
@@ -133,8 +136,8 @@ def read_limit(text: str | None) -> int:
 
 
 def read_cursor(text: str) -> tuple[str, int]:
-    """Read a cursor: a version of a view, and how much of it has been seen. Raises `InvalidRequest`."""
+    """Read a cursor: a version of a view, and how many of its items were shown. Raises `InvalidRequest`."""
     if not _CURSOR.fullmatch(text):
         raise InvalidRequest("after wants the next of another page.")
-    version, _, seen = text.partition("-")
-    return version, int(seen)
+    version, _, shown = text.partition("-")
+    return version, int(shown)

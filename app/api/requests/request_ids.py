@@ -1,4 +1,4 @@
-"""Request ids: the caller's own where it can be logged, else one that no other request has."""
+"""Request ids: the caller's own if it is safe to log, else a unique one."""
 
 import itertools
 import re
@@ -11,23 +11,23 @@ _ACCEPTABLE: Final = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 
 
 class RequestIds:
-    """Name requests. Ours are 32 hexadecimal digits: 16 of this process, drawn by `randbits`, and a count.
+    """Name requests. Our ids are 32 hexadecimal digits: 16 of this process, drawn by `randbits`, and a count.
 
-    They are unique, not secret: drawing each of them anew would cost more than looking up an answer.
+    They are unique, not secret. A random draw for each would cost more than looking up an answer.
     """
 
     def __init__(self, randbits: Callable[[int], int]) -> None:
         self._made: Final = _count_on(b"%016x" % randbits(64))
 
     def name(self, given: bytes | None) -> bytes:
-        """Take over the caller's id if it is one that can be logged, else make one."""
+        """Return the caller's id if it is safe to log, else a new one."""
         if given is not None and _ACCEPTABLE.fullmatch(given):
             return given
         return next(self._made)
 
 
 def _count_on(process: bytes) -> Iterator[bytes]:
-    """Make ids a thousand at a time, each by one addition of bytes: formatting costs three times as much."""
+    """Make 4,096 ids at a time, each by one concatenation of bytes: formatting costs three times as much."""
     last = [b"%03x" % number for number in range(16**3)]
     rounds = (process + b"%013x" % number for number in itertools.count())
     return itertools.chain.from_iterable(map(before.__add__, last) for before in rounds)

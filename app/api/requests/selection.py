@@ -1,4 +1,4 @@
-"""Which rows a caller wants to see: `?assets=` and `?nonzero=`, and the one way to write them."""
+"""Row selection: `?assets=` and `?nonzero=`, and their canonical form."""
 
 from typing import Self
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from app.balances.snapshots import Row
 
 
 class Selection(Struct, frozen=True):
-    """A choice of rows; without `assets`, all of them."""
+    """Which rows a caller wants. Without `assets`, any asset."""
 
     assets: frozenset[str] | None
     nonzero: bool
@@ -22,15 +22,15 @@ class Selection(Struct, frozen=True):
 
     @property
     def query(self) -> str:
-        """The canonical query: equal choices are written alike."""
+        """The canonical query: equal selections have the same one."""
         assets = [] if self.assets is None else [f"assets={quote(','.join(sorted(self.assets)), safe=',')}"]
         return "&".join(assets + ["nonzero=true"] * self.nonzero)
 
     @property
     def is_all(self) -> bool:
-        """Tell whether every row is wanted."""
+        """Whether every row is wanted."""
         return self.assets is None and not self.nonzero
 
     def keeps(self, row: Row) -> bool:
-        """Tell whether a row is wanted."""
+        """Check that a row is wanted."""
         return (self.assets is None or row.asset_id in self.assets) and not (self.nonzero and row.is_zero)

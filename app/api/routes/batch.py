@@ -1,4 +1,4 @@
-"""The path that gives many merchants' balances at once."""
+"""The batch path: balances of many merchants by id, in one answer."""
 
 from typing import Annotated, Final
 
@@ -9,22 +9,9 @@ from litestar.params import Body
 from msgspec import Meta, Struct
 
 from app.accounts import Unavailable
-from app.api.openapi.document import (
-    AssetsParameter,
-    FlagParameter,
-    InFormats,
-    MerchantIdsParameter,
-    RequireParameter,
-    document_responses,
-)
+from app.api.openapi import document
+from app.api.requests import parameters
 from app.api.requests.formats import Format
-from app.api.requests.parameters import (
-    MAX_MERCHANTS,
-    MERCHANT_ID_PATTERN,
-    check_written,
-    read_merchant_ids,
-    read_require,
-)
 from app.api.requests.selection import Selection
 from app.api.routes.exchange import Exchange
 from app.api.views.batch import BatchView
@@ -33,81 +20,77 @@ from app.errors import Incomplete, TallygateError
 _PATH: Final = "/v1/balances"
 _MAX_BODY_BYTES: Final = 64 * 1024
 
-_DESCRIBED: Final = "Each merchant's balances, or what stands in their way."
+_DESCRIBED: Final = "Each merchant's balances, or why they are missing."
 
 
 class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """The body of a question about many merchants."""
 
     merchant_ids: Annotated[
-        list[Annotated[str, Meta(pattern=MERCHANT_ID_PATTERN)] | Annotated[int, Meta(ge=1)]],
-        Meta(min_length=1, max_length=MAX_MERCHANTS, description="Merchant ids, as numbers or as text."),
+        list[Annotated[str, Meta(pattern=parameters.MERCHANT_ID_PATTERN)] | Annotated[int, Meta(ge=1)]],
+        Meta(min_length=1, max_length=parameters.MAX_MERCHANTS, description="Merchant ids, as numbers or as text."),
     ]
-
-
-_POSTED: Final = {
-    status: answer
-    for status, answer in document_responses(BatchView, described=_DESCRIBED, not_found=False, takes_body=True).items()
-    if status != 304  # noqa: PLR2004
-}
 
 
 @get(
     _PATH,
     query=("merchantId", "require", "assets", "nonzero", "format"),
-    operation_class=InFormats,
+    operation_class=document.InFormats,
     summary="Many merchants' balances",
-    responses=document_responses(BatchView, described=_DESCRIBED, not_found=False),
+    responses=document.balance_responses(BatchView, _DESCRIBED, not_found=False),
 )
 async def read_many(
-    merchant_ids: MerchantIdsParameter,
+    merchant_ids: document.MerchantIdsParameter,
     exchange: NamedDependency[Exchange],
-    form: NamedDependency[Format],
-    require: RequireParameter = None,
-    assets: AssetsParameter = None,
-    nonzero: FlagParameter = None,
+    output_format: NamedDependency[Format],
+    require: document.RequireParameter = None,
+    assets: document.AssetsParameter = None,
+    nonzero: document.FlagParameter = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
-    return await _answer(merchant_ids.split(","), exchange, form, require, assets, nonzero)
+    return await _answer(merchant_ids.split(","), exchange, output_format, require, assets, nonzero)
 
 
 @post(
     _PATH,
     query=("require", "assets", "nonzero", "format"),
-    operation_class=InFormats,
+    operation_class=document.InFormats,
     summary="Many merchants' balances, for long lists",
     status_code=200,
-    responses=_POSTED,
+    responses=document.post_responses(BatchView, _DESCRIBED, takes_body=True),
     request_max_body_size=_MAX_BODY_BYTES,
 )
 async def ask_for_many(
     data: Annotated[BatchQuestion, Body(description="Which merchants.")],
     request: Request[None, None, State],
     exchange: NamedDependency[Exchange],
-    form: NamedDependency[Format],
-    require: RequireParameter = None,
-    assets: AssetsParameter = None,
-    nonzero: FlagParameter = None,
+    output_format: NamedDependency[Format],
+    require: document.RequireParameter = None,
+    assets: document.AssetsParameter = None,
+    nonzero: document.FlagParameter = None,
 ) -> Response[bytes]:
     """Give many merchants' balances, in the order asked for, each with its own status."""
     merchants = [str(merchant) for merchant in data.merchant_ids]
-    check_written(merchants, await request.body())
-    return await _answer(merchants, exchange, form, require, assets, nonzero)
+    parameters.check_body_digits(merchants, await request.body())
+    return await _answer(merchants, exchange, output_format, require, assets, nonzero)
+
+
+BATCH: Final = (read_many, ask_for_many)
 
 
 async def _answer(
     merchants: list[str],
     exchange: Exchange,
-    form: Format,
+    output_format: Format,
     require: str | None,
     assets: str | None,
     nonzero: str | None,
 ) -> Response[bytes]:
-    keys = exchange.authorise_all(read_merchant_ids(merchants))
-    all_or_nothing = read_require(require)
-    choice = Selection.read(assets, nonzero)
-    parts = await exchange.accounts.get_many(keys, exchange.read_directives())
+    account_ids = exchange.authorise_all(parameters.read_merchant_ids(merchants))
+    all_or_nothing = parameters.read_require(require)
+    selection = Selection.read(assets, nonzero)
+    parts = await exchange.accounts.get_many(account_ids, exchange.directives, exchange.caller.name)
     failed: dict[str, TallygateError] = {part.account_id: part.error for part in parts if isinstance(part, Unavailable)}
     if failed and all_or_nothing:
         raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
-    return await exchange.respond_batch(parts, choice, form)
+    return await exchange.respond_batch(parts, selection, output_format)

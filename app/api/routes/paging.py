@@ -1,4 +1,4 @@
-"""Pages: the first one of a view made now, the others of the version that it began."""
+"""Cursor pagination: the first page of a view made now, and later pages of the version stored with it."""
 
 from hashlib import blake2b
 from typing import Final, Self, TypeVar
@@ -23,7 +23,7 @@ _ITEMS: Final[dict[type, tuple[str, type]]] = {
 
 
 class Page(Struct, frozen=True):
-    """A page of a view, and when the oldest part of the whole view was true (Unix milliseconds)."""
+    """A page of a view, and the time of the oldest part of the whole view (Unix milliseconds)."""
 
     view: PagedView
     as_of: int
@@ -42,7 +42,7 @@ class _Head(Struct, frozen=True):
 
 
 class Paginator:
-    """Cut views into pages. `scope` names the view and who may see it: a cursor leads nowhere from another."""
+    """Split views into pages. `scope` names the view and who may see it: a cursor is valid in one scope only."""
 
     def __init__(self, versions: ViewVersions) -> None:
         self._versions: Final = versions
@@ -50,7 +50,7 @@ class Paginator:
     async def first_page(
         self, head: PagedView, items: list[PartView] | list[HolderView], *, scope: str, as_of: int, limit: int
     ) -> Page:
-        """Give the first page, and keep the whole if there are more."""
+        """Return the first page, and store the whole view if there are more."""
         encoded = [msgspec.json.encode(item) for item in items]
         kept = msgspec.json.encode(_Head(scope, as_of, msgspec.Raw(msgspec.json.encode(head))))
         version = blake2b(b"\0".join([kept, *encoded]), digest_size=12).hexdigest()
@@ -59,9 +59,9 @@ class Paginator:
         return Page(_fill(head, version, tuple(items[:limit]), 0, len(items)), as_of)
 
     async def next_page(self, kind: type[V], cursor: str, *, scope: str, limit: int) -> Page:
-        """Give the page at a cursor. Raises `InvalidRequest`, `ViewGone`, or `StoreUnavailable`."""
-        version, seen = read_cursor(cursor)
-        found = await self._versions.slice(version, seen, limit)
+        """Return the page at a cursor. Raises `InvalidRequest`, `ViewGone`, or `StoreUnavailable`."""
+        version, shown = read_cursor(cursor)
+        found = await self._versions.slice(version, shown, limit)
         if isinstance(found, RedisFailure):
             raise StoreUnavailable("The view is kept in Redis, and it is away.", retry_after_seconds=2)
         head = None if found is None else msgspec.json.decode(found.head, type=_Head)
@@ -70,11 +70,11 @@ class Paginator:
         _, item = _ITEMS[kind]
         items: tuple[Struct, ...] = tuple(msgspec.json.decode(raw, type=item) for raw in found.items)
         view = msgspec.json.decode(head.view, type=kind)
-        return Page(_fill(view, version, items, seen, found.count), head.as_of)
+        return Page(_fill(view, version, items, shown, found.count), head.as_of)
 
 
-def _fill(head: PagedView, version: str, items: tuple[Struct, ...], seen: int, count: int) -> PagedView:
+def _fill(head: PagedView, version: str, items: tuple[Struct, ...], shown: int, count: int) -> PagedView:
     name, _ = _ITEMS[type(head)]
-    seen += len(items)
-    after = UNSET if seen >= count else f"{version}-{seen}"
+    shown += len(items)
+    after = UNSET if shown >= count else f"{version}-{shown}"
     return msgspec.structs.replace(head, **{name: items, "version": version, "next": after})

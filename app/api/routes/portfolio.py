@@ -1,21 +1,11 @@
-"""The paths that tell of all merchants together."""
+"""The portfolio paths: all merchants together, and whether the upstream's aggregate agrees with them."""
 
 from typing import Final
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 
-from app.api.openapi.document import (
-    AfterParameter,
-    AssetIdParameter,
-    InFormats,
-    InPages,
-    LimitParameter,
-    ReconciliationIdParameter,
-    SortParameter,
-    document_responses,
-)
+from app.api.openapi import document
 from app.api.requests.formats import Format
 from app.api.requests.parameters import read_limit, read_sort
 from app.api.routes.exchange import Exchange
@@ -32,94 +22,85 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
 @get(
     "/v1/portfolio/merchants",
     query=("sort", "limit", "after", "format"),
-    operation_class=InPages,
+    operation_class=document.InPages,
     summary="Every merchant, and the totals",
-    responses=document_responses(
-        BreakdownView, described="The merchants that the caller may read.", not_found=True, paged=True
-    ),
+    responses=document.balance_responses(BreakdownView, "The merchants that the caller may read.", paged=True),
 )
 async def read_breakdown(
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
     pages: NamedDependency[Paginator],
-    form: NamedDependency[Format],
-    sort: SortParameter = None,
-    limit: LimitParameter = None,
-    after: AfterParameter = None,
+    output_format: NamedDependency[Format],
+    sort: document.SortParameter = None,
+    limit: document.LimitParameter = None,
+    after: document.AfterParameter = None,
 ) -> Response[bytes]:
-    """Give each merchant's balances and their exact totals by asset. All pages of a version tell of one moment."""
+    """Give each merchant's balances and their exact totals by asset. All pages of a version show one moment."""
     readable = exchange.authorise_portfolio()
-    wanted, order_wanted = read_limit(limit), read_sort(sort)
+    page_size, order = read_limit(limit), read_sort(sort)
     scope = exchange.scope("merchants")
     if after is not None:
         if sort is not None:
             raise InvalidRequest("sort goes with the first page: those after it keep its order.")
-        page = await pages.next_page(BreakdownView, after, scope=scope, limit=wanted)
-        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, form)
-    parts, ordered = await portfolio.get_breakdown(readable, order_wanted, exchange.read_directives())
+        page = await pages.next_page(BreakdownView, after, scope=scope, limit=page_size)
+        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, output_format)
+    parts, ordered = await portfolio.get_breakdown(readable, order, exchange.directives, exchange.caller.name)
     items = [PartView.of(part, name=parts.name_of(part)) for part in ordered]
     as_of = exchange.as_of(parts)
-    page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=wanted)
-    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, form)
+    page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=page_size)
+    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
 
 
 @get(
     "/v1/portfolio/assets/{assetId:str}",
     query=("limit", "after", "format"),
-    operation_class=InPages,
+    operation_class=document.InPages,
     summary="Who holds an asset",
-    responses=document_responses(HoldersView, described="The holders, the largest first.", not_found=True, paged=True),
+    responses=document.balance_responses(HoldersView, "The holders, the largest first.", paged=True),
 )
 async def read_holders(
-    assetId: AssetIdParameter,  # noqa: N803  # the name that callers see
+    assetId: document.AssetIdParameter,  # noqa: N803  # the name that callers see
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
     pages: NamedDependency[Paginator],
-    form: NamedDependency[Format],
-    limit: LimitParameter = None,
-    after: AfterParameter = None,
+    output_format: NamedDependency[Format],
+    limit: document.LimitParameter = None,
+    after: document.AfterParameter = None,
 ) -> Response[bytes]:
     """Give the merchants that hold an asset, and their exact shares of the whole: of what the caller may read."""
     readable = exchange.authorise_portfolio()
-    wanted = read_limit(limit)
+    page_size = read_limit(limit)
     scope = exchange.scope(f"asset {assetId}")
     if after is not None:
-        page = await pages.next_page(HoldersView, after, scope=scope, limit=wanted)
-        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, form)
-    parts, holders = await portfolio.get_holders(readable, assetId, exchange.read_directives())
+        page = await pages.next_page(HoldersView, after, scope=scope, limit=page_size)
+        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, output_format)
+    parts, holders = await portfolio.get_holders(readable, assetId, exchange.directives, exchange.caller.name)
     items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
     head = HoldersView.of(assetId, parts, holders)
-    page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=wanted)
-    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, form)
+    page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=page_size)
+    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
 
 
 @get(
     "/v1/portfolio/reconciliation",
     query=("format",),
-    operation_class=InFormats,
+    operation_class=document.InFormats,
     summary="Does the aggregate agree with the merchants?",
-    responses=document_responses(ReconciliationView, described="The last result.", not_found=True),
+    responses=document.balance_responses(ReconciliationView, "The last result."),
 )
 async def read_reconciliation(
-    exchange: NamedDependency[Exchange], portfolio: NamedDependency[Portfolio], form: NamedDependency[Format]
+    exchange: NamedDependency[Exchange], portfolio: NamedDependency[Portfolio], output_format: NamedDependency[Format]
 ) -> Response[bytes]:
     """Give the last result: by asset the aggregate, the sum of the merchants, the difference and a verdict."""
     exchange.authorise_everything()
-    return await exchange.respond_result(ReconciliationView.of(await portfolio.reconciler.get_last()), form)
+    return await exchange.respond_result(ReconciliationView.of(await portfolio.reconciler.get_last()), output_format)
 
 
 @post(
     "/v1/portfolio/reconciliation",
     summary="Start a reconciliation",
     status_code=202,
-    responses={
-        **{
-            status: answer
-            for status, answer in document_responses(ReconciliationView, described="", not_found=False).items()
-            if status not in {200, 304}
-        },
-        202: ResponseSpec(ReconciliationView, generate_examples=False, description="It runs; Location tells of it."),
-    },
+    responses=document.post_responses(ReconciliationView, "It runs; Location names it.", status=202),
 )
 async def start_reconciliation(
     exchange: NamedDependency[Exchange], portfolio: NamedDependency[Portfolio]
@@ -134,19 +115,21 @@ async def start_reconciliation(
 @get(
     f"{_RECONCILIATIONS}/{{reconciliationId:str}}",
     query=("format",),
-    operation_class=InFormats,
+    operation_class=document.InFormats,
     summary="How a reconciliation is",
-    responses=document_responses(ReconciliationView, described="Its state, or its result.", not_found=True),
+    responses=document.balance_responses(ReconciliationView, "Its state, or its result."),
 )
 async def read_reconciliation_by_id(
-    reconciliationId: ReconciliationIdParameter,  # noqa: N803
+    reconciliationId: document.ReconciliationIdParameter,  # noqa: N803
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
-    form: NamedDependency[Format],
+    output_format: NamedDependency[Format],
 ) -> Response[bytes]:
     """Give a reconciliation's progress, or its result. `lost` is one whose replica died."""
     exchange.authorise_everything()
-    return await exchange.respond_state(ReconciliationView.of(await portfolio.reconciler.get(reconciliationId)), form)
+    return await exchange.respond_state(
+        ReconciliationView.of(await portfolio.reconciler.get(reconciliationId)), output_format
+    )
 
 
 PORTFOLIO: Final = (

@@ -1,4 +1,4 @@
-"""The paths about the service itself: health, the OpenAPI document, pages for people. They need no key."""
+"""Service paths: health, metrics, the OpenAPI document, pages for people. They need no key."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -11,10 +11,10 @@ from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType, json
 
 from app.api.openapi import html as pages
-from app.api.openapi.document import document_service
+from app.api.openapi.document import service_responses
 from app.api.problem_kinds import PROBLEMS
-from app.api.routes.exchange import AnyRequest
-from app.api.routes.guards import check_parameters
+from app.api.routes.guards import make_guard
+from app.api.routes.litestar_quirks import AnyRequest
 from app.errors import UnknownPath
 from app.telemetry.exposition import Scrape
 from app.upstream.token_source import TokenState
@@ -38,16 +38,16 @@ class Readiness(Struct, frozen=True, rename="camel"):
 
 
 ReadinessProbe = Callable[[], Awaitable[Readiness]]
-"""Looks at how the service is."""
+"""Reads the state of the service."""
 
 Write = Callable[[Litestar], bytes]
-"""Writes what is to be read of an application, each time the same."""
+"""Renders the document of an application."""
 
 
 @get(
     "/health/live",
     summary="Is it alive?",
-    responses=document_service(Alive, described="It is."),
+    responses=service_responses(Alive, "It is."),
     sync_to_thread=False,
 )
 def get_liveness() -> Alive:
@@ -59,44 +59,44 @@ def get_liveness() -> Alive:
     "/health/ready",
     summary="May it be sent requests?",
     responses={
-        **document_service(Readiness, described="It may."),
+        **service_responses(Readiness, "It may."),
         503: ResponseSpec(Readiness, generate_examples=False, description="It may not."),
     },
 )
 async def get_readiness(look: NamedDependency[ReadinessProbe]) -> Response[Readiness]:
-    """Tell whether requests can be answered, with 503 if not."""
+    """Report whether requests can be answered, with 503 if not."""
     readiness = await look()
     return Response(readiness, status_code=200 if readiness.status == "ready" else 503)
 
 
 @get("/metrics", include_in_schema=False, sync_to_thread=False)
 def get_metrics(request: AnyRequest, scrape: NamedDependency[Scrape]) -> Response[bytes]:
-    """Give the metrics as Prometheus reads them."""
+    """Return the metrics as Prometheus reads them."""
     page = scrape(request.headers.get("accept", ""))
     return Response(page.body, media_type=page.content_type)
 
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def get_document(request: AnyRequest, write_document: NamedDependency[Write]) -> Response[bytes]:
-    """Give the OpenAPI document."""
+    """Return the OpenAPI document."""
     return Response(write_document(request.app), media_type=MediaType.JSON)
 
 
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def get_docs(request: AnyRequest, write_docs: NamedDependency[Write]) -> Response[bytes]:
-    """Give the OpenAPI document as a page."""
+    """Return the OpenAPI document as a page."""
     return _html(write_docs(request.app))
 
 
 @get("/problems", include_in_schema=False, sync_to_thread=False)
 def list_problems() -> Response[bytes]:
-    """Give a page that lists the kinds of problems."""
+    """Return the list of the kinds of problems."""
     return _html(pages.render_problem_index(PROBLEMS.values()).encode())
 
 
 @get("/problems/{name:str}", include_in_schema=False, sync_to_thread=False)
 def explain_problem(name: FromPath[str]) -> Response[bytes]:
-    """Give the page of a kind of problem."""
+    """Return the page of a kind of problem."""
     for kind in PROBLEMS.values():
         if kind.name == name:
             return _html(pages.render_problem_kind(kind).encode())
@@ -107,13 +107,14 @@ SERVICE: Final = (get_liveness, get_readiness, get_document, get_docs, list_prob
 
 
 def service_routes(look: ReadinessProbe, scrape: Scrape | None) -> Router:
-    """Put the service's own paths together, `/metrics` among them if there is something to scrape."""
-    # once: it takes up to a tenth of a second, and anybody may ask
-    write_document, write_docs = cache(_write_document), cache(_write_docs)
+    """Collect the service's own paths, with `/metrics` if there is something to scrape."""
+    # written once, since that takes up to a tenth of a second, and needs no key
+    write_document = cache(lambda app: json.encode(app.openapi_schema.to_schema()))
+    write_docs = cache(lambda app: pages.render_docs(app.openapi_schema.to_schema()).encode())
     return Router(
         "/",
         route_handlers=SERVICE if scrape is None else (*SERVICE, get_metrics),
-        guards=[check_parameters],
+        guards=[make_guard(None)],
         dependencies={
             "look": Provide(lambda: look, sync_to_thread=False),
             "scrape": Provide(lambda: scrape, sync_to_thread=False),
@@ -122,14 +123,6 @@ def service_routes(look: ReadinessProbe, scrape: Scrape | None) -> Router:
         },
         tags=["Service"],
     )
-
-
-def _write_document(app: Litestar) -> bytes:
-    return json.encode(app.openapi_schema.to_schema())
-
-
-def _write_docs(app: Litestar) -> bytes:
-    return pages.render_docs(app.openapi_schema.to_schema()).encode()
 
 
 def _html(page: bytes) -> Response[bytes]:

@@ -1,4 +1,4 @@
-"""What callers see: the bodies of successful answers. JSON in camelCase, amounts as strings, times in RFC 3339."""
+"""Views of one account: JSON in camelCase, amounts as strings, times in RFC 3339."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ MerchantId = Annotated[int, Meta(ge=0, description="The merchant, as the upstrea
 Time = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-11-23T10:00:00.123Z"])]
 
 RowFilter = Callable[[Row], bool]
-"""Which rows a caller wants to see."""
+"""Whether a row is shown."""
 
 
 class AccountView(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -28,10 +28,8 @@ class AccountView(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     @classmethod
     def of(cls, snapshot: Snapshot, keep: RowFilter) -> Self:
-        """Show a snapshot, and of its rows and their anomalies those to keep."""
-        rows = tuple(filter(keep, snapshot.balances))
-        shown = {row.asset_id for row in rows}
-        anomalies = tuple(anomaly for anomaly in snapshot.anomalies if anomaly.asset_id in shown)
+        """Show a snapshot with the rows to keep and their anomalies."""
+        rows, anomalies = select_rows(snapshot, keep)
         return cls(
             merchant_id=int(snapshot.account_id),
             can_deposit=snapshot.can_deposit,
@@ -106,13 +104,20 @@ class UpstreamEnvelope(Struct, frozen=True):
 View = AccountView | AssetView | UpstreamEnvelope
 
 
+def select_rows(snapshot: Snapshot, keep: RowFilter) -> tuple[tuple[Row, ...], tuple[Anomaly, ...]]:
+    """Return the rows to keep, with their anomalies."""
+    rows = tuple(filter(keep, snapshot.balances))
+    shown = {row.asset_id for row in rows}
+    return rows, tuple(anomaly for anomaly in snapshot.anomalies if anomaly.asset_id in shown)
+
+
 def format_time(unix_ms: int) -> str:
-    """Write Unix milliseconds as RFC 3339 in UTC."""
+    """Format Unix milliseconds as RFC 3339 in UTC."""
     seconds, milliseconds = divmod(unix_ms, 1000)
     return f"{_format_seconds(seconds)}.{milliseconds:03d}Z"
 
 
 @lru_cache(maxsize=64)
 def _format_seconds(seconds: int) -> str:
-    """Write whole seconds, once: what is shown together came within a few of them."""
+    """Format whole seconds, cached: snapshots shown together are from the same few seconds."""
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()

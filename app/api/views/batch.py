@@ -1,4 +1,4 @@
-"""What callers see of the merchants that they named."""
+"""The view of a batch: the merchants that a caller named."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -22,12 +22,12 @@ class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     @classmethod
     def of(cls, parts: Sequence[AccountResult], keep: RowFilter) -> Self:
-        """Show parts, and of each the rows to keep."""
+        """Show parts with the rows to keep."""
         return msgspec.structs.replace(cls.head(parts), merchants=tuple(PartView.of(part, keep) for part in parts))
 
     @classmethod
     def head(cls, parts: Sequence[AccountResult]) -> Self:
-        """Show what holds for all parts, and none of them."""
+        """Show what holds for all parts, without the parts."""
         coverage = Coverage.of(parts)
         oldest, newest = as_of_range(parts)
         return cls(not coverage.unavailable, coverage, oldest, newest)

@@ -1,4 +1,4 @@
-"""What callers see of the directory."""
+"""The view of the merchant directory."""
 
 from itertools import islice
 from typing import Annotated, Self
@@ -27,14 +27,14 @@ class MerchantsView(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     @classmethod
     def of(cls, listing: Listing, *, search: str, after: int, limit: int) -> Self:
-        """Show those behind `after` that match `search` (in lower case), at most `limit` of them."""
+        """Show up to `limit` merchants after the id `after` whose id or name matches `search` (in lower case)."""
         matching = (
-            (key, name)
-            for key, name in listing.names.items()
-            if int(key) > after and (key.startswith(search) or search in name.casefold())
+            (account_id, name)
+            for account_id, name in listing.names.items()
+            if int(account_id) > after and (account_id.startswith(search) or search in name.casefold())
         )
         found = list(islice(matching, limit + 1))
-        shown = tuple(MerchantView(int(key), name or UNSET) for key, name in found[:limit])
+        shown = tuple(MerchantView(int(account_id), name or UNSET) for account_id, name in found[:limit])
         return cls(
             shown,
             directory_as_of=format_known(listing.as_of),

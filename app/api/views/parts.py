@@ -1,4 +1,4 @@
-"""What callers see of one merchant among many, and of how much of the whole there is."""
+"""Views of one merchant among many, and of the coverage of the whole."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, Self, TypeVar
@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.accounts import AccountResult, Available, Unavailable
-from app.api.views.accounts import RowFilter, Time, format_time
+from app.api.views.accounts import RowFilter, Time, format_time, select_rows
 from app.api.views.problems import Merchant, PartProblem
 from app.balances.snapshots import Anomaly, Row
 
@@ -16,9 +16,7 @@ MerchantName = Annotated[
 ]
 DirectoryTime = Annotated[
     str,
-    Meta(
-        description="When the upstream named the merchants, RFC 3339 in UTC; not there where the service was told them."
-    ),
+    Meta(description="When the upstream listed the merchants, RFC 3339 in UTC; missing where they are configured."),
 ]
 DirectoryStale = Annotated[
     bool, Meta(description="That list could not be read again in time: merchants that came since are not in it.")
@@ -28,7 +26,7 @@ T = TypeVar("T", bound=Struct)
 
 
 class Coverage(Struct, frozen=True):
-    """How many merchants there are to tell of, and of how many what is known."""
+    """How many merchants there are, and of how many the balances are known."""
 
     expected: Count
     fresh: Count
@@ -57,7 +55,7 @@ class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
 
     @classmethod
     def of(cls, part: AccountResult, keep: RowFilter | None = None, *, name: str | None = None) -> Self:
-        """Show a part, and of its rows and their anomalies those to keep; all if nothing is said."""
+        """Show a part with the rows to keep and their anomalies; all of them without `keep`."""
         merchant_name = UNSET if name is None else name
         if isinstance(part, Unavailable):
             return cls(
@@ -69,9 +67,7 @@ class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
         snapshot = part.snapshot
         rows, anomalies = snapshot.balances, snapshot.anomalies
         if keep is not None:
-            rows = tuple(filter(keep, rows))
-            shown = {row.asset_id for row in rows}
-            anomalies = tuple(anomaly for anomaly in anomalies if anomaly.asset_id in shown)
+            rows, anomalies = select_rows(snapshot, keep)
         return cls(
             merchant_id=int(snapshot.account_id),
             merchant_name=merchant_name,
@@ -84,21 +80,21 @@ class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
 
 
 def oldest(parts: Iterable[AccountResult]) -> int | None:
-    """Tell since when the oldest part that is there stands (Unix milliseconds)."""
+    """Return the time of the oldest available part (Unix milliseconds), if there is one."""
     return min((part.snapshot.as_of for part in parts if isinstance(part, Available)), default=None)
 
 
 def as_of_range(parts: Iterable[AccountResult]) -> tuple[Time | UnsetType, Time | UnsetType]:
-    """Tell since when the oldest and the newest part stand, if there are any."""
+    """Return the times of the oldest and the newest available part, if there are any."""
     times = [part.snapshot.as_of for part in parts if isinstance(part, Available)]
     return (format_time(min(times)), format_time(max(times))) if times else (UNSET, UNSET)
 
 
 def format_known(unix_ms: int | None) -> Time | UnsetType:
-    """Write a time where there is one."""
+    """Format a time, if it is known."""
     return UNSET if unix_ms is None else format_time(unix_ms)
 
 
 def without_times(items: Iterable[T]) -> tuple[T, ...]:
-    """Give items without their `as_of`, for a tag that an unchanged balance keeps."""
+    """Return items without their `as_of`, for an entity tag that an unchanged balance keeps."""
     return tuple(msgspec.structs.replace(item, as_of=UNSET) for item in items)

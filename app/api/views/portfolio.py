@@ -1,4 +1,4 @@
-"""What callers see of all merchants together: the breakdown, the holders of an asset, reconciliations."""
+"""Views of all merchants together: the breakdown, the holders of an asset, reconciliations."""
 
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ from app.portfolio.surveys import NAMED
 from app.portfolio.sweep_figures import SweepState, SweepStatus
 
 Cursor = Annotated[str, Meta(description="Send it as `after` for the page that follows, of the same version.")]
-VersionName = Annotated[str, Meta(description="Pages of one version tell of one moment.")]
+VersionName = Annotated[str, Meta(description="Pages of one version show one moment.")]
 
 
 class SweepView(Struct, frozen=True, rename="camel"):
@@ -98,16 +98,7 @@ class BreakdownView(Struct, frozen=True, rename="camel", omit_defaults=True):
     @classmethod
     def of(cls, parts: Parts) -> "BreakdownView":
         """Show what holds for all pages."""
-        oldest, newest = as_of_range(parts.parts)
-        return cls(
-            complete=parts.is_complete,
-            coverage=Coverage.of(parts.parts),
-            directory_as_of=format_known(parts.directory_as_of),
-            directory_stale=parts.is_directory_stale,
-            oldest_as_of=oldest,
-            newest_as_of=newest,
-            **_name_totals(parts, "totals", parts.totals),
-        )
+        return cls(**_summarise(parts, "totals", parts.totals))
 
 
 class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -134,18 +125,8 @@ class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
     @classmethod
     def of(cls, asset_id: str, parts: Parts, holders: Holders) -> "HoldersView":
         """Show what holds for all pages."""
-        oldest, newest = as_of_range(parts.parts)
-        return cls(
-            asset_id=asset_id,
-            complete=parts.is_complete,
-            coverage=Coverage.of(parts.parts),
-            directory_as_of=format_known(parts.directory_as_of),
-            directory_stale=parts.is_directory_stale,
-            oldest_as_of=oldest,
-            newest_as_of=newest,
-            no_shares=holders.no_shares or UNSET,
-            **_name_totals(parts, "total", holders.total or UNSET),
-        )
+        summary = _summarise(parts, "total", holders.total or UNSET)
+        return cls(asset_id=asset_id, no_shares=holders.no_shares or UNSET, **summary)
 
 
 PagedView = BreakdownView | HoldersView
@@ -213,6 +194,15 @@ class FindingView(Struct, frozen=True, rename="camel", omit_defaults=True):
         )
 
 
-def _name_totals(parts: Parts, name: str, totals: Any) -> dict[str, Any]:
-    """Name what is the sum of all so, and what lacks a part otherwise."""
-    return {name if parts.is_complete else f"partial_{name}": totals}
+def _summarise(parts: Parts, name: str, totals: Any) -> dict[str, Any]:
+    """Return the fields that all pages share. Totals without a missing part have this name, others a partial one."""
+    of_oldest, of_newest = as_of_range(parts.parts)
+    return {
+        "complete": parts.is_complete,
+        "coverage": Coverage.of(parts.parts),
+        "directory_as_of": format_known(parts.directory_as_of),
+        "directory_stale": parts.is_directory_stale,
+        "oldest_as_of": of_oldest,
+        "newest_as_of": of_newest,
+        name if parts.is_complete else f"partial_{name}": totals,
+    }

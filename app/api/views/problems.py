@@ -21,7 +21,7 @@ class PartProblem(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     @classmethod
     def of(cls, error: TallygateError) -> Self:
-        """Say what a single read of the part would have said."""
+        """Show the error that a read of this part alone would have got."""
         kind, retry_after = kind_of(error), retry_after_seconds(error)
         return cls(f"/problems/{kind.name}", kind.title, kind.status, error.detail, retry_after)
 

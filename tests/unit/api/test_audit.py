@@ -57,4 +57,4 @@ def test_only_so_many_callers_are_remembered() -> None:
     with capture_logs():
         for number in range(MAX_CALLERS + 10):
             audit.record(str(number), 403, ABOUT)
-    assert len(audit._spaces) == MAX_CALLERS
+    assert len(audit._quotas) == MAX_CALLERS

@@ -9,7 +9,7 @@ from app.api.rendering.batch_fragments import BatchFragments
 from app.api.views.batch import BatchView
 from app.balances.amounts import Amount
 from app.balances.snapshots import AccountId, Anomaly, AnomalyKind, Snapshot
-from app.cache.cache import Served, Source
+from app.cache.served import Served, Source
 from app.errors import BudgetSpent, UnknownMerchant
 from tests.support.amounts import draw_snapshot, make_row, make_snapshot
 

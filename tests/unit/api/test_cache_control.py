@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.rendering.responses import matches
+from app.api.rendering.conditional import matches
 from app.api.requests.cache_control import parse_request_directives
 from app.cache.freshness import ANY_STALENESS_MS, RequestDirectives
 from app.errors import InvalidRequest

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from litestar.types import Message, Receive, Scope, Send
 
+from app.api.context import CONTEXT, RequestContext
 from app.api.middleware.deadline import RequestDeadline
 from tests.support.virtual_time import monotonic
 
@@ -42,7 +43,8 @@ class _World:
         async def send(message: Message) -> None:
             self.sent.append(message)
 
-        scope: Any = {"type": "http", "path": "/v1/portfolio", "state": {"request_id": "r"}, "method": "GET"}
+        state = {CONTEXT: RequestContext("r")}
+        scope: Any = {"type": "http", "path": "/v1/portfolio", "state": state, "method": "GET"}
         await RequestDeadline(self.app, SECONDS)(scope, receive, send)
         return int(self.sent[0]["status"])
 

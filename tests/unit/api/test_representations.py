@@ -19,67 +19,73 @@ def _representation(snapshot: Snapshot, body: bytes = BODY) -> Representation:
     return Representation(snapshot, "application/json", "Accept", 'W/"x"', body)
 
 
-def test_a_page_is_rendered_once_for_a_snapshot() -> None:
+def test_a_view_is_rendered_once_for_a_snapshot() -> None:
     representations, snapshot, rendered = RepresentationCache(10, 10**6), _snapshot(), []
 
     def render(of: Snapshot) -> Representation:
         rendered.append(of)
         return _representation(of)
 
-    different = {id(representations.render(NAME, snapshot, render)) for _ in range(3)}
+    different = {id(representations.get(NAME, snapshot, render)) for _ in range(3)}
     assert (len(different), rendered) == (1, [snapshot])
 
 
-def test_a_page_holds_for_its_very_snapshot_only_and_is_made_anew_as_it_was_made_before() -> None:
+def test_a_representation_is_of_its_very_snapshot_only_and_another_one_takes_its_place() -> None:
     representations, snapshot, equal = RepresentationCache(10, 10**6), _snapshot(), _snapshot()
-    assert representations.find(NAME, snapshot) is None
-    representation = representations.render(NAME, snapshot, lambda of: _representation(of, b"mine"))
-    assert representations.find(NAME, snapshot) is representation
-    newer = representations.find(NAME, equal)
-    assert newer is not None
+    representations.get(NAME, snapshot, lambda of: _representation(of, b"old"))
+    newer = representations.get(NAME, equal, lambda of: _representation(of, b"new"))
     assert newer.snapshot is equal
-    assert newer.select_coding(None)[1] == b"mine"
-    assert representations.find(NAME, equal) is newer
+    assert newer.select_coding(None)[1] == b"new"
+    assert representations.get(NAME, equal, _representation) is newer
     assert (len(representations), representations.bytes) == (1, newer.size_bytes)
 
 
-def test_a_page_that_can_be_made_no_longer_says_so_each_time() -> None:
+def test_what_cannot_be_rendered_says_so_each_time_and_leaves_what_there_is() -> None:
     representations, snapshot = RepresentationCache(10, 10**6), _snapshot()
 
-    def render(of: Snapshot) -> Representation:
-        if of is not snapshot:
-            raise UnknownAsset("It has none.")
-        return _representation(of)
+    def refuse(of: Snapshot) -> Representation:
+        raise UnknownAsset("It has none.")
 
-    representation = representations.render(NAME, snapshot, render)
+    representation = representations.get(NAME, snapshot, _representation)
     for _ in range(2):
         with pytest.raises(UnknownAsset):
-            representations.find(NAME, _snapshot(1))
-    assert representations.find(NAME, snapshot) is representation
+            representations.get(NAME, _snapshot(1), refuse)
+    assert representations.get(NAME, snapshot, refuse) is representation
 
 
-def test_the_least_recently_used_page_goes_first() -> None:
+def test_the_least_recently_used_representation_goes_first() -> None:
     representations, snapshot = RepresentationCache(2, 10**6), _snapshot()
-    for path in ("a", "b"):
-        representations.render((path, ""), snapshot, _representation)
-    representations.find(("a", ""), snapshot)
-    representations.render(("c", ""), snapshot, _representation)
-    assert [path for path in "abc" if representations.find((path, ""), snapshot)] == ["a", "c"]
+    rendered: list[str] = []
+
+    def get(path: str) -> None:
+        def render(of: Snapshot) -> Representation:
+            rendered.append(path)
+            return _representation(of)
+
+        representations.get((path, ""), snapshot, render)
+
+    for path in ("a", "b", "a", "c", "a", "c", "b"):
+        get(path)
+    assert rendered == ["a", "b", "c", "b"]
 
 
-def test_pages_are_bounded_in_bytes() -> None:
+def test_representations_are_bounded_in_bytes() -> None:
     random, snapshot = Random(1), _snapshot()
     representations = RepresentationCache(10_000, 100_000)
+    made: dict[str, Representation] = {}
     for number in range(500):
-        representations.render(
-            (str(number % 70), ""), _snapshot(number), lambda of: _representation(of, bytes(random.randrange(9_000)))
+        path = str(number % 70)
+        body = bytes(random.randrange(9_000))
+        made[path] = representations.get(
+            (path, ""),
+            _snapshot(number),
+            lambda of, body=body: _representation(of, body),  # type: ignore[misc]
         )
         assert representations.bytes <= 100_000
-    assert representations.bytes == sum(
-        representation.size_bytes for representation, _ in representations._representations.values()
-    )
-    huge = representations.render(NAME, snapshot, lambda of: _representation(of, bytes(200_000)))
-    assert (len(representations), representations.find(NAME, snapshot)) == (1, huge)
+    newest = list(made.values())[500 % 70 :] + list(made.values())[: 500 % 70]
+    assert representations.bytes == sum(one.size_bytes for one in newest[-len(representations) :])
+    huge = representations.get(NAME, snapshot, lambda of: _representation(of, bytes(200_000)))
+    assert (len(representations), representations.bytes) == (1, huge.size_bytes)
 
 
 @pytest.mark.parametrize(

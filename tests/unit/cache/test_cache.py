@@ -5,7 +5,8 @@ import pytest
 from fakeredis import FakeServer
 
 from app.balances.snapshots import Absence, AccountId, Snapshot
-from app.cache.cache import Cache, Served, Source
+from app.cache.cache import Cache
+from app.cache.served import Served, Source
 from app.errors import (
     AccessRefused,
     BreakerOpen,

@@ -8,8 +8,8 @@ from fakeredis import FakeServer
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import AccountId, Snapshot
-from app.cache.cache import Served, Source
 from app.cache.freshness import RequestDirectives
+from app.cache.served import Served, Source
 from app.errors import BudgetSpent, NotCached, Unreachable
 from app.fleet.lease import LEASE_MS
 from tests.support.replica import KEY, Replica, Upstream, directives, run_replicas

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import Absence, AccountId, Entry
-from app.cache.cache import Served
 from app.cache.freshness import RequestDirectives
+from app.cache.served import Served
 from app.errors import (
     DeadlinePassed,
     NotCached,

@@ -11,7 +11,7 @@ from app.budget.budget import PermitRequest, Priority
 from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.cache.load_waiter import LoadWaiter
-from app.errors import DeadlinePassed, UpstreamFaulty
+from app.errors import DeadlinePassed, InternalError, UpstreamFaulty
 from tests.support.virtual_time import monotonic, unix_ms
 
 ONE, OTHER, HANGING = AccountId("1"), AccountId("2"), AccountId("3")
@@ -154,12 +154,16 @@ async def test_each_load_has_a_permit_request_of_its_own(waiting: LoadWaiter, lo
     assert one is not other
 
 
-async def test_a_crash_is_not_waited_out(waiting: LoadWaiter, loads: _Loads) -> None:
+async def test_a_crash_is_a_failure_of_its_own_account_and_of_no_other(waiting: LoadWaiter, loads: _Loads) -> None:
     loads.crash = RuntimeError("broken")
     began = monotonic()
-    with pytest.raises(RuntimeError, match="broken"):
-        await waiting.wait(_wanted(ONE, OTHER, HANGING), _permit_request(), 10)
+    found = await waiting.wait(_wanted(ONE), _permit_request(), 10)
     assert monotonic() - began == pytest.approx(1)
+    both = await waiting.wait(_wanted(ONE, HANGING), _permit_request(), 10)
+    failures = [result.result for result in (*found.values(), *both.values())]
+    assert all(isinstance(failure, LoadFailed) for failure in failures)
+    kinds = [type(failure.error) for failure in failures if isinstance(failure, LoadFailed)]
+    assert kinds == [InternalError, InternalError, DeadlinePassed]
 
 
 async def test_nobody_waits_on_for_what_is_closed(waiting: LoadWaiter) -> None:

@@ -7,12 +7,13 @@ from typing import Final
 import pytest
 from fakeredis import FakeServer
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
-from app.accounts import Accounts, Available, Question, Unavailable
+from app.accounts import Accounts, Available, Unavailable
 from app.api.views.parts import Coverage, PartView, oldest
 from app.balances.snapshots import AccountId, Entry
-from app.cache.cache import Served, Source
-from app.errors import DeadlinePassed, NotCached, UpstreamFaulty
+from app.cache.served import Served, Source
+from app.errors import DeadlinePassed, InternalError, NotCached, UpstreamFaulty
 from tests.support.replica import PATIENCE_SECONDS, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 
@@ -60,12 +61,12 @@ async def test_the_directives_hold_for_each_part(replicas: list[Replica], upstre
     cache = replicas[0].cache
     accounts = Accounts(cache)
     await cache.read(KEYS[0], directives())
-    stored, missing = await accounts.get_many(KEYS[:2], Question("web", directives(only_if_cached=True)))
+    stored, missing = await accounts.get_many(KEYS[:2], directives(only_if_cached=True), "web")
     assert isinstance(stored, Available)
     assert isinstance(missing, Unavailable)
     assert isinstance(missing.error, NotCached)
     assert upstream.calls == 1
-    await accounts.get_many(KEYS[:2], Question("web", directives(no_cache=True)))
+    await accounts.get_many(KEYS[:2], directives(no_cache=True), "web")
     assert upstream.calls == 3
 
 
@@ -73,15 +74,29 @@ async def test_a_part_that_is_being_refreshed_or_covers_a_failure_is_stale(
     replicas: list[Replica], upstream: Upstream
 ) -> None:
     accounts = Accounts(replicas[0].cache)
-    question = Question("web", directives())
-    await accounts.get_many(KEYS[:1], question)
+    await accounts.get_many(KEYS[:1], directives(), "web")
     await asyncio.sleep(6)
-    refreshed = await accounts.get_many(KEYS[:1], Question("web", directives()))
+    refreshed = await accounts.get_many(KEYS[:1], directives(), "web")
     assert Coverage.of(refreshed) == Coverage(1, 0, 1, 0)
     await asyncio.sleep(60)
     upstream.error = UpstreamFaulty("x")
-    covered = await accounts.get_many(KEYS[:2], Question("web", directives()))
+    covered = await accounts.get_many(KEYS[:2], directives(), "web")
     assert [PartView.of(part).status for part in covered] == ["stale", "unavailable"]
+
+
+async def test_a_fault_of_ours_is_covered_by_a_stale_part_and_spoils_no_other(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    accounts = Accounts(replicas[0].cache)
+    await accounts.get_many(KEYS[:2], directives(), "web")
+    await asyncio.sleep(60)
+    upstream.crashes[KEYS[0]] = upstream.crashes[KEYS[2]] = OverflowError("a fault of ours")
+    with capture_logs() as logs:
+        found = await accounts.get_many(KEYS[:4], directives(), "web")
+    assert [PartView.of(part).status for part in found] == ["stale", "fresh", "unavailable", "fresh"]
+    assert isinstance(found[2], Unavailable)
+    assert isinstance(found[2].error, InternalError)
+    assert {line["event"] for line in logs} == {"cache.flight_crashed"}
 
 
 async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstream: Upstream) -> None:
@@ -165,9 +180,9 @@ async def test_of_a_thousand_those_that_fail_or_hang_are_marked_in_time_and_the_
 
 async def test_many_are_as_old_as_the_oldest(replicas: list[Replica]) -> None:
     accounts = Accounts(replicas[0].cache)
-    first = await accounts.get_many(KEYS[:1], Question("web", directives()))
+    first = await accounts.get_many(KEYS[:1], directives(), "web")
     await asyncio.sleep(2)
-    both = await accounts.get_many(KEYS[:2], Question("web", directives()))
+    both = await accounts.get_many(KEYS[:2], directives(), "web")
     assert oldest(both) == oldest(first)
     assert oldest(()) is None
 

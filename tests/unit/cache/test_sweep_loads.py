@@ -5,8 +5,8 @@ import asyncio
 from fakeredis import FakeServer
 
 from app.budget.budget import PermitRequest, Priority
-from app.cache.cache import Served
 from app.cache.fleet_loader import Loaded, NoPermit
+from app.cache.served import Served
 from tests.support.replica import KEY, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 

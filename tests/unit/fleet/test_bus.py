@@ -8,7 +8,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import Absence, AccountId, Entry, Snapshot
-from app.cache.cache import Source
+from app.cache.served import Source
 from app.errors import TallygateError, TokenRefused, Unreachable, UpstreamBusy, UpstreamFaulty
 from app.fleet.bus import Bus, Failure, encode_failure
 from app.resilience.supervision import supervised

@@ -232,3 +232,37 @@ async def test_a_breaker_that_opened_during_the_wait_for_a_permit_is_heeded() ->
     with pytest.raises(BreakerOpen):
         await patient
     assert late.calls == 0
+
+
+async def test_a_fault_of_ours_ends_a_probe_and_is_an_answer_that_could_not_be_read() -> None:
+    upstream = _Upstream(*[Unreachable("x")] * 100)
+    calls = _Calls()
+    while calls.are_ready:
+        with pytest.raises(Unreachable):
+            await calls.make(upstream)
+    await asyncio.sleep(1)
+    upstream.failures = [OverflowError("date value out of range")]
+    with capture_logs() as logs, pytest.raises(MalformedAnswer):
+        await calls.make(upstream)
+    assert [line["event"] for line in logs if line["event"] == "upstream.answer_crashed"]
+    await asyncio.sleep(2)
+    assert await calls.make(upstream) == "answer"
+
+
+async def test_a_kept_connection_that_was_closed_under_us_is_tried_again_once_and_in_turn() -> None:
+    turns = 0
+
+    @asynccontextmanager
+    async def turn(_: float) -> AsyncIterator[None]:
+        nonlocal turns
+        turns += 1
+        yield
+
+    closed = Unreachable("x", is_repeatable=True)
+    assert await _Calls(turn).make(_Upstream(closed)) == "answer"
+    assert turns == 2
+    upstream = _Upstream(*[closed] * 9)
+    with pytest.raises(Unreachable):
+        await _Calls(turn).make(upstream)
+    assert upstream.calls <= 4
+    assert turns == 2 + upstream.calls

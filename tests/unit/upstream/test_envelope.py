@@ -129,13 +129,24 @@ def test_no_answer_gives_anything_but_data_or_a_classified_error(body: bytes, st
         (format_datetime(datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=30), usegmt=True), 30),
         (format_datetime(datetime.fromtimestamp(NOW, UTC) - timedelta(days=3), usegmt=True), 0),
         ("Wed, 31 Dec 9999 23:59:59 -0000", 3600),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", 1),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        ("Wed, 21 Oct 2026 07:28:00 +999999", 1),
+        ("9" * 5000, 3600),
+        ("-", 1),
+        ("00:00", 1),
     ],
 )
 def test_retry_after_is_read_within_an_hour(value: str, seconds: float) -> None:
     assert read_retry_after(value, NOW) == seconds
 
 
-@given(st.text())
+DATES = st.from_regex(
+    r"[A-Z][a-z]{2}, [0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,12} [0-9:]{1,9} [A-Z+\-0-9]{1,7}", fullmatch=True
+)
+
+
+@given(st.text() | DATES)
 def test_no_retry_after_is_an_exception(value: str) -> None:
     assert 0 <= read_retry_after(value, NOW) <= 3600
 

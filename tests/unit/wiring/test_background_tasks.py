@@ -19,7 +19,7 @@ from app.secret import Secret
 from app.settings.sections import DirectorySettings
 from app.upstream.envelope import UpstreamResponse
 from app.upstream.transport import SecretHeader, Transport
-from app.wiring.cache import budget_options, replica_options
+from app.wiring.cache_options import budget_options, replica_options
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
 from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue

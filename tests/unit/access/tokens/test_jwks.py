@@ -5,7 +5,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from app.access.tokens.jwks import MAX_KEYS, parse_jwks
 from app.errors import IssuerUnavailable
@@ -44,6 +44,11 @@ SECRET = jwt.get_algorithm_by_name("ES256").to_jwk(KEYS["ES256"], as_dict=True)
     "key",
     [
         public("ES256", use="enc"),
+        public("ES256", key_ops=["sign"]),
+        public("ES256", key_ops=["encrypt", "wrapKey"]),
+        public("ES256", key_ops=[]),
+        public("ES256", key_ops="verify"),
+        public("ES256", key_ops=None),
         public("ES256", alg="ES384"),
         public("ES256", kty="oct"),
         public("ES256", crv="P-384"),
@@ -63,9 +68,18 @@ def test_a_key_that_will_not_do_is_passed_over_and_others_count(key: dict[str, A
     assert keys.find(None, "EdDSA") is not None
 
 
-def test_of_two_keys_with_one_id_none_is_meant() -> None:
-    other = public("ES256", x=public("ES256")["x"])
+def test_of_two_different_keys_with_one_id_none_is_meant() -> None:
+    material = ec.generate_private_key(ec.SECP256R1()).public_key()
+    other = {**jwt.get_algorithm_by_name("ES256").to_jwk(material, as_dict=True), "kid": "ES256"}
     assert parse_jwks(published(public("ES256"), other)).find("ES256", "ES256") is None
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("changed", [{}, {"use": "sig"}, {"key_ops": ["verify"]}, {"x5t": "aa"}], ids=str)
+def test_a_key_that_is_listed_twice_is_one_key(algorithm: str, changed: dict[str, Any]) -> None:
+    keys = parse_jwks(published(public(algorithm), public(algorithm, **changed)))
+    assert keys.find(algorithm, algorithm) is not None
+    assert keys.find(None, algorithm) is not None
 
 
 def test_two_sets_are_the_same_whatever_their_order() -> None:

@@ -1,0 +1,92 @@
+"""A directory is read until a page brings nothing new, whatever its pager does."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.errors import MalformedAnswer
+from app.resilience.circuit_breaker import CircuitBreaker
+from app.resilience.retry_budget import RetryBudget
+from app.secret import Secret
+from app.upstream.calls import CallExecutor
+from app.upstream.client import UpstreamClient
+from app.upstream.directory import PAGE_SIZE
+from app.upstream.envelope import UpstreamResponse
+from app.upstream.token_source import Token, TokenSource
+from tests.support.virtual_time import monotonic, virtual_runtime
+
+Pager = Callable[[int, int], tuple[range, int]]
+"""From the number of a call and of a page: the merchants of the answer, and the total that it says there are."""
+
+
+class _Directory:
+    """Answers pages as its pager has it, and counts them."""
+
+    def __init__(self, pager: Pager) -> None:
+        self.calls = 0
+        self._pager = pager
+
+    async def get(self, path: str, params: Mapping[str, str]) -> UpstreamResponse:
+        self.calls += 1
+        merchants, total = self._pager(self.calls, int(params["currentPage"]))
+        data = {"total": total, "data": [{"merchantId": merchant} for merchant in merchants]}
+        return UpstreamResponse(200, {}, json.dumps({"code": 200, "data": data}).encode())
+
+
+@asynccontextmanager
+async def _turn(_: float) -> AsyncIterator[None]:
+    yield
+
+
+async def _quiet(_: float) -> None:
+    return
+
+
+def _client(directory: _Directory) -> UpstreamClient:
+    calls = CallExecutor(
+        tokens=TokenSource(Token(Secret("t")), monotonic=monotonic),
+        breaker=CircuitBreaker(virtual_runtime(), threshold=5, first_pause_seconds=0.5, longest_pause_seconds=15),
+        retries=RetryBudget(lambda: 1.0),
+        quiet=_quiet,
+        timeout_seconds=5,
+        runtime=virtual_runtime(),
+    )
+    return UpstreamClient(directory, calls, virtual_runtime())
+
+
+def _page(number: int, count: int) -> range:
+    return range(1 + (number - 1) * PAGE_SIZE, 1 + min(number * PAGE_SIZE, count))
+
+
+@pytest.mark.parametrize("count", [0, 1, PAGE_SIZE, PAGE_SIZE + 1, 3 * PAGE_SIZE])
+async def test_all_pages_are_read_and_none_more(count: int) -> None:
+    directory = _Directory(lambda _, page: (_page(page, count), count))
+    found = await _client(directory).fetch_directory(_turn)
+    assert [merchant.id for merchant in found.merchants] == list(range(1, count + 1))
+    assert directory.calls == max(1, -(-count // PAGE_SIZE))
+
+
+@pytest.mark.parametrize(
+    "pager",
+    {
+        "a_page_that_repeats": lambda _, page: (_page(1, 2500), 2500),
+        "a_last_page_that_repeats_and_a_total_that_is_one_too_high": lambda _, page: (_page(min(page, 3), 2500), 2501),
+        "a_total_that_grows": lambda call, page: (_page(min(page, 2), 2000), 2000 + call),
+        "empty_pages": lambda _, page: (range(0), 5),
+        "pages_of_one_that_repeat": lambda _, page: (range(1, 2), 10**9),
+    }.values(),
+)
+async def test_a_pager_without_end_is_left_when_a_page_brings_nothing_new(pager: Pager) -> None:
+    directory = _Directory(pager)
+    with pytest.raises(MalformedAnswer, match="fewer"):
+        await _client(directory).fetch_directory(_turn)
+    assert directory.calls <= 3 * 4
+
+
+async def test_a_pager_that_always_has_something_new_is_left_at_a_bound() -> None:
+    directory = _Directory(lambda _, page: (range(page, page + 1), 10**9))
+    with pytest.raises(MalformedAnswer):
+        await _client(directory).fetch_directory(_turn)
+    assert directory.calls <= 3 * 1_000
