@@ -137,7 +137,7 @@ async def _check_portfolio(settings: Settings, upstream: Upstream) -> Finding:
         return Wrong("portfolio", f"The list of merchants cannot be read: {error.detail}")
     options = sweep_options(settings)
     rate, seconds = options.per_second, options.round_seconds(count)
-    size = f"{count:,} merchants at {rate:g} calls a second: a round takes {ceil(seconds):,} s."
+    size = f"{count:,} merchants at {rate:g} calls a second: a round takes {seconds:,.0f} s."
     if settings.portfolio.demand_seconds and options.oldest_seconds(count) > options.stale_seconds:
         enough = options.rate_that_would_do(count, 1)
         return Wrong("portfolio", f"{size} TALLYGATE_UPSTREAM_RATE={ceil(enough)} would do.")

@@ -66,7 +66,7 @@ class Portfolio:
         else:
             self._sweep.ask()
             listing = await self._directory.list()
-            self._sweep.set_merchants(listing.names.keys())
+            self._sweep.set_merchants(listing.names)
             found = await self._known_reads.read(list(listing.names), directives, caller)
             parts = tuple(as_result(account_id, one) for account_id, one in found.items())
         totals = self._running_totals.total_of(

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -79,6 +78,7 @@ class Sweep:
         self._in_flight = 0
         self._not_before = float("-inf")
         self._is_informed = False
+        self._names: Mapping[AccountId, str] | None = None
         self._sized = 0
 
     @property
@@ -102,9 +102,12 @@ class Sweep:
         if not self._is_informed:
             self._asked.set()
 
-    def set_merchants(self, merchants: AbstractSet[AccountId]) -> bool:
-        """Replace the merchants, and return whether they changed."""
-        changed = self.queue.set_merchants(merchants, self._sources.peek)
+    def set_merchants(self, names: Mapping[AccountId, str]) -> bool:
+        """Replace the merchants by those of the directory, and return whether they changed."""
+        if names is self._names:  # as nearly always: to compare 100,000 takes milliseconds
+            return False
+        self._names = names
+        changed = self.queue.set_merchants(names.keys(), self._sources.peek)
         if changed:
             self._is_informed = False
             self._asked.set()
@@ -152,7 +155,7 @@ class Sweep:
         except TallygateError as error:
             log.warning("sweep.no_directory", error=type(error).__name__)
             return
-        if self.set_merchants(listing.names.keys()) or not self._is_informed:
+        if self.set_merchants(listing.names) or not self._is_informed:
             unknown = self.queue.list_unknown()
             for start in range(0, len(unknown), _CHUNK):
                 await self._sources.look_up(unknown[start : start + _CHUNK])
