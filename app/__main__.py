@@ -7,16 +7,18 @@ from importlib.metadata import version
 
 from app.access.clients_file import read_clients, read_clients_path
 from app.cli import check, demo, key, serve
+from app.cli.standard_streams import open_missing_streams, print_error, print_output
 from app.errors import StartError
 
 
 def main() -> int:
     """Run a command and return its exit status: 0 for success, 1 if a check found a fault, 2 if it cannot start."""
+    open_missing_streams()
     arguments = _parser().parse_args()
     try:
         return _run(arguments)
     except StartError as error:
-        print(f"tallygate: {error.detail}", file=sys.stderr)  # noqa: T201
+        print_error(f"tallygate: {error.detail}")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -31,7 +33,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "check":
             return 0 if check.check() else 1
         case "key":
-            print(_run_key(arguments))  # noqa: T201
+            print_output(_run_key(arguments))
     return 0
 
 

@@ -57,7 +57,11 @@ IDS: Final = [10001 + number for number in range(MERCHANTS)]
 FAILING: Final = IDS[::34]
 HANGING: Final = IDS[17::100]
 KEY: Final = "tg_bench"
-HEADERS: Final = ((b"authorization", f"Bearer {KEY}".encode()), (b"content-type", b"application/json"))
+HEADERS: Final = (
+    (b"host", b"127.0.0.1"),
+    (b"authorization", f"Bearer {KEY}".encode()),
+    (b"content-type", b"application/json"),
+)
 TOKEN: Final = Secret("sandbox-token")
 
 WIRE, COLD, IN_REDIS, IN_MEMORY = "the wire alone", "cold", "warm in Redis", "warm in memory"

@@ -9,6 +9,7 @@ import msgspec
 
 from sandbox.amounts import exact
 from sandbox.counters import Counters
+from sandbox.disagreement import Disagreement
 from sandbox.faults import Fault
 from sandbox.messages import Answer, Request, as_json
 from sandbox.planning import Faults
@@ -68,6 +69,7 @@ class Control:
                 ("DELETE", r"/merchants/([1-9]\d{0,18})", self._delete_merchant),
                 ("POST", r"/merchants/([1-9]\d{0,18})/move", self._move_merchant),
                 ("POST", "/discrepancy", self._disturb),
+                ("PUT", "/disagreement", self._disagree),
                 ("POST", "/token", self._change_token),
                 ("POST", "/token/expire", self._expire_tokens),
             )
@@ -80,7 +82,7 @@ class Control:
     async def _answer(self, request: Request, wire: Connection) -> None:
         try:
             wire.send(await self._routed(request))
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             wire.send(as_json(400, {"error": str(error)}))
 
     async def _routed(self, request: Request) -> Answer:
@@ -140,6 +142,10 @@ class Control:
         if amount is None:
             raise ValueError("amount is no decimal")
         self._world.disturb(discrepancy.asset, amount)
+        return _DONE
+
+    async def _disagree(self, request: Request) -> Answer:
+        self._world.disagree(msgspec.json.decode(request.body, type=Disagreement))
         return _DONE
 
     async def _change_token(self, request: Request) -> Answer:

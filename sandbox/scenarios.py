@@ -8,9 +8,10 @@ from typing import Literal, assert_never
 
 from sandbox.accounts import Account, Row, row
 from sandbox.amounts import EXACT, awkward
+from sandbox.disagreement import Disagreement
 from sandbox.world import World
 
-Scenario = Literal["random", "document"]
+Scenario = Literal["random", "document", "disagreement"]
 
 FIRST_MERCHANT = 10001
 DOCUMENT_MERCHANT = 12345
@@ -28,6 +29,15 @@ ASSETS = {
     "COPM": ("Colombian Peso Minteo", 18),
 }
 
+DISAGREEMENT = Disagreement(
+    missing=frozenset({"BTC"}),
+    extra=(dict(row("XAUT", "Tether Gold", Decimal(3), Decimal(1))),),
+    renamed={"USDT": "Tether"},
+    can_deposit=False,
+    order="reversed",
+)
+"""How the aggregate differs from its merchants in the scenario of that name."""
+
 _DOCUMENT_ROWS = (("USDT", Decimal(800), Decimal(200)), ("BTC", Decimal("0.3"), Decimal("0.2")))
 _DOCUMENT_REST = (("USDT", 6, Decimal(3200), Decimal(800)), ("BTC", 8, Decimal("1.2"), Decimal("0.3")))
 """What the document's aggregate has over its merchant: asset, decimals, free, locked."""
@@ -43,6 +53,8 @@ def build(scenario: Scenario, merchants: int, random: Random) -> World:
             return World(_random(merchants, random), random)
         case "document":
             return World(_document(merchants, random), random)
+        case "disagreement":
+            return World(_random(merchants, random), random, DISAGREEMENT)
         case _:
             assert_never(scenario)
 

@@ -6,6 +6,7 @@ from random import Random
 
 from sandbox.accounts import Account, Aggregate, Row, row, texts
 from sandbox.amounts import awkward
+from sandbox.disagreement import NONE, Disagreement
 
 AGGREGATE = 0
 """The merchant id of all merchants of the user together."""
@@ -17,8 +18,9 @@ class World:
     Moves are drawn from `random`: the same seed and the same calls make the same world.
     """
 
-    def __init__(self, merchants: Mapping[int, Account], random: Random) -> None:
+    def __init__(self, merchants: Mapping[int, Account], random: Random, disagreement: Disagreement = NONE) -> None:
         self._random = random
+        self._disagreement = disagreement
         self._merchants: dict[int, Account] = {}
         self._sums = Aggregate()
         self._aggregate: Account | None = None
@@ -37,7 +39,7 @@ class World:
             return self._merchants.get(merchant_id)
         if self._aggregate is None:
             can_deposit = any(account.can_deposit for account in self._merchants.values())
-            self._aggregate = Account(can_deposit=can_deposit, balances=self._sums.rows())
+            self._aggregate = self._disagreement.apply(Account(can_deposit=can_deposit, balances=self._sums.rows()))
         return self._aggregate
 
     def set(self, merchant_id: int, balances: Iterable[Row], *, can_deposit: bool = True) -> None:
@@ -70,6 +72,11 @@ class World:
     def disturb(self, asset: str, amount: Decimal) -> None:
         """Let the aggregate of an asset differ from the sum by `amount`; 0 removes the difference."""
         self._sums.disturb(asset, amount)
+        self._aggregate = None
+
+    def disagree(self, disagreement: Disagreement) -> None:
+        """Let the aggregate differ from the sum in other ways than before."""
+        self._disagreement = disagreement
         self._aggregate = None
 
     def _moved(self, account: Account) -> Account:

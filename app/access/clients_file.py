@@ -1,16 +1,15 @@
 """The clients file (TOML): read, checked, and converted to access rules."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from app.access.callers import ALL, Caller
 from app.access.tokens.issuers import USUAL_ALGORITHMS, Issuer, Rule, Source, is_confidential
 from app.access.tokens.jwks import Algorithm
 from app.balances.snapshots import AccountId
+from app.decoding import Undecodable, convert, parse_toml
 from app.errors import StartError
 from app.settings.environment import read_file, variable_name
 
@@ -35,10 +34,12 @@ class Clients(Struct, frozen=True):
 def parse_clients(text: str, path: str) -> Clients:
     """Check the text of the clients file at `path`. Raises `StartError` that says what is wrong, and where."""
     try:
-        file = msgspec.convert(tomllib.loads(text), _ClientsFile)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        content = parse_toml(text)
+    except Undecodable as error:
         raise StartError(f"{path} is not TOML: {error}.") from None
-    except msgspec.ValidationError as error:
+    try:
+        file = convert(content, _ClientsFile)
+    except Undecodable as error:
         raise StartError(f"{path}: {error}.") from None
     if not file.client and not file.issuer:
         raise StartError(f"{path} names no client. Make one with: tallygate key new --client NAME --merchants all")
@@ -162,9 +163,9 @@ def read_clients(path: str) -> Clients:
 
 def read_clients_path(environment: Mapping[str, str]) -> str:
     """Return the path of the clients file, for commands that need no other setting. Raises `StartError`."""
-    path = environment.get(variable_name("clients_file"))
+    path = environment.get(variable_name("clients_file"), "").strip()
     if not path:
-        raise StartError(f"{variable_name('clients_file')} is not set.")
+        raise StartError(f"{variable_name('clients_file')} is not set, or empty.")
     return path
 
 

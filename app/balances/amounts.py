@@ -18,9 +18,18 @@ ZERO: Final = Amount("0")
 MAX_DIGITS: Final = 60
 MAX_EXPONENT: Final = 30
 
-_FORM: Final = r"(?:0|-?(?:[1-9][0-9]*|(?:0|[1-9][0-9]*)\.[0-9]*[1-9]))"
-_THREE: Final = re.compile(f"{_FORM} {_FORM} {_FORM}")
-_ALONE: Final = rf"^{_FORM}$(?!\n)"
+# Digits before the point: those of a row of many equal ones added up, and those of any sum that `EXACT` can add.
+_ROW_DIGITS: Final = 98
+_SUM_DIGITS: Final = 185
+
+
+def _form(digits: int) -> str:
+    whole = f"[1-9][0-9]{{0,{digits - 1}}}"
+    return rf"(?:0|-?(?:{whole}|(?:0|{whole})\.[0-9]{{0,{MAX_EXPONENT - 1}}}[1-9]))"
+
+
+_THREE: Final = re.compile(" ".join([_form(_ROW_DIGITS)] * 3))
+_ALONE: Final = f"^{_form(_SUM_DIGITS)}$(?!\\n)"
 _EXAMPLES: Final = ["1000", "0.00000001"]
 
 CanonicalAmount = Annotated[Amount, Meta(pattern=_ALONE, examples=_EXAMPLES)]

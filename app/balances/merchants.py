@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from app.balances.snapshots import UnixMs
+
 MerchantNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
@@ -18,5 +20,5 @@ class Merchant(Struct, frozen=True, gc=False, omit_defaults=True):
 class Directory(Struct, frozen=True):
     """The merchants as of a time (Unix milliseconds), by ascending id, each once."""
 
-    as_of: int
+    as_of: UnixMs
     merchants: tuple[Merchant, ...]

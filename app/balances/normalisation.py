@@ -1,23 +1,35 @@
 """Normalisation of the upstream's rows to a snapshot: checked, canonical, anomalies flagged."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from sys import intern
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from app.balances.amounts import ZERO, Amount, add_amounts, adds_up, as_written, is_negative, parse_amount
-from app.balances.snapshots import AccountId, Anomaly, AnomalyKind, AssetId, Row, Snapshot
+from app.balances.snapshots import (
+    MAX_NAME_CHARACTERS,
+    AccountId,
+    Anomaly,
+    AnomalyKind,
+    AssetId,
+    AssetName,
+    Row,
+    Snapshot,
+)
+from app.decoding import Undecodable, convert
 
 
 class _WireRow(msgspec.Struct, rename="camel"):
     """A row as the upstream documents it."""
 
-    asset: str
+    asset: AssetName
     asset_id: AssetId
-    asset_name: str
+    asset_name: AssetName
     total: str | int
     free: str | int
     locked: str | int
@@ -30,6 +42,28 @@ class _WireAccount(msgspec.Struct, rename="camel"):
     balances: list[_WireRow]
 
 
+class _OddRow(msgspec.Struct, rename="camel"):
+    """A row whose names may be anything."""
+
+    asset: Any
+    asset_id: Any
+    asset_name: Any
+    total: str | int
+    free: str | int
+    locked: str | int
+
+
+class _OddAccount(msgspec.Struct, rename="camel"):
+    """The `data` of a balances answer that has such rows."""
+
+    can_deposit: bool
+    balances: list[_OddRow]
+
+
+class _UnreadableName(Exception):
+    """A name is no text."""
+
+
 _ACCOUNT_FIELDS: Final = frozenset(_WireAccount.__struct_encode_fields__)
 _ROW_FIELDS: Final = frozenset(_WireRow.__struct_encode_fields__)
 _AMOUNTS: Final = ("total", "free", "locked")
@@ -39,21 +73,25 @@ _asset_id: Final = attrgetter("asset_id")
 def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
     """Make a snapshot of the decoded `data` of a balances answer that arrived at `as_of` (Unix milliseconds).
 
-    Raises `ValueError`, naming the field and never its value, if the data is not as documented. Undocumented fields are
-    ignored: `unknown_fields` names them.
+    A row with an unreadable name is left out, and an anomaly reports it. Raises `ValueError`, naming the field and never
+    its value, if anything else is not as documented. Undocumented fields are ignored: `unknown_fields` names them.
     """
+    account: _WireAccount | _OddAccount
+    unreadable: list[Anomaly] = []
     try:
-        account = msgspec.convert(data, _WireAccount)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
-    rows = sorted(map(_read_row, account.balances, range(len(account.balances))), key=_asset_id)
+        account = convert(data, _WireAccount)
+        rows = list(map(_read_row, account.balances, range(len(account.balances))))
+    except (Undecodable, _UnreadableName):
+        account = convert(data, _OddAccount)
+        rows, unreadable = _read_odd_rows(account.balances)
+    rows.sort(key=_asset_id)
     by_asset = [list(same) for _, same in groupby(rows, key=_asset_id)]
     return Snapshot(
         account_id=key,
         as_of=as_of,
         can_deposit=account.can_deposit,
         balances=tuple(same[0] if len(same) == 1 else _merge(same) for same in by_asset),
-        anomalies=tuple(_find_anomalies(by_asset)),
+        anomalies=(*_find_anomalies(by_asset), *unreadable),
     )
 
 
@@ -66,32 +104,55 @@ def unknown_fields(data: object) -> frozenset[str]:
     return frozenset(data.keys() - _ACCOUNT_FIELDS).union(*of_rows)
 
 
-def _read_row(wire: _WireRow, index: int) -> Row:
-    if not (wire.asset_id.isascii() and wire.asset.isascii() and wire.asset_name.isascii()):
-        _check_names(wire, index)
-    amounts = as_written(wire.total, wire.free, wire.locked)
+def _read_row(wire: _WireRow | _OddRow, index: int) -> Row:
+    if not (wire.asset_id.isascii() and wire.asset.isascii() and wire.asset_name.isascii()) and not _has_names(wire):
+        raise _UnreadableName
     return Row(
         intern(wire.asset_id),  # the few names there are share their memory
         intern(wire.asset),
         intern(wire.asset_name),
-        *(amounts or [_read_amount(wire, field, index) for field in _AMOUNTS]),
+        *_read_amounts(wire, index),
     )
 
 
-def _check_names(wire: _WireRow, index: int) -> None:
-    """Check that all names can be encoded as UTF-8."""
-    for field in ("asset_id", "asset", "asset_name"):
-        try:
-            getattr(wire, field).encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"half a surrogate pair in {field} - at `$.balances[{index}]`") from None
+def _read_amounts(wire: _WireRow | _OddRow, index: int) -> Sequence[Amount]:
+    return as_written(wire.total, wire.free, wire.locked) or [_read_amount(wire, field, index) for field in _AMOUNTS]
 
 
-def _read_amount(wire: _WireRow, field: str, index: int) -> Amount:
+def _read_amount(wire: _WireRow | _OddRow, field: str, index: int) -> Amount:
     try:
         return parse_amount(getattr(wire, field))
     except ValueError as error:
         raise ValueError(f"{error} - at `$.balances[{index}].{field}`") from None
+
+
+def _read_odd_rows(wires: Iterable[_OddRow]) -> tuple[list[Row], list[Anomaly]]:
+    """Read the rows that have names, and count the others by asset, as far as the id of that can be read."""
+    rows: list[Row] = []
+    unreadable: Counter[str | UnsetType] = Counter()
+    for index, wire in enumerate(wires):
+        if _has_names(wire):
+            rows.append(_read_row(wire, index))
+        else:
+            _read_amounts(wire, index)
+            unreadable[wire.asset_id if _is_name(wire.asset_id, 1) else UNSET] += 1
+    kind = AnomalyKind.UNREADABLE_ASSET
+    return rows, [Anomaly(asset_id=asset_id, kind=kind, rows=count) for asset_id, count in unreadable.items()]
+
+
+def _has_names(wire: _WireRow | _OddRow) -> bool:
+    return _is_name(wire.asset_id, 1) and _is_name(wire.asset, 0) and _is_name(wire.asset_name, 0)
+
+
+def _is_name(value: object, least: int) -> bool:
+    """Return whether a value is text of a bearable length that can be encoded as UTF-8."""
+    if not isinstance(value, str) or not least <= len(value) <= MAX_NAME_CHARACTERS:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return True
 
 
 def _merge(same: list[Row]) -> Row:
@@ -105,10 +166,10 @@ def _find_anomalies(by_asset: Iterable[list[Row]]) -> Iterable[Anomaly]:
     for same in by_asset:
         first = same[0]
         if len(same) > 1:
-            yield Anomaly(first.asset_id, AnomalyKind.DUPLICATE_ASSET, len(same))
+            yield Anomaly(asset_id=first.asset_id, kind=AnomalyKind.DUPLICATE_ASSET, rows=len(same))
         elif first.locked == ZERO and first.free == first.total and not is_negative(first.total):
             continue  # as it mostly is
         if any(is_negative(row.total) or is_negative(row.free) or is_negative(row.locked) for row in same):
-            yield Anomaly(first.asset_id, AnomalyKind.NEGATIVE_AMOUNT)
+            yield Anomaly(asset_id=first.asset_id, kind=AnomalyKind.NEGATIVE_AMOUNT)
         if not all(adds_up(row.free, row.locked, row.total) for row in same):
-            yield Anomaly(first.asset_id, AnomalyKind.TOTAL_MISMATCH)
+            yield Anomaly(asset_id=first.asset_id, kind=AnomalyKind.TOTAL_MISMATCH)

@@ -29,6 +29,11 @@ class Survey(Struct, frozen=True):
     totals: tuple[Total, ...]
     missing: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every merchant and every row was read."""
+        return not self.missing and self.before.is_whole and self.after.is_whole
+
 
 class Sums(Struct, frozen=True, rename="camel"):
     """The three amounts of an asset."""
@@ -38,7 +43,7 @@ class Sums(Struct, frozen=True, rename="camel"):
     locked: CanonicalAmount
 
 
-class Finding(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Finding(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The comparison of an asset: `difference` is the aggregate less the sum.
 
     A side that does not list the asset has no amounts, which count as zero in the difference.
@@ -46,8 +51,8 @@ class Finding(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     asset_id: str
     verdict: Verdict
-    aggregate: Sums | UnsetType
-    sum: Sums | UnsetType
+    aggregate: Sums | UnsetType = UNSET
+    sum: Sums | UnsetType = UNSET
     difference: Sums
     merchants: int = 0
 
@@ -58,7 +63,7 @@ _NOTHING: Final = Sums(ZERO, ZERO, ZERO)
 def reconcile(looks: Sequence[Survey]) -> tuple[Finding, ...]:
     """Compare each asset, sorted by asset, by the last survey. Takes at least one survey, the earliest first.
 
-    1. A merchant is missing: `incomplete`, whatever the sums say.
+    1. A merchant or a row is missing: `incomplete`, whatever the sums say.
     2. The aggregate changed while its merchants were read: `moving`.
     3. The sum is the aggregate: `match`.
     4. The survey before, complete and with a stable aggregate, found the same difference: `mismatch`.
@@ -93,7 +98,7 @@ def _find(looks: Sequence[Survey], asset_id: str) -> Finding:
 
 def _judge(looks: Sequence[Survey], asset_id: str) -> Verdict:
     last = looks[-1]
-    if last.missing:
+    if not last.is_whole:
         return Verdict.INCOMPLETE
     if not _is_at_rest(last, asset_id):
         return Verdict.MOVING
@@ -114,7 +119,7 @@ def _stands(looks: Sequence[Survey], asset_id: str) -> bool:
 def _is_at_rest(look: Survey, asset_id: str) -> bool:
     """Return whether a survey was complete, with the same aggregate before and after."""
     before, after = (_sums(find_row(read.balances, asset_id)) for read in (look.before, look.after))
-    return not look.missing and before == after
+    return look.is_whole and before == after
 
 
 def _difference(look: Survey, asset_id: str) -> Sums:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, NewType
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from app.balances.amounts import ZERO, CheckedAmount, check_amounts
-from app.errors import UnknownAsset
+from app.errors import MalformedAnswer, UnknownAsset
 
 AccountId = NewType("AccountId", str)
 """Whose balances: a merchant id in digits, or `AGGREGATE`."""
@@ -15,7 +15,16 @@ AccountId = NewType("AccountId", str)
 AGGREGATE: Final = AccountId("0")
 """The upstream's own name for all merchants together (`merchantId=0`)."""
 
-AssetId = Annotated[str, Meta(min_length=1, max_length=64)]
+StoredAccountId = Annotated[AccountId, Meta(pattern=r"\A(?:0|[1-9][0-9]{0,18})\Z")]
+"""An `AccountId` that msgspec checks when it decodes what another replica wrote."""
+
+UnixMs = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+"""A time in Unix milliseconds, at most the last one of the year 9999: later ones cannot be written as a date."""
+
+MAX_NAME_CHARACTERS: Final = 256
+
+AssetId = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+AssetName = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS)]
 
 
 class AnomalyKind(StrEnum):
@@ -24,22 +33,27 @@ class AnomalyKind(StrEnum):
     TOTAL_MISMATCH = "total-mismatch"
     NEGATIVE_AMOUNT = "negative-amount"
     DUPLICATE_ASSET = "duplicate-asset"
+    UNREADABLE_ASSET = "unreadable-asset"
 
 
-class Anomaly(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
-    """An anomaly of one asset's row. `rows` is how many rows of a duplicate asset were added."""
+class Anomaly(Struct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    """An anomaly of one asset's row.
 
-    asset_id: AssetId
+    `rows` is how many rows of a duplicate asset were added, or left out because a name of theirs is unreadable. If that
+    is the id, `asset_id` is unset.
+    """
+
+    asset_id: AssetId | UnsetType = UNSET
     kind: AnomalyKind
-    rows: int | UnsetType = UNSET
+    rows: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
 
 
 class Row(Struct, frozen=True, gc=False, rename="camel"):
     """The balance of one asset. Raises `ValueError` for amounts that are not canonical, also when decoded."""
 
     asset_id: AssetId
-    asset: str
-    asset_name: str
+    asset: AssetName
+    asset_name: AssetName
     total: CheckedAmount
     free: CheckedAmount
     locked: CheckedAmount
@@ -59,25 +73,39 @@ class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
     Rows are sorted by `asset_id`, one for each asset.
     """
 
-    account_id: AccountId = field(name="key")  # the name that entries in Redis have
-    as_of: int
+    account_id: StoredAccountId = field(name="key")  # the name that entries in Redis have
+    as_of: UnixMs
     can_deposit: bool
     balances: tuple[Row, ...]
     anomalies: tuple[Anomaly, ...] = ()
 
     def row(self, asset_id: str) -> Row:
-        """Return the row of an asset. Raises `UnknownAsset` if none is listed, which does not mean zero."""
+        """Return the row of an asset. Raises `UnknownAsset` if none is listed, which does not mean zero.
+
+        Raises `MalformedAnswer` if one was left out.
+        """
         row = find_row(self.balances, asset_id)
+        if self.lacks(asset_id):
+            raise MalformedAnswer("The upstream's row of this asset cannot be read.")
         if row is None:
             raise UnknownAsset("The account lists no such asset.")
         return row
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no row was left out."""
+        return not self.anomalies or all(one.kind is not AnomalyKind.UNREADABLE_ASSET for one in self.anomalies)
+
+    def lacks(self, asset_id: str) -> bool:
+        """Return whether a row of this asset was left out."""
+        return any(one.kind is AnomalyKind.UNREADABLE_ASSET and one.asset_id == asset_id for one in self.anomalies)
 
 
 class Absence(Struct, frozen=True, gc=False, rename="camel", tag="absent"):
     """The upstream's answer that there is no such merchant, and when it arrived (Unix milliseconds)."""
 
-    account_id: AccountId = field(name="key")  # the name that entries in Redis have
-    as_of: int
+    account_id: StoredAccountId = field(name="key")  # the name that entries in Redis have
+    as_of: UnixMs
 
 
 Entry = Snapshot | Absence

@@ -10,6 +10,7 @@ import structlog
 
 from app.balances.snapshots import AccountId, Entry
 from app.cache.freshness import FreshnessPolicy, retention_ms
+from app.decoding import JsonDecoder, Undecodable
 from app.fleet.bus import Failure, encode_failure, encode_released
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua
@@ -18,6 +19,7 @@ from app.redis.client import RedisFailure
 from app.redis.connections import get_values
 from app.redis.scripts import ExtraArguments, make_script
 from app.redis.shared import Shared
+from app.telemetry.log_throttle import LogThrottle
 from app.telemetry.metrics import Metrics
 
 SCHEMA: Final = 2
@@ -64,7 +66,9 @@ class RedisTier:
         self._replica_id: Final = shared.replica_id
         self._channel: Final = shared.channel
         self._policy: Final = policy
-        self._decoder: Final = msgspec.json.Decoder(Entry)
+        self._decoder: Final[JsonDecoder[Entry]] = JsonDecoder(Entry)
+        self._unreadable: Final = LogThrottle()
+        self._foreign: Final = LogThrottle()
         self._leases: Final[set[AccountId]] = set()
         self._read_or_lease: Final = make_script(lua.READ_OR_LEASE)
         self._read_or_lease_with_permit: Final = make_script(lua.READ_OR_LEASE_WITH_PERMIT)
@@ -178,13 +182,16 @@ class RedisTier:
         if value is None:
             return None
         try:
-            entry: Entry = self._decoder.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            entry = self._decoder.decode(value)
+        except Undecodable as error:
             self._metrics.redis_unreadable.add()
-            log.warning("redis.unreadable", key=self._name(account_id))
+            if self._unreadable.admits():
+                unwritten = self._unreadable.unwritten
+                log.warning("redis.unreadable", key=self._name(account_id), reason=str(error), unwritten=unwritten)
             return None
         if entry.account_id != account_id:
             self._metrics.redis_unreadable.add()
-            log.warning("redis.foreign", key=self._name(account_id))
+            if self._foreign.admits():
+                log.warning("redis.foreign", key=self._name(account_id), unwritten=self._foreign.unwritten)
             return None
         return entry

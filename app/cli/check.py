@@ -12,10 +12,12 @@ from app.access.clients_file import read_clients
 from app.access.tokens.issuers import Issuer
 from app.access.tokens.jwks_source import fetch_keys
 from app.balances.snapshots import AGGREGATE
+from app.cli.standard_streams import print_output
 from app.errors import IssuerUnavailable, StartError, TallygateError, TokenRefused
 from app.fleet.shared_value import Create
 from app.resilience.supervision import supervised
 from app.runtime import Runtime
+from app.server.descriptors import plan_descriptors
 from app.settings.environment import read_settings, unknown_settings
 from app.settings.sections import AccessSettings, RedisSettings, Settings, UpstreamSettings
 from app.wiring.redis import build_redis_client
@@ -43,8 +45,9 @@ Finding = Right | Wrong
 def check() -> bool:
     """Print a table of findings. Return whether all is right."""
     findings = asyncio.run(_gather())
-    for finding in findings:
-        print(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}")  # noqa: T201
+    print_output(
+        "\n".join(f"{type(finding).__name__.lower():<6}{finding.subject:<10}{finding.seen}" for finding in findings)
+    )
     return all(isinstance(finding, Right) for finding in findings)
 
 
@@ -58,11 +61,26 @@ async def _gather() -> list[Finding]:
 
 async def _look(settings: Settings) -> AsyncIterator[Finding]:
     yield _check_names()
+    yield _check_descriptors(settings)
     for finding in await _check_callers(settings.access):
         yield finding
     yield await _check_redis(settings.redis)
     for finding in await _check_upstream(settings):
         yield finding
+
+
+def _check_descriptors(settings: Settings) -> Finding:
+    try:
+        plan = plan_descriptors(settings)
+    except StartError as error:
+        return Wrong("files", error.detail)
+    if plan.connections < settings.http.connections:
+        return Wrong(
+            "files",
+            f"A process may open {plan.limit}, and needs {plan.needed}: raise the limit (`ulimit -n`), or each accepts "
+            f"only {plan.connections} connections instead of TALLYGATE_CONNECTIONS.",
+        )
+    return Right("files", f"A process may open as many as it needs, {plan.needed}.")
 
 
 def _check_names() -> Finding:

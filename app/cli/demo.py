@@ -10,9 +10,11 @@ from typing import Final
 
 from app.access.callers import hash_key, make_key
 from app.cli.key import format_client
-from app.cli.serve import check_port, serve
+from app.cli.serve import serve
+from app.cli.standard_streams import print_output
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
+from app.server.addresses import check_port
 from app.settings.environment import PREFIX
 
 _TEXT: Final = """\
@@ -50,7 +52,7 @@ def demo(port: int, upstream_port: int) -> None:
         for name in [name for name in os.environ if name.startswith(PREFIX)]:
             del os.environ[name]
         os.environ.update({PREFIX + name: value for name, value in ours.items()})
-        print(_TEXT.format(url=f"http://127.0.0.1:{port}", upstream=upstream, key=key), flush=True)  # noqa: T201
+        print_output(_TEXT.format(url=f"http://127.0.0.1:{port}", upstream=upstream, key=key))
         serve()
 
 

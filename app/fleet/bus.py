@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
+from msgspec import Meta
 
-from app.balances.snapshots import AccountId, Entry
+from app.balances.snapshots import AccountId, Entry, StoredAccountId
+from app.decoding import JsonDecoder, Undecodable
 from app.errors import TallygateError, Unreachable, UpstreamError
 from app.redis.client import honouring_cancellation
 from app.redis.connections import CONNECTION_ERRORS
 from app.redis.shared import Shared
+from app.telemetry.log_throttle import LogThrottle
 from app.telemetry.metrics import Metrics
 
+_LONGEST_SECONDS: Final = 1e9
 _PING_SECONDS: Final = 2.0
 _RECONNECT_SECONDS: Final = 0.25
 _SUBSCRIBE_SECONDS: Final = 10.0
@@ -28,13 +32,15 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
     account_id: AccountId = msgspec.field(name="key")
     error: str
     detail: str
-    retry_after_seconds: float | None = None
+    retry_after_seconds: Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)] | None = None
     code: int | None = None
 
     @staticmethod
     def of(account_id: AccountId, error: TallygateError) -> "Failure":
         """Describe an error so that it can be sent."""
-        return Failure(account_id, type(error).__name__, error.detail, error.retry_after_seconds, error.code)
+        seconds = error.retry_after_seconds
+        seconds = None if seconds is None else min(max(seconds, 0.0), _LONGEST_SECONDS)
+        return Failure(account_id, type(error).__name__, error.detail, seconds, error.code)
 
     def to_error(self) -> TallygateError:
         """Restore the error. One of an unknown class becomes `Unreachable`."""
@@ -47,7 +53,7 @@ class _Message(msgspec.Struct, frozen=True):
     sender: str
     entry: Entry | None = None
     failure: Failure | None = None
-    released: AccountId | None = msgspec.field(name="freed", default=None)
+    released: StoredAccountId | None = msgspec.field(name="freed", default=None)
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
@@ -85,7 +91,8 @@ class Bus:
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
         self._on_lease_released: Final = on_lease_released
-        self._decoder: Final = msgspec.json.Decoder(_Message)
+        self._decoder: Final[JsonDecoder[_Message]] = JsonDecoder(_Message)
+        self._unreadable: Final = LogThrottle()
         self._own_start: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
         self.connected = False
 
@@ -135,9 +142,10 @@ class Bus:
     def _on_line(self, line: bytes) -> None:
         try:
             message = self._decoder.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except Undecodable as error:
             self._metrics.bus_messages.add("unreadable")
-            log.warning("bus.unreadable")
+            if self._unreadable.admits():
+                log.warning("bus.unreadable", reason=str(error), unwritten=self._unreadable.unwritten)
             return
         if message.sender == self._replica_id:
             return

@@ -40,7 +40,7 @@ class Jobs:
         keys = [self._lease, self._job(job_id), f"{self._name}:began"]
         arguments = [job_id, LEASE_MS, record, _RETENTION_MS, now, last_began_by]
         found = await self._redis_client.execute(lambda: self._start_script(keys=keys, args=arguments))
-        return found if isinstance(found, RedisFailure) else found.decode() or None
+        return found if isinstance(found, RedisFailure) else _decode(found) or None
 
     async def update(self, job_id: str, record: bytes) -> bool | RedisFailure:
         """Write the record of the job that has the lease, and renew that. Returns False if the lease is lost."""
@@ -70,7 +70,7 @@ class Jobs:
         if isinstance(found, RedisFailure):
             return found
         record, leaseholder = found
-        return JobRecord(record, leaseholder.decode() if leaseholder else None)
+        return JobRecord(record, _decode(leaseholder) if leaseholder else None)
 
     @property
     def _lease(self) -> str:
@@ -78,3 +78,8 @@ class Jobs:
 
     def _job(self, job_id: str) -> str:
         return f"{self._name}:job:{job_id}"
+
+
+def _decode(job_id: bytes) -> str:
+    """Decode the id of a job. What another program wrote there is no id of ours, whatever it is."""
+    return job_id.decode(errors="replace")

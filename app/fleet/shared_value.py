@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
+import structlog
 
 from app.balances.snapshots import AccountId
+from app.decoding import Undecodable, decode_json
 from app.errors import TallygateError, TokenRefused, Unreachable
 from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
@@ -16,6 +18,8 @@ from app.redis.shared import Shared
 
 _POLL_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
+
+log = structlog.get_logger()
 
 Created = tuple[bytes, int, int]
 """A new value, the milliseconds for which it is valid, and those in which no other shall be created."""
@@ -94,6 +98,7 @@ def _encode_failure(error: TallygateError) -> bytes:
 
 def _decode_failure(failure: bytes) -> TallygateError:
     try:
-        return msgspec.json.decode(failure, type=Failure).to_error()
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_json(failure, Failure).to_error()
+    except Undecodable as error:
+        log.warning("failure.unreadable", reason=str(error))  # at most once a second: so long is a failure kept
         return Unreachable("Another replica could not get a token.")

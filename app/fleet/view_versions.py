@@ -4,17 +4,23 @@ import asyncio
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Raw, Struct
+import structlog
+from msgspec import Meta, Raw, Struct
 
+from app.decoding import Undecodable, decode_json, decompress
 from app.redis.client import RedisFailure
 from app.redis.shared import Shared
+from app.telemetry.log_throttle import LogThrottle
 
 KEPT_SECONDS: Final = 300
 _CHUNK: Final = 500
 _HEAD: Final = "head"
+_MAX_CHUNK_BYTES: Final = 512 * 1024 * 1024
+
+log = structlog.get_logger()
 
 
 class Slice(Struct, frozen=True):
@@ -27,7 +33,7 @@ class Slice(Struct, frozen=True):
 
 class _Head(Struct, frozen=True):
     head: Raw
-    count: int
+    count: Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class _Version(Struct, frozen=True):
@@ -52,6 +58,7 @@ class ViewVersions:
         self._capacity: Final = capacity
         self._capacity_bytes: Final = capacity_bytes
         self._monotonic: Final = monotonic
+        self._unreadable: Final = LogThrottle()
         self._versions: Final[OrderedDict[str, _Version]] = OrderedDict()
 
     async def save(self, version: str, head: bytes, items: Sequence[bytes]) -> None:
@@ -82,9 +89,16 @@ class ViewVersions:
         encoded_head, *chunks = found
         if encoded_head is None:
             return None
-        head = msgspec.json.decode(encoded_head, type=_Head)
-        items = [item for chunk in chunks if chunk for item in _unpack(chunk)]
-        return Slice(head.head, items[start - first * _CHUNK :][:limit], head.count)
+        try:
+            return _read(encoded_head, chunks, start, limit)
+        except Undecodable as error:
+            self.report_unreadable(error)
+            return None
+
+    def report_unreadable(self, error: Undecodable) -> None:
+        """Log that a version, or what its head and items contain, cannot be read."""
+        if self._unreadable.admits():
+            log.warning("view.unreadable", reason=str(error), unwritten=self._unreadable.unwritten)
 
     async def _write(self, version: str, fields: dict[str, bytes]) -> None:
         """Write a version to Redis chunk by chunk. The head comes last: without it, the version does not exist."""
@@ -113,5 +127,14 @@ class ViewVersions:
         return f"{self._key_prefix}:{{version:{version}}}"
 
 
-def _unpack(chunk: bytes) -> list[Raw]:
-    return msgspec.json.decode(zlib.decompress(chunk), type=list[Raw])
+def _read(encoded_head: bytes, chunks: Sequence[bytes | None], start: int, limit: int) -> Slice:
+    """Read a slice from the chunks around it. Raises `Undecodable` if it has other items than the head counts."""
+    head = decode_json(encoded_head, _Head)
+    items: list[Raw] = []
+    for chunk in chunks:
+        if chunk is not None:
+            items += decode_json(decompress(chunk, _MAX_CHUNK_BYTES), list[Raw])
+    items = items[start % _CHUNK :][:limit]
+    if len(items) != min(limit, max(0, head.count - start)):
+        raise Undecodable("items are missing")
+    return Slice(head.head, items, head.count)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from app.balances.merchants import Directory
 from app.balances.snapshots import AccountId
 from app.cache.freshness import latest_plausible_as_of
+from app.decoding import Undecodable, decode_json, decompress
 from app.errors import TallygateError
 from app.fleet.shared_value import Created, GetShared
 from app.runtime import Runtime
@@ -20,6 +21,7 @@ from app.runtime import Runtime
 _TRY_AGAIN_SECONDS: Final = 10.0
 _KEPT_MS: Final = 7 * 24 * 3600 * 1000
 _REST_MS: Final = 0
+_MAX_BYTES: Final = 256 * 1024 * 1024
 _EARLIEST: Final = 0.9
 _MOST_LOOKS: Final = 3
 """The shared lists that one renewal tries: more would not help against clocks that disagree."""
@@ -173,7 +175,7 @@ def _pack(directory: Directory) -> bytes:
 def _unpack(packed: bytes) -> Directory | None:
     """Decode the shared directory; None if it is unreadable, so that a new one is created."""
     try:
-        return msgspec.json.decode(zlib.decompress(packed), type=Directory)
-    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        log.warning("directory.unreadable")
+        return decode_json(decompress(packed, _MAX_BYTES), Directory)
+    except Undecodable as error:
+        log.warning("directory.unreadable", reason=str(error))
         return None

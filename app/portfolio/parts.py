@@ -32,7 +32,12 @@ class Parts(Struct, frozen=True):
     @property
     def is_complete(self) -> bool:
         """Whether the totals are those of all: no part is missing, and the directory is not stale."""
-        return len(self.known) == len(self.parts) and not self.is_directory_stale
+        known = self.known
+        return (
+            len(known) == len(self.parts)
+            and not self.is_directory_stale
+            and all(part.snapshot.is_whole for part in known)
+        )
 
     def lists(self, asset_id: str) -> bool:
         """Return whether any merchant is known to list an asset."""

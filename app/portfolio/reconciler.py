@@ -4,25 +4,29 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import structlog
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.balances.reconciliation import Finding, Survey, Verdict, needs_another_look, reconcile
-from app.balances.snapshots import AccountId
+from app.balances.snapshots import StoredAccountId, UnixMs
+from app.decoding import Undecodable, decode_json
 from app.errors import NoReconciliation, StoreUnavailable, TallygateError, UnknownReconciliation
 from app.fleet.jobs import JobRecord, Jobs
 from app.portfolio.surveys import Progress, Surveyor
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
+from app.telemetry.log_throttle import LogThrottle
 
 _MOST_LOOKS: Final = 3
 _RENEW_SECONDS: Final = 2.0
 _TICK_SECONDS: Final = 15.0
 _EVER: Final = 2**53
 _OVERDUE_INTERVALS: Final = 3
+
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 log = structlog.get_logger()
 
@@ -41,13 +45,13 @@ class Reconciliation(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     id: str
     state: State
-    started_at: int
-    look: int = 0
-    expected: int = 0
-    read: int = 0
-    missing: int = 0
-    missing_merchants: tuple[AccountId, ...] = ()
-    finished_at: int | UnsetType = UNSET
+    started_at: UnixMs
+    look: _Count = 0
+    expected: _Count = 0
+    read: _Count = 0
+    missing: _Count = 0
+    missing_merchants: tuple[StoredAccountId, ...] = ()
+    finished_at: UnixMs | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     findings: tuple[Finding, ...] | UnsetType = UNSET
 
@@ -81,6 +85,7 @@ class Reconciler:
         self._random: Final = runtime.random
         self._started: Final[asyncio.Queue[Reconciliation]] = asyncio.Queue()
         self._born_ms: Final = runtime.unix_ms()
+        self._unreadable: Final = LogThrottle()
         self.last: Reconciliation | None = None
 
     @property
@@ -98,14 +103,14 @@ class Reconciler:
 
     async def get(self, job_id: str) -> Reconciliation:
         """Return a reconciliation. Raises `UnknownReconciliation`, or `StoreUnavailable`."""
-        record = _read(await self._jobs.find(job_id))
+        record = self._read(await self._jobs.find(job_id))
         if record is None:
             raise UnknownReconciliation("There is no such reconciliation, or it is over for more than 30 days.")
         return record
 
     async def get_last(self) -> Reconciliation:
         """Return the last result. Raises `NoReconciliation` if there is none yet, or `StoreUnavailable`."""
-        record = _read(await self._jobs.last())
+        record = self._read(await self._jobs.last())
         if record is None:
             raise NoReconciliation("No reconciliation has come to a result yet: start one with POST.")
         return record
@@ -125,7 +130,7 @@ class Reconciler:
         """Record the last result of any replica, and start the next job if it is due."""
         kept = await self._jobs.last()
         if not isinstance(kept, RedisFailure):
-            self.last = _read(kept)
+            self.last = self._read(kept)
         if self._every_ms:
             await self._start(last_began_by=self._now_ms() - self._every_ms)
 
@@ -159,6 +164,22 @@ class Reconciler:
         while not looks or (needs_another_look(looks) and len(looks) < _MOST_LOOKS):
             looks.append(await self._surveyor.survey(progress))
         return reconcile(looks)
+
+    def _read(self, kept: JobRecord | RedisFailure) -> Reconciliation | None:
+        """Decode a record; None if there is no readable one. A running job without a lease is lost."""
+        if isinstance(kept, RedisFailure):
+            raise _away()
+        if kept.record is None:
+            return None
+        try:
+            job = decode_json(kept.record, Reconciliation)
+        except Undecodable as error:
+            if self._unreadable.admits():
+                log.warning("reconciliation.unreadable", reason=str(error), unwritten=self._unreadable.unwritten)
+            return None
+        if job.state is State.RUNNING and kept.leaseholder != job.id:
+            return msgspec.structs.replace(job, state=State.LOST)
+        return job
 
     async def _finish(self, job: Reconciliation) -> None:
         is_result = job.state is State.DONE
@@ -202,15 +223,3 @@ def _write(job: Reconciliation) -> bytes:
 
 def _away() -> StoreUnavailable:
     return StoreUnavailable("Reconciliations are kept in Redis, and it is away.", retry_after_seconds=2)
-
-
-def _read(kept: JobRecord | RedisFailure) -> Reconciliation | None:
-    """Decode a record. A running job without a lease is lost."""
-    if isinstance(kept, RedisFailure):
-        raise _away()
-    if kept.record is None:
-        return None
-    job = msgspec.json.decode(kept.record, type=Reconciliation)
-    if job.state is State.RUNNING and kept.leaseholder != job.id:
-        return msgspec.structs.replace(job, state=State.LOST)
-    return job

@@ -31,7 +31,7 @@ Peek = Callable[[AccountId], Entry | None]
 class Progress(Struct):
     """The progress of a survey: its number, and how many merchants there are, were read, and are missing.
 
-    The first `NAMED` missing ones are named.
+    One of which a row is unreadable is missing, too. The first `NAMED` missing ones are named.
     """
 
     look: int = 0
@@ -98,6 +98,7 @@ class Surveyor:
                 entry = None
             if isinstance(entry, Snapshot):
                 totals.add(entry)
+            if isinstance(entry, Snapshot) and entry.is_whole:
                 progress.read += 1
             else:
                 progress.miss(key)

@@ -1,9 +1,7 @@
 """Embedded Valkey: a private server on a Unix socket, for a service without a Redis. It ends with its parent."""
 
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from app.errors import StartError
+from app.temporary_folders import TemporaryFolder, find_temporary_parent
 
 MAX_MEMORY: Final = "256mb"
 _START_SECONDS: Final = 10.0
@@ -38,7 +37,7 @@ class EmbeddedValkey:
 
     def __init__(self) -> None:
         self._folder: Final = _make_folder()
-        self._socket: Final = self._folder / _SOCKET
+        self._socket: Final = self._folder.path / _SOCKET
         self._keeper: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,11 +48,11 @@ class EmbeddedValkey:
     @property
     def folder(self) -> Path:
         """The private folder, which is removed when this process ends, however it ends."""
-        return self._folder
+        return self._folder.path
 
     def __enter__(self) -> Self:
         self._keeper = subprocess.Popen(  # noqa: S603  # our own words and paths only
-            ["/bin/sh", "-c", _KEEPER, "tallygate-valkey", str(self._folder), *self._command()],
+            ["/bin/sh", "-c", _KEEPER, "tallygate-valkey", str(self.folder), *self._command()],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -72,7 +71,7 @@ class EmbeddedValkey:
         if self._keeper is not None and self._keeper.stdin is not None:
             self._keeper.stdin.close()
             self._keeper.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.remove()
 
     def _command(self) -> list[str]:
         options = {
@@ -83,7 +82,7 @@ class EmbeddedValkey:
             "appendonly": "no",
             "maxmemory": MAX_MEMORY,
             "maxmemory-policy": "allkeys-lru",
-            "dir": str(self._folder),
+            "dir": str(self.folder),
         }
         return [str(_find_server()), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
@@ -96,19 +95,14 @@ class EmbeddedValkey:
         raise StartError("The embedded Valkey did not start. Set TALLYGATE_REDIS_URL to use a server of your own.")
 
 
-def _make_folder() -> Path:
+def _make_folder() -> TemporaryFolder:
     """Make a private folder whose path is short enough for a socket. Raises `StartError`."""
-    parent = tempfile.gettempdir()
+    parent = find_temporary_parent()
     if len(f"{parent}/tallygate-12345678/{_SOCKET}") > _MAX_SOCKET_PATH:
         raise StartError(
             f"The path {parent} is too long for a Unix socket: set another TMPDIR, or TALLYGATE_REDIS_URL."
         )
-    try:
-        return Path(tempfile.mkdtemp(prefix="tallygate-", dir=parent))
-    except OSError as error:
-        raise StartError(
-            f"No folder can be made in {parent} ({error.strerror}): set another TMPDIR, or TALLYGATE_REDIS_URL."
-        ) from None
+    return TemporaryFolder()
 
 
 def _find_server() -> Path:

@@ -246,8 +246,8 @@ local running = redis.call('GET', KEYS[1])
 if running then
   return running
 end
-local began = redis.call('GET', KEYS[3])
-if began and tonumber(began) > tonumber(ARGV[6]) then
+local began = tonumber(redis.call('GET', KEYS[3]) or '')
+if began and began > tonumber(ARGV[6]) then
   return ''
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

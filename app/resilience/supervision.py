@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -41,7 +41,10 @@ async def running(parts: Iterable[Part]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def supervised(**tasks: Task) -> AsyncIterator[None]:
-    """Run tasks by name while the context lasts. One that ends or fails is logged and started again."""
+    """Run tasks by name while the context lasts. One that ends or fails, however it does, is logged and started again.
+
+    Only `KeyboardInterrupt` ends the context: it is a person's wish to end the program.
+    """
     async with asyncio.TaskGroup() as group:
         started = [group.create_task(_keep_running(name, task), name=name) for name, task in tasks.items()]
         try:
@@ -60,15 +63,35 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 async def _keep_running(name: str, task: Task) -> None:
     while True:
+        error: BaseException | None = None
         try:
             await task()
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is None or current.cancelling():
+        except BaseException as raised:  # no task may end in silence, nor end another one
+            if _is_end(raised):
                 raise
-            log.exception("task.crashed", task=name)
-        except Exception:  # no task may end in silence
-            log.exception("task.crashed", task=name)
-        else:
-            log.error("task.ended", task=name)
+            error = raised
+        _report(name, error)
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _is_end(error: BaseException) -> bool:
+    """Tell whether supervision ends: it is cancelled or closed, or a person interrupts the program.
+
+    Any other error ends the task alone, `SystemExit` and a cancellation that nobody asked for included.
+    """
+    match error:
+        case asyncio.CancelledError():
+            current = asyncio.current_task()
+            return current is None or current.cancelling() > 0
+        case BaseExceptionGroup():
+            return error.subgroup(KeyboardInterrupt) is not None
+        case _:
+            return isinstance(error, KeyboardInterrupt | GeneratorExit)
+
+
+def _report(name: str, error: BaseException | None) -> None:
+    with suppress(Exception):  # whatever the log does, the task restarts
+        if error is None:
+            log.error("task.ended", task=name)
+        else:
+            log.error("task.crashed", task=name, exc_info=error)

@@ -1,10 +1,11 @@
 """The admin port, answered by the parent process, so that callers' connections cannot keep probes and scrapes out."""
 
+import errno
 import gzip
 import re
-import socket
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from threading import Thread
@@ -12,9 +13,12 @@ from typing import Any, Final
 
 import structlog
 
+from app.server.addresses import resolve
 from app.telemetry.exposition import Page, Scrape
 
 _IDLE_SECONDS: Final = 5.0
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_EXHAUSTED_PAUSE_SECONDS: Final = 0.1
 _BACKLOG: Final = 1024
 _NOT_FOUND: Final = Page("text/plain; charset=utf-8", b"There is nothing here.\n", 404)
 _REFUSED: Final = re.compile(r"\s*q=0(\.0*)?\s*")
@@ -33,15 +37,32 @@ class AdminServer(ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = _BACKLOG
 
-    def __init__(self, host: str, port: int, pages: Mapping[str, Scrape], idle_seconds: float = _IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        pages: Mapping[str, Scrape],
+        idle_seconds: float = _IDLE_SECONDS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause: Final = pause
         self.pages: Final = pages
         self.idle_seconds: Final = idle_seconds
-        self.address_family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        super().__init__(address, _Handler)  # type: ignore[arg-type]  # an address of IPv6 has four parts
+        self.address_family, place = resolve(host, port)
+        super().__init__(place, _Handler)
 
     def open(self) -> None:
         """Answer in a thread, as long as the process lives."""
         Thread(target=self.serve_forever, name="admin-port", daemon=True).start()
+
+    def get_request(self) -> Any:
+        """Accept a connection. Without a free descriptor, pause: the listening socket stays readable."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._pause(_EXHAUSTED_PAUSE_SECONDS)
+            raise
 
     def handle_error(self, *_: Any) -> None:
         """Log an unexpected error. A client that goes away is none."""

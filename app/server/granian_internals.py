@@ -8,7 +8,7 @@ from granian.server import mp
 REQUEST_COROUTINE: Final = "future_watcher"
 """The coroutine that granian makes of a request. Under another name, each request gets its task first."""
 
-_SERVER_NAMES: Final = ("_respawn_workers", "wrks", "signal_handler_interrupt")
+_SERVER_NAMES: Final = ("_respawn_workers", "_stop_workers", "wrks", "signal_handler_interrupt")
 _WORKER_NAMES: Final = ("inner", "interrupt_by_parent")
 
 

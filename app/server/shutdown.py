@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Any, Final
 
@@ -57,35 +58,44 @@ def _signal_all(workers: list[WorkerProcess], number: signal.Signals) -> None:
             os.kill(worker.inner.pid, number)
 
 
-def handle_signals_in_worker(loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
+def handle_signals_in_worker(
+    loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float, stopped: Callable[[], None]
+) -> None:
     """Replace the handlers that granian is about to set on `loop`. Both signals together count as one.
+
+    After the drain the server is stopped, and then `stopped` is called. Both run in a context of their own, since a
+    signal may interrupt any request.
 
     uvloop loses a signal that arrives while it does not run, for example between the application's start and the first
     request. Python's own handlers lose none.
     """
-    shutdown = _Shutdown(loop, drain, drain_seconds)
+    shutdown = _Shutdown(loop, drain, drain_seconds, stopped)
     begin = _only_first(shutdown.begin)
+    call_soon = partial(loop.call_soon_threadsafe, context=Context())
 
     def add_signal_handler(number: int, handler: Callable[..., object], *arguments: Any) -> None:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(begin, partial(handler, *arguments)))
+        signal.signal(number, lambda *_: call_soon(begin, partial(handler, *arguments)))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
-    signal.signal(END_DRAIN, lambda *_: loop.call_soon_threadsafe(shutdown.end_drain))
+    signal.signal(END_DRAIN, lambda *_: call_soon(shutdown.end_drain))
     loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign, assignment]
 
 
 class _Shutdown:
     """A drain, and then the server's stop. `drain_seconds` are raised to `_MIN_DRAIN_SECONDS`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float, stopped: Callable[[], None]
+    ) -> None:
         self._loop: Final = loop
         self._drain: Final = drain
         self._seconds = drain_seconds
+        self._stopped: Final = stopped
         self._stop: Callable[[], object] | None = None
 
     def begin(self, stop: Callable[[], object]) -> None:
         """Begin to drain. `stop` is called once, at the end of the drain."""
-        self._stop = _only_first(stop)
+        self._stop = _only_first(lambda: (stop(), self._stopped()))
         self._drain.begin()
         log.info("server.draining", seconds=self._seconds, pid=os.getpid())
         self._loop.call_later(max(self._seconds, _MIN_DRAIN_SECONDS), self._stop)

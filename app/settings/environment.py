@@ -3,33 +3,40 @@
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
+from enum import EnumMeta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import FieldInfo, fields, replace
 
 from app.errors import StartError
+from app.files import read_regular_file
 from app.secret import Secret
 from app.settings.sections import Settings
+from app.settings.upstream_url import check_upstream_url
 
 PREFIX: Final = "TALLYGATE_"
 
-_HOST_AND_PORT: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"(https?)://(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _MAX_PORT: Final = 65535
 
 _SECTIONS: Final[Mapping[str, type]] = {section.name: section.type for section in fields(Settings)}
 _SETTINGS: Final[tuple[FieldInfo, ...]] = tuple(one for section in _SECTIONS.values() for one in fields(section))
+_WANTED: Final = {
+    "merchants": "`discover`, or merchant ids separated by commas, as in 12345,777",
+    "otlp_endpoint": "a URL like http://collector:4318, without a path",
+    "plain": "true or false",
+}
 _SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read and check the settings. Raises `StartError` with the name of the variable that is wrong or missing."""
+    _check_none_empty(environment)
     names = [setting.encode_name for setting in _SETTINGS]
     given = {name: value for name in names if (value := environment.get(variable_name(name)))}
+    given |= {setting.encode_name: given[setting.encode_name].lower() for setting in _choices(given)}
     for name in _SECRETS:
         given |= _read_secret_file(name, given, environment)
     for setting in _SETTINGS:
@@ -38,19 +45,26 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     _check_one_token_source(given)
     origins = given.pop("cors_origins", "")
     settings = Settings(**{name: _convert(given, section) for name, section in _SECTIONS.items()})
-    _check_upstream_url(settings.upstream.url)
+    check_upstream_url(settings.upstream.url)
+    if settings.telemetry.metrics_port == settings.http.port:
+        raise StartError(
+            f"TALLYGATE_METRICS_PORT and TALLYGATE_PORT are both {settings.http.port}: choose another one."
+        )
     return replace(settings, http=replace(settings.http, cors_origins=_read_cors_origins(origins)))
 
 
 def unknown_settings(environment: Mapping[str, str]) -> Iterable[tuple[str, str | None]]:
     """Give the variables with our prefix that mean nothing to us, each with the one that may be meant."""
-    names = (*(setting.encode_name for setting in _SETTINGS), *(f"{secret}_file" for secret in _SECRETS))
-    known = {name.upper() for name in names}
+    known = {name.upper() for name in _known_names()}
     for name in sorted(environment):
         ours = name.removeprefix(PREFIX)
         if ours not in {name, *known}:
             near = difflib.get_close_matches(ours, known, 1, 0.8)
             yield name, PREFIX + near[0] if near else None
+
+
+def _known_names() -> Iterable[str]:
+    return (*(setting.encode_name for setting in _SETTINGS), *(f"{secret}_file" for secret in _SECRETS))
 
 
 def read_token_file(path: str) -> Secret:
@@ -64,6 +78,18 @@ def read_token_file(path: str) -> Secret:
 def variable_name(name: str) -> str:
     """Give the environment variable of a setting."""
     return PREFIX + name.upper()
+
+
+def _check_none_empty(environment: Mapping[str, str]) -> None:
+    """Refuse an empty variable: a default in its place would surprise whoever meant to set one."""
+    for name in map(variable_name, _known_names()):
+        if name in environment and not environment[name].strip():
+            raise StartError(f"{name} is empty: set it, or leave it out.")
+
+
+def _choices(given: Collection[str]) -> Iterable[FieldInfo]:
+    """Give those of the given settings that are one of several words."""
+    return (setting for setting in _SETTINGS if setting.encode_name in given and isinstance(setting.type, EnumMeta))
 
 
 def _convert(given: Mapping[str, str], section: type) -> Any:
@@ -111,9 +137,9 @@ def _read_secret_text(variable: str, path: str) -> str:
 def read_file(variable: str, path: str) -> str:
     """Read a file that a setting names. Raises `StartError`."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return read_regular_file(path).decode()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise StartError(f"{variable}: {path} cannot be read ({reason}).") from None
 
 
@@ -130,22 +156,22 @@ def _is_header_text(text: str) -> bool:
 def _name_setting(error: msgspec.ValidationError) -> str:
     """Turn msgspec's `… - at `$.port`` into a sentence about the variable, without its value."""
     message, _, place = str(error).partition(" - at `$.")
+    name = place.rstrip("`")
+    if wanted := _wanted(name):
+        return f"{variable_name(name)} wants {wanted}."
     hint = (
         " (Kubernetes sets such a variable for a Service of our name: enableServiceLinks: false)"
-        if place == "port`"
+        if name == "port"
         else ""
     )
-    return f"{variable_name(place.rstrip('`'))} is wrong: {message[:1].lower()}{message[1:]}{hint}."
+    return f"{variable_name(name)} is wrong: {message[:1].lower()}{message[1:]}{hint}."
 
 
-def _check_upstream_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        whole = parts.scheme in {"http", "https"} and bool(_HOST_AND_PORT.fullmatch(parts.netloc)) and parts.port != 0
-    except ValueError:
-        whole = False
-    if not whole or parts.query or parts.fragment or parts.path.strip("/"):
-        raise StartError("TALLYGATE_UPSTREAM_URL wants an origin like https://api.example.com, without path or user.")
+def _wanted(name: str) -> str | None:
+    """Return in words what a setting wants, where msgspec would show a pattern or a type."""
+    for setting in _choices([name]):
+        return "one of " + ", ".join(setting.type)
+    return _WANTED.get(name)
 
 
 def _read_cors_origins(text: str) -> frozenset[str]:

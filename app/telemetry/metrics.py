@@ -223,4 +223,7 @@ class Metrics:
         self.build_info = Gauge("tallygate_build_info", "1, with what is running.", Merge.MAX, ("version", "python"))
         self.build_info.watch_all(lambda: {(version, platform.python_version()): 1})
         self.cpu = Counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")
+        self.log_lines_lost = Counter(
+            "tallygate_log_lines_lost_total", "Log lines that could not be written in time, or at all."
+        )
         self.worker_restarts = Counter("tallygate_worker_restarts_total", "Workers that died and were replaced.")

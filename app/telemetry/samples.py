@@ -1,14 +1,18 @@
 """Metrics samples: all that a process has measured, as one value, and the merge of several processes."""
 
 from collections.abc import Iterable
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.telemetry.families import Counter, Gauge, Histogram, Labels, Merge
 from app.telemetry.metrics import Metrics
 
-Counts = dict[str, dict[Labels, float]]
-Series = dict[str, dict[Labels, list[float]]]
+Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
+"""A number that is neither infinite nor NaN: those would spoil each sum and comparison that they meet."""
+
+Counts = dict[str, dict[Labels, Finite]]
+Series = dict[str, dict[Labels, list[Finite]]]
 
 
 class WorkerHealth(Struct, frozen=True):
@@ -17,7 +21,7 @@ class WorkerHealth(Struct, frozen=True):
     `at` is monotonic seconds, which all processes of a machine share. `readiness` is its answer at `/health/ready`.
     """
 
-    at: float
+    at: Finite
     is_ready: bool
     readiness: bytes
 
@@ -46,29 +50,47 @@ def read(metrics: Metrics, vitals: WorkerHealth | None = None) -> MetricsSample:
 
 
 def resume(metrics: Metrics, reading: MetricsSample) -> None:
-    """Resume the counts of another process, without its gauges and health."""
+    """Resume the counts of another process, without its gauges and health. What fits no metric here is left out."""
     for family in metrics.families():
         match family:
             case Counter():
-                _merge_into(family.counts, reading.counts.get(family.name, {}), Merge.SUM)
+                _merge_into(family.counts, _fitting(family, reading.counts), Merge.SUM)
             case Histogram():
-                _add_up(family.series, reading.series.get(family.name, {}))
+                _add_up(family.series, _fitting_cells(family, reading.series))
             case Gauge():
                 pass
 
 
 def merge(readings: Iterable[MetricsSample], metrics: Metrics) -> MetricsSample:
-    """Merge samples: counts are added, gauges merged as `metrics` defines for each."""
-    merges = {family.name: family.merge for family in metrics.families() if isinstance(family, Gauge)}
+    """Merge samples: counts are added, gauges merged as `metrics` defines for each. What fits none is left out."""
+    families = list(metrics.families())
     whole = MetricsSample({}, {}, {})
     for reading in readings:
-        for name, counts in reading.counts.items():
-            _merge_into(whole.counts.setdefault(name, {}), counts, Merge.SUM)
-        for name, levels in reading.levels.items():
-            _merge_into(whole.levels.setdefault(name, {}), levels, merges[name])
-        for name, series in reading.series.items():
-            _add_up(whole.series.setdefault(name, {}), series)
+        for family in families:
+            match family:
+                case Counter(name=name):
+                    _merge_into(whole.counts.setdefault(name, {}), _fitting(family, reading.counts), Merge.SUM)
+                case Gauge(name=name):
+                    _merge_into(whole.levels.setdefault(name, {}), _fitting(family, reading.levels), family.merge)
+                case Histogram(name=name):
+                    _add_up(whole.series.setdefault(name, {}), _fitting_cells(family, reading.series))
     return whole
+
+
+def _fitting(family: Counter | Gauge, counts: Counts) -> dict[Labels, float]:
+    """Return the values of a metric that have as many labels as it has: another version's may not."""
+    found = counts.get(family.name, {})
+    return {labels: value for labels, value in found.items() if len(labels) == len(family.labels)}
+
+
+def _fitting_cells(family: Histogram, series: Series) -> dict[Labels, list[float]]:
+    """Return the cells of a histogram that has the same labels and buckets."""
+    found, cells_each = series.get(family.name, {}), len(family.bounds) + 2
+    return {
+        labels: cells
+        for labels, cells in found.items()
+        if len(labels) == len(family.labels) and len(cells) == cells_each
+    }
 
 
 def _merge_into(whole: dict[Labels, float], part: dict[Labels, float], how: Merge) -> None:

@@ -5,13 +5,14 @@ from functools import partial
 from typing import Final, Protocol
 
 import structlog
-from msgspec import to_builtins
+from msgspec import UnsetType, to_builtins
 
 from app.balances.merchants import Directory, Merchant
 from app.balances.normalisation import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant, Unreachable
 from app.runtime import Runtime
+from app.telemetry.families import OTHER
 from app.upstream import directory
 from app.upstream.calls import AcquirePermit, CallExecutor
 from app.upstream.envelope import UpstreamResponse, parse_envelope
@@ -20,6 +21,11 @@ BALANCES_PATH: Final = "/v2/assets/account/assets"
 
 _DIRECTORY_LOOKS: Final = 3
 _MAX_PAGES: Final = 1_000
+_LOGGED: Final = 20
+"""How many anomalies, or names of fields, one log line has at most."""
+
+_MAX_UNKNOWN_FIELDS: Final = 1000
+_MAX_LABEL: Final = 64
 
 log = structlog.get_logger()
 
@@ -117,10 +123,27 @@ class UpstreamClient:
     def _watch_contract(self, snapshot: Snapshot, data: object) -> None:
         """Log what is undocumented in an answer: the name of each unknown field once."""
         for anomaly in snapshot.anomalies:
-            self._metrics.anomalies.add(anomaly.kind.value, anomaly.asset_id)
+            self._metrics.anomalies.add(anomaly.kind.value, _label(anomaly.asset_id))
         if snapshot.anomalies:
-            log.warning("upstream.anomalies", merchant=snapshot.account_id, anomalies=to_builtins(snapshot.anomalies))
-        if new := unknown_fields(data) - self._unknown_fields:
+            log.warning(
+                "upstream.anomalies",
+                merchant=snapshot.account_id,
+                count=len(snapshot.anomalies),
+                anomalies=to_builtins(snapshot.anomalies[:_LOGGED]),
+            )
+        if len(self._unknown_fields) < _MAX_UNKNOWN_FIELDS and (new := unknown_fields(data) - self._unknown_fields):
             self._unknown_fields |= new
             self._metrics.unknown_fields.add(amount=len(new))
-            log.warning("upstream.unknown_fields", merchant=snapshot.account_id, fields=sorted(new))
+            names = sorted(new)[:_LOGGED]
+            log.warning(
+                "upstream.unknown_fields",
+                merchant=snapshot.account_id,
+                fields=[ascii(one)[1:-1][:_MAX_LABEL] for one in names],
+            )
+
+
+def _label(asset_id: str | UnsetType) -> str:
+    """Return an asset's label in metrics. Ids that are missing, long or not printable share one."""
+    if isinstance(asset_id, UnsetType) or len(asset_id) > _MAX_LABEL or not asset_id.isprintable():
+        return OTHER
+    return asset_id

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from app.balances.merchants import Merchant, MerchantNumber
+from app.decoding import Undecodable, convert
 
 PATH: Final = "/v2/merchants"
 PAGE_SIZE: Final = 1000
@@ -32,8 +32,8 @@ def ask_for(page: int) -> dict[str, str]:
 def read_page(data: object) -> tuple[list[Merchant], int]:
     """Return the merchants of a page, and the number on all pages. Raises `ValueError` if it is not as documented."""
     try:
-        page = msgspec.convert(data, _Page)
-    except msgspec.ValidationError as error:
+        page = convert(data, _Page)
+    except Undecodable as error:
         raise ValueError(str(error)) from None
     return [_read(entry, index) for index, entry in enumerate(page.data)], page.total
 

@@ -1,6 +1,5 @@
 """Parsing of the upstream's envelope: status and bytes become data or an error. Pure."""
 
-import json
 from collections.abc import Container, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.decoding import RepeatedName, Undecodable, convert, parse_json
 from app.errors import (
     AccessRefused,
     MalformedAnswer,
@@ -66,35 +66,15 @@ def _read_envelope(answer: UpstreamResponse) -> _Envelope | MalformedAnswer:
     if answer.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
         return MalformedAnswer("The upstream compressed its answer although it was asked not to.")
     try:
-        return msgspec.convert(_parse(answer.body), _Envelope)
-    except _AmbiguousName:
+        content = parse_json(answer.body)
+    except RepeatedName:
         return MalformedAnswer("The upstream's answer names a field twice.")
-    except msgspec.ValidationError as error:
-        return MalformedAnswer(f"The upstream's envelope is not as documented: {error}.")
-    except (ValueError, RecursionError):
+    except Undecodable:
         return MalformedAnswer("The upstream's answer is not JSON.")
-
-
-class _AmbiguousName(Exception):
-    """An object has a duplicate field, so that its meaning depends on the parser (RFC 8259, section 4)."""
-
-
-def _parse(body: bytes) -> object:
-    return _JSON.decode(body.decode("utf-8"))
-
-
-def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(pairs)
-    if len(names) != len(pairs):
-        raise _AmbiguousName
-    return names
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)
-
-
-_JSON: Final = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_constant=_refuse_constant)
+    try:
+        return convert(content, _Envelope)
+    except Undecodable as error:
+        return MalformedAnswer(f"The upstream's envelope is not as documented: {error}.")
 
 
 def _by_code(code: int) -> Exception | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Protocol
 import msgspec
 import structlog
 
+from app.decoding import Undecodable, convert
 from app.errors import (
     AccessRefused,
     MalformedAnswer,
@@ -109,8 +110,8 @@ class _Data(msgspec.Struct, frozen=True, rename="camel"):
 def read_minted(data: object, upstream_now: float) -> Minted:
     """Parse a minted token. `upstream_now` is the upstream's time. Raises `MalformedAnswer`."""
     try:
-        read = msgspec.convert(data, _Data)
-    except msgspec.ValidationError as error:
+        read = convert(data, _Data)
+    except Undecodable as error:
         raise MalformedAnswer(f"The upstream's token is not as documented: {error}.") from None
     life_seconds = int(read.expire_time) / 1000 - upstream_now
     if life_seconds <= 0:

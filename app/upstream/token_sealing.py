@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import os
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from app.decoding import decode_json
 from app.secret import Secret
 
 _NONCE_BYTES: Final = 12
@@ -19,7 +20,7 @@ _NAME_BYTES: Final = 8
 
 class _Content(msgspec.Struct, frozen=True, rename="camel"):
     token: str
-    life_seconds: float
+    life_seconds: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
 
 class SealBroken(Exception):
@@ -48,7 +49,7 @@ class Seal:
         """Return what was sealed. Raises `SealBroken`."""
         try:
             opened = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
-            content = msgspec.json.decode(opened, type=_Content)
+            content = decode_json(opened, _Content)
         except (InvalidTag, ValueError) as error:
             raise SealBroken from error
         return Secret(content.token), content.life_seconds

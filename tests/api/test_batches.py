@@ -6,6 +6,7 @@ import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.support.errors import assert_problem
 from tests.support.service import Service, run_service
 
 KNOWN = (12345, 10001, 10002)
@@ -219,3 +220,24 @@ async def test_the_headers_are_those_of_every_balance_answer(patient: Service) -
     unknown = (await ask(patient, "999999")).headers
     assert unknown["cache-status"] == "tallygate; fwd=partial"
     assert "age" not in unknown
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 1100,
+        b'{"merchantIds":' + b"[" * 1100,
+        b'{"merchantIds":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"merchantIds":[' + b"9" * 5000 + b"]}",
+        b'{"merchantIds":["\\ud800"]}',
+        b'{"merchantIds":["\xff"]}',
+        b"\xff\xfe",
+        b"\x00",
+        b'{"merchantIds":[NaN]}',
+        b'{"merchantIds":[1e999]}',
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+async def test_a_body_that_cannot_be_read_is_the_callers_fault(calm: Service, body: bytes) -> None:
+    response = await calm.client.post("/v1/balances", content=body, headers={"Content-Type": "application/json"})
+    assert_problem(response, "invalid-request")

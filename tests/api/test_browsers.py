@@ -54,6 +54,18 @@ async def test_a_page_reads_balances_and_what_their_headers_say(open_service: Se
         assert {"etag", "age", "cache-status", "x-request-id", "cache-control"} <= set(headers)
 
 
+async def test_a_page_with_open_telemetry_reads_and_follows_a_stream(open_service: Service) -> None:
+    sent = {
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "vendor=1",
+        "baggage": "userId=alice",
+        "Last-Event-ID": "5",
+        "Prefer": "wait=10",
+    }
+    status, _, body = await Page(open_service.anonymous, APP).fetch(PATH, KEY | CONDITIONS | sent)
+    assert (status, '"merchantId":12345' in body) == (200, True)
+
+
 async def test_a_page_with_a_tag_gets_a_304(open_service: Service) -> None:
     page = Page(open_service.anonymous, APP)
     _, headers, _ = await page.fetch(PATH, KEY)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -110,6 +111,27 @@ async def test_a_format_that_there_is_not_is_refused(shown: Service, path: str) 
     for form in ("xml", "", "CSV"):
         assert_problem(await shown.get(named(path, form)), "invalid-request")
     assert_problem(await shown.get(f"{named(path, 'csv')}&format=csv"), "invalid-request")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_csv_for_excel_begins_with_a_byte_order_mark_and_is_a_representation_of_its_own(
+    shown: Service, path: str
+) -> None:
+    plain, marked = [await shown.get(f"{named(path, 'csv')}&bom={bom}") for bom in ("false", "true")]
+    assert marked.content == b"\xef\xbb\xbf" + plain.content
+    assert marked.headers["content-type"] == TYPES["csv"]
+    tags = [answer.headers["etag"] for answer in (plain, marked, await shown.get(named(path, "csv")))]
+    assert (tags[0] == tags[2], tags[0] == tags[1]) == (True, False)
+    for bom, etag in itertools.product(("true", "false"), tags):
+        again = await shown.get(f"{named(path, 'csv')}&bom={bom}", if_none_match=etag)
+        assert again.status_code == (304 if etag == tags[bom == "true"] else 200)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_byte_order_mark_goes_with_csv_alone(shown: Service, path: str) -> None:
+    joined = "&" if "?" in path else "?"
+    for query in ("bom=true", "bom=false", "format=json&bom=true", "format=text&bom=true", "format=csv&bom=1"):
+        assert_problem(await shown.get(f"{path}{joined}{query}", accept="text/csv"), "invalid-request")
 
 
 @pytest.mark.parametrize("form", ["csv", "text"])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,12 @@ from app.access.callers import Caller, hash_key
 from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from sandbox.disagreement import NONE, Disagreement
 from sandbox.messages import Request
 from tests.support.errors import assert_problem
 from tests.support.polling import ask_until
 from tests.support.reconciling import PATH, reconcile
+from tests.support.rows import row
 from tests.support.service import KEYS, Service, run_service
 
 UNIT = "0.000000000000000001"
@@ -68,6 +71,47 @@ async def test_balances_that_move_meanwhile_are_moving_and_never_a_mismatch(worl
     with world.upstream.before_each_answer(move):
         job = await reconcile(world)
     assert set(job["verdicts"]) == {"moving"}
+
+
+ONE = {"total": "1", "free": "1", "locked": "0"}
+
+
+@pytest.mark.parametrize(
+    ("how", "odd"),
+    [
+        (Disagreement(missing=frozenset({"BRL1"})), {"assetId": "BRL1", "verdict": "mismatch"}),
+        (Disagreement(extra=({**row("1", "1", asset="XAUT")},)), {"assetId": "XAUT", "aggregate": ONE}),
+        (Disagreement(can_deposit=False), None),
+        (Disagreement(renamed={"BTC": "Bit", "USDT": "Tether"}), None),
+        (Disagreement(order="reversed"), None),
+        (Disagreement(order="by-name"), None),
+    ],
+    ids=str,
+)
+async def test_an_aggregate_that_disagrees_is_compared_and_the_result_is_read_again(
+    world: Service, how: Disagreement, odd: dict[str, Any] | None
+) -> None:
+    world.upstream.world.disagree(how)
+    try:
+        job = await reconcile(world)
+    finally:
+        world.upstream.world.disagree(NONE)
+    last = await world.get(PATH)
+    assert (last.status_code, last.json()) == (200, job)
+    assert (job["state"], set(job["verdicts"])) == ("done", {"match"} if odd is None else {"match", "mismatch"})
+    if odd is not None:
+        (asset,) = [asset for asset in job["assets"] if asset["verdict"] == "mismatch"]
+        assert asset | odd == asset
+        assert {"aggregate", "sum"} - set(asset) == {"aggregate" if "BRL1" in how.missing else "sum"}
+
+
+async def test_a_merchant_that_lists_an_asset_alone_matches(world: Service) -> None:
+    world.upstream.world.set(777, [row("1", "1", asset="ibc/1")])
+    try:
+        job = await reconcile(world)
+    finally:
+        world.upstream.world.delete(777)
+    assert set(job["verdicts"]) == {"match"}
 
 
 async def test_a_missing_merchant_makes_it_incomplete_and_no_sum_passes_for_the_whole(world: Service) -> None:

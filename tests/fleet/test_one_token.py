@@ -18,7 +18,7 @@ from tests.fleet.conftest import HEADERS, run_fleet
 from tests.support.gateway import PATIENCE_SECONDS, TOKEN, Gateway, run_gateway
 
 MINTING: dict[str, Any] = {
-    "upstream_token": "",
+    "upstream_token": None,
     "upstream_api_key": "sandbox-api-key",
     "upstream_api_secret": "sandbox-api-secret",
 }
@@ -85,7 +85,7 @@ async def test_a_token_file_is_swapped_under_load_and_no_request_fails(
 ) -> None:
     mounted = Mounted(tmp_path, TOKEN)
     settings: dict[str, Any] = {
-        "upstream_token": "",
+        "upstream_token": None,
         "upstream_token_file": mounted.file,
         "upstream_timeout_seconds": 20,
     }

@@ -28,7 +28,7 @@ API_KEY = "canary-key-77ab"
 API_SECRET = "canary-secret-c2e9"
 SOURCES: dict[str, dict[str, object]] = {
     "a_value": {},
-    "minted": {"upstream_token": "", "upstream_api_key": API_KEY, "upstream_api_secret": API_SECRET},
+    "minted": {"upstream_token": None, "upstream_api_key": API_KEY, "upstream_api_secret": API_SECRET},
 }
 
 PATHS = (

@@ -1,14 +1,18 @@
 """`tallygate check` and `tallygate key new`, run as programs."""
 
+import asyncio
 import re
+import sys
 import tomllib
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import TOKEN, as_variables, free_port, run_gateway, serving, write_clients
+from tests.support.fork_server import inherited
+from tests.support.gateway import TOKEN, free_port, run_gateway, serving, write_clients
 from tests.support.processes import Finished, run
 
 
@@ -20,7 +24,7 @@ def read_findings(finished: Finished) -> dict[str, tuple[str, str]]:
 
 async def check(upstream_url: str, folder: Path, **changed: object) -> Finished:
     right = {"clients_file": write_clients(folder / "clients.toml")}
-    finished = await run({**serving(upstream_url), **as_variables({**right, **changed})}, "check")
+    finished = await run(serving(upstream_url, **{**right, **changed}), "check")
     assert "Traceback" not in finished.errors
     assert TOKEN not in finished.said
     return finished
@@ -33,7 +37,7 @@ async def test_check_is_content_when_all_is_right(
     finished = await check(shared_upstream.url, tmp_path, redis_url=valkey.url, redis_timeout_seconds=5)
     assert finished.status == 0
     findings = read_findings(finished)
-    assert set(findings) == {"settings", "callers", "redis", "upstream", "token", "portfolio"}
+    assert set(findings) == {"settings", "files", "callers", "redis", "upstream", "token", "portfolio"}
     assert {verdict for verdict, _ in findings.values()} == {"right"}
     assert shared_upstream.counters.balance_calls == before + 1
 
@@ -72,7 +76,7 @@ async def test_check_reports_a_refused_token(shared_upstream: Sandbox, tmp_path:
     assert "secret-old-token" not in finished.said
 
 
-MINTING = {"upstream_token": "", "upstream_api_key": "sandbox-api-key"}
+MINTING = {"upstream_token": None, "upstream_api_key": "sandbox-api-key"}
 
 
 async def test_check_mints_a_token_where_the_service_would(shared_upstream: Sandbox, tmp_path: Path) -> None:
@@ -124,6 +128,18 @@ async def test_check_reports_a_broken_clients_file_and_goes_on(shared_upstream: 
     assert read_findings(finished)["callers"][0] == "wrong"
     assert "missing.toml" in read_findings(finished)["callers"][1]
     assert read_findings(finished)["token"][0] == "right"
+
+
+@pytest.mark.parametrize("command", [["check"], ["key", "new", "--client", "a", "--merchants", "all"]])
+@pytest.mark.parametrize("redirected", [">/dev/full", ">/dev/full 2>/dev/full", "2>&-", ">&- 2>&-"])
+async def test_output_that_cannot_be_written_is_no_crash(command: list[str], redirected: str) -> None:
+    words = ["/bin/sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "app", *command]
+    process = await asyncio.create_subprocess_exec(*words, env=inherited(), stdout=PIPE, stderr=PIPE)
+    _, errors = await process.communicate()
+    assert b"Traceback" not in errors
+    if redirected == ">/dev/full":
+        assert errors == b"tallygate: Standard output cannot be written (No space left on device).\n"
+    assert process.returncode == (2 if "full" in redirected else 1 if command == ["check"] else 0)
 
 
 async def test_check_reports_a_missing_setting(tmp_path: Path) -> None:

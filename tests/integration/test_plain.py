@@ -72,9 +72,9 @@ class Worker(mp.WorkerProcess):
     inner = Gone()
 
 
-configure_logs(LogFormat.JSON, LogLevel.INFO)
+logs = configure_logs(LogFormat.JSON, LogLevel.INFO)
 granian = types.SimpleNamespace(**{**vars(mp), "WorkerProcess": Worker})
-run_workers(read_settings(os.environ), pathlib.Path(sys.argv[1]), granian)
+run_workers(read_settings(os.environ), pathlib.Path(sys.argv[1]), logs, granian)
 """
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import pytest
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.support.gateway import PATIENCE_SECONDS, Gateway, listening, newcomer, run_gateway
+from tests.support.polling import ask_until
 from tests.support.processes import all_gone, left_in, processes_of
 from tests.support.raw_http import connect
+from tests.support.scrapes import scrape
 
 PATH = "/v1/merchants/12345/balances"
+HALF_A_REQUEST = b"GET /health/live HT"
+MORE_THAN_IS_READ = 2000 * b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)])
@@ -60,6 +65,26 @@ async def test_a_request_under_way_is_answered_before_it_ends(
         assert await gateway.ended() == 0
 
 
+@pytest.mark.parametrize("sent", [HALF_A_REQUEST, MORE_THAN_IS_READ], ids=["half a request", "answers unread"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_connection_that_lingers_keeps_no_worker(
+    shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path, sent: bytes, number: signal.Signals
+) -> None:
+    async with run_gateway(
+        shared_upstream, tmp_path, place=private_tmp, workers=2, upstream_timeout_seconds=0.5
+    ) as gateway:
+        processes = processes_of(private_tmp)
+        async with connect(gateway.url) as wire:
+            wire.send(sent)
+            await ask_until(lambda: count_pages(gateway), settled())
+            gateway.signal(number)
+            await all_gone(processes)
+        await gateway.ended()
+        await gateway.logged("server.stopped", 2)
+        assert not [line for line in gateway.events if "Killing" in line["event"]]
+        assert left_in(private_tmp) == []
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_workers_serve_are_replaced_when_killed_and_stop(
     shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path, workers: int
@@ -78,6 +103,22 @@ async def test_workers_serve_are_replaced_when_killed_and_stop(
             assert await gateway.ended() == 0
         await gateway.logged("server.stopped", workers)
         assert {line["pid"] for line in gateway.named("server.stopped")} == {*pids[1:], started["pid"]}
+
+
+async def count_pages(gateway: Gateway) -> float:
+    """Count the pages that were asked for and not read."""
+    return (await scrape(gateway.client)).value("tallygate_http_requests_total", path="/openapi.json")
+
+
+def settled() -> Callable[[float], bool]:
+    """Tell of a number whether it has been the same for a while."""
+    seen: deque[float] = deque(maxlen=60)  # longer than the second after which workers share what they count
+
+    def holds(number: float) -> bool:
+        seen.append(number)
+        return len(seen) == 60 and len(set(seen)) == 1
+
+    return holds
 
 
 async def assert_it_serves(gateway: Gateway) -> None:

@@ -1,5 +1,9 @@
 """Why the service does not start: told in one line that names what is wrong, and never a secret."""
 
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from socket import create_server
 
@@ -7,29 +11,55 @@ import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.support.gateway import TOKEN, Gateway, as_variables, free_port, run_gateway, serving, write_clients
+from tests.support.fork_server import inherited
+from tests.support.gateway import TOKEN, Gateway, as_variables, free_port, newcomer, run_gateway, serving, write_clients
 from tests.support.processes import Finished, left_in, run
 
 SECRET = "secret-9b1c"
 HASH = "0" * 64
 
 SETTINGS: dict[str, dict[str, object]] = {
-    "UPSTREAM_URL is not set": {"upstream_url": ""},
+    "UPSTREAM_URL is not set": {"upstream_url": None},
+    "UPSTREAM_URL is empty": {"upstream_url": ""},
+    "REDIS_URL is empty": {"redis_url": ""},
+    "UPSTREAM_TOKEN_FILE is empty": {"upstream_token_file": " "},
+    "LOG_LEVEL is empty": {"log_level": ""},
+    "LOG_LEVEL wants one of debug, info, warning, error": {"log_level": "LOUD"},
+    "LOG_FORMAT wants one of json, console": {"log_format": "xml"},
+    "AUDIT wants one of none, refused, all": {"audit": "some"},
+    "PLAIN wants true or false": {"plain": "perhaps"},
+    "MERCHANTS wants `discover`, or merchant ids separated by commas": {"merchants": "1, 2"},
+    "OTLP_ENDPOINT wants a URL like": {"otlp_endpoint": "collector:4318"},
+    "METRICS_PORT and TALLYGATE_PORT are both 1": {"port": 1, "metrics_port": 1},
+    "UPSTREAM_TOKEN_FILE: folder cannot be read (it is a folder)": {
+        "upstream_token": None,
+        "upstream_token_file": "folder",
+    },
+    "UPSTREAM_TOKEN_FILE: fifo cannot be read (it is no regular file)": {
+        "upstream_token": None,
+        "upstream_token_file": "fifo",
+    },
+    "UPSTREAM_TOKEN_FILE: huge cannot be read (it is larger than 1048576 bytes)": {
+        "upstream_token": None,
+        "upstream_token_file": "huge",
+    },
+    "CLIENTS_FILE: fifo cannot be read (it is no regular file)": {"clients_file": "fifo"},
+    "CLIENTS_FILE: folder cannot be read (it is a folder)": {"clients_file": "folder"},
     "UPSTREAM_URL wants": {"upstream_url": "ftp://example.com"},
     "UPSTREAM_URL wants an origin": {"upstream_url": "https://example.com/v2"},
     "UPSTREAM_URL wants an origin like": {"upstream_url": f"https://me:{SECRET}@example.com"},
     "UPSTREAM_URL": {"upstream_url": "https://exa mple.com"},
-    "UPSTREAM_TOKEN is not set, nor TALLYGATE_UPSTREAM_TOKEN_FILE": {"upstream_token": ""},
+    "UPSTREAM_TOKEN is not set, nor TALLYGATE_UPSTREAM_TOKEN_FILE": {"upstream_token": None},
     "UPSTREAM_TOKEN is wrong": {"upstream_token": f"{SECRET}\nX-Injected: 1"},
     "UPSTREAM_TOKEN and TALLYGATE_UPSTREAM_TOKEN_FILE are both set": {"upstream_token_file": "token"},
-    "UPSTREAM_TOKEN_FILE: missing cannot be read": {"upstream_token": "", "upstream_token_file": "missing"},
-    "UPSTREAM_TOKEN_FILE: empty is empty": {"upstream_token": "", "upstream_token_file": "empty"},
-    "UPSTREAM_TOKEN_FILE: binary cannot be read": {"upstream_token": "", "upstream_token_file": "binary"},
+    "UPSTREAM_TOKEN_FILE: missing cannot be read": {"upstream_token": None, "upstream_token_file": "missing"},
+    "UPSTREAM_TOKEN_FILE: empty is empty": {"upstream_token": None, "upstream_token_file": "empty"},
+    "UPSTREAM_TOKEN_FILE: binary cannot be read": {"upstream_token": None, "upstream_token_file": "binary"},
     "REDIS_URL_FILE: missing cannot be read": {"redis_url_file": "missing"},
     "REDIS_URL wants": {"redis_url": f"https://:{SECRET}@localhost"},
     "REDIS_URL wants redis": {"redis_url": f"redis://:{SECRET}@localhost:port"},
     "REDIS_URL": {"redis_url": f"redis://:{SECRET}@localhost?no_such_option=1"},
-    "CLIENTS_FILE is not set": {"clients_file": ""},
+    "CLIENTS_FILE is not set": {"clients_file": None},
     "CLIENTS_FILE: missing cannot be read": {"clients_file": "missing"},
     "HOST": {"host": "no.such.host.invalid"},
     "HOST a..b": {"host": "a..b"},
@@ -45,8 +75,6 @@ SETTINGS: dict[str, dict[str, object]] = {
     "STALE_WHILE_REVALIDATE_SECONDS is wrong": {"stale_while_revalidate_seconds": "inf"},
     "STALE_IF_ERROR_SECONDS is wrong": {"stale_if_error_seconds": "1 min"},
     "ABSENT_SECONDS is wrong": {"absent_seconds": 86401},
-    "LOG_FORMAT is wrong": {"log_format": "xml"},
-    "LOG_LEVEL is wrong": {"log_level": "LOUD"},
 }
 
 CLIENTS = {
@@ -63,7 +91,7 @@ CLIENTS = {
     "rate": f'[[client]]\nname = "a"\nkey_sha256 = "{HASH}"\nrate = 0\n',
     "portfolio": f'[[client]]\nname = "a"\nkey_sha256 = "{HASH}"\nportfolio = "yes"\n',
     "name": f'[[client]]\nname = ""\nkey_sha256 = "{HASH}"\n',
-    "cannot be read (not UTF-8)": "\udcff",
+    "cannot be read (it is not UTF-8)": "\udcff",
     "not TOML": f"a = {'[' * 10_000}",
 }
 
@@ -74,6 +102,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start")
     for name, content in (("token", SECRET.encode()), ("empty", b" \n"), ("binary", b"\xff\xfe")):
         (folder / name).write_bytes(content)
+    (folder / "huge").write_bytes(bytes(1 << 20 | 1))
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "fifo")
     write_clients(folder / "clients.toml")
     return folder
 
@@ -81,7 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def fail(folder: Path, upstream: Sandbox, **changed: object) -> str:
     """Start the service wrongly and give the one line that it says."""
     right = {"port": free_port(), "clients_file": folder / "clients.toml"}
-    environment = {**serving(upstream.url), **as_variables({**right, **changed})}
+    environment = serving(upstream.url, **{**right, **changed})
     return assert_reported_in_one_line(await run(environment, "serve", folder=folder))
 
 
@@ -134,6 +165,43 @@ async def test_a_temporary_directory_that_will_not_do_is_reported(folder: Path, 
     assert left_in(deep) == []
 
 
+@pytest.mark.parametrize("redis", ["embedded", "given"])
+async def test_no_writable_temporary_folder_is_reported(folder: Path, shared_upstream: Sandbox, redis: str) -> None:
+    settings = {"port": free_port(), "clients_file": folder / "clients.toml"}
+    if redis == "given":
+        settings["redis_url"] = "redis://127.0.0.1:1"
+    command = [
+        "/bin/sh",
+        "-c",
+        'ulimit -f 0; exec "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "app",
+        "serve",
+    ]  # nothing is written
+    environment = {**inherited(), **serving(shared_upstream.url, **settings)}
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
+    output, errors = await process.communicate()
+    finished = Finished(process.returncode or 0, output.decode(), errors.decode())
+    assert "TMPDIR" in assert_reported_in_one_line(finished)
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::"])
+async def test_it_listens_at_a_name_or_an_address(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path, host: str
+) -> None:
+    metrics_port = free_port()
+    async with run_gateway(
+        shared_upstream, tmp_path, redis_url=valkey.url, host=host, metrics_port=metrics_port
+    ) as gateway:
+        port = gateway.url.rpartition(":")[2]
+        shown = "[::1]" if ":" in host else "127.0.0.1"
+        async with newcomer() as client:
+            for at in (port, metrics_port):
+                assert (await client.get(f"http://{shown}:{at}/health/ready")).status_code == 200
+
+
 async def test_it_is_the_same_when_the_program_is_started_afresh(folder: Path, shared_upstream: Sandbox) -> None:
     finished = await run({**serving(shared_upstream.url), "TALLYGATE_PORT": "http"}, "serve", folder=folder)
     assert "TALLYGATE_CLIENTS_FILE is not set" in assert_reported_in_one_line(finished)
@@ -155,10 +223,10 @@ async def test_an_unknown_variable_is_warned_of_with_the_one_that_is_meant(
 
 async def test_secrets_may_come_from_files(shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
     token, redis_url = tmp_path / "token", tmp_path / "redis"
-    token.write_text(f"{TOKEN}\n")
+    token.write_text(f"\ufeff{TOKEN}\n")  # as some editors write it
     redis_url.write_text(f"{valkey.url}\n")
     async with run_gateway(
-        shared_upstream, tmp_path, upstream_token="", upstream_token_file=token, redis_url_file=redis_url
+        shared_upstream, tmp_path, upstream_token=None, upstream_token_file=token, redis_url_file=redis_url
     ) as gateway:
         assert (await gateway.get("/v1/merchants/12345/balances")).status_code == 200
         readiness = (await gateway.get("/health/ready")).json()

@@ -36,12 +36,13 @@ access
 redis
 settings
 egress
-secret
+secret temporary_folders files
 balances
 errors
 resilience
 runtime
 clock telemetry
+decoding
 """
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +106,7 @@ def test_no_two_files_import_each_other() -> None:
         ("cryptography", {"app.upstream.token_sealing"}),
         ("opentelemetry", {"app.telemetry.otlp"}),
         ("prometheus_client", {"app.telemetry.exposition"}),
-        ("tomllib", {"app.access.clients_file"}),
+        ("tomllib", {"app.decoding"}),
         ("jwt", {"app.access.tokens.jwks"}),
         ("sandbox", set()),
     ],
@@ -114,6 +115,34 @@ def test_a_library_is_met_in_one_place(what: str, where: set[str]) -> None:
     users = {_name(path) for path in MODULES if any(name.split(".")[0] == what for name in _imports(path))}
     assert all(any(f"{user}.".startswith(f"{place}.") for place in where) for user in users)
     assert all(any(f"{user}.".startswith(f"{place}.") for user in users) for place in where)
+
+
+DECODERS = {
+    *("msgspec.json.decode", "msgspec.json.Decoder", "msgspec.msgpack.decode", "msgspec.msgpack.Decoder"),
+    *("msgspec.convert", "json.decode", "json.loads", "json.JSONDecoder", "tomllib.loads", "tomllib.load", "fromhex"),
+    *("base64.urlsafe_b64decode", "base64.b64decode", "zlib.decompress", "zlib.decompressobj"),
+    *("unquote", "unquote_to_bytes", "parse_qs", "parse_qsl"),
+}
+DECODING = {
+    "app.decoding": DECODERS,
+    # Environment and command line, read once before anything starts: what is wrong there ends the process by name.
+    "app.settings.environment": {"msgspec.convert"},
+    "app.redis.connections": {"unquote", "parse_qs"},
+    "app.cli.demo": {"json.loads"},
+    # What other code of ours checked or wrote before.
+    "app.upstream.unsolicited": {"parse_qs"},
+    "app.api.rendering.list_headers": {"parse_qsl"},
+    "app.access.callers": {"fromhex"},
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_foreign_input_is_decoded_where_all_errors_are_caught(path: Path) -> None:
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    names = {call if call in DECODERS else call.rpartition(".")[2] for call in calls}
+    allowed = DECODING.get(_name(path), set())
+    assert not (names & DECODERS) - allowed
+    assert _name(path) == "app.decoding" or allowed <= names
 
 
 def test_ages_are_made_of_one_clock() -> None:

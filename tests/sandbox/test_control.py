@@ -53,6 +53,7 @@ async def test_all_faults_are_removed_at_once(sandbox: Sandbox, ask: Ask) -> Non
         ("PUT", "/merchants/5", {"balances": "none"}),
         ("POST", "/discrepancy", {"asset": "BTC", "amount": "much"}),
         ("POST", "/discrepancy", {"asset": "BTC", "amount": 0.1}),
+        ("PUT", "/disagreement", {"order": "odd"}),
         ("GET", "/counters?calls=many", None),
     ],
 )
@@ -150,3 +151,22 @@ async def test_waiting_in_vain_is_408_with_what_has_been_counted(sandbox: Sandbo
 async def test_other_calls_than_those_for_balances_are_not_waited_for(sandbox: Sandbox, ask: Ask) -> None:
     await ask(sandbox.url, "/v2/base/cryptos")
     assert (await control(ask, sandbox, "GET", "/counters?calls=1&timeoutSeconds=0"))[0] == 408
+
+
+async def test_the_aggregate_disagrees_with_its_merchants_in_every_way(sandbox: Sandbox, ask: Ask) -> None:
+    async def aggregate(**how: Any) -> tuple[bool, list[tuple[str, str]]]:
+        assert (await control(ask, sandbox, "PUT", "/disagreement", how))[0] == 200
+        data = (await balances(ask, sandbox, 0))[1]["data"]
+        return data["canDeposit"], [(row["assetId"], row["assetName"]) for row in data["balances"]]
+
+    usdt, btc = ("USDT", "USDT"), ("BTC", "BTC")
+    merchant = await balances(ask, sandbox, 12345)
+    assert await aggregate() == (True, [usdt, btc])
+    assert await aggregate(missing=["USDT"]) == (True, [btc])
+    assert await aggregate(extra=[ROW]) == (True, [usdt, btc, ("X", "X")])
+    assert await aggregate(renamed={"BTC": "Bit"}) == (True, [usdt, ("BTC", "Bit")])
+    assert await aggregate(canDeposit=False) == (False, [usdt, btc])
+    assert await aggregate(order="reversed") == (True, [btc, usdt])
+    assert await aggregate(order="by-name", renamed={"BTC": "z"}) == (True, [usdt, ("BTC", "z")])
+    assert await balances(ask, sandbox, 12345) == merchant
+    assert await aggregate() == (True, [usdt, btc])

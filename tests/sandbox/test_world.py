@@ -183,3 +183,12 @@ def test_sums_are_written_plainly(text: str, written: str) -> None:
     value = exact(text)
     assert value is not None
     assert plain(value) == written
+
+
+def test_in_the_scenario_of_that_name_the_aggregate_disagrees_in_all_ways_at_once() -> None:
+    world = build("disagreement", 20, Random(1))
+    aggregate = world.account(0)
+    assert aggregate is not None
+    names = {row["assetId"]: row["assetName"] for row in aggregate.balances}
+    assert (aggregate.can_deposit, next(iter(names)), names["USDT"]) == (False, "XAUT", "Tether")
+    assert "BTC" not in names

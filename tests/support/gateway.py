@@ -119,7 +119,7 @@ async def run_gateway(
     given = {"drain_seconds": 0, "port": port, "clients_file": folder / f"clients-{port}.toml", **settings}
     write_clients(folder / f"clients-{port}.toml")
     further = environment or ({"TMPDIR": str(place)} if place else {})
-    variables = {**serving(upstream.url), **as_variables(given), **further}
+    variables = {**serving(upstream.url, **given), **further}
     process = await (
         start(variables, "serve") if environment else fork(variables, "serve", folder=place, own_session=own_session)
     )
@@ -151,14 +151,15 @@ def newcomer(url: str = "", headers: Mapping[str, str] | None = None) -> httpx.A
     return httpx.AsyncClient(base_url=url, headers=headers, verify=False, timeout=PATIENCE_SECONDS)
 
 
-def serving(upstream_url: str) -> dict[str, str]:
-    """Give the variables that `tallygate serve` cannot do without, but for the port and the clients."""
-    return as_variables({"upstream_url": upstream_url, "upstream_token": TOKEN, "upstream_rate": 1000})
+def serving(upstream_url: str, /, **settings: object) -> dict[str, str]:
+    """Give the variables that `tallygate serve` cannot do without, but for the port and the clients, and `settings`."""
+    needed = {"upstream_url": upstream_url, "upstream_token": TOKEN, "upstream_rate": 1000}
+    return as_variables({**needed, **settings})
 
 
 def as_variables(settings: Mapping[str, object]) -> dict[str, str]:
-    """Name settings as the environment does."""
-    return {f"TALLYGATE_{name.upper()}": str(value) for name, value in settings.items()}
+    """Name settings as the environment does. One that is None is not set."""
+    return {f"TALLYGATE_{name.upper()}": str(value) for name, value in settings.items() if value is not None}
 
 
 def write_clients(path: Path) -> Path:

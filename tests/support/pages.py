@@ -46,8 +46,8 @@ class Page:
             raise NotAllowed(f"the preflight got a {response.status_code}")
         if method not in SAFE_METHODS | {name.upper() for name in _names(response, "access-control-allow-methods")}:
             raise NotAllowed(f"the method {method}")
-        if unsafe > _names(response, "access-control-allow-headers"):
-            raise NotAllowed(f"one of the headers {unsafe}")
+        if refused := unsafe - _names(response, "access-control-allow-headers"):
+            raise NotAllowed(f"the headers {refused}")
 
     def _check_origin(self, response: httpx.Response) -> None:
         if response.headers.get("access-control-allow-origin") != self._origin:

@@ -10,6 +10,7 @@ from tests.support.service import KEYS, Service
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+HOST: tuple[bytes, bytes] = (b"host", b"tallygate.test")
 KEY: tuple[bytes, bytes] = (b"authorization", f"Bearer {KEYS['all']}".encode())
 
 
@@ -26,21 +27,28 @@ def app_of(service: Service) -> Any:
 
 
 async def ask_app(
-    app: Any, target: str | bytes, method: str = "GET", headers: Headers = (), body: bytes = b""
+    app: Any,
+    target: str | bytes,
+    method: str = "GET",
+    headers: Headers = (),
+    body: bytes = b"",
+    *,
+    hosts: Iterable[bytes] = (HOST[1],),
+    http_version: str = "1.1",
 ) -> httpx.Response:
     """Ask an ASGI application as a server does that decodes the path and nothing else."""
     raw_path, _, query = (target.encode("latin-1") if isinstance(target, str) else target).partition(b"?")
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
+        "http_version": http_version,
         "method": method,
         "scheme": "http",
         "path": unquote(raw_path.decode("latin-1")),
         "raw_path": raw_path,
         "query_string": query,
         "root_path": "",
-        "headers": list(headers),
+        "headers": [*((b"host", host) for host in hosts), *headers],
         "client": ("192.0.2.7", 4711),
         "server": ("tallygate.test", 80),
     }

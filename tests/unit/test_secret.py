@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from app.secret import Secret
-from app.telemetry.logs import LogFormat, _renderer
+from app.telemetry.logs import STANDARD_ERROR, LogFormat, _renderer
 
 
 def test_a_secret_shows_itself_nowhere() -> None:
@@ -38,7 +38,7 @@ def _crash_over(secret: str) -> BaseException:
 @pytest.mark.parametrize("log_format", LogFormat)
 def test_a_logged_crash_does_not_show_local_variables(log_format: LogFormat) -> None:
     event: Any = {"event": "x", "exc_info": _crash_over(f"s3cret-{2**10}")}
-    for process in _renderer(log_format):
+    for process in _renderer(log_format, STANDARD_ERROR):
         event = process(None, "error", event)
     assert "KeyError" in str(event)
     assert "s3cret-1024" not in str(event)

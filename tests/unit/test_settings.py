@@ -1,11 +1,15 @@
+import os
 from pathlib import Path
 
+import httpx
 import pytest
+from yarl import URL
 
 from app.access.clients_file import read_clients
 from app.balances.snapshots import AccountId
 from app.errors import StartError
-from app.settings.environment import read_settings, unknown_settings
+from app.files import MAX_FILE_BYTES, read_regular_file
+from app.settings.environment import read_settings, read_token_file, unknown_settings
 
 NEEDED = {
     "TALLYGATE_UPSTREAM_URL": "https://api.example.com",
@@ -121,6 +125,130 @@ def test_the_token_may_be_minted_with_a_key_and_a_secret_out_of_files(tmp_path: 
     assert settings.upstream.token is None
     assert settings.upstream.api_secret is not None
     assert settings.upstream.api_secret.reveal() == "s3cret"
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOG_LEVEL", "INFO"), ("LOG_FORMAT", "Console"), ("AUDIT", "ALL")])
+def test_a_choice_may_be_written_in_any_case(name: str, value: str) -> None:
+    telemetry, access = (settings := read_settings(NEEDED | {f"TALLYGATE_{name}": value})).telemetry, settings.access
+    assert value.lower() in {telemetry.log_level, telemetry.log_format, access.audit}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LOG_LEVEL", "loud", "wants one of debug, info, warning, error"),
+        ("LOG_FORMAT", "", "is empty: set it, or leave it out"),
+        ("AUDIT", "some", "wants one of none, refused, all"),
+        ("MERCHANTS", "1;2", "wants `discover`, or merchant ids separated by commas"),
+        ("PLAIN", "perhaps", "wants true or false"),
+        ("REDIS_URL", "", "is empty"),
+        ("REDIS_URL_FILE", "", "is empty"),
+        ("UPSTREAM_TOKEN", " ", "is empty"),
+        ("CORS_ORIGINS", "", "is empty"),
+        ("METRICS_PORT", "8080", "and TALLYGATE_PORT are both 8080"),
+    ],
+)
+def test_a_wrong_setting_says_in_words_what_it_wants(name: str, value: str, said: str) -> None:
+    with pytest.raises(StartError, match=f"TALLYGATE_{name} {said}"):
+        read_settings(NEEDED | {f"TALLYGATE_{name}": value})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "HTTPS://API.Example.com:443/",
+        "http://my_service:8080",
+        "http://a-b",
+        "http://a.example.",
+        "http://127.0.0.1:1",
+        "http://[::1]:65535",
+        "http://xn--mnchen-3ya.example",
+        "http://xn--strae-oqa.example",
+        f"http://{'a' * 63}.example",
+    ],
+)
+def test_an_origin_that_can_work_is_accepted(url: str) -> None:
+    assert read_settings(NEEDED | {"TALLYGATE_UPSTREAM_URL": url}).upstream.url == url
+    assert httpx.URL(url).host
+    assert URL(url).host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        " http://a.example",
+        "http://a.example ",
+        "http://a.example\n",
+        "http://a b",
+        "\thttp://a",
+        "http://a..example",
+        "http://.a",
+        "http://a..",
+        "http://-a.example",
+        "http://a-.example",
+        "http://xn--a",
+        "http://xn--",
+        "http://xn--ls8h.example",
+        "http://ab--c.example",
+        f"http://{'a' * 64}.example",
+        f"http://{'.'.join(['a' * 60] * 5)}",
+        "http://1.2.3",
+        "http://1.2.3.999",
+        "http://a.1",
+        "http://[::1",
+        "http://[1::2::3]",
+        "http://a:0",
+        "http://a:65536",
+        "http://a:",
+        "http://a?",
+        "http://a#",
+        "http://a//",
+        "http://a\\b",
+        "http://münchen.example",
+        "http://@a",
+    ],
+)
+def test_an_origin_that_cannot_work_is_refused_at_the_start(url: str) -> None:
+    with pytest.raises(StartError, match="TALLYGATE_UPSTREAM_URL wants an origin"):
+        read_settings(NEEDED | {"TALLYGATE_UPSTREAM_URL": url})
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "huge", "device", "loop", "UTF-16"])
+def test_a_file_that_cannot_be_one_is_refused_with_its_setting_and_never_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "file"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "huge":
+            path.write_bytes(b"x" * (MAX_FILE_BYTES + 1))
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "loop":
+            path.symlink_to(path)
+        case _:
+            path.write_text("token", encoding="utf-16")
+    for name in ("UPSTREAM_TOKEN_FILE", "REDIS_URL_FILE"):
+        given = {key: value for key, value in NEEDED.items() if name != "UPSTREAM_TOKEN_FILE" or "TOKEN" not in key}
+        with pytest.raises(StartError, match=f"TALLYGATE_{name}: {path} cannot be read"):
+            read_settings(given | {f"TALLYGATE_{name}": str(path)})
+    with pytest.raises(StartError, match=f"TALLYGATE_CLIENTS_FILE: {path} cannot be read"):
+        read_clients(str(path))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("from-a-file\n", encoding="utf-8-sig")
+    assert read_token_file(str(path)).reveal() == "from-a-file"
+    path.write_text(CLIENT, encoding="utf-8-sig")
+    assert len(read_clients(str(path)).callers) == 1
+
+
+def test_a_file_may_be_as_large_as_allowed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * MAX_FILE_BYTES)
+    assert len(read_regular_file(tmp_path / "file")) == MAX_FILE_BYTES
 
 
 def test_secrets_do_not_show_in_the_settings() -> None:

@@ -5,11 +5,11 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Meta, Struct
 
 from app.access.callers import Caller
 from app.balances.snapshots import AccountId
+from app.decoding import Undecodable, convert
 from app.errors import Unauthenticated
 
 USUAL_ALGORITHMS: Final = ("RS256", "ES256")
@@ -118,7 +118,7 @@ def _read_groups(claim: object) -> frozenset[str]:
 def _read_merchants(claim: object) -> frozenset[AccountId]:
     """Parse a list of ids, as numbers or digits. A missing claim lists none."""
     try:
-        ids = msgspec.convert([] if claim is None else claim, _MerchantIds)
-    except msgspec.ValidationError:
+        ids = convert([] if claim is None else claim, _MerchantIds)
+    except Undecodable:
         raise Unauthenticated("The claim that names the merchants is no list of merchant ids.") from None
     return frozenset(AccountId(str(merchant)) for merchant in ids)

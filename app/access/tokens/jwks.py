@@ -8,6 +8,7 @@ import jwt
 import msgspec
 from msgspec import Struct
 
+from app.decoding import Undecodable, decode_json
 from app.errors import IssuerUnavailable
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -75,8 +76,8 @@ class _Published(Struct, frozen=True):
 def parse_jwks(document: bytes) -> Jwks:
     """Parse what an issuer publishes. Raises `IssuerUnavailable`. Keys for other uses are ignored."""
     try:
-        published = msgspec.json.decode(document, type=_Published).keys
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        published = decode_json(document, _Published).keys
+    except Undecodable:
         raise IssuerUnavailable("What it publishes is no JSON Web Key Set.") from None
     if len(published) > MAX_KEYS:
         raise IssuerUnavailable(f"It publishes more than {MAX_KEYS} keys.")

@@ -1,17 +1,17 @@
 """Sources of issuers' keys: a file, a URL, or what an issuer's discovery document says."""
 
 import asyncio
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
 from app.access.tokens.issuers import Source, is_confidential
 from app.access.tokens.jwks import Jwks, parse_jwks
+from app.decoding import Undecodable, decode_json
 from app.egress.documents import fetch_document
 from app.errors import IssuerUnavailable
+from app.files import read_regular_file
 from app.secret import Secret
 
 DEADLINE_SECONDS: Final = 5
@@ -47,8 +47,8 @@ async def _read(source: Source) -> bytes:
 async def _discover(source: Source) -> str:
     where = f"{source.issuer.removesuffix('/')}/.well-known/openid-configuration"
     try:
-        found = msgspec.json.decode(await _fetch(where, source), type=_Discovery)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = decode_json(await _fetch(where, source), _Discovery)
+    except Undecodable:
         raise IssuerUnavailable("What it publishes is no discovery document.") from None
     if found.issuer != source.issuer:
         raise IssuerUnavailable("The discovery document is another issuer's.")
@@ -73,7 +73,7 @@ async def _read_bearer(path: str) -> Secret:
 async def _read_file(path: str) -> bytes:
     """Read a file again each time, since Kubernetes replaces tokens and keys while we run."""
     try:
-        return await asyncio.to_thread(Path(path).read_bytes)
+        return await asyncio.to_thread(read_regular_file, path)
     except OSError as error:
         raise IssuerUnavailable(f"{path} cannot be read ({error.strerror}).") from None
 

@@ -1,16 +1,14 @@
 """JWT parsing (RFC 7519): the form of a token, and its claims once the signature is verified."""
 
-import binascii
 import re
-from base64 import urlsafe_b64decode
 from itertools import accumulate
 from typing import Any, Final, TypeVar
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from app.access.callers import Caller
 from app.access.tokens.issuers import Issuer
+from app.decoding import Undecodable, decode_base64url, decode_json
 from app.errors import Unauthenticated
 
 MAX_HEADER_CHARACTERS: Final = 1024
@@ -93,15 +91,15 @@ def read_claims(payload: bytes, issuer: Issuer, now: float) -> tuple[Caller, flo
 
 def _decode(part: str) -> bytes:
     try:
-        return urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except binascii.Error:
+        return decode_base64url(part)
+    except Undecodable:
         raise Unauthenticated("This is no token.") from None
 
 
 def _read(text: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return decode_json(text, kind)
+    except Undecodable:
         raise Unauthenticated("This token lacks what a token has, or is no JSON.") from None
 
 

@@ -13,9 +13,13 @@ READABLE: Final = (
     b"access-control-expose-headers",
     b"Age, Cache-Status, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
 )
+_TRACING: Final = b"baggage, traceparent, tracestate"
+"""Headers that OpenTelemetry adds to the requests of a page (W3C Trace Context, W3C Baggage)."""
+
 SENDABLE: Final = (
     b"access-control-allow-headers",
-    b"Accept, Authorization, Cache-Control, Content-Type, If-None-Match, X-BH-TOKEN, X-Request-Id",
+    b"Accept, Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer, X-BH-TOKEN, "
+    b"X-Request-Id, %b" % _TRACING,
 )
 REMEMBERED: Final = (b"access-control-max-age", b"7200")
 """Two hours, the most that Chromium accepts."""

@@ -12,6 +12,8 @@ from app.api.middleware.cors import Cors
 from app.api.middleware.eager_start import ensure_task
 from app.api.reads.hot_path import HotPath
 from app.api.replies import SAFE
+from app.api.requests.hosts import HOST, are_hosts_right
+from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.resilience.draining import Drain
@@ -78,6 +80,7 @@ class Edge:
         inner: HTTPScope = {
             **scope,
             "state": {**scope.get("state", {}), CONTEXT: context},
+            "path": route_path(scope["raw_path"], scope["path"]),
             "method": "GET" if is_head else scope["method"],
         }
         closes = self._drain.is_on and scope["http_version"].startswith("1")
@@ -85,7 +88,7 @@ class Edge:
         self._metrics.under_way += 1
         with self._traces.request(scope["headers"]) as span, bound_contextvars(**_ids(context.request_id, span)):
             try:
-                if refusal := _refuse(scope):
+                if refusal := _refuse(inner):
                     await send_reply(render_refusal(refusal, inner), finish)
                 else:
                     await self._app(inner, receive, finish)
@@ -128,15 +131,19 @@ def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
 def _refuse(scope: HTTPScope) -> TallygateError | None:
     if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URI_BYTES:
         return UriTooLong(f"Path and query together may have {MAX_URI_BYTES} bytes.")
-    size, announces_body = 0, False
+    size, announces_body, hosts = 0, False, list[bytes]()
     for name, value in scope["headers"]:
         size += len(name) + len(value)
+        if name == HOST:
+            hosts.append(value)
         announces_body |= name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
     if size > MAX_HEADER_BYTES:
         return HeadersTooLarge(f"The headers together may have {MAX_HEADER_BYTES} bytes.")
+    if not are_hosts_right(hosts, scope["http_version"]):
+        return InvalidRequest("A request takes exactly one Host header, with the name or address of a host.")
     if "//" in scope["path"] or (scope["path"].endswith("/") and scope["path"] != "/"):
         return UnknownPath("Nothing is served at this path.")
-    if announces_body and scope["method"] in {"GET", "HEAD"}:
+    if announces_body and scope["method"] == "GET":
         return InvalidRequest("A GET or HEAD request takes no body.")
     return None
 

@@ -25,6 +25,7 @@ from app.api.requests import parameters
 from app.api.requests.formats import MEDIA_TYPES, Format
 from app.api.views.accounts import UpstreamEnvelope
 from app.api.views.problems import Problem
+from app.balances.snapshots import MAX_NAME_CHARACTERS
 
 
 def _path(description: str, **schema: Any) -> PathParameter:
@@ -43,7 +44,13 @@ def _choice(name: str, description: str, *values: str) -> QueryParameter:
 MerchantIdParameter = Annotated[
     str, _path("1 to 19 digits.", pattern=parameters.MERCHANT_ID_PATTERN, examples=["12345"])
 ]
-AssetIdParameter = Annotated[str, _path("The asset, as the upstream names it.")]
+_ASSET_ID: Final = "The asset, as the upstream names it, percent-encoded: a `/` in it is `%2F`."
+AssetIdParameter = Annotated[
+    str, _path(_ASSET_ID, minLength=1, maxLength=MAX_NAME_CHARACTERS, examples=["USDT", "ibc/27394FB0"])
+]
+_ASSETS: Final = (
+    "Only these assets: ids, separated by commas. In an id, write a comma as `%2C` and a `%` as `%25`, then encode."
+)
 ReconciliationIdParameter = Annotated[str, _path("The id that the POST gave.")]
 AccountIdParameter = Annotated[
     str,
@@ -55,15 +62,15 @@ MerchantIdsParameter = Annotated[
         "merchantId", "1 to 1,000 merchant ids, separated by commas.", parameters.MERCHANT_IDS_PATTERN, "12345,10001"
     ),
 ]
-AssetsParameter = Annotated[
-    str | None, _query("assets", "Only these assets: ids, separated by commas.", parameters.ASSETS_PATTERN, "USDT,BTC")
-]
+AssetsParameter = Annotated[str | None, _query("assets", _ASSETS, parameters.ASSETS_PATTERN, "USDT,BTC")]
 FlagParameter = Annotated[str | None, _choice("nonzero", "`true`: only assets that are held.", "true", "false")]
 RequireParameter = Annotated[
     str | None, _choice("require", "`complete`: a 502 if any part failed, instead of what there is.", "complete")
 ]
 _FORMATS: Final = "Counts more than Accept: JSON, CSV for a spreadsheet, or a table for a terminal."
 FormatParameter = Annotated[str | None, _choice("format", _FORMATS, "json", "csv", "text")]
+_BOM: Final = "With `format=csv` only: begin with a byte order mark, without which Excel shows other letters for some."
+BomParameter = Annotated[str | None, _choice("bom", _BOM, "true", "false")]
 _ORDERS: Final = (
     "`id`, or an asset that a merchant lists: its total, the smallest first; with `-` before it, the other way round."
 )

@@ -16,6 +16,8 @@ from app.api.reads.account_reads import AccountReads, ReadRequest
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
+from app.api.requests.hosts import HOST, is_host
+from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.cache.freshness import FreshnessPolicy, age_ms, constant_age_span, early_refresh_from
 from app.errors import TooFast
@@ -24,7 +26,15 @@ from app.runtime import Runtime
 _PLAIN_BYTES: Final = 4 * 1024
 _MEMO_TABLE_BYTES: Final = 32 * 1024 * 1024
 _RAW_REQUESTS: Final = 2_000
-_KEY_HEADERS: Final = (b"authorization", b"x-bh-token", b"accept", b"if-none-match", b"accept-encoding", REQUEST_ID)
+_KEY_HEADERS: Final = (
+    b"authorization",
+    b"x-bh-token",
+    b"accept",
+    b"if-none-match",
+    b"accept-encoding",
+    REQUEST_ID,
+    HOST,
+)
 _UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent")
 _find_place: Final = ({name: place for place, name in enumerate(_KEY_HEADERS)} | dict.fromkeys(_UNUSUAL, -1)).get
 
@@ -71,7 +81,7 @@ class HotPath:
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            memo = self._make_memo(key, scope["path"], now)
+            memo = self._make_memo(key, scope, now)
             if memo is None:
                 return None
             if given_id is None:
@@ -85,12 +95,13 @@ class HotPath:
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
-    def _make_memo(self, key: MemoKey, path: str, now: int) -> Memo | None:
+    def _make_memo(self, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
         """Have a request answered, and memoise the answer if it stays the same for a while."""
         method, raw_path, query, *headers = key
         authorization, token, *preferences = headers
         if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES:
             return None
+        path = route_path(raw_path, scope["path"])
         route = find_route(path)
         if route is None:
             return None
@@ -129,7 +140,7 @@ class HotPath:
 def read_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | None:
     """Return the headers that an answer depends on, in the order of `_KEY_HEADERS`; None if the request is not plain.
 
-    A plain request has none of the unusual headers, none of the others twice, and few bytes of headers.
+    A plain request has none of the unusual headers, none of the others twice, a valid host, and few bytes of headers.
     """
     found: list[bytes | None] = [None] * len(_KEY_HEADERS)
     size = 0
@@ -142,7 +153,8 @@ def read_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | N
             return None
         else:
             found[place] = value
-    return found if size <= _PLAIN_BYTES else None
+    host = found.pop()  # no answer depends on it
+    return found if size <= _PLAIN_BYTES and host is not None and is_host(host) else None
 
 
 def _as_text(value: bytes | None) -> str | None:

@@ -10,6 +10,7 @@ from app.api.rendering.representations import Name, Representation
 from app.api.rendering.responses import render_representation
 from app.api.requests.formats import Format
 from app.api.requests.parameters import read_account_id, read_format, read_merchant_id, read_query
+from app.api.requests.paths import read_asset_id
 from app.api.requests.selection import Selection
 from app.api.views.accounts import AccountView, AssetView, RowFilter, UpstreamEnvelope, View
 from app.balances.snapshots import AGGREGATE, AccountId, Snapshot
@@ -21,9 +22,9 @@ PORTFOLIO: Final = "/v1/portfolio"
 UPSTREAM_SHAPE: Final = "/v2/assets/account/assets"
 
 _PARAMETERS: Final = {
-    ACCOUNT: ("assets", "nonzero", "format"),
-    ASSET: ("format",),
-    PORTFOLIO: ("assets", "nonzero", "format"),
+    ACCOUNT: ("assets", "nonzero", "format", "bom"),
+    ASSET: ("format", "bom"),
+    PORTFOLIO: ("assets", "nonzero", "format", "bom"),
     UPSTREAM_SHAPE: ("merchantId",),
 }
 _CACHED_URLS: Final = 4096
@@ -63,7 +64,7 @@ def cached_by_url(find: Callable[[str, bytes], T]) -> Callable[[str, bytes], T]:
 
 
 def find_route(path: str) -> str | None:
-    """Find the template of a path that shows one account; None for any other path."""
+    """Find the template of a path (see `route_path`) that shows one account; None for any other path."""
     match path.split("/"):
         case ["", "v1", "merchants", _, "balances"]:
             return ACCOUNT
@@ -88,7 +89,7 @@ def find_target(path: str, query: bytes) -> Target:
         if "merchantId" not in given:
             raise InvalidRequest("The parameter 'merchantId' is missing.")
         return Target(read_account_id(given["merchantId"]), Format.JSON)
-    named_format = read_format(given["format"]) if "format" in given else None
+    named_format = read_format(given.get("format"), given.get("bom"))
     return Target(AGGREGATE if route == PORTFOLIO else read_merchant_id(path.split("/")[3]), named_format)
 
 
@@ -97,7 +98,7 @@ def find_resource(path: str, query: bytes) -> Resource:
     """Read which rows are wanted, and in which shape, of a URL that has a target. Raises `InvalidRequest`."""
     route = find_route(path)
     if route == ASSET:
-        asset_id = path.rpartition("/")[2]
+        asset_id = read_asset_id(path.rpartition("/")[2])
         return Resource((path, ""), lambda of: AssetView.of(of, of.row(asset_id)), lambda row: row.asset_id == asset_id)
     given = read_query(query, _PARAMETERS[route or ACCOUNT])
     if route == UPSTREAM_SHAPE:

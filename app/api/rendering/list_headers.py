@@ -13,9 +13,9 @@ _FIRST_PAGE_ONLY: Final = {"after", "sort"}
 
 
 def link_next(path: str, query: bytes, after: str) -> tuple[str, str]:
-    """Link to the page after this one (RFC 8288), for a request with this path and query."""
+    """Link to the page after this one (RFC 8288), for a request with this path (see `route_path`) and query."""
     kept = [(name, value) for name, value in parse_qsl(query.decode("latin-1")) if name not in _FIRST_PAGE_ONLY]
-    return "Link", f'<{quote(path)}?{urlencode([*kept, ("after", after)])}>; rel="next"'
+    return "Link", f'<{quote(path, safe="/%")}?{urlencode([*kept, ("after", after)])}>; rel="next"'
 
 
 def list_headers(

@@ -1,5 +1,6 @@
 """Views as tables: columns and rows, one function for each view."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
@@ -13,7 +14,7 @@ from app.api.views.merchants import MerchantsView
 from app.api.views.parts import PartView
 from app.api.views.portfolio import BreakdownView, FindingView, HoldersView, HolderView, ReconciliationView, SweepView
 from app.balances.reconciliation import Sums
-from app.balances.snapshots import Row
+from app.balances.snapshots import AnomalyKind, Row
 from app.balances.totals import Total
 
 Tabular = PartView | BatchView | BreakdownView | HoldersView | MerchantsView | ReconciliationView
@@ -57,6 +58,8 @@ def write(view: Tabular, output_format: Format) -> bytes:
             return render_text(to_table(view))
         case Format.CSV:
             return render_csv(to_table(view))
+        case Format.CSV_WITH_BOM:
+            return BOM_UTF8 + render_csv(to_table(view))
         case _:
             assert_never(output_format)
 
@@ -89,9 +92,15 @@ def _part_rows(part: PartView) -> list[tuple[str, ...]]:
     about = (str(part.merchant_id), part.status, _text(part.as_of), _text(part.can_deposit))
     problem = "" if part.problem is UNSET else part.problem.type.rpartition("/")[2]
     odd: dict[str, str] = {}
+    unreadable: list[str] = []
     for anomaly in part.anomalies or ():
-        odd[anomaly.asset_id] = f"{odd.get(anomaly.asset_id, '')} {anomaly.kind}".lstrip()
+        asset_id = anomaly.asset_id or ""
+        if anomaly.kind is AnomalyKind.UNREADABLE_ASSET:
+            unreadable.append(asset_id)
+        else:
+            odd[asset_id] = f"{odd.get(asset_id, '')} {anomaly.kind}".lstrip()
     assets = [(*_asset_cells(row), odd.get(row.asset_id, "")) for row in part.balances or ()]
+    assets += [(asset_id, *_NO_ASSET[1:], AnomalyKind.UNREADABLE_ASSET) for asset_id in unreadable]
     return [(*about, *asset, problem) for asset in assets or [(*_NO_ASSET, "")]]
 
 

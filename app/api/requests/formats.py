@@ -12,12 +12,15 @@ class Format(StrEnum):
     JSON = "json"
     TEXT = "text"
     CSV = "csv"
+    CSV_WITH_BOM = "csv-with-bom"
+    """For Excel, which takes CSV without a byte order mark for another encoding. No Accept header asks for it."""
 
 
 MEDIA_TYPES: Final = {
     Format.JSON: "application/json",
     Format.TEXT: "text/plain; charset=utf-8",
     Format.CSV: "text/csv; charset=utf-8; header=present",
+    Format.CSV_WITH_BOM: "text/csv; charset=utf-8; header=present",
 }
 
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

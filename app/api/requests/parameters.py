@@ -3,10 +3,10 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
-from urllib.parse import parse_qsl
 
 from app.api.requests.formats import Format
-from app.balances.snapshots import AGGREGATE, AccountId
+from app.balances.snapshots import AGGREGATE, MAX_NAME_CHARACTERS, AccountId
+from app.decoding import Undecodable, parse_query
 from app.errors import InvalidRequest
 from app.portfolio.parts import Sort
 
@@ -15,14 +15,15 @@ ACCOUNT_ID_PATTERN: Final = "^0$|^[1-9][0-9]{0,18}$"
 MERCHANT_IDS_PATTERN: Final = "^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$"
 MAX_MERCHANTS: Final = 1000
 MAX_SEARCH: Final = 64
-ASSETS_PATTERN: Final = "^[^,]{1,64}(,[^,]{1,64}){0,99}$"
-SORT_PATTERN: Final = "^-?[^,-][^,]{0,63}$"
+ASSETS_PATTERN: Final = "^[^,]+(,[^,]+){0,99}$"
+SORT_PATTERN: Final = r"^-?[^-][\s\S]{0,255}$"
 LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
 CURSOR_PATTERN: Final = "^[0-9a-f]{24}-[1-9][0-9]{0,8}$"
 
 _MERCHANT_ID: Final = re.compile(MERCHANT_ID_PATTERN)
 _BODY_TOKEN: Final = re.compile(rb'[^\s{}\[\]:,"]+')
 _ASSETS: Final = re.compile(ASSETS_PATTERN)
+_COMMA: Final = re.compile("%2[Cc]")
 _SORT: Final = re.compile(SORT_PATTERN)
 _LIMIT: Final = re.compile(LIMIT_PATTERN)
 _CURSOR: Final = re.compile(CURSOR_PATTERN)
@@ -34,8 +35,8 @@ _LIMIT_DEFAULT: Final = 100
 def read_query(query: bytes, known: Collection[str]) -> Mapping[str, str]:
     """Read a query by name. Raises `InvalidRequest` for a parameter that is unknown, doubled, or not UTF-8."""
     try:
-        given = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError:
+        given = parse_query(query)
+    except Undecodable:
         raise InvalidRequest("The query is not percent-encoded UTF-8.") from None
     names = [name for name, _ in given]
     for name in names:
@@ -83,12 +84,21 @@ def read_account_id(text: str) -> AccountId:
 
 
 def read_assets(text: str | None) -> frozenset[str] | None:
-    """Read a list of asset ids, None for no such parameter. Raises `InvalidRequest`."""
+    """Read a list of asset ids, None for no such parameter. In an id, `%2C` is a comma and `%25` a percent sign.
+
+    Raises `InvalidRequest`.
+    """
     if text is None:
         return None
-    if not _ASSETS.fullmatch(text):
-        raise InvalidRequest("assets wants 1 to 100 asset ids of 1 to 64 characters, separated by commas.")
-    return frozenset(text.split(","))
+    asset_ids = [_COMMA.sub(",", one).replace("%25", "%") for one in text.split(",")]
+    if not (_ASSETS.fullmatch(text) and max(map(len, asset_ids)) <= MAX_NAME_CHARACTERS):
+        raise InvalidRequest("assets wants 1 to 100 asset ids of 1 to 256 characters, separated by commas.")
+    return frozenset(asset_ids)
+
+
+def write_assets(asset_ids: Iterable[str]) -> str:
+    """Write a list as `read_assets` reads it, equal sets alike."""
+    return ",".join(one.replace("%", "%25").replace(",", "%2C") for one in sorted(asset_ids))
 
 
 def read_flag(name: str, text: str | None) -> bool:
@@ -102,11 +112,18 @@ def read_flag(name: str, text: str | None) -> bool:
             raise InvalidRequest(f"{name} wants true or false.")
 
 
-def read_format(text: str) -> Format:
-    """Read the name of a format. Raises `InvalidRequest`."""
-    if text not in set(Format):
+def read_format(text: str | None, bom: str | None) -> Format | None:
+    """Read the name of a format, None for no such parameter, and whether it begins with a byte order mark.
+
+    Raises `InvalidRequest`.
+    """
+    if text not in {None, Format.JSON, Format.CSV, Format.TEXT}:
         raise InvalidRequest("format wants json, csv or text.")
-    return Format(text)
+    if bom is not None and text != Format.CSV:
+        raise InvalidRequest("bom goes with format=csv.")
+    if read_flag("bom", bom):
+        return Format.CSV_WITH_BOM
+    return None if text is None else Format(text)
 
 
 def read_sort(text: str | None) -> Sort:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from app.api.requests.parameters import read_assets, read_flag
+from app.api.requests.parameters import read_assets, read_flag, write_assets
 from app.balances.snapshots import Row
 
 
@@ -23,7 +23,7 @@ class Selection(Struct, frozen=True):
     @property
     def query(self) -> str:
         """The canonical query: equal selections have the same one."""
-        assets = [] if self.assets is None else [f"assets={quote(','.join(sorted(self.assets)), safe=',')}"]
+        assets = [] if self.assets is None else [f"assets={quote(write_assets(self.assets), safe=',')}"]
         return "&".join(assets + ["nonzero=true"] * self.nonzero)
 
     @property

@@ -21,6 +21,7 @@ from app.api.views.accounts import AccountView, AssetView, UpstreamEnvelope
 async def read_merchant(
     merchantId: document.MerchantIdParameter,  # noqa: N803  # the name that callers see
     named_format: document.FormatParameter = None,
+    bom: document.BomParameter = None,
     assets: document.AssetsParameter = None,
     nonzero: document.FlagParameter = None,
 ) -> Response[bytes]:
@@ -38,6 +39,7 @@ async def read_asset(
     merchantId: document.MerchantIdParameter,  # noqa: N803
     assetId: document.AssetIdParameter,  # noqa: N803
     named_format: document.FormatParameter = None,
+    bom: document.BomParameter = None,
 ) -> Response[bytes]:
     """Give one row of a merchant's balances. An asset that is not listed is a 404, which is not the same as zero."""
     raise NotImplementedError
@@ -53,6 +55,7 @@ async def read_asset(
 )
 async def read_portfolio(
     named_format: document.FormatParameter = None,
+    bom: document.BomParameter = None,
     assets: document.AssetsParameter = None,
     nonzero: document.FlagParameter = None,
 ) -> Response[bytes]:

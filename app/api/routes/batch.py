@@ -1,5 +1,6 @@
 """The batch path: balances of many merchants by id, in one answer."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 from litestar import Request, Response, get, post
@@ -8,14 +9,15 @@ from litestar.di import NamedDependency
 from litestar.params import Body
 from msgspec import Meta, Struct
 
-from app.accounts import Unavailable
+from app.accounts import AccountResult, Unavailable
 from app.api.openapi import document
 from app.api.requests import parameters
 from app.api.requests.formats import Format
 from app.api.requests.selection import Selection
 from app.api.routes.exchange import Exchange
+from app.api.routes.litestar_quirks import JsonRequest
 from app.api.views.batch import BatchView
-from app.errors import Incomplete, TallygateError
+from app.errors import Incomplete, MalformedAnswer, TallygateError
 
 _PATH: Final = "/v1/balances"
 _MAX_BODY_BYTES: Final = 64 * 1024
@@ -34,7 +36,7 @@ class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 @get(
     _PATH,
-    query=("merchantId", "require", "assets", "nonzero", "format"),
+    query=("merchantId", "require", "assets", "nonzero", "format", "bom"),
     operation_class=document.InFormats,
     summary="Many merchants' balances",
     responses=document.balance_responses(BatchView, _DESCRIBED, not_found=False),
@@ -53,12 +55,13 @@ async def read_many(
 
 @post(
     _PATH,
-    query=("require", "assets", "nonzero", "format"),
+    query=("require", "assets", "nonzero", "format", "bom"),
     operation_class=document.InFormats,
     summary="Many merchants' balances, for long lists",
     status_code=200,
     responses=document.post_responses(BatchView, _DESCRIBED, takes_body=True),
     request_max_body_size=_MAX_BODY_BYTES,
+    request_class=JsonRequest,
 )
 async def ask_for_many(
     data: Annotated[BatchQuestion, Body(description="Which merchants.")],
@@ -90,7 +93,18 @@ async def _answer(
     all_or_nothing = parameters.read_require(require)
     selection = Selection.read(assets, nonzero)
     parts = await exchange.accounts.get_many(account_ids, exchange.directives, exchange.caller.name)
-    failed: dict[str, TallygateError] = {part.account_id: part.error for part in parts if isinstance(part, Unavailable)}
-    if failed and all_or_nothing:
+    failed = _find_failed(parts) if all_or_nothing else {}
+    if failed:
         raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
     return await exchange.respond_batch(parts, selection, output_format)
+
+
+def _find_failed(parts: Iterable[AccountResult]) -> dict[str, TallygateError]:
+    """Return why parts are missing or lack rows, by merchant."""
+    failed: dict[str, TallygateError] = {}
+    for part in parts:
+        if isinstance(part, Unavailable):
+            failed[part.account_id] = part.error
+        elif not part.snapshot.is_whole:
+            failed[part.snapshot.account_id] = MalformedAnswer("A row of the upstream's answer cannot be read.")
+    return failed

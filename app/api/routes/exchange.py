@@ -11,7 +11,7 @@ from litestar.enums import HttpMethod
 from app.access.callers import ALL, Caller, authorise
 from app.accounts import AccountResult, Accounts
 from app.api.context import context_of
-from app.api.openapi.document import FormatParameter
+from app.api.openapi.document import BomParameter, FormatParameter
 from app.api.rendering.batch_fragments import BatchFragments
 from app.api.rendering.conditional import etag_of_format, etag_of_list, etag_of_result, matches
 from app.api.rendering.list_headers import age_header, link_next, list_headers
@@ -63,9 +63,9 @@ class Exchange:
         cache_control = self._header(b"cache-control") or ""
         return parse_request_directives(cache_control, self._unix_ms(), self._policy.fresh_ms)
 
-    def choose_format(self, named: str | None) -> Format:
+    def choose_format(self, named: str | None, bom: str | None) -> Format:
         """Choose the format that is named, else the one that Accept prefers. Raises `InvalidRequest`."""
-        return choose_format(self._header(b"accept")) if named is None else read_format(named)
+        return read_format(named, bom) or choose_format(self._header(b"accept"))
 
     def authorise_all(self, account_ids: Sequence[AccountId]) -> Sequence[AccountId]:
         """Return the accounts if the caller may read every one of them. Raises `Forbidden`."""
@@ -155,9 +155,11 @@ class Exchange:
         return join_lines(self._request.scope["headers"], name)
 
 
-def choose_output_format(exchange: NamedDependency[Exchange], named_format: FormatParameter = None) -> Format:
+def choose_output_format(
+    exchange: NamedDependency[Exchange], named_format: FormatParameter = None, bom: BomParameter = None
+) -> Format:
     """Choose the format of a response. It depends on `exchange`: for two independent dependencies Litestar makes tasks."""
-    return exchange.choose_format(named_format)
+    return exchange.choose_format(named_format, bom)
 
 
 def _sweep_header(view: Tabular | bytes) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from app.portfolio.portfolio import Portfolio
 
 @get(
     "/v1/merchants",
-    query=("search", "limit", "after", "format"),
+    query=("search", "limit", "after", "format", "bom"),
     operation_class=document.InFormats,
     summary="The merchants that you may read",
     responses=document.balance_responses(MerchantsView, "Those that the caller may read.", not_found=False),

@@ -9,6 +9,8 @@ from msgspec import UNSET, Struct
 from app.api.requests.parameters import read_cursor
 from app.api.views.parts import PartView
 from app.api.views.portfolio import BreakdownView, HoldersView, HolderView, PagedView, SweepView
+from app.balances.snapshots import UnixMs
+from app.decoding import Undecodable, decode_json
 from app.errors import StoreUnavailable, ViewGone
 from app.fleet.view_versions import ViewVersions
 from app.portfolio.sweep_figures import SweepStatus
@@ -37,7 +39,7 @@ class Page(Struct, frozen=True):
 
 class _Head(Struct, frozen=True):
     scope: str
-    as_of: int
+    as_of: UnixMs
     view: msgspec.Raw
 
 
@@ -64,13 +66,23 @@ class Paginator:
         found = await self._versions.slice(version, shown, limit)
         if isinstance(found, RedisFailure):
             raise StoreUnavailable("The view is kept in Redis, and it is away.", retry_after_seconds=2)
-        head = None if found is None else msgspec.json.decode(found.head, type=_Head)
-        if found is None or head is None or head.scope != scope or not found.items:
-            raise ViewGone("The version of the view that this cursor belongs to is not kept any more.")
+        if found is None or not found.items:
+            raise _gone()
         _, item = _ITEMS[kind]
-        items: tuple[Struct, ...] = tuple(msgspec.json.decode(raw, type=item) for raw in found.items)
-        view = msgspec.json.decode(head.view, type=kind)
+        try:
+            head = decode_json(found.head, _Head)
+            if head.scope != scope:
+                raise _gone()
+            items: tuple[Struct, ...] = tuple(decode_json(raw, item) for raw in found.items)
+            view = decode_json(head.view, kind)
+        except Undecodable as error:
+            self._versions.report_unreadable(error)
+            raise _gone() from None
         return Page(_fill(view, version, items, shown, found.count), head.as_of)
+
+
+def _gone() -> ViewGone:
+    return ViewGone("The version of the view that this cursor belongs to is not kept any more.")
 
 
 def _fill(head: PagedView, version: str, items: tuple[Struct, ...], shown: int, count: int) -> PagedView:

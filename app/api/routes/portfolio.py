@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from app.api.openapi import document
 from app.api.requests.formats import Format
 from app.api.requests.parameters import read_limit, read_sort
+from app.api.requests.paths import read_asset_id
 from app.api.routes.exchange import Exchange
 from app.api.routes.merchants import read_merchants
 from app.api.routes.paging import Paginator
@@ -21,7 +22,7 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
 
 @get(
     "/v1/portfolio/merchants",
-    query=("sort", "limit", "after", "format"),
+    query=("sort", "limit", "after", "format", "bom"),
     operation_class=document.InPages,
     summary="Every merchant, and the totals",
     responses=document.balance_responses(BreakdownView, "The merchants that the caller may read.", paged=True),
@@ -53,7 +54,7 @@ async def read_breakdown(
 
 @get(
     "/v1/portfolio/assets/{assetId:str}",
-    query=("limit", "after", "format"),
+    query=("limit", "after", "format", "bom"),
     operation_class=document.InPages,
     summary="Who holds an asset",
     responses=document.balance_responses(HoldersView, "The holders, the largest first.", paged=True),
@@ -70,20 +71,21 @@ async def read_holders(
     """Give the merchants that hold an asset, and their exact shares of the whole: of what the caller may read."""
     readable = exchange.authorise_portfolio()
     page_size = read_limit(limit)
-    scope = exchange.scope(f"asset {assetId}")
+    asset_id = read_asset_id(assetId)
+    scope = exchange.scope(f"asset {asset_id}")
     if after is not None:
         page = await pages.next_page(HoldersView, after, scope=scope, limit=page_size)
         return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, output_format)
-    parts, holders = await portfolio.get_holders(readable, assetId, exchange.directives, exchange.caller.name)
+    parts, holders = await portfolio.get_holders(readable, asset_id, exchange.directives, exchange.caller.name)
     items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
-    head = HoldersView.of(assetId, parts, holders)
+    head = HoldersView.of(asset_id, parts, holders)
     page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=page_size)
     return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
 
 
 @get(
     "/v1/portfolio/reconciliation",
-    query=("format",),
+    query=("format", "bom"),
     operation_class=document.InFormats,
     summary="Does the aggregate agree with the merchants?",
     responses=document.balance_responses(ReconciliationView, "The last result."),
@@ -114,7 +116,7 @@ async def start_reconciliation(
 
 @get(
     f"{_RECONCILIATIONS}/{{reconciliationId:str}}",
-    query=("format",),
+    query=("format", "bom"),
     operation_class=document.InFormats,
     summary="How a reconciliation is",
     responses=document.balance_responses(ReconciliationView, "Its state, or its result."),

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.balances.amounts import CanonicalAmount
-from app.balances.snapshots import Anomaly, Row, Snapshot
+from app.balances.snapshots import Anomaly, AnomalyKind, Row, Snapshot
 
 MerchantId = Annotated[int, Meta(ge=0, description="The merchant, as the upstream numbers it; 0 for all together.")]
 Time = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds.", examples=["2026-11-23T10:00:00.123Z"])]
@@ -17,12 +17,12 @@ RowFilter = Callable[[Row], bool]
 """Whether a row is shown."""
 
 
-class AccountView(Struct, frozen=True, rename="camel", omit_defaults=True):
+class AccountView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The balances of a merchant, or of all together, at one point in time."""
 
     merchant_id: MerchantId
     can_deposit: bool
-    as_of: Time | UnsetType
+    as_of: Time | UnsetType = UNSET
     balances: tuple[Row, ...]
     anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
 
@@ -39,11 +39,11 @@ class AccountView(Struct, frozen=True, rename="camel", omit_defaults=True):
         )
 
 
-class AssetView(Struct, frozen=True, rename="camel"):
+class AssetView(Struct, frozen=True, kw_only=True, rename="camel"):
     """One asset of an account at one point in time."""
 
     merchant_id: MerchantId
-    as_of: Time | UnsetType
+    as_of: Time | UnsetType = UNSET
     asset_id: str
     asset: str
     asset_name: str
@@ -77,11 +77,12 @@ class UpstreamRow(Struct, frozen=True, rename="camel"):
     locked: CanonicalAmount
 
 
-class UpstreamAccount(Struct, frozen=True, rename="camel"):
-    """The `data` of the upstream's own shape."""
+class UpstreamAccount(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The `data` of the upstream's own shape. `anomalies` is ours: it reports rows that were left out."""
 
     can_deposit: bool
     balances: tuple[UpstreamRow, ...]
+    anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
 
 
 class UpstreamEnvelope(Struct, frozen=True):
@@ -98,17 +99,22 @@ class UpstreamEnvelope(Struct, frozen=True):
             UpstreamRow(row.asset, row.asset_id, row.asset_name, row.total, row.free, row.locked)
             for row in snapshot.balances
         )
-        return cls(200, "SUCCESS", UpstreamAccount(snapshot.can_deposit, rows))
+        _, anomalies = select_rows(snapshot, lambda _: False)
+        return cls(200, "SUCCESS", UpstreamAccount(snapshot.can_deposit, rows, anomalies or UNSET))
 
 
 View = AccountView | AssetView | UpstreamEnvelope
 
 
 def select_rows(snapshot: Snapshot, keep: RowFilter) -> tuple[tuple[Row, ...], tuple[Anomaly, ...]]:
-    """Return the rows to keep, with their anomalies."""
+    """Return the rows to keep, with their anomalies, and those of rows that were left out: any could be wanted."""
     rows = tuple(filter(keep, snapshot.balances))
     shown = {row.asset_id for row in rows}
-    return rows, tuple(anomaly for anomaly in snapshot.anomalies if anomaly.asset_id in shown)
+    return rows, tuple(
+        anomaly
+        for anomaly in snapshot.anomalies
+        if anomaly.asset_id in shown or anomaly.kind is AnomalyKind.UNREADABLE_ASSET
+    )
 
 
 def format_time(unix_ms: int) -> str:

@@ -12,7 +12,7 @@ from app.api.views.parts import Coverage, PartView, as_of_range
 
 
 class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """The balances of many merchants, in the order asked for; only if `complete` is every one of them there."""
+    """The balances of many merchants, in the order asked for; only if `complete` is every one of them there, with all of its rows."""
 
     complete: bool
     coverage: Coverage
@@ -30,4 +30,4 @@ class BatchView(Struct, frozen=True, rename="camel", omit_defaults=True):
         """Show what holds for all parts, without the parts."""
         coverage = Coverage.of(parts)
         oldest, newest = as_of_range(parts)
-        return cls(not coverage.unavailable, coverage, oldest, newest)
+        return cls(not (coverage.unavailable or coverage.partial), coverage, oldest, newest)

@@ -25,20 +25,22 @@ Count = Annotated[int, Meta(ge=0)]
 T = TypeVar("T", bound=Struct)
 
 
-class Coverage(Struct, frozen=True):
+class Coverage(Struct, frozen=True, omit_defaults=True):
     """How many merchants there are, and of how many the balances are known."""
 
     expected: Count
     fresh: Count
     stale: Count
     unavailable: Count
+    partial: Annotated[int, Meta(ge=0, description="Of the known ones, how many lack a row: see `anomalies`.")] = 0
 
     @classmethod
     def of(cls, parts: Sequence[AccountResult]) -> Self:
         """Count the parts."""
         missing = sum(isinstance(part, Unavailable) for part in parts)
         stale = sum(isinstance(part, Available) and part.served.is_stale for part in parts)
-        return cls(len(parts), len(parts) - missing - stale, stale, missing)
+        partial = sum(isinstance(part, Available) and not part.snapshot.is_whole for part in parts)
+        return cls(len(parts), len(parts) - missing - stale, stale, missing, partial)
 
 
 class PartView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -57,7 +57,7 @@ class HolderView(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     merchant_id: Merchant
     merchant_name: MerchantName | UnsetType = UNSET
     status: Literal["fresh", "stale"]
-    as_of: Time | UnsetType
+    as_of: Time | UnsetType = UNSET
     total: CanonicalAmount
     free: CanonicalAmount
     locked: CanonicalAmount

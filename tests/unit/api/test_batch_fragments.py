@@ -25,7 +25,7 @@ def _one(amount: str = "1", as_of: int = 1_000, key: str = "7") -> Snapshot:
 
 
 def _odd() -> Snapshot:
-    odd = Anomaly("fresh", AnomalyKind.DUPLICATE_ASSET, 2)
+    odd = Anomaly(asset_id="fresh", kind=AnomalyKind.DUPLICATE_ASSET, rows=2)
     return Snapshot(
         AccountId("8"), 5, can_deposit=False, balances=(make_row("fresh", Amount("-2.5")),), anomalies=(odd,)
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.balances.normalisation import normalise, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Anomaly, AnomalyKind, Entry, Row, Snapshot
+from app.errors import MalformedAnswer, UnknownAsset
 
 EXAMPLES = Path(__file__).parents[2] / "sandbox" / "examples"
 AMOUNTS = ("total", "free", "locked")
@@ -47,7 +48,7 @@ def test_doubled_rows_are_added_up_and_counted() -> None:
         ("BTC", "3", "2", "1"),
         ("USDT", "3.5", "2.3", "1.2"),
     ]
-    assert snapshot.anomalies == (Anomaly("USDT", AnomalyKind.DUPLICATE_ASSET, 2),)
+    assert snapshot.anomalies == (Anomaly(asset_id="USDT", kind=AnomalyKind.DUPLICATE_ASSET, rows=2),)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_doubled_rows_are_added_up_and_counted() -> None:
 )
 def test_an_anomaly_is_flagged_and_not_corrected(row: dict[str, Any], kind: AnomalyKind) -> None:
     snapshot = _normalise(row)
-    assert snapshot.anomalies == (Anomaly("USDT", kind),)
+    assert snapshot.anomalies == (Anomaly(asset_id="USDT", kind=kind),)
     assert [getattr(snapshot.balances[0], field) for field in AMOUNTS] == [row[field] for field in AMOUNTS]
 
 
@@ -74,12 +75,12 @@ def test_a_negative_total_is_flagged_besides_what_it_is_not() -> None:
 
 def test_anomalies_that_cancel_out_in_a_doubled_asset_are_still_flagged() -> None:
     snapshot = _normalise(_row(total="4"), _row(total="2"), _row(total="-1", free="-1", locked="0"))
-    assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind)
+    assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind) - {AnomalyKind.UNREADABLE_ASSET}
 
 
 def test_a_row_with_nothing_odd_hides_no_anomaly_of_its_double() -> None:
     snapshot = _normalise(_row(total="1", free="1", locked="0"), _row(total="-1", free="0", locked="0"))
-    assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind)
+    assert {anomaly.kind for anomaly in snapshot.anomalies} == set(AnomalyKind) - {AnomalyKind.UNREADABLE_ASSET}
 
 
 def test_equal_names_share_their_memory() -> None:
@@ -94,11 +95,50 @@ def test_an_amount_that_is_none_makes_the_whole_answer_malformed_and_is_named(fi
         _normalise(_row("BTC"), _row() | {field: value})
 
 
+@pytest.mark.parametrize("name", ["asset", "assetName"])
+@pytest.mark.parametrize("value", [None, 5, "\ud800", "a" * 257, ["x"]])
+def test_a_row_with_a_name_that_is_no_text_is_left_out_and_reported(name: str, value: object) -> None:
+    snapshot = _normalise(_row("BTC"), _row() | {name: value}, _row("ü"))
+    assert [row.asset_id for row in snapshot.balances] == ["BTC", "ü"]
+    assert snapshot.anomalies == (Anomaly(asset_id="USDT", kind=AnomalyKind.UNREADABLE_ASSET, rows=1),)
+    assert not snapshot.is_whole
+    assert (snapshot.lacks("USDT"), snapshot.lacks("BTC")) == (True, False)
+    with pytest.raises(MalformedAnswer):
+        snapshot.row("USDT")
+    with pytest.raises(UnknownAsset):
+        snapshot.row("ETH")
+
+
+@pytest.mark.parametrize("value", [None, 5, "\ud800", "", "a" * 257])
+def test_rows_whose_id_is_unreadable_are_counted_without_one(value: object) -> None:
+    rows = [_row("BTC"), _row() | {"assetId": value}, _row() | {"assetId": value, "asset": None}]
+    snapshot = _normalise(*rows)
+    assert [row.asset_id for row in snapshot.balances] == ["BTC"]
+    assert snapshot.anomalies == (Anomaly(kind=AnomalyKind.UNREADABLE_ASSET, rows=2),)
+
+
+@pytest.mark.parametrize(
+    "name", ["ibc/27394FB092D2ECCD56123C74F36E4C1F926001CEADA9CA97EA622B25F41E5EB2A", "a" * 256, "\n", "%", " "]
+)
+def test_a_long_or_odd_name_is_a_name(name: str) -> None:
+    snapshot = _normalise(_row(name))
+    assert ([row.asset_id for row in snapshot.balances], snapshot.anomalies) == ([name], ())
+    assert snapshot.is_whole
+
+
 @pytest.mark.parametrize("name", ["asset", "assetId", "assetName"])
-@pytest.mark.parametrize("value", [None, 5, "\ud800"])
-def test_a_name_that_is_none_makes_the_whole_answer_malformed(name: str, value: object) -> None:
-    with pytest.raises(ValueError, match=r"\$\.balances\[0\]"):
-        _normalise(_row() | {name: value})
+def test_a_name_that_is_missing_makes_the_whole_answer_malformed(name: str) -> None:
+    row = _row()
+    del row[name]
+    with pytest.raises(ValueError, match=rf"`{name}` - at `\$\.balances\[1\]`"):
+        _normalise(_row("BTC"), row)
+
+
+@pytest.mark.parametrize("field", AMOUNTS)
+def test_a_bad_amount_makes_the_answer_malformed_also_in_a_row_without_a_name(field: str) -> None:
+    for bad in (None, "NaN"):
+        with pytest.raises(ValueError, match=rf"\$\.balances\[1\]\.{field}"):
+            _normalise(_row("BTC"), _row() | {"assetId": None, field: bad})
 
 
 def test_what_is_wrong_is_named_without_its_value() -> None:

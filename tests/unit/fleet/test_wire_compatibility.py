@@ -30,9 +30,9 @@ ODD = Snapshot(
         Row("USDT", "USDT", "Tether ₮", Amount("-1000"), Amount("-800.000000000000000001"), Amount("0")),
     ),
     anomalies=(
-        Anomaly("BTC", AnomalyKind.DUPLICATE_ASSET, 2),
-        Anomaly("USDT", AnomalyKind.NEGATIVE_AMOUNT),
-        Anomaly("USDT", AnomalyKind.TOTAL_MISMATCH),
+        Anomaly(asset_id="BTC", kind=AnomalyKind.DUPLICATE_ASSET, rows=2),
+        Anomaly(asset_id="USDT", kind=AnomalyKind.NEGATIVE_AMOUNT),
+        Anomaly(asset_id="USDT", kind=AnomalyKind.TOTAL_MISMATCH),
     ),
 )
 EMPTY = Snapshot(AGGREGATE, recorded.AS_OF + 1, can_deposit=True, balances=())

@@ -4,7 +4,8 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
-from fakeredis import FakeServer
+from fakeredis import FakeAsyncRedis, FakeServer
+from msgspec import UNSET
 from structlog.testing import capture_logs
 
 from app.balances.amounts import Amount, add_amounts
@@ -271,6 +272,21 @@ async def test_an_outage_of_redis_does_not_lose_the_result(
     server.connected = True
     await asyncio.sleep(1)
     assert verdict(await ended(reconciler, job.id)) is Verdict.MATCH
+
+
+@pytest.mark.parametrize("side", ["aggregate", "sum"])
+async def test_a_result_in_which_one_side_lists_an_asset_is_read(
+    reconciler: Reconciler, server: FakeServer, side: str
+) -> None:
+    """A version before wrote such records and could not read them."""
+    sums = b'{"total":"1","free":"1","locked":"0"}'
+    record = (
+        b'{"id":"j1","state":"done","startedAt":1,"finishedAt":2,"findings":'
+        b'[{"assetId":"X","verdict":"mismatch","%b":%b,"difference":%b}]}' % (side.encode(), sums, sums)
+    )
+    await FakeAsyncRedis(server=server).set("t:{reconciliation}:last", record)
+    (finding,) = (await reconciler.get_last()).findings or ()
+    assert (finding.aggregate is UNSET, finding.sum is UNSET) == (side == "sum", side == "aggregate")
 
 
 async def test_what_is_not_there_is_said_not_to_be(reconciler: Reconciler) -> None:

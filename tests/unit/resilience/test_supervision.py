@@ -1,9 +1,10 @@
 import asyncio
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
-from app.resilience.supervision import Part, Task, running, supervised
+from app.resilience.supervision import Part, Task, _keep_running, running, supervised
 from tests.support.virtual_time import monotonic
 
 
@@ -125,3 +126,57 @@ async def test_parts_are_closed_after_all_tasks_have_ended_the_last_one_first() 
     async with running([part("first"), part("second", work=work), Part()]):
         await asyncio.sleep(1)
     assert closed == [("second", True), ("first", True)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        asyncio.CancelledError(),
+        BaseExceptionGroup("several", [SystemExit(3), asyncio.CancelledError(), RuntimeError("broken")]),
+        RecursionError(),
+        MemoryError(),
+        BaseException("of no known kind"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_a_task_raises_it_is_logged_and_started_again_and_the_others_go_on(error: BaseException) -> None:
+    work, other = _Task(error), _Task(seconds=1000)
+    with capture_logs() as logs:
+        async with supervised(work=work, other=other):
+            await asyncio.sleep(7)
+            assert not other.is_cancelled
+    assert work.starts == [0, 6]
+    assert other.starts == [0]
+    assert [(line["event"], line["task"]) for line in logs] == [("task.crashed", "work")]
+    assert logs[0]["exc_info"] is error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BaseExceptionGroup("", [KeyboardInterrupt(), SystemExit()])])
+async def test_a_person_who_interrupts_the_program_ends_it(error: BaseException) -> None:
+    steps = _keep_running("work", _raise(error))
+    with pytest.raises(type(error)):  # stepped by hand: a loop hands such an error to whoever runs it
+        steps.send(None)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("broken")])
+async def test_a_task_survives_a_log_that_cannot_be_written(error: Exception | None) -> None:
+    work, before = _Task(error), structlog.get_config()
+    structlog.configure(processors=[_fail])
+    try:
+        async with supervised(work=work):
+            await asyncio.sleep(7)
+    finally:
+        structlog.configure(**before)
+    assert work.starts == [0, 6]
+
+
+def _raise(error: BaseException) -> Task:
+    async def task() -> None:
+        raise error
+
+    return task
+
+
+def _fail(*_: object) -> str:
+    raise OSError("the disk is full")

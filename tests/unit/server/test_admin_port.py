@@ -1,6 +1,7 @@
 """The port apart, over the wire."""
 
 import gzip
+import resource
 import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -107,3 +108,20 @@ def test_what_nobody_foresaw_is_logged_and_the_next_one_is_answered(
     assert ask(door, "/health/live")[0] == 200
     assert [line["event"] for line in logs] == ["probes.crashed"]
     assert capfd.readouterr().err == ""
+
+
+def test_without_free_descriptors_it_pauses_instead_of_trying_all_the_time() -> None:
+    pauses: list[float] = []
+    with AdminServer("127.0.0.1", 0, PAGES, pause=pauses.append) as exhausted:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.create_connection(("127.0.0.1", exhausted.server_address[1])):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                exhausted._handle_request_noblock()  # type: ignore[attr-defined]
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert len(pauses) == 1
+            assert 0 < pauses[0] < 1
+            request, _ = exhausted.get_request()
+            request.close()
+            assert len(pauses) == 1

@@ -37,7 +37,7 @@ def test_this_version_has_them_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["_respawn_workers", "wrks", "signal_handler_interrupt", "inner", "interrupt_by_parent"]
+    "name", ["_respawn_workers", "_stop_workers", "wrks", "signal_handler_interrupt", "inner", "interrupt_by_parent"]
 )
 def test_a_name_that_is_gone_is_named(name: str) -> None:
     assert missing_names(without(name)) == [name]
