@@ -38,7 +38,7 @@ class Accounts:
 
     async def get(self, account_id: AccountId, directives: RequestDirectives, caller: str) -> Available:
         """Return the balances of an account. Raises `UnknownMerchant`, and what `Cache.read` raises."""
-        part = _to_result(account_id, await self._cache.read(account_id, directives, caller))
+        part = as_result(account_id, await self._cache.read(account_id, directives, caller))
         if isinstance(part, Unavailable):
             raise part.error
         return part
@@ -48,7 +48,7 @@ class Accounts:
     ) -> tuple[AccountResult, ...]:
         """Return the result for each account, in this order."""
         found = await self._cache.read_many(account_ids, directives, caller)
-        return tuple(_to_result(account_id, one) for account_id, one in found.items())
+        return tuple(as_result(account_id, one) for account_id, one in found.items())
 
     def get_now(self, account_id: AccountId, directives: RequestDirectives) -> Available | None:
         """Return the balances of an account if memory has them and no waiting is needed."""
@@ -66,7 +66,8 @@ class Accounts:
         return self._cache.is_current(snapshot)
 
 
-def _to_result(account_id: AccountId, found: Served | TallygateError) -> AccountResult:
+def as_result(account_id: AccountId, found: Served | TallygateError) -> AccountResult:
+    """Return the result for an account: an absent one is unavailable."""
     if isinstance(found, TallygateError):
         return Unavailable(account_id, found)
     if isinstance(found.entry, Absence):

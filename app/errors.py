@@ -35,6 +35,8 @@ TallygateError
 ├── StoreUnavailable              what only Redis keeps is unavailable while it is away
 ├── Incomplete                    a part of what was asked for failed, and the caller wanted all or nothing
 ├── NotCached                     `only-if-cached`, and nothing acceptable is
+├── NotKnownYet                   nothing is known of a merchant, and a view of all does not wait for it
+├── TooOld                        what is known is older than accepted, and a view of all does not wait for more
 ├── DeadlinePassed                the caller's time was up before an answer was there
 ├── InternalError                 a fault of ours
 └── StartError                    the service cannot start: a wrong setting, a port in use
@@ -221,6 +223,14 @@ class Incomplete(TallygateError):
 
 class NotCached(TallygateError):
     """Nothing acceptable is stored and the caller wants no fetch (RFC 9111, 5.2.1.7)."""
+
+
+class NotKnownYet(TallygateError):
+    """Say that nothing is known of a merchant yet, and that it cannot be fetched in time."""
+
+
+class TooOld(TallygateError):
+    """Say that what is known of a merchant is older than accepted, and that it cannot be fetched in time."""
 
 
 class DeadlinePassed(TallygateError):

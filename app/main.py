@@ -15,6 +15,7 @@ from app.api.app import Access, ApiOptions, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.balances.snapshots import AccountId
 from app.budget.fleet_budget import build_budget
+from app.cache.memory import Listeners
 from app.cache.replica import build_replica
 from app.portfolio.running_totals import RunningTotals
 from app.resilience.draining import Drain
@@ -28,8 +29,9 @@ from app.wiring.access import build_access
 from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
 from app.wiring.health import build_health
-from app.wiring.portfolio import build_portfolio
+from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
+from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue
 from app.wiring.upstream import build_origin, build_transport, build_upstream, coordinate
 
 _SPARE_SECONDS: Final = 1.5
@@ -52,11 +54,12 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     transport = build_transport(settings.upstream, runtime, refetch)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
     origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
-    replica = build_replica(shared, budget, origin, options, runtime, listener=totals)
-    concurrency = max(1, settings.upstream.concurrency // 4)
-    questions = build_portfolio(
-        settings.directory, shared, upstream, replica.cache, totals, runtime, concurrency=concurrency
-    )
+    heard = Listeners((totals, queue := build_sweep_queue(options.policy, runtime)))
+    replica = build_replica(shared, budget, origin, options, runtime, listener=heard, on_failure=queue.on_failure)
+    directory = build_directory(settings.directory, shared, upstream, runtime)
+    sweep = build_sweep(settings, queue, directory, shared, replica, budget, runtime)
+    known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
+    questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
     health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
     parts = (shared, budget, upstream, replica, questions, access, health)

@@ -13,10 +13,12 @@ from app.balances.amounts import Amount
 from app.balances.snapshots import AccountId, Entry, Row, Snapshot
 from app.budget.budget import PermitRequest
 from app.budget.fleet_budget import BudgetOptions, FleetBudget, build_budget
-from app.cache.freshness import Fetch, FreshnessPolicy, RequestDirectives, age_ms, decide
+from app.cache.freshness import Fetch, FreshnessPolicy, RequestDirectives, age_ms, decide, early_refresh_ms
 from app.cache.replica import Origin, ReplicaOptions, build_replica
 from app.cache.served import Served
 from app.errors import TallygateError
+from app.fleet.bus import Failure
+from app.portfolio.sweep_queue import SweepQueue
 from app.redis.client import RedisClient
 from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
@@ -30,7 +32,11 @@ from bench.redis_model import Client, Server
 from tests.support.virtual_time import VirtualLoop, monotonic, unix_ms
 
 POLICY: Final = FreshnessPolicy(
-    fresh_ms=5_000, stale_while_revalidate_ms=30_000, stale_if_error_ms=600_000, absent_ms=10_000
+    fresh_ms=5_000,
+    stale_while_revalidate_ms=30_000,
+    stale_if_error_ms=600_000,
+    absent_ms=10_000,
+    portfolio_stale_ms=3_600_000,
 )
 _CALLERS: Final = ("web", "app", "jobs", "support")
 
@@ -57,9 +63,12 @@ class Replica:
     def __init__(
         self, name: str, conditions: Conditions, server: Server, answer: Callable[[AccountId], Any], random: Random
     ) -> None:
-        runtime = Runtime(unix_ms=unix_ms, monotonic=monotonic, random=random.random)
-        client = Client(server, _way(random, conditions.way_seconds))
-        shared = Shared(_make_redis_client(client, runtime), "t", name)
+        self.name: Final = name
+        self.runtime: Final = Runtime(unix_ms=unix_ms, monotonic=monotonic, random=random.random)
+        self.client: Final = Client(server, _way(random, conditions.way_seconds))
+        self.queue: Final = SweepQueue(early_refresh_ms(POLICY), unix_ms)
+        self.shared: Final = Shared(_make_redis_client(self.client, self.runtime), "t", name)
+        runtime, shared = self.runtime, self.shared
         limits = BudgetOptions(
             per_second=conditions.budget,
             burst=conditions.budget,
@@ -75,9 +84,22 @@ class Replica:
             return entry
 
         options = ReplicaOptions(policy=POLICY, patience_seconds=5.45)
-        self.parts: Final = build_replica(shared, self.budget, Origin(load=load), options, runtime)
+        self.parts: Final = build_replica(shared, self.budget, Origin(load=load), options, runtime, listener=self.queue)
         self.parts.bus.connected = True  # the modelled server tells the loader by itself
-        server.listeners[name] = self.parts.loader
+        server.listeners[name] = self
+
+    def on_entry(self, entry: Entry) -> None:
+        """Take what another replica tells."""
+        self.parts.loader.on_entry(entry)
+
+    def on_failure(self, failure: Failure) -> None:
+        """Take why another replica has nothing to tell."""
+        self.parts.loader.on_failure(failure)
+        self.queue.on_failure(failure)
+
+    def on_lease_released(self, key: AccountId) -> None:
+        """Take that another replica has let a key go."""
+        self.parts.loader.on_lease_released(key)
 
 
 class Readers:

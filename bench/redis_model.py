@@ -22,6 +22,9 @@ Delay = Callable[[], float]
 """Draws the seconds that the network takes in one direction."""
 
 
+GET: Final = "GET"
+
+
 class Listener(Protocol):
     """A replica's end of the bus."""
 
@@ -77,6 +80,7 @@ class Server:
         self.listeners: Final[dict[str, Listener]] = {}
         self.operations: Final[Counter[str]] = Counter()
         self.messages = 0
+        self.is_up = True
         self.commands: Final[dict[str, Command]] = {
             make_script(lua.READ_OR_LEASE).sha: self.read_or_lease,
             make_script(lua.READ_OR_LEASE_WITH_PERMIT).sha: self.read_or_lease_with_permit,
@@ -85,6 +89,9 @@ class Server:
             make_script(lua.RENEW_LEASE).sha: self.renew_lease,
             lua.TAKE_PERMITS: self.take_permits,
             lua.PAUSE: self.pause,
+            lua.RENEW_DEMAND: self.renew_demand,
+            lua.RELEASE_LEASE: self.release_lease,
+            GET: self.get,
         }
 
     def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
@@ -158,6 +165,32 @@ class Server:
         self._paused_until = self._slowed = max(self._paused_until, now + args[0])
         return 1
 
+    def renew_demand(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[int, int, bytes]:
+        """Restate `scripts.RENEW_DEMAND`."""
+        replica_id, lease_ms, wanted, share = args
+        now = self._now_ms()
+        demand = self._find_lease(keys[0])
+        if wanted > (demand.until_ms - now if demand else 0):
+            demand = self._leases[keys[0]] = _Lease("", now + wanted)
+        lease, said = self._find_lease(keys[1]), self._find_lease(keys[2])
+        left = demand.until_ms - now if demand else 0
+        if not left or (lease and lease.replica_id != replica_id):
+            return left, 0, (said.replica_id if said else "").encode()
+        self._leases[keys[1]] = _Lease(replica_id, now + lease_ms)
+        if share:
+            said = self._leases[keys[2]] = _Lease(share, now + 10 * lease_ms)
+        return left, 1, (said.replica_id if said else "").encode()
+
+    def release_lease(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `scripts.RELEASE_LEASE`."""
+        self._release_lease(keys[0], args[0])
+        return 1
+
+    def get(self, keys: Sequence[str], _: Sequence[Any]) -> bytes | None:
+        """Give what is stored under a name."""
+        stored = self._find(keys[0])
+        return None if stored is None else stored.value
+
     def _record_request(self, replica_id: str, now: int) -> None:
         """Keep the replicas that asked within the last second, in the order of their requests."""
         self._asked.pop(replica_id, None)
@@ -222,6 +255,10 @@ class Pipeline:
     async def __aexit__(self, *_: object) -> None:
         pass
 
+    def get(self, name: str) -> None:
+        """Take a look-up along."""
+        self._batches.append([(GET, [name], [])])
+
     def execute_command(self, _: str, name: str, count: int, *words: Any) -> None:
         """Add a command: the keys of all runs, how many runs there are, and the arguments of each."""
         keys, runs, arguments = words[:count], words[count], words[count + 1 :]
@@ -236,11 +273,12 @@ class Pipeline:
             ]
         )
 
-    async def execute(self, *, raise_on_error: bool) -> Sequence[Any]:
-        """Send all commands in one round trip. The model refuses nothing, so this raises nothing."""
+    async def execute(self, *, raise_on_error: bool = True) -> Sequence[Any]:
+        """Send all commands in one round trip. The model refuses nothing."""
         del raise_on_error
         found = iter(await self._client.send([run for batch in self._batches for run in batch]))
-        return [[next(found) for _ in batch] for batch in self._batches]
+        results = [[next(found) for _ in batch] for batch in self._batches]
+        return [one[0] if batch[0][0] is GET else one for batch, one in zip(self._batches, results, strict=True)]
 
 
 class Client:
@@ -249,6 +287,12 @@ class Client:
     def __init__(self, server: Server, delay: Delay) -> None:
         self._server: Final = server
         self._delay: Final = delay
+        self.is_cut_off = False
+
+    async def ping(self) -> bool:
+        """Answer if the server is up."""
+        await self.send([])
+        return True
 
     def register_script(self, text: str) -> Script:
         """Return a callable that runs a script."""
@@ -270,6 +314,9 @@ class Client:
         """Send scripts and return their results after the delays of request and response."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Any]] = loop.create_future()
+        if self.is_cut_off or not self._server.is_up:
+            answer.set_exception(ConnectionError("There is no Redis."))
+            return answer
 
         def run() -> None:
             loop.call_later(self._delay(), reply, [self._run(*one) for one in runs])

@@ -106,6 +106,20 @@ PROBLEMS: Final[dict[type[TallygateError], ProblemKind]] = {
     errors.Incomplete: ProblemKind(
         "incomplete", 502, "A part is missing", "Ask again, or without require=complete for the other parts."
     ),
+    errors.NotKnownYet: ProblemKind(
+        "not-known-yet",
+        503,
+        "Nothing is known of it yet",
+        "Try again after Retry-After: all merchants are being fetched, as fast as the budget allows.",
+        _TRY_AGAIN,
+    ),
+    errors.TooOld: ProblemKind(
+        "too-old",
+        503,
+        "What is known is too old",
+        "Accept an older answer (a larger max-age), or try again after Retry-After.",
+        _TRY_AGAIN,
+    ),
     errors.NotCached: ProblemKind(
         "not-cached",
         504,

@@ -21,8 +21,8 @@ class Verdict(StrEnum):
     INCOMPLETE = "incomplete"
 
 
-class Sweep(Struct, frozen=True):
-    """One sweep: the aggregate before and after its merchants were read, their totals, and how many were missing."""
+class Survey(Struct, frozen=True):
+    """One survey: the aggregate before and after its merchants were read, their totals, and how many were missing."""
 
     before: Snapshot
     after: Snapshot
@@ -60,20 +60,20 @@ class Finding(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 _NOTHING: Final = Sums(ZERO, ZERO, ZERO)
 
 
-def reconcile(looks: Sequence[Sweep]) -> tuple[Finding, ...]:
-    """Compare each asset, sorted by asset, by the last sweep. Takes at least one sweep, the earliest first.
+def reconcile(looks: Sequence[Survey]) -> tuple[Finding, ...]:
+    """Compare each asset, sorted by asset, by the last survey. Takes at least one survey, the earliest first.
 
     1. A merchant or a row is missing: `incomplete`, whatever the sums say.
     2. The aggregate changed while its merchants were read: `moving`.
     3. The sum is the aggregate: `match`.
-    4. The sweep before, complete and with a stable aggregate, found the same difference: `mismatch`.
+    4. The survey before, complete and with a stable aggregate, found the same difference: `mismatch`.
     5. Otherwise the difference is not confirmed yet: `moving`.
     """
     last = looks[-1]
     return tuple(_find(looks, asset_id) for asset_id in _assets(last))
 
 
-def needs_another_look(looks: Sequence[Sweep]) -> bool:
+def needs_another_look(looks: Sequence[Survey]) -> bool:
     """Return whether a difference was found with a stable aggregate, and is not confirmed yet."""
     return any(
         _is_at_rest(looks[-1], asset_id)
@@ -83,7 +83,7 @@ def needs_another_look(looks: Sequence[Sweep]) -> bool:
     )
 
 
-def _find(looks: Sequence[Sweep], asset_id: str) -> Finding:
+def _find(looks: Sequence[Survey], asset_id: str) -> Finding:
     last = looks[-1]
     listed, summed = find_row(last.after.balances, asset_id), _find_total(last.totals, asset_id)
     return Finding(
@@ -96,7 +96,7 @@ def _find(looks: Sequence[Sweep], asset_id: str) -> Finding:
     )
 
 
-def _judge(looks: Sequence[Sweep], asset_id: str) -> Verdict:
+def _judge(looks: Sequence[Survey], asset_id: str) -> Verdict:
     last = looks[-1]
     if not last.is_whole:
         return Verdict.INCOMPLETE
@@ -107,8 +107,8 @@ def _judge(looks: Sequence[Sweep], asset_id: str) -> Verdict:
     return Verdict.MISMATCH if _stands(looks, asset_id) else Verdict.MOVING
 
 
-def _stands(looks: Sequence[Sweep], asset_id: str) -> bool:
-    """Return whether the last two sweeps, both complete and stable, found the same difference."""
+def _stands(looks: Sequence[Survey], asset_id: str) -> bool:
+    """Return whether the last two surveys, both complete and stable, found the same difference."""
     if len(looks) < 2:  # noqa: PLR2004
         return False
     one, other = looks[-2:]
@@ -116,13 +116,13 @@ def _stands(looks: Sequence[Sweep], asset_id: str) -> bool:
     return at_rest and _difference(one, asset_id) == _difference(other, asset_id)
 
 
-def _is_at_rest(look: Sweep, asset_id: str) -> bool:
-    """Return whether a sweep was complete, with the same aggregate before and after."""
+def _is_at_rest(look: Survey, asset_id: str) -> bool:
+    """Return whether a survey was complete, with the same aggregate before and after."""
     before, after = (_sums(find_row(read.balances, asset_id)) for read in (look.before, look.after))
     return look.is_whole and before == after
 
 
-def _difference(look: Sweep, asset_id: str) -> Sums:
+def _difference(look: Survey, asset_id: str) -> Sums:
     listed = _sums(find_row(look.after.balances, asset_id)) or _NOTHING
     summed = _sums(_find_total(look.totals, asset_id)) or _NOTHING
     return Sums(
@@ -136,7 +136,7 @@ def _subtract(one: CanonicalAmount, other: CanonicalAmount) -> CanonicalAmount:
     return format_amount(EXACT.subtract(Decimal(one), Decimal(other)))
 
 
-def _assets(look: Sweep) -> list[str]:
+def _assets(look: Survey) -> list[str]:
     """Return every asset that either side lists."""
     listed = {row.asset_id for read in (look.before, look.after) for row in read.balances}
     return sorted(listed | {total.asset_id for total in look.totals})

@@ -19,18 +19,21 @@ class Priority(IntEnum):
     WAITING = 0
     REFRESH = 1
     WARM_UP = 2
+    SWEEP = 3
 
 
 class PermitRequest(Struct):
     """The purpose of a call. It may become more urgent while it waits; `on_change` is called then.
 
-    With `prefetched`, it already has a slot and a permit, which that timer releases.
+    With `prefetched`, it already has a slot and a permit, which that timer releases. `on_permit` is called when it gets
+    its permit.
     """
 
     priority: Priority
     caller: str = ""
     prefetched: asyncio.TimerHandle | None = None
     on_change: Callable[[], None] | None = None
+    on_permit: Callable[[], None] | None = None
 
     @property
     def queue_key(self) -> QueueKey:
@@ -43,6 +46,11 @@ class PermitRequest(Struct):
             self.priority, self.caller = other.priority, other.caller
             if self.on_change is not None:
                 self.on_change()
+
+    def grant(self) -> None:
+        """Note that the permit is there."""
+        if self.on_permit is not None:
+            self.on_permit()
 
 
 class Permit:
@@ -81,6 +89,19 @@ class Budget:
     def waiting(self) -> int:
         """The number of requests that wait."""
         return len(self._queue)
+
+    def permits_within(self, seconds: float) -> float:
+        """Return how many permits may come here within so many seconds, as last heard, if nobody else takes them.
+
+        The half of a burst that is left to single reads does not count.
+        """
+        rate = self._per_second / (1 if self._fleet_rate.is_shared else self._fleet_rate.active_replicas)
+        wait = self._fleet_rate.wait_seconds()
+        return self._fleet_rate.available_now() / 2 + max(seconds - wait, 0) * rate - len(self._queue)
+
+    def is_free(self, headroom: int) -> bool:
+        """Return whether nobody waits for a permit here, and more than `headroom` slots are free."""
+        return not self._queue and self._free_slots > headroom
 
     def reserve_slot(self) -> bool:
         """Take a slot for a permit that is requested elsewhere, if nothing waits; `release` must follow."""
@@ -124,6 +145,7 @@ class Budget:
             self._metrics.budget_refused.add()
             wait = max(self._wait_for(permit_request), 1 / self._per_second)
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
+        permit_request.grant()
         self._metrics.budget_wait.observe(loop.time() - began, permit_request.priority.name.lower())
 
     def release(self) -> None:

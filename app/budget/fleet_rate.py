@@ -79,6 +79,11 @@ class FleetRateLimiter:
             lambda: self._pause_script(keys=self._keys[:1], args=[round(seconds * 1_000_000)]), writes=True
         )
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the whole fleet shares one rate now; without Redis each replica keeps to its share."""
+        return self._redis_client.available
+
     def available_now(self) -> int:
         """Estimate how many permits need no wait."""
         return 0 if self.wait_seconds() else int(self._burst)

@@ -51,13 +51,42 @@ class PermitPrefetcher:
             if prefetched.arguments is not None:
                 self._keep_or_release(permit_request, prefetched.result)
 
-    def _keep_or_release(self, permit_request: PermitRequest, result: tuple[int, ...]) -> None:
-        if result and self._fleet_rate.record(*result)[0]:
-            permit_request.prefetched = asyncio.get_running_loop().call_later(
-                _USABLE_SECONDS, self._expire, permit_request
-            )
+    async def secure(self, permit_request: PermitRequest) -> bool:
+        """Return whether a call that has its lease may go on: it has a permit, or may wait for one with the lease.
+
+        A sweep may not wait: a caller at another replica would wait with it. Where lease and permit cannot come
+        together, a permit that is free now is taken.
+        """
+        if permit_request.priority is not Priority.SWEEP or permit_request.prefetched is not None:
+            return True
+        if not self._is_ready() or self._fleet_rate.script_arguments(leave_headroom=True) or self._is_paused():
+            return False
+        if not self._budget.reserve_slot():
+            return False
+        granted, _ = await self._fleet_rate.take(1, leave_headroom=True)
+        if granted:
+            self._keep(permit_request)
         else:
             self._budget.release()
+        return bool(granted)
+
+    def seconds_to_permit(self) -> float:
+        """Return the seconds until there may be a permit again, as last heard."""
+        return self._fleet_rate.wait_seconds()
+
+    def _is_paused(self) -> bool:
+        return self._fleet_rate.pause_seconds() > 0
+
+    def _keep_or_release(self, permit_request: PermitRequest, result: tuple[int, ...]) -> None:
+        if result and self._fleet_rate.record(*result)[0]:
+            self._keep(permit_request)
+        else:
+            self._budget.release()
+
+    def _keep(self, permit_request: PermitRequest) -> None:
+        loop = asyncio.get_running_loop()
+        permit_request.prefetched = loop.call_later(_USABLE_SECONDS, self._expire, permit_request)
+        permit_request.grant()
 
     def _expire(self, permit_request: PermitRequest) -> None:
         permit_request.prefetched = None

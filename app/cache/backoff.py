@@ -37,10 +37,10 @@ class Backoff:
         last = self._failures.get(account_id)
         return last.error if last is not None and self._monotonic() < last.until else None
 
-    def is_refused(self, account_id: AccountId) -> bool:
-        """Return whether the upstream refused an account since its last answer. Other failures do not reset that."""
+    def refusal(self, account_id: AccountId) -> TallygateError | None:
+        """Return the last error of an account that was refused since its last answer. Other failures do not reset that."""
         last = self._failures.get(account_id)
-        return last is not None and last.is_refused
+        return last.error if last is not None and last.is_refused else None
 
     def record_failure(self, account_id: AccountId, error: TallygateError) -> None:
         """Start or lengthen the pause of an account."""

@@ -1,5 +1,6 @@
 """Read-through cache: memory, then Redis, then the upstream. Stale answers are given where allowed, and marked."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, assert_never
 
@@ -7,7 +8,7 @@ from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest, Priority
 from app.cache.backoff import Backoff
 from app.cache.fallback import Plan, ServeInstead, Wait, plan, serve_instead
-from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed, LoadResult
+from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import (
     FreshnessPolicy,
     Refuse,
@@ -70,17 +71,22 @@ class Cache:
         that prevented an acceptable answer.
         """
         result = await self._read(account_id, directives, PermitRequest(priority, caller))
-        self._count([result])
+        self.count([result])
         if isinstance(result, TallygateError):
             raise result
         return result
 
     async def read_many(
-        self, account_ids: Collection[AccountId], directives: RequestDirectives, caller: str = ""
+        self,
+        account_ids: Collection[AccountId],
+        directives: RequestDirectives,
+        caller: str = "",
+        priority: Priority = Priority.WAITING,
     ) -> dict[AccountId, Served | TallygateError]:
         """Return for each account an answer that satisfies the directives, or why there is none.
 
-        One round trip to Redis looks up all that memory does not answer. A part waits at most four fifths of what a
+        One round trip to Redis looks up all that memory does not answer. Of what must be fetched, what is unknown comes
+        first, then the oldest. A part waits at most four fifths of what a
         single read may, so that the parts that arrived are still answered in time.
         """
         results: dict[AccountId, Served | TallygateError] = {}
@@ -90,11 +96,29 @@ class Cache:
                 results[account_id] = served
         missing = [account_id for account_id in account_ids if account_id not in results]
         stored = await self._fleet.look_up(missing) if missing and not directives.no_cache else {}
-        plans = {account_id: self._plan(account_id, stored.get(account_id), directives, now) for account_id in missing}
-        permit_request = PermitRequest(Priority.WAITING, caller)
+        missing.sort(
+            key=lambda account_id: (
+                known.as_of if (known := stored.get(account_id) or self._memory.peek(account_id)) else 0
+            )
+        )
+        plans = {
+            account_id: self.plan(account_id, stored.get(account_id), directives, now, self._policy)
+            for account_id in missing
+        }
+        permit_request = PermitRequest(priority, caller)
         results |= await self._follow(plans, now, permit_request, _BATCH_PATIENCE_SHARE * self._patience_seconds)
-        self._count(results.values())
+        self.count(results.values())
         return {account_id: results[account_id] for account_id in account_ids}
+
+    def count(self, results: Collection[Served | TallygateError]) -> None:
+        """Count answers, and their ages now."""
+        now = self._now_ms()
+        for result in results:
+            if isinstance(result, TallygateError):
+                self._metrics.answers.add("failed")
+            else:
+                outcome = result.source if result.covered_error is None else "stale"
+                self._metrics.answer(outcome, age_ms(result.entry, now))
 
     def read_now(self, account_id: AccountId, directives: RequestDirectives) -> Served | None:
         """Return memory's answer if it needs no waiting. The caller counts it (`Metrics.hot`)."""
@@ -104,6 +128,49 @@ class Cache:
         """Refresh in the background a fresh entry that is read at `now` (Unix milliseconds) and expires soon."""
         if is_early_refresh_due(entry, now, self._policy, self._fetch_ms, 1 - self._random()):
             self._refresh(entry)
+
+    def plan(
+        self,
+        account_id: AccountId,
+        entry: Entry | None,
+        directives: RequestDirectives,
+        now: int,
+        policy: FreshnessPolicy,
+    ) -> Plan:
+        """Plan a read at `now` (Unix milliseconds) by a policy, given what is stored. Starts and counts nothing."""
+        decision = decide(entry, now, policy, directives)
+        if isinstance(decision, ServeFresh):  # as most are: neither failures nor refusals matter
+            return decision
+        return plan(
+            decision,
+            self._memory.peek(account_id),
+            self._now_ms(),
+            policy,
+            directives,
+            failure=self._backoff.failure(account_id),
+            is_refused=self._is_refused() or self._backoff.refusal(account_id) is not None,
+        )
+
+    def refusal(self, account_id: AccountId) -> TallygateError | None:
+        """Return why the upstream refused an account since its last answer, None if it did not."""
+        return self._backoff.refusal(account_id)
+
+    @property
+    def fetch_seconds(self) -> float:
+        """How long a fetch takes on average, 0 before the first."""
+        return self._fetch_ms / 1000
+
+    def start_load(
+        self, account_id: AccountId, received_at: int, permit_request: PermitRequest
+    ) -> asyncio.Task[LoadResult] | None:
+        """Start a load that nobody waits for, of an entry from `received_at` (Unix milliseconds) on.
+
+        Return None if a load of the account is under way. Cancelling the task harms those who joined it.
+        """
+        if self._load_waiter.is_under_way(account_id):
+            return None
+        directives = RequestDirectives(received_at=received_at, max_age_ms=0)
+        return self._load_waiter.start_or_join(account_id, directives, permit_request)[0]
 
     def refetch(self, account_id: AccountId) -> None:
         """Fetch an account again in the background, whatever is stored of it."""
@@ -122,31 +189,17 @@ class Cache:
             return served
         stored = await self._fleet.look_up([account_id]) if directives.only_if_cached else {}
         now = self._now_ms()
-        plans = {account_id: self._plan(account_id, stored.get(account_id), directives, now)}
+        plans = {account_id: self.plan(account_id, stored.get(account_id), directives, now, self._policy)}
         return (await self._follow(plans, now, permit_request, self._patience_seconds))[account_id]
 
     def _read_memory(self, account_id: AccountId, directives: RequestDirectives, now: int) -> Served | None:
         if (entry := self._memory.get(account_id)) is None:
             return None
-        planned = self._plan(account_id, entry, directives, now)
+        planned = self.plan(account_id, entry, directives, now, self._policy)
         return (
             self._serve(planned, Source.MEMORY, now)
             if isinstance(planned, (ServeFresh, ServeStaleAndRevalidate))
             else None
-        )
-
-    def _plan(self, account_id: AccountId, entry: Entry | None, directives: RequestDirectives, now: int) -> Plan:
-        decision = decide(entry, now, self._policy, directives)
-        if isinstance(decision, ServeFresh):  # as most are: neither failures nor refusals matter
-            return decision
-        return plan(
-            decision,
-            self._memory.peek(account_id),
-            self._now_ms(),
-            self._policy,
-            directives,
-            failure=self._backoff.failure(account_id),
-            is_refused=self._is_refused() or self._backoff.is_refused(account_id),
         )
 
     def _serve(self, planned: ServeFresh | ServeStaleAndRevalidate, source: Source, now: int) -> Served:
@@ -182,15 +235,6 @@ class Cache:
             account_id: self._to_result(account_id, wanted[account_id], result) for account_id, result in loaded.items()
         }
 
-    def _count(self, results: Collection[Served | TallygateError]) -> None:
-        now = self._now_ms()
-        for result in results:
-            if isinstance(result, TallygateError):
-                self._metrics.answers.add("failed")
-            else:
-                outcome = result.source if result.covered_error is None else "stale"
-                self._metrics.answer(outcome, age_ms(result.entry, now))
-
     def _refresh(self, entry: Entry) -> None:
         """Fetch a newer entry in the background, unless that is under way or failed a moment ago."""
         if self._backoff.failure(entry.account_id) is None:
@@ -225,6 +269,8 @@ class Cache:
                 self._backoff.record_success(account_id)
                 if began_at is not None:
                     self._record_fetch_time(entry.as_of - began_at)
+            case NoPermit():
+                pass
             case LoadFailed(error):
                 self._backoff.record_failure(account_id, error)
         return result

@@ -21,7 +21,7 @@ from app.cache.freshness import (
 )
 from app.cache.memory import MemoryTier
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
-from app.errors import TallygateError
+from app.errors import BudgetSpent, TallygateError
 from app.fleet.bus import Failure
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
@@ -43,6 +43,10 @@ class LoadFailed(Struct, frozen=True):
     """Why there is no entry."""
 
     error: TallygateError
+
+
+class NoPermit(LoadFailed, frozen=True):
+    """No call was made: the budget had no permit for a sweep, which may not wait for one. It says nothing of the account."""
 
 
 LoadResult = Loaded | LoadFailed
@@ -92,6 +96,8 @@ class FleetLoader:
                 case RedisFailure():
                     return await self._load_from_upstream(account_id, permit_request)
                 case LeaseAcquired():
+                    if not await self._prefetcher.secure(permit_request):
+                        return await self._give_up(account_id)
                     return await self._load_as_leaseholder(account_id, permit_request)
                 case Found():
                     directives = _stricter(directives)
@@ -159,6 +165,12 @@ class FleetLoader:
 
     async def _store(self, entry: Entry) -> None:
         await self._redis.store_and_release(entry, latest_as_of=latest_plausible_as_of(self._now_ms()))
+
+    async def _give_up(self, account_id: AccountId) -> NoPermit:
+        """Release the lease of an account for which a sweep got no permit."""
+        await self._redis.release(account_id)
+        wait = self._prefetcher.seconds_to_permit()
+        return NoPermit(BudgetSpent("The upstream's budget has no permit for a sweep now.", retry_after_seconds=wait))
 
     async def _load_as_leaseholder(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:
         try:

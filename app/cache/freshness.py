@@ -24,6 +24,8 @@ class FreshnessPolicy(Struct, frozen=True):
     stale_while_revalidate_ms: int
     stale_if_error_ms: int
     absent_ms: int
+    portfolio_stale_ms: int = 0
+    """The age up to which a view of all merchants takes an entry."""
 
 
 class RequestDirectives(Struct, frozen=True):
@@ -128,6 +130,11 @@ def early_refresh_from(entry: Entry, policy: FreshnessPolicy) -> int:
     return entry.as_of + lifetime - lifetime // _EARLY_FRACTION
 
 
+def early_refresh_ms(policy: FreshnessPolicy) -> int:
+    """Return the age of a snapshot before which no early refresh is due."""
+    return policy.fresh_ms - policy.fresh_ms // _EARLY_FRACTION
+
+
 def constant_age_span(entry: Entry, now: int, policy: FreshnessPolicy) -> tuple[int, int]:
     """Return the span around `now` (Unix milliseconds, end excluded) in which an entry makes the same answer.
 
@@ -151,7 +158,7 @@ def retention_ms(entry: Entry, policy: FreshnessPolicy) -> int:
     """Return the age until which the policy has any use for an entry."""
     if isinstance(entry, Absence):
         return policy.absent_ms
-    return max(policy.fresh_ms + policy.stale_while_revalidate_ms, policy.stale_if_error_ms)
+    return max(policy.fresh_ms + policy.stale_while_revalidate_ms, policy.stale_if_error_ms, policy.portfolio_stale_ms)
 
 
 def ttl_seconds(entry: Entry, now: int, policy: FreshnessPolicy) -> int:

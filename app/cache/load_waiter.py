@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.balances.snapshots import AccountId
 from app.budget.budget import PermitRequest
-from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult
+from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import FreshnessPolicy, RequestDirectives, satisfies
 from app.cache.single_flight import SingleFlight
 from app.errors import DeadlinePassed, InternalError
@@ -57,6 +57,10 @@ class LoadWaiter:
         return self._single_flight.join(
             account_id, permit_request, lambda permit_request: self._load(account_id, directives, permit_request)
         )
+
+    def is_under_way(self, account_id: AccountId) -> bool:
+        """Return whether a load of an account is under way."""
+        return self._single_flight.is_under_way(account_id)
 
     async def wait(
         self, wanted: Mapping[AccountId, RequestDirectives], permit_request: PermitRequest, patience_seconds: float
@@ -113,7 +117,9 @@ class LoadWaiter:
         return WaitResult(LoadFailed(late), self._now_ms(), was_under_way=False)
 
     def _is_acceptable(self, result: LoadResult, directives: RequestDirectives) -> bool:
-        """Return whether a result satisfies. A load for laxer directives, or begun before the request, may not."""
+        """Return whether a result satisfies. A load for laxer directives, begun before the request, or of a sweep may not."""
+        if isinstance(result, NoPermit):
+            return False
         return not isinstance(result, Loaded) or satisfies(
             result.entry, result.fetch_began_at, self._now_ms(), self._policy, directives
         )

@@ -28,6 +28,22 @@ class Listener(Protocol):
         """Handle an account of which nothing is kept any more."""
 
 
+class Listeners(Struct, frozen=True):
+    """Several listeners, each of which hears all."""
+
+    listeners: tuple[Listener, ...]
+
+    def on_put(self, entry: Entry, /) -> None:
+        """Pass on an entry that is kept from now on."""
+        for listener in self.listeners:
+            listener.on_put(entry)
+
+    def on_drop(self, account_id: AccountId, /) -> None:
+        """Pass on that nothing is kept of an account any more."""
+        for listener in self.listeners:
+            listener.on_drop(account_id)
+
+
 class MemoryTier:
     """Keep up to `capacity` entries of about `capacity_bytes` together. Each operation takes constant time.
 

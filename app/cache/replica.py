@@ -13,7 +13,7 @@ from app.cache.fleet_loader import FleetLoader, Load
 from app.cache.freshness import FreshnessPolicy
 from app.cache.memory import Listener, MemoryTier
 from app.cache.redis_tier import RedisTier
-from app.fleet.bus import Bus
+from app.fleet.bus import Bus, Failure
 from app.redis.shared import Shared
 from app.resilience.supervision import Part
 from app.runtime import Runtime
@@ -57,8 +57,12 @@ def build_replica(
     runtime: Runtime,
     *,
     listener: Listener | None = None,
+    on_failure: Callable[[Failure], None] = lambda _: None,
 ) -> Replica:
-    """Build the cache of one replica. `listener` is notified of what memory keeps and drops."""
+    """Build the cache of one replica. `listener` is notified of what memory keeps and drops.
+
+    `on_failure` is called for each load that failed at another replica.
+    """
     memory = MemoryTier(options.capacity, options.capacity_bytes, listener)
     tier = RedisTier(shared, policy=options.policy, metrics=runtime.metrics)
     loader = FleetLoader(
@@ -74,11 +78,19 @@ def build_replica(
         shared,
         on_subscribed=memory.distrust,
         on_entry=loader.on_entry,
-        on_failure=loader.on_failure,
+        on_failure=_call_both(loader.on_failure, on_failure),
         on_lease_released=loader.on_lease_released,
         metrics=runtime.metrics,
     )
-    cache = Cache(
+    cache = _build_cache(memory, loader, origin, options, runtime)
+    tasks = {"bus": bus.listen, "leases": tier.renew_leases}
+    return Replica(memory, tier, loader, bus, cache, tasks=tasks, close=cache.close)
+
+
+def _build_cache(
+    memory: MemoryTier, loader: FleetLoader, origin: Origin, options: ReplicaOptions, runtime: Runtime
+) -> Cache:
+    return Cache(
         memory=memory,
         fleet=loader,
         backoff=Backoff(options.capacity, runtime),
@@ -87,5 +99,11 @@ def build_replica(
         patience_seconds=options.patience_seconds,
         runtime=runtime,
     )
-    tasks = {"bus": bus.listen, "leases": tier.renew_leases}
-    return Replica(memory, tier, loader, bus, cache, tasks=tasks, close=cache.close)
+
+
+def _call_both(first: Callable[[Failure], None], second: Callable[[Failure], None]) -> Callable[[Failure], None]:
+    def call(failure: Failure) -> None:
+        first(failure)
+        second(failure)
+
+    return call

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import ceil
 
 from msgspec import Struct
 
@@ -20,7 +21,8 @@ from app.server.descriptors import plan_descriptors
 from app.settings.environment import read_settings, unknown_settings
 from app.settings.sections import AccessSettings, RedisSettings, Settings, UpstreamSettings
 from app.wiring.redis import build_redis_client
-from app.wiring.upstream import Coordination, build_transport, build_upstream
+from app.wiring.sweep import sweep_options
+from app.wiring.upstream import Coordination, Upstream, build_transport, build_upstream
 
 
 class Right(Struct, frozen=True):
@@ -63,7 +65,7 @@ async def _look(settings: Settings) -> AsyncIterator[Finding]:
     for finding in await _check_callers(settings.access):
         yield finding
     yield await _check_redis(settings.redis)
-    for finding in await _check_upstream(settings.upstream):
+    for finding in await _check_upstream(settings):
         yield finding
 
 
@@ -123,21 +125,41 @@ async def _check_redis(settings: RedisSettings) -> Finding:
         await redis_client.close()
 
 
-async def _check_upstream(settings: UpstreamSettings) -> list[Finding]:
-    """Fetch the aggregate once. A token is minted for that where API key and secret are set."""
-    async with build_transport(settings, Runtime()) as transport:
+async def _check_upstream(settings: Settings) -> list[Finding]:
+    """Fetch the aggregate once, and count the merchants. A token is minted where API key and secret are set."""
+    async with build_transport(settings.upstream, Runtime()) as transport:
         alone = Coordination(_ignore_pause, lambda *_: _permit, lambda _: _mint_alone)
-        upstream = build_upstream(settings, transport, alone, Runtime())
+        upstream = build_upstream(settings.upstream, transport, alone, Runtime())
         async with supervised(token=upstream.tokens.keep_current):
             try:
                 await upstream.client.fetch_balances(AGGREGATE, _permit)
             except TokenRefused as error:
-                return [Right("upstream", "It answers."), Wrong("token", f"{error.detail} {_advice(settings)}")]
+                return [
+                    Right("upstream", "It answers."),
+                    Wrong("token", f"{error.detail} {_advice(settings.upstream)}"),
+                ]
             except TallygateError as error:
                 return [Wrong("upstream", error.detail), Wrong("token", "Not known: see upstream.")]
             seconds = upstream.tokens.seconds_left
             left = "" if seconds is None else f" It was minted, and is good for {seconds:.0f} s."
-            return [Right("upstream", "It answers."), Right("token", f"The upstream accepts it.{left}")]
+            found = [Right("upstream", "It answers."), Right("token", f"The upstream accepts it.{left}")]
+            return [*found, await _check_portfolio(settings, upstream)]
+
+
+async def _check_portfolio(settings: Settings, upstream: Upstream) -> Finding:
+    """Say what the number of merchants means for the budget."""
+    merchants = settings.directory.known_merchants
+    try:
+        count = len((await upstream.client.fetch_directory(_permit)).merchants) if merchants is None else len(merchants)
+    except TallygateError as error:
+        return Wrong("portfolio", f"The list of merchants cannot be read: {error.detail}")
+    options = sweep_options(settings)
+    rate, seconds = options.per_second, options.round_seconds(count)
+    size = f"{count:,} merchants at {rate:g} calls a second: a round takes {seconds:,.0f} s."
+    if settings.portfolio.demand_seconds and options.oldest_seconds(count) > options.stale_seconds:
+        enough = options.rate_that_would_do(count, 1)
+        return Wrong("portfolio", f"{size} TALLYGATE_UPSTREAM_RATE={ceil(enough)} would do.")
+    return Right("portfolio", size)
 
 
 def _advice(settings: UpstreamSettings) -> str:

@@ -90,6 +90,11 @@ class MerchantDirectory:
         return self._names
 
     @property
+    def configured(self) -> int | None:
+        """How many merchants are set, None where they are discovered."""
+        return None if self._set is None else len(self._set.names)
+
+    @property
     def age_seconds(self) -> float | None:
         """Return the age of the list, None while there is none or if merchants are configured."""
         return None if self._known is None else max(0, self._now_ms() - self._known.as_of) / 1000

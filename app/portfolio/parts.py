@@ -8,6 +8,7 @@ from msgspec import Struct
 from app.accounts import AccountResult, Available
 from app.balances.snapshots import AccountId, find_row
 from app.balances.totals import Total
+from app.portfolio.sweep_figures import SweepStatus
 
 
 class Parts(Struct, frozen=True):
@@ -21,6 +22,7 @@ class Parts(Struct, frozen=True):
     names: Mapping[AccountId, str]
     directory_as_of: int | None = None
     is_directory_stale: bool = False
+    sweep: SweepStatus | None = None
 
     @property
     def known(self) -> list[Available]:

@@ -4,16 +4,18 @@ from typing import Final
 
 import msgspec
 
-from app.accounts import AccountResult, Accounts, Available
+from app.accounts import AccountResult, Accounts, Available, as_result
 from app.balances.snapshots import AccountId
 from app.cache.freshness import RequestDirectives
 from app.errors import TallygateError, UnknownAsset
 from app.fleet.view_versions import ViewVersions
 from app.portfolio.directory import Listing, MerchantDirectory
 from app.portfolio.holders import Holders, find_holders
+from app.portfolio.known_reads import KnownReads
 from app.portfolio.parts import Parts, Sort, order
-from app.portfolio.reconciler import Reconciler
+from app.portfolio.reconciler import Reconciler, Reconciliation
 from app.portfolio.running_totals import RunningTotals
+from app.portfolio.sweep_figures import SweepStatus
 
 
 class Portfolio:
@@ -27,12 +29,15 @@ class Portfolio:
         running_totals: RunningTotals,
         reconciler: Reconciler,
         versions: ViewVersions,
+        known_reads: KnownReads,
     ) -> None:
         self._directory: Final = directory
         self._accounts: Final = accounts
         self._running_totals: Final = running_totals
         self.reconciler: Final = reconciler
         self.versions: Final = versions
+        self._known_reads: Final = known_reads
+        self._sweep: Final = known_reads.sweep
 
     async def list_merchants(self, readable: frozenset[AccountId] | str) -> Listing:
         """Return the readable merchants that exist, with the names that are known.
@@ -57,15 +62,26 @@ class Portfolio:
         """
         if isinstance(readable, frozenset):
             listing = Listing(self._directory.names(), None, is_stale=False)
-            keys = sorted(readable, key=int)
+            parts = await self._accounts.get_many(sorted(readable, key=int), directives, caller)
         else:
+            self._sweep.ask()
             listing = await self._directory.list()
-            keys = list(listing.names)
-        parts = await self._accounts.get_many(keys, directives, caller)
+            self._sweep.set_merchants(listing.names)
+            found = await self._known_reads.read(list(listing.names), directives, caller)
+            parts = tuple(as_result(account_id, one) for account_id, one in found.items())
         totals = self._running_totals.total_of(
             {part.snapshot.account_id: part.snapshot for part in parts if isinstance(part, Available)}
         )
-        return Parts(parts, totals, listing.names, listing.as_of, listing.is_stale)
+        return Parts(parts, totals, listing.names, listing.as_of, listing.is_stale, self.sweep_status(readable))
+
+    def sweep_status(self, readable: frozenset[AccountId] | str) -> SweepStatus | None:
+        """Return how the sweep is, to those who may read all: it tells how many merchants there are."""
+        return None if isinstance(readable, frozenset) else self._sweep.status()
+
+    async def start_reconciliation(self) -> Reconciliation:
+        """Start a reconciliation, unless one is running: then return that one. Raises `StoreUnavailable`."""
+        self._sweep.ask()
+        return await self.reconciler.start()
 
     async def get_breakdown(
         self, readable: frozenset[AccountId] | str, sort: Sort, directives: RequestDirectives, caller: str

@@ -10,12 +10,12 @@ import msgspec
 import structlog
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.balances.reconciliation import Finding, Sweep, Verdict, needs_another_look, reconcile
+from app.balances.reconciliation import Finding, Survey, Verdict, needs_another_look, reconcile
 from app.balances.snapshots import StoredAccountId, UnixMs
 from app.decoding import Undecodable, decode_json
 from app.errors import NoReconciliation, StoreUnavailable, TallygateError, UnknownReconciliation
 from app.fleet.jobs import JobRecord, Jobs
-from app.portfolio.sweep import Progress, Sweeper
+from app.portfolio.surveys import Progress, Surveyor
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
 from app.telemetry.log_throttle import LogThrottle
@@ -72,13 +72,13 @@ class Reconciler:
         self,
         *,
         jobs: Jobs,
-        sweeper: Sweeper,
+        surveyor: Surveyor,
         every_seconds: float,
         make_id: Callable[[], str],
         runtime: Runtime,
     ) -> None:
         self._jobs: Final = jobs
-        self._sweeper: Final = sweeper
+        self._surveyor: Final = surveyor
         self._every_ms: Final = round(every_seconds * 1000)
         self._now_ms: Final = runtime.unix_ms
         self._make_id: Final = make_id
@@ -160,9 +160,9 @@ class Reconciler:
             await asyncio.wait([looking])
 
     async def _look(self, progress: Progress) -> tuple[Finding, ...]:
-        looks: list[Sweep] = []
+        looks: list[Survey] = []
         while not looks or (needs_another_look(looks) and len(looks) < _MOST_LOOKS):
-            looks.append(await self._sweeper.sweep(progress))
+            looks.append(await self._surveyor.survey(progress))
         return reconcile(looks)
 
     def _read(self, kept: JobRecord | RedisFailure) -> Reconciliation | None:

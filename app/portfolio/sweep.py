@@ -1,103 +1,261 @@
-"""A sweep reads everything from the upstream: the aggregate, then every merchant, then the aggregate again."""
+"""Background sweep: while there is demand, one replica keeps all merchants as young as the budget allows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
-from app.balances.reconciliation import Sweep
-from app.balances.snapshots import AGGREGATE, AccountId, Entry, Snapshot
-from app.balances.totals import Totals
-from app.cache.freshness import RequestDirectives
-from app.errors import TallygateError, UpstreamRefusal
+from app.balances.snapshots import AccountId, Entry
+from app.budget.budget import PermitRequest, Priority
+from app.budget.fleet_budget import FleetBudget
+from app.cache.cache import Cache
+from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
+from app.errors import AccessRefused, BreakerOpen, BudgetSpent, TallygateError, TokenRefused, UpstreamBusy
+from app.fleet.demand import Demand
+from app.portfolio.directory import MerchantDirectory
+from app.portfolio.sweep_figures import ReachedShare, Starvation, SweepOptions, SweepStatus
+from app.portfolio.sweep_queue import UNKNOWN, Need, SweepQueue
+from app.resilience.rate_limiter import RateLimiter
+from app.resilience.supervision import Task
+from app.runtime import Runtime
 
-NAMED: Final = 100
-_ATTEMPTS: Final = 6
-_FIRST_PAUSE_SECONDS: Final = 0.5
-_LONGEST_PAUSE_SECONDS: Final = 30.0
+_PERIOD_SECONDS: Final = 1.0
+_CHUNK: Final = 500
+_BLOCKED_SECONDS: Final = 0.02
+_REFUSED_SECONDS: Final = 5.0
+_LEAST_PAUSE_SECONDS: Final = 0.05
+_BUSY_MS: Final = 250
 
-Read = Callable[[AccountId, RequestDirectives], Awaitable[Entry]]
-"""Reads an entry that satisfies directives. Raises the `TallygateError` that prevents it."""
+log = structlog.get_logger()
 
-Directory = Callable[[], Awaitable[Collection[AccountId]]]
-"""Lists the merchants that there are now. Raises the `TallygateError` that prevents it."""
+LookUp = Callable[[Sequence[AccountId]], Awaitable[Mapping[AccountId, Entry]]]
+"""Looks accounts up in Redis, for memory."""
 
 
-class Progress(Struct):
-    """The progress of a sweep: its number, and how many merchants there are, were read, and are missing.
+class SweepSources(Struct, frozen=True):
+    """What a sweep reads and where it loads: the directory, the look-up in Redis, memory's entries, and the cache."""
 
-    One of which a row is unreadable is missing, too. The first `NAMED` missing ones are named.
+    directory: MerchantDirectory
+    look_up: LookUp
+    peek: Callable[[AccountId], Entry | None]
+    cache: Cache
+
+
+class Sweep:
+    """Fetch all merchants in order of need while there is demand, if this replica has the lease for it.
+
+    A fetch joins the single flight of its account, at the lowest priority. It starts only when a permit seems free and
+    slots are left for callers, so no caller waits for a sweep. Every replica knows the ages, for `status`.
     """
 
-    look: int = 0
-    expected: int = 0
-    read: int = 0
-    missing: int = 0
-    missing_merchants: tuple[AccountId, ...] = ()
+    def __init__(
+        self,
+        *,
+        demand: Demand,
+        sources: SweepSources,
+        queue: SweepQueue,
+        budget: FleetBudget,
+        options: SweepOptions,
+        runtime: Runtime,
+    ) -> None:
+        self.demand: Final = demand
+        self.queue: Final = queue
+        self.options: Final = options
+        self._sources: Final = sources
+        self._budget: Final = budget
+        self.now_ms: Final = runtime.unix_ms
+        self._monotonic: Final = runtime.monotonic
+        rate = options.per_second * options.share
+        self._refreshes: Final = RateLimiter(rate, max(1.0, rate))
+        self._reached: Final = ReachedShare()
+        self._starvation: Final = Starvation(options)
+        self._changed: Final = asyncio.Event()
+        self._asked: Final = asyncio.Event()
+        self._in_flight = 0
+        self._not_before = float("-inf")
+        self._is_informed = False
+        self._names: Mapping[AccountId, str] | None = None
+        self._sized = 0
 
-    def miss(self, key: AccountId) -> None:
-        """Record that a merchant could not be read."""
-        self.missing += 1
-        if len(self.missing_merchants) < NAMED:
-            self.missing_merchants = (*self.missing_merchants, key)
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Exchange demand, learn what is known of whom, and fetch."""
+        return {
+            "demand": partial(self.demand.keep_current, lambda: self._reached.value),
+            "sweep_ages": self.keep_informed,
+            "sweep": self.run,
+        }
 
+    @property
+    def reached(self) -> float:
+        """The share of the rate that the sweep reaches, 1 as long as that is not known."""
+        own = self._reached.value if self.demand.is_ours else None
+        return own or self.demand.share or 1.0
 
-class Sweeper:
-    """Sweep with at most `concurrency` simultaneous reads. `now_ms` returns Unix milliseconds."""
+    def ask(self) -> None:
+        """Record demand, and begin now if there was none."""
+        self.demand.record()
+        if not self._is_informed:
+            self._asked.set()
 
-    def __init__(self, *, read: Read, directory: Directory, concurrency: int, now_ms: Callable[[], int]) -> None:
-        self._read: Final = read
-        self._directory: Final = directory
-        self._concurrency: Final = concurrency
-        self._now_ms: Final = now_ms
+    def set_merchants(self, names: Mapping[AccountId, str]) -> bool:
+        """Replace the merchants by those of the directory, and return whether they changed."""
+        if names is self._names:  # as nearly always: to compare 100,000 takes milliseconds
+            return False
+        self._names = names
+        changed = self.queue.set_merchants(names.keys(), self._sources.peek)
+        if changed:
+            self._is_informed = False
+            self._asked.set()
+        return changed
 
-    async def sweep(self, progress: Progress) -> Sweep:
-        """Sweep once, and update `progress`. Raises the `TallygateError` that prevents a read of the aggregate.
+    def status(self) -> SweepStatus:
+        """Return how the sweep is, from what this replica knows."""
+        return self.options.judge(
+            merchants=len(self.queue),
+            unknown=self.queue.unknown - self.queue.failing,
+            reached=self.reached,
+            demanded=self.demand.is_there,
+        )
 
-        Takes as long as the budget needs. An unreadable merchant is retried a few times before it counts as missing.
-        """
-        merchants = await self._directory()
-        progress.look += 1
-        progress.expected, progress.read = len(merchants), 0
-        progress.missing, progress.missing_merchants = 0, ()
-        before = await self._read_aggregate()
-        totals = Totals()
-        waiting = iter(merchants)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrency, len(merchants))):
-                group.create_task(self._sweep(waiting, totals, progress))
-        return Sweep(before, await self._read_aggregate(), totals.list(), progress.missing)
-
-    async def _sweep(self, waiting: Iterator[AccountId], totals: Totals, progress: Progress) -> None:
-        """Read one merchant after another until none is left."""
-        for key in waiting:
-            try:
-                entry = await self._read_patiently(key)
-            except TallygateError:
-                entry = None
-            if isinstance(entry, Snapshot):
-                totals.add(entry)
-            if isinstance(entry, Snapshot) and entry.is_whole:
-                progress.read += 1
+    async def keep_informed(self) -> None:
+        """While there is demand, learn who the merchants are and what Redis has of the new ones, until cancelled."""
+        if (configured := self._sources.directory.configured) is not None:
+            self._note_size(configured)
+        while True:
+            self._asked.clear()
+            if self.demand.is_there:
+                await self._inform()
             else:
-                progress.miss(key)
+                self._is_informed = False
+            self._note_starvation()
+            await self._wait_for(self._asked, _PERIOD_SECONDS)
 
-    async def _read_aggregate(self) -> Snapshot:
-        entry = await self._read_patiently(AGGREGATE)
-        if not isinstance(entry, Snapshot):
-            raise TypeError("the aggregate is never absent")
-        return entry
+    async def run(self) -> None:
+        """Fetch one merchant after another while it is this replica's turn, until cancelled."""
+        while True:
+            if (wait := self._wait_seconds()) > 0:
+                await self._pause(wait)
+            elif (need := self.queue.take()) is None:
+                self._reached.forget_window()
+                await self._pause(self.queue.seconds_to_due())
+            elif need.as_of and (wait := self._pace()) > 0:
+                self.queue.put_back(need.account_id)
+                await self._pause(wait)
+            else:
+                await self._fetch(need)
 
-    async def _read_patiently(self, key: AccountId) -> Entry:
-        """Read an answer to a call that begins after now. Retry after transient errors."""
-        directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)
-        for attempt in range(_ATTEMPTS - 1):
-            try:
-                return await self._read(key, directives)
-            except UpstreamRefusal:
-                raise
-            except TallygateError as error:
-                pause = max(error.retry_after_seconds or 0, _FIRST_PAUSE_SECONDS * 2**attempt)
-                await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
-        return await self._read(key, directives)
+    async def _inform(self) -> None:
+        try:
+            listing = await self._sources.directory.list()
+        except TallygateError as error:
+            log.warning("sweep.no_directory", error=type(error).__name__)
+            return
+        if self.set_merchants(listing.names) or not self._is_informed:
+            unknown = self.queue.list_unknown()
+            for start in range(0, len(unknown), _CHUNK):
+                await self._sources.look_up(unknown[start : start + _CHUNK])
+        self._is_informed = True
+        self._note_size(len(self.queue))
+        self._changed.set()
+
+    def _wait_seconds(self) -> float:
+        """Return the seconds until a fetch may start, 0 if it may now."""
+        if not (self.demand.is_ours and self._is_informed):
+            self._reached.forget_window()
+            return _PERIOD_SECONDS / 4
+        self._reached.check(self._monotonic())
+        headroom = self.options.headroom
+        if self._in_flight >= self.options.concurrency - headroom or not self._budget.permits.is_free(headroom):
+            return _BLOCKED_SECONDS
+        return max(self._budget.rate.wait_seconds(), self._not_before - self._monotonic())
+
+    def _pace(self) -> float:
+        """Take a turn for a known merchant, or return the seconds until there is one."""
+        share = 1.0 if self._budget.rate.is_shared else 1 / self._budget.rate.active_replicas
+        return self._refreshes.acquire(self._monotonic(), share=share)
+
+    async def _fetch(self, need: Need) -> None:
+        """Start a fetch, and wait until it has a permit, or is known not to get one."""
+        decided = asyncio.get_running_loop().create_future()
+
+        def decide(_: object = None) -> None:
+            if not decided.done():
+                decided.set_result(None)
+
+        request = PermitRequest(Priority.SWEEP, on_permit=decide)
+        oldest = need.as_of + 1 if need.as_of else self.now_ms() - round(self.options.stale_seconds * 1000)
+        task = self._sources.cache.start_load(need.account_id, oldest, request)
+        if task is None:  # a caller's load is under way
+            self.queue.put_back(need.account_id, pause_ms=_BUSY_MS)
+            return
+        self._in_flight += 1
+        task.add_done_callback(partial(self._on_done, need))
+        task.add_done_callback(decide)
+        await decided
+
+    def _on_done(self, need: Need, task: asyncio.Task[LoadResult]) -> None:
+        self._in_flight -= 1
+        self._changed.set()
+        result = None if task.cancelled() or task.exception() else task.result()
+        match result:
+            case NoPermit(error):
+                self._hold(error.retry_after_seconds or 0)
+            case LoadFailed(BreakerOpen() | BudgetSpent() | UpstreamBusy() as error):
+                self._hold(error.retry_after_seconds or 0)
+            case LoadFailed(TokenRefused() | AccessRefused() as error):
+                self.queue.fail(need.account_id, error)
+                self._hold(_REFUSED_SECONDS)
+            case LoadFailed(error):
+                self._count(need)
+                self.queue.fail(need.account_id, error)
+            case Loaded(_, began_at):
+                if began_at is not None:
+                    self._count(need)
+            case None:
+                pass
+        self.queue.put_back(need.account_id, pause_ms=_BUSY_MS if result is None else 0)
+
+    def _hold(self, seconds: float) -> None:
+        """Start no fetch for a while. A merchant's own failure does not come here."""
+        self._not_before = self._monotonic() + min(max(seconds, _LEAST_PAUSE_SECONDS), _REFUSED_SECONDS)
+
+    def _count(self, need: Need) -> None:
+        options = self.options
+        self._reached.count(self._monotonic(), options.per_second * (1 if need.as_of == UNKNOWN else options.share))
+
+    def _note_size(self, merchants: int) -> None:
+        """Log what the number of merchants means for the budget, when it is first known, and when it has changed."""
+        if merchants != self._sized:
+            self._sized = merchants
+            rate, seconds = self.options.per_second, self.options.round_seconds(merchants)
+            log.info("sweep.sized", merchants=merchants, rate=rate, round_seconds=round(seconds, 1))
+
+    def _note_starvation(self) -> None:
+        """Log when the sweep begins or ends to be starved, at the replica that sweeps."""
+        merchants = len(self.queue)
+        is_starved = self._starvation.changed(merchants, self.reached, demanded=self.demand.is_ours)
+        if is_starved:
+            log.warning(
+                "sweep.starved",
+                merchants=merchants,
+                rate=self.options.per_second,
+                rate_that_would_do=round(self.options.rate_that_would_do(merchants, self.reached), 1),
+            )
+        elif is_starved is False:
+            log.info("sweep.recovered", merchants=merchants)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until something changed."""
+        self._changed.clear()
+        await self._wait_for(self._changed, seconds)
+
+    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait for an event, but no longer than so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()

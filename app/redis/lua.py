@@ -63,6 +63,14 @@ end
 return 1
 """
 
+RELEASE_LEASE: Final = """
+-- KEYS: lease. ARGV: owner. Gives the lease back if it is ours.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+return 1
+"""
+
 RENEW_LEASE: Final = """
 -- KEYS: lease. ARGV: replica id, lease time. Returns 1 if the lease is still ours.
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -206,6 +214,29 @@ if found[2] ~= 0 then
 end
 local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[6], ARGV[7], 1}})
 return {{found[1], 0, taken[1], taken[2], taken[3]}}
+"""
+
+RENEW_DEMAND: Final = """
+-- KEYS: demand, lease, share. ARGV: owner, lease time, how long there is demand from now on (0: nothing new), the share of the rate
+-- that the owner gets (empty: not known). Keeps the demand, and renews the lease, or takes it where it is free, while there is
+-- demand. Gives how long there is demand, 1 if the lease is ours, and the share that its holder gets, or ''.
+local wanted = tonumber(ARGV[3])
+if wanted > redis.call('PTTL', KEYS[1]) and wanted > 0 then
+  redis.call('SET', KEYS[1], '1', 'PX', wanted)
+end
+local left = math.max(redis.call('PTTL', KEYS[1]), 0)
+local holder = redis.call('GET', KEYS[2])
+if left == 0 and holder == ARGV[1] then
+  redis.call('DEL', KEYS[2])
+end
+if left == 0 or (holder and holder ~= ARGV[1]) then
+  return {left, 0, redis.call('GET', KEYS[3]) or ''}
+end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+if ARGV[4] ~= '' then
+  redis.call('SET', KEYS[3], ARGV[4], 'PX', math.floor(tonumber(ARGV[2]) * 10))
+end
+return {left, 1, redis.call('GET', KEYS[3]) or ''}
 """
 
 START_JOB: Final = """

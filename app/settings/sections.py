@@ -1,5 +1,6 @@
 """Settings in sections, each of which one builder takes. Times are seconds, rates are calls a second."""
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -16,6 +17,8 @@ SomeSeconds = Annotated[float, Meta(gt=0, le=3_600)]
 PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 
 Merchants = Annotated[str, Meta(pattern=r"\A(?:discover|[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)\Z")]
+
+DemandSeconds = Annotated[str, Meta(pattern=r"\A(?:always|[0-9]{1,5}(?:\.[0-9]{1,3})?)\Z")]
 
 
 class Audited(StrEnum):
@@ -91,6 +94,24 @@ class DirectorySettings(Struct, frozen=True, kw_only=True, rename={"refresh_seco
         return None if self.merchants == "discover" else tuple(map(AccountId, dict.fromkeys(self.merchants.split(","))))
 
 
+class PortfolioSettings(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"demand": "portfolio_demand_seconds", "stale_seconds": "portfolio_stale_seconds"},
+):
+    """How long a view of all merchants keeps them young, how old its parts may be, and what that may cost."""
+
+    demand: DemandSeconds = "900"
+    stale_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 3600
+    sweep_share: Annotated[float, Meta(ge=0.05, le=1)] = 0.8
+
+    @property
+    def demand_seconds(self) -> float:
+        """For how long there is demand after a request, infinite for `always`."""
+        return math.inf if self.demand == "always" else float(self.demand)
+
+
 class TelemetrySettings(Struct, frozen=True, kw_only=True):
     """Where logs, metrics and traces go."""
 
@@ -117,5 +138,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     access: AccessSettings
     freshness: FreshnessSettings
     directory: DirectorySettings
+    portfolio: PortfolioSettings
     telemetry: TelemetrySettings
     process: ProcessSettings

@@ -91,7 +91,7 @@ class Gauge:
 
     def watch_all(self, read: Callable[[], Mapping[Labels, float]]) -> None:
         """Set the source of a gauge with labels."""
-        self._read = read
+        self._read = lambda: {labels: float(value) for labels, value in read().items()}
 
     def levels(self) -> dict[Labels, float]:
         """Return its values by labels."""

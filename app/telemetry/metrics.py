@@ -142,7 +142,7 @@ class Metrics:
         self.quiet_seconds = Gauge(
             "tallygate_upstream_quiet_seconds", "How long the upstream wants to be left alone yet.", Merge.MAX
         )
-        priorities = [("waiting",), ("refresh",), ("warm_up",)]
+        priorities = [("waiting",), ("refresh",), ("warm_up",), ("sweep",)]
         self.budget_wait = Histogram(
             "tallygate_budget_wait_seconds",
             "Waiting for a turn to call the upstream.",
@@ -197,7 +197,12 @@ class Metrics:
         self.reconciliation_overdue = Gauge(
             "tallygate_reconciliation_overdue", "1 while three intervals have brought no result.", Merge.MIN
         )
-
+        self.sweep_state = Gauge(
+            "tallygate_sweep_state", "1 for what the sweep over all merchants is.", Merge.MAX, ("state",)
+        )
+        self.sweep_round = Gauge("tallygate_sweep_round_seconds", "How long a round of the sweep takes.", Merge.MAX)
+        self.sweep_unknown = Gauge("tallygate_sweep_unknown", "Merchants of which nothing is known yet.", Merge.MIN)
+        self.sweep_oldest = Gauge("tallygate_sweep_oldest_seconds", "Age of the oldest merchant known.", Merge.MAX)
         self.directory_age = Gauge(
             "tallygate_directory_age_seconds", "Age of the upstream's list of merchants.", Merge.MAX
         )

@@ -3,7 +3,7 @@
 from app.budget.fleet_budget import BudgetOptions
 from app.cache.freshness import FreshnessPolicy
 from app.cache.replica import ReplicaOptions
-from app.settings.sections import FreshnessSettings, Settings
+from app.settings.sections import FreshnessSettings, PortfolioSettings, Settings
 
 
 def budget_options(settings: Settings) -> BudgetOptions:
@@ -18,7 +18,8 @@ def budget_options(settings: Settings) -> BudgetOptions:
 
 def replica_options(settings: Settings) -> ReplicaOptions:
     """Give the options of a replica's cache."""
-    return ReplicaOptions(policy=build_policy(settings.freshness), patience_seconds=read_timeout_seconds(settings))
+    policy = build_policy(settings.freshness, settings.portfolio)
+    return ReplicaOptions(policy=policy, patience_seconds=read_timeout_seconds(settings))
 
 
 def read_timeout_seconds(settings: Settings) -> float:
@@ -26,11 +27,12 @@ def read_timeout_seconds(settings: Settings) -> float:
     return settings.upstream.timeout_seconds + 4 * settings.redis.timeout_seconds + 0.25
 
 
-def build_policy(settings: FreshnessSettings) -> FreshnessPolicy:
+def build_policy(settings: FreshnessSettings, portfolio: PortfolioSettings) -> FreshnessPolicy:
     """Convert the freshness settings to milliseconds."""
     return FreshnessPolicy(
         fresh_ms=round(settings.fresh_seconds * 1000),
         stale_while_revalidate_ms=round(settings.stale_while_revalidate_seconds * 1000),
         stale_if_error_ms=round(settings.stale_if_error_seconds * 1000),
         absent_ms=round(settings.absent_seconds * 1000),
+        portfolio_stale_ms=round(portfolio.stale_seconds * 1000),
     )

@@ -4,6 +4,8 @@ from app.balances.reconciliation import Verdict
 from app.budget.fleet_budget import FleetBudget
 from app.cache.replica import Replica
 from app.portfolio.reconciler import Reconciler
+from app.portfolio.sweep import Sweep
+from app.portfolio.sweep_figures import SweepState
 from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 from app.upstream.token_source import TokenState
@@ -35,10 +37,25 @@ def watch_gauges(
     metrics.bus_connected.watch(lambda: replica.bus.connected)
     metrics.directory_age.watch(lambda: directory.age_seconds)
     metrics.directory_stale.watch(lambda: None if directory.age_seconds is None else directory.is_stale)
+    _watch_sweep(metrics, questions.sweep)
     _watch_reconciliations(metrics, questions.portfolio.reconciler)
     metrics.callers.watch(lambda: len(access.callers))
     if (watcher := access.watcher) is not None:
         metrics.clients_file_ok.watch(lambda: watcher.is_ok)
+
+
+def _watch_sweep(metrics: Metrics, sweep: Sweep) -> None:
+    """Show how the sweep is, as far as this replica knows; its figures only while there is demand."""
+    demand, queue = sweep.demand, sweep.queue
+
+    def age() -> float | None:
+        oldest = queue.oldest_as_of if demand.is_there else None
+        return None if oldest is None else max(0, sweep.now_ms() - oldest) / 1000
+
+    metrics.sweep_state.watch_all(lambda: {(state.value,): sweep.status().state is state for state in SweepState})
+    metrics.sweep_round.watch(lambda: sweep.status().seconds_to_round if demand.is_there else None)
+    metrics.sweep_unknown.watch(lambda: queue.unknown if demand.is_there else None)
+    metrics.sweep_oldest.watch(age)
 
 
 def _watch_reconciliations(metrics: Metrics, reconciler: Reconciler) -> None:

@@ -139,6 +139,8 @@ def test_every_kind_of_upstream_problem_is_met_here() -> None:
     met = {name for _, _, name in FAULTS} | {"upstream-busy", "upstream-timeout", "breaker-open", "budget-spent"}
     upstreams = {name for name, kind in KINDS.items() if kind.status >= 502} - {
         "not-cached",
+        "not-known-yet",
+        "too-old",
         "deadline-passed",
         "store-unavailable",
         "incomplete",

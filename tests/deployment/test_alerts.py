@@ -114,6 +114,10 @@ CAUSES = [
         Cause(fail_to_reconcile, "status", {"status": 500}, {"reconcile_every_seconds": 0.1}, steps=2),
     ),
     ("TallygateDirectoryOld", Cause(lose_the_directory, steps=3)),
+    (
+        "TallygateSweepStarved",
+        Cause(settings={"portfolio_demand_seconds": "always", "portfolio_stale_seconds": 0.001}),
+    ),
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")

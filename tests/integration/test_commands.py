@@ -37,7 +37,7 @@ async def test_check_is_content_when_all_is_right(
     finished = await check(shared_upstream.url, tmp_path, redis_url=valkey.url, redis_timeout_seconds=5)
     assert finished.status == 0
     findings = read_findings(finished)
-    assert set(findings) == {"settings", "files", "callers", "redis", "upstream", "token"}
+    assert set(findings) == {"settings", "files", "callers", "redis", "upstream", "token", "portfolio"}
     assert {verdict for verdict, _ in findings.values()} == {"right"}
     assert shared_upstream.counters.balance_calls == before + 1
 
@@ -46,6 +46,25 @@ async def test_check_needs_no_redis(shared_upstream: Sandbox, tmp_path: Path) ->
     finished = await check(shared_upstream.url, tmp_path)
     assert finished.status == 0
     assert read_findings(finished)["redis"][0] == "right"
+
+
+async def test_check_says_what_the_number_of_merchants_means_for_the_budget(
+    shared_upstream: Sandbox, tmp_path: Path
+) -> None:
+    merchants = ",".join(str(number) for number in range(1, 2002))
+    finished = await check(shared_upstream.url, tmp_path, merchants=merchants, upstream_rate=10)
+    assert finished.status == 0
+    said = "2,001 merchants at 10 calls a second: a round takes 200 s."
+    assert read_findings(finished)["portfolio"] == ("right", said)
+
+
+async def test_check_reports_a_budget_that_is_too_small_for_the_merchants(
+    shared_upstream: Sandbox, tmp_path: Path
+) -> None:
+    merchants = ",".join(str(number) for number in range(1, 2002))
+    finished = await check(shared_upstream.url, tmp_path, merchants=merchants, upstream_rate=0.5)
+    assert finished.status == 1
+    assert read_findings(finished)["portfolio"][1].endswith("TALLYGATE_UPSTREAM_RATE=1 would do.")
 
 
 async def test_check_reports_a_refused_token(shared_upstream: Sandbox, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic, virtual_runtime
 
 PATIENT = 10_000
-WAITING, REFRESH, WARM_UP = (PermitRequest(priority) for priority in Priority)
+WAITING, REFRESH, WARM_UP, SWEEP = (PermitRequest(priority) for priority in Priority)
 
 
 class BudgetReplica:

@@ -12,7 +12,7 @@ from app.balances.totals import Totals
 from app.cache.freshness import RequestDirectives
 from app.fleet.jobs import Jobs
 from app.portfolio.reconciler import Reconciler
-from app.portfolio.sweep import Sweeper
+from app.portfolio.surveys import Surveyor
 from tests.support.amounts import make_row, make_snapshot
 from tests.support.replica import make_shared
 from tests.support.virtual_time import unix_ms, virtual_runtime
@@ -28,6 +28,7 @@ class World:
         self.asked: list[tuple[AccountId, RequestDirectives]] = []
         self.hold: Callable[[AccountId], Awaitable[None]] | None = None
         self.at_once = self.most_at_once = 0
+        self.swept: dict[AccountId, Entry] = {}
 
     async def read(self, key: AccountId, directives: RequestDirectives) -> Entry:
         self.asked.append((key, directives))
@@ -67,7 +68,14 @@ def make_reconciler(
     ids = (f"{name}{number}" for number in itertools.count(1))
     return Reconciler(
         jobs=Jobs(make_shared(server), "reconciliation"),
-        sweeper=Sweeper(read=world.read, directory=world.directory, concurrency=concurrency, now_ms=unix_ms),
+        surveyor=Surveyor(
+            read=world.read,
+            directory=world.directory,
+            concurrency=concurrency,
+            now_ms=unix_ms,
+            peek=world.swept.get,
+            call_seconds=5,
+        ),
         every_seconds=every_seconds,
         make_id=lambda: next(ids),
         runtime=virtual_runtime(),

@@ -9,6 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     Components,
+    OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -97,6 +98,11 @@ balance answer gives its age in seconds (Age), where it came from (Cache-Status;
 tag under which If-None-Match finds it unchanged (ETag, over the content without asOf). Cache-Control in a request says \
 how old an answer may be: max-age, max-stale, min-fresh, no-cache, only-if-cached."""
 
+_SWEEP: Final = (
+    "For callers who may read all merchants: how their fetching is (`running`, `idle`, `starved`), in how many seconds "
+    "every merchant is known, and how many a round over all takes. A structured field (RFC 9651)."
+)
+
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 
 
@@ -140,6 +146,18 @@ class InFormats(Operation):
             answer.content |= {
                 MEDIA_TYPES[table_format].partition(";")[0]: table for table_format in (Format.CSV, Format.TEXT)
             }
+
+
+@dataclass
+class InPages(InFormats):
+    """An operation over all merchants: its answer says how their fetching is, in a header, too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        answer = (self.responses or {}).get("200")
+        if isinstance(answer, OpenAPIResponse):
+            schema = Schema(type=OpenAPIType.STRING, examples=["running; whole=143; round=201"])
+            answer.headers = {**(answer.headers or {}), "Sweep": OpenAPIHeader(description=_SWEEP, schema=schema)}
 
 
 def service_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:

@@ -29,7 +29,7 @@ def etag_of_list(view: PagedView | BatchView) -> str:
     timeless = msgspec.structs.replace(view, **{name: items}, oldest_as_of=UNSET, newest_as_of=UNSET)
     if isinstance(timeless, BatchView):
         return etag_of_bytes(msgspec.json.encode(timeless))
-    unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET, directory_as_of=UNSET)
+    unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET, directory_as_of=UNSET, sweep=UNSET)
     return etag_of_bytes(msgspec.json.encode((unnamed, timeless.next is UNSET)))
 
 

@@ -12,7 +12,7 @@ from app.api.requests.formats import Format
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import PartView
-from app.api.views.portfolio import BreakdownView, FindingView, HoldersView, HolderView, ReconciliationView
+from app.api.views.portfolio import BreakdownView, FindingView, HoldersView, HolderView, ReconciliationView, SweepView
 from app.balances.reconciliation import Sums
 from app.balances.snapshots import AnomalyKind, Row
 from app.balances.totals import Total
@@ -187,7 +187,9 @@ def _note(view: BatchView | BreakdownView | HoldersView, parts: Iterable[PartVie
     for status in ("stale", "unavailable"):
         ids = [part.merchant_id for part in parts if part.status == status]
         notes += [f"{status} here: {_name(ids, len(ids))}"] if ids else []
-    return "; ".join([*notes, *([] if isinstance(view, BatchView) else _next_page_note(view.next))])
+    if not isinstance(view, BatchView):
+        notes += [*_sweep_note(view.sweep), *_next_page_note(view.next)]
+    return "; ".join(notes)
 
 
 def _name(merchants: Sequence[int], count: int) -> str:
@@ -202,6 +204,14 @@ def _directory_note(view: BreakdownView | HoldersView | MerchantsView) -> list[s
         return []
     doubt = ", and is stale: merchants may be missing" if view.directory_stale else ""
     return [f"the directory is as of {view.directory_as_of}{doubt}"]
+
+
+def _sweep_note(sweep: SweepView | UnsetType) -> list[str]:
+    """Say how long it takes until every merchant is known, and what a round takes."""
+    if isinstance(sweep, UnsetType):
+        return []
+    whole = f"every merchant is known in {sweep.seconds_to_whole} s, " if sweep.seconds_to_whole else ""
+    return [f"the sweep is {sweep.state}: {whole}a round takes {sweep.seconds_to_round} s"]
 
 
 def _next_page_note(after: str | UnsetType) -> list[str]:

@@ -28,7 +28,7 @@ from app.api.routes.paging import Page
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import oldest
-from app.api.views.portfolio import BreakdownView, HoldersView, PagedView, ReconciliationView
+from app.api.views.portfolio import BreakdownView, HoldersView, PagedView, ReconciliationView, SweepView
 from app.balances.snapshots import AGGREGATE, AccountId
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.errors import Forbidden, InternalError
@@ -138,7 +138,7 @@ class Exchange:
     ) -> Response[bytes]:
         """Respond with a view, which may be encoded already, or 304 to a GET that names its tag (RFC 9110, 13.1.2)."""
         etag = etag_of_format(etag, output_format)
-        headers = [("ETag", etag), *headers, *self._next_link(view)]
+        headers = [("ETag", etag), *headers, *_sweep_header(view), *self._next_link(view)]
         if self._request.method == HttpMethod.GET and matches(self._header(b"if-none-match"), etag):
             return as_response(Reply(304, headers, b""))
         headers = [("Content-Type", MEDIA_TYPES[output_format]), *headers]
@@ -160,6 +160,15 @@ def choose_output_format(
 ) -> Format:
     """Choose the format of a response. It depends on `exchange`: for two independent dependencies Litestar makes tasks."""
     return exchange.choose_format(named_format, bom)
+
+
+def _sweep_header(view: Tabular | bytes) -> list[tuple[str, str]]:
+    """Describe the sweep, where the view does."""
+    match view:
+        case BreakdownView(sweep=SweepView() as sweep) | HoldersView(sweep=SweepView() as sweep):
+            return [sweep.header]
+        case _:
+            return []
 
 
 async def _write(view: Tabular | bytes, output_format: Format) -> bytes:

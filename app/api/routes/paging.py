@@ -1,18 +1,19 @@
 """Cursor pagination: the first page of a view made now, and later pages of the version stored with it."""
 
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from app.api.requests.parameters import read_cursor
 from app.api.views.parts import PartView
-from app.api.views.portfolio import BreakdownView, HoldersView, HolderView, PagedView
+from app.api.views.portfolio import BreakdownView, HoldersView, HolderView, PagedView, SweepView
 from app.balances.snapshots import UnixMs
 from app.decoding import Undecodable, decode_json
 from app.errors import StoreUnavailable, ViewGone
 from app.fleet.view_versions import ViewVersions
+from app.portfolio.sweep_figures import SweepStatus
 from app.redis.client import RedisFailure
 
 V = TypeVar("V", BreakdownView, HoldersView)
@@ -28,6 +29,12 @@ class Page(Struct, frozen=True):
 
     view: PagedView
     as_of: int
+
+    def with_sweep(self, status: SweepStatus | None) -> Self:
+        """Add how the sweep is now. That is no part of a version: each page says it anew."""
+        if status is None:
+            return self
+        return msgspec.structs.replace(self, view=msgspec.structs.replace(self.view, sweep=SweepView.of(status)))
 
 
 class _Head(Struct, frozen=True):

@@ -23,7 +23,7 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
 @get(
     "/v1/portfolio/merchants",
     query=("sort", "limit", "after", "format", "bom"),
-    operation_class=document.InFormats,
+    operation_class=document.InPages,
     summary="Every merchant, and the totals",
     responses=document.balance_responses(BreakdownView, "The merchants that the caller may read.", paged=True),
 )
@@ -43,20 +43,19 @@ async def read_breakdown(
     if after is not None:
         if sort is not None:
             raise InvalidRequest("sort goes with the first page: those after it keep its order.")
-        return await exchange.respond_page(
-            await pages.next_page(BreakdownView, after, scope=scope, limit=page_size), None, output_format
-        )
+        page = await pages.next_page(BreakdownView, after, scope=scope, limit=page_size)
+        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, output_format)
     parts, ordered = await portfolio.get_breakdown(readable, order, exchange.directives, exchange.caller.name)
     items = [PartView.of(part, name=parts.name_of(part)) for part in ordered]
     as_of = exchange.as_of(parts)
     page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=page_size)
-    return await exchange.respond_page(page, parts, output_format)
+    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
 
 
 @get(
     "/v1/portfolio/assets/{assetId:str}",
     query=("limit", "after", "format", "bom"),
-    operation_class=document.InFormats,
+    operation_class=document.InPages,
     summary="Who holds an asset",
     responses=document.balance_responses(HoldersView, "The holders, the largest first.", paged=True),
 )
@@ -75,14 +74,13 @@ async def read_holders(
     asset_id = read_asset_id(assetId)
     scope = exchange.scope(f"asset {asset_id}")
     if after is not None:
-        return await exchange.respond_page(
-            await pages.next_page(HoldersView, after, scope=scope, limit=page_size), None, output_format
-        )
+        page = await pages.next_page(HoldersView, after, scope=scope, limit=page_size)
+        return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, output_format)
     parts, holders = await portfolio.get_holders(readable, asset_id, exchange.directives, exchange.caller.name)
     items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
     head = HoldersView.of(asset_id, parts, holders)
     page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=page_size)
-    return await exchange.respond_page(page, parts, output_format)
+    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
 
 
 @get(
@@ -111,7 +109,7 @@ async def start_reconciliation(
 ) -> Response[bytes]:
     """Start a reconciliation, or, if one is running, lead to that one. It takes as long as the budget wants."""
     exchange.authorise_everything()
-    job = await portfolio.reconciler.start()
+    job = await portfolio.start_reconciliation()
     location = f"{_RECONCILIATIONS}/{job.id}"
     return await exchange.respond_state(ReconciliationView.of(job), Format.JSON, status=202, location=location)
 

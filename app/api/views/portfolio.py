@@ -23,10 +23,32 @@ from app.balances.totals import Total
 from app.portfolio.holders import Holder, Holders
 from app.portfolio.parts import Parts
 from app.portfolio.reconciler import Reconciliation, State
-from app.portfolio.sweep import NAMED
+from app.portfolio.surveys import NAMED
+from app.portfolio.sweep_figures import SweepState, SweepStatus
 
 Cursor = Annotated[str, Meta(description="Send it as `after` for the page that follows, of the same version.")]
 VersionName = Annotated[str, Meta(description="Pages of one version show one moment.")]
+
+
+class SweepView(Struct, frozen=True, rename="camel"):
+    """How far the fetching of all merchants is: `starved` means that the budget is too small for them."""
+
+    state: SweepState
+    seconds_to_whole: Annotated[int, Meta(ge=0, description="Until every merchant is known, about.")]
+    seconds_to_round: Annotated[int, Meta(ge=0, description="What a round over all merchants takes, about.")]
+
+    @classmethod
+    def of(cls, status: SweepStatus) -> "SweepView":
+        """Show how the sweep is."""
+        return cls(status.state, status.seconds_to_whole, status.seconds_to_round)
+
+    @property
+    def header(self) -> tuple[str, str]:
+        """The same as a header (a structured field, RFC 9651: an item with parameters)."""
+        return "Sweep", f"{self.state}; whole={self.seconds_to_whole}; round={self.seconds_to_round}"
+
+
+SweepMember = Annotated[SweepView, Meta(description="For callers who may read all merchants; so in the Sweep header.")]
 
 
 class HolderView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -67,6 +89,7 @@ class BreakdownView(Struct, frozen=True, rename="camel", omit_defaults=True):
     version: VersionName | UnsetType = UNSET
     oldest_as_of: Time | UnsetType = UNSET
     newest_as_of: Time | UnsetType = UNSET
+    sweep: SweepMember | UnsetType = UNSET
     totals: tuple[Total, ...] | UnsetType = UNSET
     partial_totals: tuple[Total, ...] | UnsetType = UNSET
     merchants: tuple[PartView, ...] | UnsetType = UNSET
@@ -92,6 +115,7 @@ class HoldersView(Struct, frozen=True, rename="camel", omit_defaults=True):
     version: VersionName | UnsetType = UNSET
     oldest_as_of: Time | UnsetType = UNSET
     newest_as_of: Time | UnsetType = UNSET
+    sweep: SweepMember | UnsetType = UNSET
     total: Total | UnsetType = UNSET
     partial_total: Total | UnsetType = UNSET
     no_shares: NoShares | UnsetType = UNSET

@@ -100,10 +100,10 @@ async def test_a_remembered_error_holds_no_traceback() -> None:
 async def test_a_refusal_is_known_until_the_account_succeeds_however_long_ago_and_whatever_failed_since() -> None:
     backoff = _backoff()
     backoff.record_failure(KEY, ERROR)
-    assert not backoff.is_refused(KEY)
+    assert backoff.refusal(KEY) is None
     backoff.record_failure(KEY, AccessRefused("x"))
     backoff.record_failure(KEY, ERROR)
     await asyncio.sleep(3600)
-    assert (backoff.failure(KEY), backoff.is_refused(KEY), backoff.is_refused(AccountId("2"))) == (None, True, False)
+    assert (backoff.failure(KEY), backoff.refusal(KEY), backoff.refusal(AccountId("2"))) == (None, ERROR, None)
     backoff.record_success(KEY)
-    assert not backoff.is_refused(KEY)
+    assert backoff.refusal(KEY) is None

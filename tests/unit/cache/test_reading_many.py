@@ -185,3 +185,13 @@ async def test_many_are_as_old_as_the_oldest(replicas: list[Replica]) -> None:
     both = await accounts.get_many(KEYS[:2], directives(), "web")
     assert oldest(both) == oldest(first)
     assert oldest(()) is None
+
+
+async def test_what_is_unknown_is_asked_for_first_then_the_oldest(upstream: Upstream) -> None:
+    async with run_replicas(upstream, FakeServer(), 1, per_second=10, burst=1) as (replica,):
+        for key in (KEYS[2], KEYS[0]):
+            await replica.cache.read(key, directives())
+            await asyncio.sleep(1)
+        await asyncio.sleep(60)
+        await replica.cache.read_many(KEYS[:4], directives())
+    assert upstream.asked[2:] == [KEYS[1], KEYS[3], KEYS[2], KEYS[0]]

@@ -23,6 +23,7 @@ from app.errors import (
 from app.fleet.jobs import LEASE_MS
 from app.portfolio.reconciler import Reconciler, Reconciliation, State
 from app.resilience.supervision import supervised
+from tests.support.amounts import make_snapshot
 from tests.support.jobs import World, make_reconciler
 from tests.support.virtual_redis import virtual_redis_time
 from tests.support.virtual_time import monotonic
@@ -325,3 +326,23 @@ async def test_a_result_is_overdue_when_three_intervals_brought_none(world: Worl
 async def test_without_an_interval_nothing_is_overdue(reconciler: Reconciler) -> None:
     await asyncio.sleep(10_000)
     assert not reconciler.is_overdue
+
+
+async def test_what_the_sweep_fetched_since_it_began_is_not_fetched_again(reconciler: Reconciler, world: World) -> None:
+    swept, late = AccountId("1"), AccountId("2")
+
+    async def sweep(key: AccountId) -> None:
+        """Let the sweep bring one by a call that surely began after the reconciliation, one perhaps before it."""
+        if key in {"20", "19", "18", "17"}:  # those that are read first, all at a time
+            world.swept[late] = world._answer(late)
+            await asyncio.sleep(6)
+            world.swept[swept] = world._answer(swept)
+
+    world.hold = sweep
+    # the youngest are read first, since the sweep fetches the oldest
+    world.swept.update((AccountId(str(number)), make_snapshot(str(number), [], number)) for number in range(1, 21))
+    job = await outcome(reconciler)
+    assert verdict(job) is Verdict.MATCH
+    asked = [key for key, _ in world.asked if key != AGGREGATE]
+    assert asked[0] == "20"
+    assert (asked.count(swept), asked.count(late), len(asked)) == (0, 1, 19)

@@ -64,6 +64,8 @@ def test_a_folder_that_cannot_be_written_to_is_logged_once(tmp_path: Path) -> No
 def test_a_real_reading_comes_back_as_it_was(tmp_path: Path) -> None:
     metrics = Metrics("1", cpu_seconds=lambda: 1.0)
     metrics.request("/x", "GET", 200, 0.5)
+    metrics.redis_available.watch(lambda: True)
+    metrics.sweep_state.watch_all(lambda: {("idle",): True})
     reading = read(metrics)
     store = MultiprocessStore(tmp_path, lives)
     store.put(reading)
