@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.access.clients_file import parse_clients
@@ -78,6 +78,7 @@ READERS: dict[str, tuple[Callable[[bytes], Any], type[Exception]]] = {
 
 
 @pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
+@settings(deadline=None)
 @given(data=everything)
 def test_foreign_input_is_decoded_or_undecodable(decode: Callable[[bytes], Any], data: bytes) -> None:
     try:
@@ -96,6 +97,7 @@ def test_what_is_known_to_be_hard_is_no_other_error(decode: Callable[[bytes], An
 
 
 @pytest.mark.parametrize(("read", "error"), READERS.values(), ids=READERS)
+@settings(deadline=None)
 @given(data=everything)
 @example(data=b"[" * 1100)
 @example(data=b"9" * 5000)
@@ -129,6 +131,7 @@ def test_what_is_compressed_is_whole_and_bounded() -> None:
             decompress(data, most)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=256))
 @example("ibc/27394FB092D2ECCD56123C74F36E4C1F926001CEADA9CA97EA622B25F41E5EB2")
 @example("%2F")
@@ -140,6 +143,7 @@ def test_every_asset_id_has_a_path_that_leads_to_it_alone(asset_id: str) -> None
     assert (before, read_asset_id(segment)) == (["", "v1", "portfolio", "assets"], asset_id)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=30))
 def test_any_path_is_routed(raw: bytes) -> None:
     assert route_path(raw, "").count("/") <= raw.count(b"/")

@@ -64,7 +64,7 @@ def read_back(kind: Any, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", [*JSON_RECORDS, *MSGPACK_RECORDS], ids=name)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_value_that_a_type_allows_is_read_back_as_it_was(kind: Any, data: st.DataObject) -> None:
     value = data.draw(values_of(kind))
@@ -72,7 +72,7 @@ def test_every_value_that_a_type_allows_is_read_back_as_it_was(kind: Any, data: 
 
 
 @pytest.mark.parametrize("kind", [*JSON_RECORDS, *MSGPACK_RECORDS], ids=name)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_what_a_newer_version_adds_is_ignored(kind: Any, data: st.DataObject) -> None:
     value = data.draw(values_of(kind))
@@ -83,7 +83,7 @@ def test_what_a_newer_version_adds_is_ignored(kind: Any, data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("kind", [*JSON_RECORDS, *MSGPACK_RECORDS], ids=name)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_whatever_is_wrong_with_a_record_is_one_error(kind: Any, data: st.DataObject) -> None:
     """Truncated, with a byte changed, or with a field of another type: it reads as a value of the type, or not at all."""
