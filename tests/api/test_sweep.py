@@ -145,3 +145,17 @@ async def test_the_tag_stays_while_balances_do_though_the_sweep_goes_on(
         assert again.headers["Sweep"].startswith("running")
         page = await service.get(f"{PATH}?limit=100&after={first.json()['next']}")
         assert page.json()["sweep"]["state"] == "running"
+
+
+async def test_a_refusal_that_another_replica_met_is_not_hidden_either(
+    upstream: Sandbox, valkey: EmbeddedValkey
+) -> None:
+    async with (
+        run_service(upstream, valkey.url, upstream_rate=RATE, fresh_seconds=1) as sweeping,
+        run_service(upstream, valkey.url, flush=False, upstream_rate=RATE, fresh_seconds=1) as other,
+    ):
+        await get_whole(sweeping)
+        await get_whole(other)
+        upstream.add_fault("token-expired")
+        body = await ask_until(lambda: ask(other), lambda body: "token-refused" in problems(body))
+        assert body["coverage"]["stale"] == 0

@@ -8,10 +8,10 @@ import pytest
 
 from app.balances.snapshots import Absence, AccountId
 from app.budget.budget import PermitRequest, Priority
-from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult
+from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.cache.load_waiter import LoadWaiter
-from app.errors import DeadlinePassed, InternalError, UpstreamFaulty
+from app.errors import BudgetSpent, DeadlinePassed, InternalError, UpstreamFaulty
 from tests.support.virtual_time import monotonic, unix_ms
 
 ONE, OTHER, HANGING = AccountId("1"), AccountId("2"), AccountId("3")
@@ -174,3 +174,22 @@ async def test_nobody_waits_on_for_what_is_closed(waiting: LoadWaiter) -> None:
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert monotonic() == began
+
+
+async def test_a_caller_who_joins_a_sweep_that_gives_up_starts_a_load_of_its_own() -> None:
+    gave_up = False
+
+    async def load(account_id: AccountId, _: RequestDirectives, __: PermitRequest) -> LoadResult:
+        nonlocal gave_up
+        await asyncio.sleep(1)
+        if not gave_up:
+            gave_up = True
+            return NoPermit(BudgetSpent("x"))
+        return Loaded(Absence(account_id, unix_ms()), unix_ms())
+
+    waiting = LoadWaiter(load, POLICY, unix_ms)
+    wanted = _wanted(ONE)
+    waiting.start_or_join(ONE, wanted[ONE], PermitRequest(Priority.SWEEP))
+    found = await waiting.wait(wanted, _permit_request(), 10)
+    assert isinstance(found[ONE].result, Loaded)
+    await waiting.close()
