@@ -12,11 +12,10 @@ import structlog
 from app.access.clients_file import read_clients
 from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
-from app.runtime import Runtime
 from app.server.workers import run_workers
 from app.settings.environment import PREFIX, read_settings, unknown_settings
 from app.telemetry.logs import configure_logs
-from app.wiring.redis import build_redis_client
+from app.wiring.redis import check_redis_url
 
 log = structlog.get_logger()
 
@@ -36,7 +35,7 @@ def serve() -> None:
         if settings.redis.url is None:
             os.environ[PREFIX + "REDIS_URL"] = stack.enter_context(EmbeddedValkey()).url
         else:
-            build_redis_client(settings.redis, Runtime(), plain=settings.process.plain)
+            check_redis_url(settings.redis, plain=settings.process.plain)
         run_workers(settings, folder)
 
 
