@@ -103,7 +103,7 @@ class SharedValue:
 def _read_shared(result: Any) -> tuple[bytes, bytes, int]:
     """Read the result of `SHARED_GET`: a word, a value or a failure, and the value's time to live."""
     match result:
-        case [b"kept" | b"ours" | b"elsewhere" | b"failed" as word, bytes(value), int(left_ms)]:
+        case [b"kept" | b"ours" | b"elsewhere" | b"failed" as word, bytes(value), left_ms] if type(left_ms) is int:
             return word, value, left_ms
     raise WrongShape
 

@@ -49,10 +49,10 @@ async def count_subscribers(client: AnyRedis, channel: str) -> int:
     """
     everywhere = {"target_nodes": client.get_nodes()} if isinstance(client, RedisCluster) else {}
     found = await client.execute_command("PUBSUB NUMSUB", channel, **everywhere)
-    counts = [count for _, count in found]
-    if not counts or not all(type(count) is int and count >= 0 for count in counts):
-        raise ValueError("PUBSUB NUMSUB")
-    return sum(counts)
+    ((name, count),) = found
+    if name != channel.encode() or type(count) is not int or count < 0:  # redis-py makes a pair of any two bytes
+        raise ValueError("the answer counts no subscribers of the channel")
+    return count
 
 
 def _pack(words: Sequence[Word]) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 _MAX_ACTIVE: Final = 10_000
-_MAX_WAIT_US: Final = 2**53
+_MAX_WAIT_US: Final = 86_400_000_000
 
 
 class WrongShape(Exception):

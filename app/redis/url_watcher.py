@@ -1,7 +1,7 @@
 """Rotation of the Redis URL: its file is watched, and a new URL is used once it works."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -24,7 +24,11 @@ class RedisUrlWatcher:
     """
 
     def __init__(
-        self, first: Secret, read: Callable[[], Secret], connect: Callable[[Secret], Connect], redis_client: RedisClient
+        self,
+        first: Secret,
+        read: Callable[[], Awaitable[Secret]],
+        connect: Callable[[Secret], Connect],
+        redis_client: RedisClient,
     ) -> None:
         self._current = first
         self._read: Final = read
@@ -41,7 +45,7 @@ class RedisUrlWatcher:
     async def check_once(self) -> None:
         """Use a URL that is new, if it works."""
         try:
-            url = await asyncio.to_thread(self._read)
+            url = await self._read()
         except StartError as error:
             self._report(None, error.detail)
             return

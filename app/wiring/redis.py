@@ -1,5 +1,6 @@
 """Wiring of Redis: the client, and the keys of one upstream in it."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from functools import partial
@@ -83,4 +84,6 @@ def _connecting(settings: RedisSettings, *, plain: bool) -> Callable[[Secret], C
 def _build_watcher(
     first: Secret, path: str, client: RedisClient, settings: RedisSettings, *, plain: bool
 ) -> RedisUrlWatcher:
-    return RedisUrlWatcher(first, partial(read_redis_url_file, path), _connecting(settings, plain=plain), client)
+    return RedisUrlWatcher(
+        first, partial(asyncio.to_thread, read_redis_url_file, path), _connecting(settings, plain=plain), client
+    )
