@@ -157,7 +157,6 @@ class RedisClient:
         try:
             if (error := await catching(self._ask_ping(client))) is None:
                 self._current.connect = connect
-                self._current.replace(client)
                 is_used = True
             return error
         finally:

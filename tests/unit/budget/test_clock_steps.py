@@ -122,6 +122,16 @@ async def test_after_a_pause_the_rate_is_halved_and_no_more(server: FakeServer, 
     assert monotonic() - came <= 2 + 20 * 0.2 + 0.1  # the pause once more, and half of the rate
 
 
+@pytest.mark.parametrize("factor", [2, 1e300])
+async def test_a_moment_that_has_not_come_slows_the_rate_no_more_than_a_pause(
+    server: FakeServer, raw: FakeAsyncRedis, factor: float
+) -> None:
+    async with run_budget_replicas(server, per_second=1000, burst=1) as (replica,):
+        await raw.hset(BUDGET, mapping={"slowed": unix_ms() * 1000 + 3_600_000_000, "factor": factor})
+        assert (await replica.fleet_rate.take(1, leave_headroom=False))[0] == 1
+        assert await wait_of(replica) == pytest.approx(min(factor, 64) / 1000)
+
+
 @pytest.mark.parametrize("step", STEPS)
 async def test_who_asked_before_a_step_is_not_counted_after_it(server: FakeServer, step: float) -> None:
     async with run_budget_replicas(server, 3, per_second=1000) as replicas:

@@ -140,3 +140,20 @@ async def test_jobs_are_late_by_an_interval_at_most_though_the_clock_of_redis_wa
     await asyncio.sleep(1 - step)
     now = unix_ms()
     assert await jobs.start("second", b"{}", now, now - HOUR_MS) == "second"
+
+
+async def test_jobs_go_by_our_clock_while_that_of_redis_says_nothing(
+    server: FakeServer, raw: FakeAsyncRedis, clock: RedisClock
+) -> None:
+    jobs = Jobs(make_shared(server), "kind")
+    await run_job(jobs, "first", unix_ms())
+    clock.ahead_seconds = -86_400
+    await asyncio.sleep(HOUR_MS / 1000)
+    now = unix_ms()
+    assert await jobs.start("second", b"{}", now, now - HOUR_MS) == "second"
+    await jobs.finish("second", b"{}", result=True)
+    await raw.persist("t:{kind}:began")
+    assert await jobs.start("third", b"{}", now, now - HOUR_MS) is None
+    await asyncio.sleep(HOUR_MS / 1000)
+    now = unix_ms()
+    assert await jobs.start("third", b"{}", now, now - HOUR_MS) == "third"
