@@ -192,7 +192,7 @@ def _way(random: Random, median_seconds: float) -> Callable[[], float]:
 
 def _make_redis_client(client: Client, runtime: Runtime) -> RedisClient:
     breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
-    return RedisClient(cast("Any", client), breaker=breaker, timeout_seconds=0.05, runtime=runtime)
+    return RedisClient(lambda: cast("Any", client), breaker=breaker, timeout_seconds=0.05, runtime=runtime)
 
 
 def _make_calls(budget: FleetBudget, runtime: Runtime) -> CallExecutor:

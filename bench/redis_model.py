@@ -12,7 +12,8 @@ from msgspec import Struct
 from app.balances.snapshots import AccountId, Entry
 from app.fleet.bus import Failure
 from app.redis import lua
-from app.redis.scripts import make_script
+from app.redis.results import read_flag, read_lease
+from app.redis.scripts import make_script, make_single
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
 Run = tuple[str, Sequence[str], Sequence[Any]]
@@ -72,8 +73,9 @@ class Server:
         self._delay: Final = delay
         self._stored: Final[dict[str, _Stored]] = {}
         self._leases: Final[dict[str, _Lease]] = {}
-        self._asked: Final[dict[str, int]] = {}
-        self._next = self._paused_until = 0
+        self._asked: dict[str, int] = {}
+        self._next: float = 0
+        self._paused_until = self._pause_length = 0
         self._slowed: int | None = None
         self._factor = 1.0
         self._decoder: Final = msgspec.json.Decoder(Entry)
@@ -82,36 +84,41 @@ class Server:
         self.messages = 0
         self.is_up = True
         self.commands: Final[dict[str, Command]] = {
-            make_script(lua.READ_OR_LEASE).sha: self.read_or_lease,
-            make_script(lua.READ_OR_LEASE_WITH_PERMIT).sha: self.read_or_lease_with_permit,
-            make_script(lua.STORE_AND_RELEASE).sha: self.store_and_release,
-            make_script(lua.RELEASE_AND_NOTIFY).sha: self.release_and_notify,
-            make_script(lua.RENEW_LEASE).sha: self.renew_lease,
-            lua.TAKE_PERMITS: self.take_permits,
-            lua.PAUSE: self.pause,
-            lua.RENEW_DEMAND: self.renew_demand,
-            lua.RELEASE_LEASE: self.release_lease,
+            make_script(lua.READ_OR_LEASE, read_lease).sha: self.read_or_lease,
+            make_script(lua.READ_OR_LEASE_WITH_PERMIT, read_lease).sha: self.read_or_lease_with_permit,
+            make_script(lua.STORE_AND_RELEASE, read_flag).sha: self.store_and_release,
+            make_script(lua.RELEASE_AND_NOTIFY, read_flag).sha: self.release_and_notify,
+            make_script(lua.RENEW_LEASE, read_flag).sha: self.renew_lease,
             GET: self.get,
         }
+        self.single_commands: Final[dict[str, Command]] = {
+            make_single(lua.TAKE_PERMITS).sha: self.take_permits,
+            make_single(lua.PAUSE).sha: self.pause,
+            make_single(lua.RENEW_DEMAND).sha: self.renew_demand,
+            make_single(lua.RELEASE_LEASE).sha: self.release_lease,
+        }
 
-    def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[bytes | None, int]:
+    def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
         """Restate `lua.READ_OR_LEASE`."""
         replica_id, lease_ms, oldest, known, latest = args
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
         if stored is not None and stored.as_of > latest:
             stored = None
         if stored is not None and stored.as_of >= oldest:
-            return stored.value, -1
+            return [stored.value, -1]
         value = stored.value if stored and stored.as_of > known else None
         if lease is None:
             self._leases[keys[1]] = _Lease(replica_id, self._now_ms() + lease_ms)
-            return value, 0
-        return value, max(lease.until_ms - self._now_ms(), 1)
+            return [value, 0]
+        left_ms = lease.until_ms - self._now_ms()
+        if left_ms > lease_ms:
+            self._leases[keys[1]] = _Lease(lease.replica_id, self._now_ms() + lease_ms)
+        return [value, max(min(left_ms, lease_ms), 1)]
 
-    def read_or_lease_with_permit(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
+    def read_or_lease_with_permit(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
         """Restate `lua.READ_OR_LEASE_WITH_PERMIT`."""
         found = self.read_or_lease(keys[:2], args[:5])
-        return found if found[1] != 0 else (*found, *self.take_permits(keys[2:], [args[0], *args[5:], 1]))
+        return found if found[1] != 0 else [*found, *self.take_permits(keys[2:], [args[0], *args[5:], 1])]
 
     def store_and_release(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `lua.STORE_AND_RELEASE`."""
@@ -142,31 +149,36 @@ class Server:
         self._leases[keys[0]] = _Lease(replica_id, self._now_ms() + lease_ms)
         return 1
 
-    def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> tuple[int, int, int]:
+    def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> list[int]:
         """Restate `lua.TAKE_PERMITS`."""
         replica_id, interval, tolerance, wanted = args
         now = self._now_us()
         self._record_request(replica_id, now)
         if self._paused_until > now:
-            return 0, self._paused_until - now, len(self._asked)
+            self._paused_until = self._slowed = min(self._paused_until, now + self._pause_length)
+            return [0, self._paused_until - now, len(self._asked)]
+        latest = now + 2 * tolerance + interval * self._factor
         interval *= self._slowness(now)
-        due = max(self._next, now)
+        due = min(max(self._next, now), latest)
         granted = min(wanted, math.floor((now + tolerance - due) / interval) + 1)
         if granted <= 0:
-            return 0, math.ceil(due - tolerance - now), len(self._asked)
+            self._next = due
+            return [0, math.ceil(due - tolerance - now), len(self._asked)]
         self._next = round(due + granted * interval)
-        return granted, max(0, math.ceil(due + granted * interval - tolerance - now)), len(self._asked)
+        return [granted, max(0, math.ceil(due + granted * interval - tolerance - now)), len(self._asked)]
 
     def pause(self, _: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `lua.PAUSE`."""
         now = self._now_us()
-        if self._paused_until <= now:
+        before = min(self._paused_until, now + self._pause_length)
+        if before <= now:
             self._factor = min(self._slowness(now) * 2, 64)
-        self._paused_until = self._slowed = max(self._paused_until, now + args[0])
+        self._paused_until = self._slowed = max(before, now + args[0])
+        self._pause_length = self._paused_until - now
         return 1
 
-    def renew_demand(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[int, int, bytes]:
-        """Restate `scripts.RENEW_DEMAND`."""
+    def renew_demand(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
+        """Restate `lua.RENEW_DEMAND`."""
         replica_id, lease_ms, wanted, share = args
         now = self._now_ms()
         demand = self._find_lease(keys[0])
@@ -175,14 +187,14 @@ class Server:
         lease, said = self._find_lease(keys[1]), self._find_lease(keys[2])
         left = demand.until_ms - now if demand else 0
         if not left or (lease and lease.replica_id != replica_id):
-            return left, 0, (said.replica_id if said else "").encode()
+            return [left, 0, (said.replica_id if said else "").encode()]
         self._leases[keys[1]] = _Lease(replica_id, now + lease_ms)
         if share:
             said = self._leases[keys[2]] = _Lease(share, now + 10 * lease_ms)
-        return left, 1, (said.replica_id if said else "").encode()
+        return [left, 1, (said.replica_id if said else "").encode()]
 
     def release_lease(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `scripts.RELEASE_LEASE`."""
+        """Restate `lua.RELEASE_LEASE`."""
         self._release_lease(keys[0], args[0])
         return 1
 
@@ -192,15 +204,13 @@ class Server:
         return None if stored is None else stored.value
 
     def _record_request(self, replica_id: str, now: int) -> None:
-        """Keep the replicas that asked within the last second, in the order of their requests."""
-        self._asked.pop(replica_id, None)
+        """Keep the replicas that asked within the last second."""
         self._asked[replica_id] = now
-        while self._asked[first := next(iter(self._asked))] <= now - 1_000_000:
-            del self._asked[first]
+        self._asked = {name: at for name, at in self._asked.items() if now - 1_000_000 < at <= now}
 
     def _slowness(self, now: int) -> float:
         slowed = now if self._slowed is None else self._slowed
-        return max(1.0, self._factor * math.exp2((slowed - now) / 10_000_000))
+        return max(1.0, self._factor * math.exp2(-max(0, now - slowed) / 10_000_000))
 
     def _publish(self, sender: str, deliver: Callable[[Listener], None]) -> None:
         self.messages += 1
@@ -226,20 +236,6 @@ class Server:
 
     def _now_ms(self) -> int:
         return self._now_us() // 1000
-
-
-class Script:
-    """A script of `app/redis/lua.py`. In the model its text is its name too."""
-
-    def __init__(self, client: "Client", text: str) -> None:
-        self._client: Final = client
-        self.script: Final = text
-        self.sha: Final = text
-
-    async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run it, with the delays of request and response."""
-        (result,) = await self._client.send([(self.script, keys, args)])
-        return result
 
 
 class Pipeline:
@@ -294,10 +290,6 @@ class Client:
         await self.send([])
         return True
 
-    def register_script(self, text: str) -> Script:
-        """Return a callable that runs a script."""
-        return Script(self, text)
-
     def pipeline(self, *, transaction: bool) -> Pipeline:
         """Return a pipeline."""
         del transaction
@@ -305,6 +297,10 @@ class Client:
 
     async def execute_command(self, *words: Any) -> Any:
         """Send one command in a round trip of its own."""
+        _, name, count, *rest = words
+        if name in self._server.single_commands:
+            (result,) = await self.send([(name, rest[:count], rest[count:])])
+            return result
         pipeline = Pipeline(self)
         pipeline.execute_command(*words)
         (found,) = await pipeline.execute(raise_on_error=False)
@@ -329,6 +325,6 @@ class Client:
         return answer
 
     def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        command = self._server.commands[name]
+        command = self._server.commands.get(name) or self._server.single_commands[name]
         self._server.operations[command.__name__] += 1
         return command(keys, args)

@@ -6,8 +6,9 @@ from typing import Final
 
 from app.redis import lua
 from app.redis.client import RedisFailure
-from app.redis.connections import is_one_server
-from app.redis.scripts import ExtraArguments
+from app.redis.commands import is_one_server
+from app.redis.results import read_flag, read_permits
+from app.redis.scripts import ExtraArguments, make_single, run_single
 from app.redis.shared import Shared
 from app.resilience.rate_limiter import RateLimiter
 
@@ -37,8 +38,8 @@ class FleetRateLimiter:
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
-        self._take_script: Final = shared.client.client.register_script(lua.TAKE_PERMITS)
-        self._pause_script: Final = shared.client.client.register_script(lua.PAUSE)
+        self._take_script: Final = make_single(lua.TAKE_PERMITS)
+        self._pause_script: Final = make_single(lua.PAUSE)
         self._local: Final = RateLimiter(per_second, burst)
         self._next_at = self._paused_until = float("-inf")
         self.active_replicas = 1
@@ -52,7 +53,9 @@ class FleetRateLimiter:
             return 0, self._record_wait(left)
         arguments = [self._replica_id, *self._rate_arguments(leave_headroom=leave_headroom), wanted]
         found = await self._redis_client.execute(
-            lambda: self._take_script(keys=self._keys, args=arguments), writes=True
+            lambda: run_single(self._redis_client.client, self._take_script, self._keys, arguments),
+            lambda result: read_permits(result, wanted),
+            writes=True,
         )
         if isinstance(found, RedisFailure):
             return self._take_local(wanted)
@@ -75,8 +78,11 @@ class FleetRateLimiter:
         """Grant no permit in the fleet for so many seconds, and fewer for a while after."""
         self._paused_until = max(self._paused_until, self._monotonic() + seconds)
         self._local.pause_until(self._monotonic() + seconds)
+        arguments = [round(seconds * 1_000_000)]
         await self._redis_client.execute(
-            lambda: self._pause_script(keys=self._keys[:1], args=[round(seconds * 1_000_000)]), writes=True
+            lambda: run_single(self._redis_client.client, self._pause_script, self._keys[:1], arguments),
+            read_flag,
+            writes=True,
         )
 
     @property

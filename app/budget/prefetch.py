@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from app.budget.budget import Budget, PermitRequest, Priority
 from app.budget.fleet_rate import FleetRateLimiter
+from app.redis.results import Permits
 from app.redis.scripts import ExtraArguments
 
 _USABLE_SECONDS: Final = 0.25
@@ -19,7 +20,7 @@ class PrefetchedPermit(Struct):
     """Script arguments that also take a permit, None where that is not possible. `result` is what Redis answered."""
 
     arguments: ExtraArguments | None
-    result: tuple[int, ...] = ()
+    result: Permits | None = None
 
 
 class PermitPrefetcher:
@@ -77,8 +78,8 @@ class PermitPrefetcher:
     def _is_paused(self) -> bool:
         return self._fleet_rate.pause_seconds() > 0
 
-    def _keep_or_release(self, permit_request: PermitRequest, result: tuple[int, ...]) -> None:
-        if result and self._fleet_rate.record(*result)[0]:
+    def _keep_or_release(self, permit_request: PermitRequest, result: Permits | None) -> None:
+        if result is not None and self._fleet_rate.record(*result)[0]:
             self._keep(permit_request)
         else:
             self._budget.release()

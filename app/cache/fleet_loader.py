@@ -151,7 +151,7 @@ class FleetLoader:
             found = await self._redis.read_or_lease(
                 account_id, oldest, known, prefetched.arguments, latest_as_of=latest
             )
-            prefetched.result = found.permit if isinstance(found, LeaseAcquired) else ()
+            prefetched.result = found.permit if isinstance(found, LeaseAcquired) else None
         if not isinstance(found, RedisFailure) and (newest := found.entry or kept) is not None:
             self._memory.put(newest)
         return found

@@ -16,7 +16,8 @@ from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisFailure
-from app.redis.connections import get_values
+from app.redis.commands import get_values
+from app.redis.results import Permits, read_flag, read_integer, read_lease, values_reader
 from app.redis.scripts import ExtraArguments, make_script
 from app.redis.shared import Shared
 from app.telemetry.log_throttle import LogThrottle
@@ -42,7 +43,7 @@ class LeaseAcquired(msgspec.Struct, frozen=True):
     """
 
     entry: Entry | None
-    permit: tuple[int, ...] = ()
+    permit: Permits | None = None
 
 
 class LeaseHeldElsewhere(msgspec.Struct, frozen=True):
@@ -70,16 +71,18 @@ class RedisTier:
         self._unreadable: Final = LogThrottle()
         self._foreign: Final = LogThrottle()
         self._leases: Final[set[AccountId]] = set()
-        self._read_or_lease: Final = make_script(lua.READ_OR_LEASE)
-        self._read_or_lease_with_permit: Final = make_script(lua.READ_OR_LEASE_WITH_PERMIT)
-        self._store_and_release: Final = make_script(lua.STORE_AND_RELEASE, writes=True)
-        self._release_and_notify: Final = make_script(lua.RELEASE_AND_NOTIFY)
-        self._renew_lease: Final = make_script(lua.RENEW_LEASE)
+        self._read_or_lease: Final = make_script(lua.READ_OR_LEASE, read_lease)
+        self._read_or_lease_with_permit: Final = make_script(lua.READ_OR_LEASE_WITH_PERMIT, read_lease)
+        self._store_and_release: Final = make_script(lua.STORE_AND_RELEASE, read_flag, writes=True)
+        self._release_and_notify: Final = make_script(lua.RELEASE_AND_NOTIFY, read_flag)
+        self._renew_lease: Final = make_script(lua.RENEW_LEASE, read_flag)
 
     async def get_many(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
         """Look up accounts in one round trip. An unreadable entry, or another account's, is logged and a miss."""
         names = [self._name(account_id) for account_id in account_ids]
-        found = await self._redis_client.execute(lambda: get_values(self._redis_client.client, names))
+        found = await self._redis_client.execute(
+            lambda: get_values(self._redis_client.client, names), values_reader(len(names))
+        )
         if isinstance(found, RedisFailure):
             return found
         entries = (self._decode(account_id, value) for account_id, value in zip(account_ids, found, strict=True))
@@ -109,15 +112,15 @@ class RedisTier:
             )
         if isinstance(found, RedisFailure):
             return found
-        value, lease_ms, *permit = found
+        value, lease_ms, permit = found
         entry = self._decode(account_id, value)
         match lease_ms:
             case 0:
-                return LeaseAcquired(entry, tuple(permit))
+                return LeaseAcquired(entry, permit)
             case -1:
                 return Found(entry) if entry else await self._read_or_lease_again(account_id)
             case _:
-                return LeaseHeldElsewhere(entry, lease_ms)
+                return LeaseHeldElsewhere(entry, min(lease_ms, LEASE_MS))
 
     async def store_and_release(self, entry: Entry, *, latest_as_of: int = ANY_TIME) -> None:
         """Store and publish an entry, and release the lease. A newer entry from no later than `latest_as_of` stays."""
@@ -169,7 +172,9 @@ class RedisTier:
 
     async def _read_or_lease_again(self, account_id: AccountId) -> LeaseResult | RedisFailure:
         """Remove an entry that looked new enough but cannot be read."""
-        removed = await self._redis_client.execute(lambda: self._redis_client.client.delete(self._name(account_id)))
+        removed = await self._redis_client.execute(
+            lambda: self._redis_client.client.delete(self._name(account_id)), read_integer
+        )
         return removed if isinstance(removed, RedisFailure) else await self.read_or_lease(account_id, ANY_TIME)
 
     def _name(self, account_id: AccountId) -> str:

@@ -7,13 +7,12 @@ import structlog
 
 from app.access.clients_file import read_clients
 from app.redis.embedded import EmbeddedValkey
-from app.runtime import Runtime
 from app.server.addresses import check_port
 from app.server.workers import run_workers
 from app.settings.environment import PREFIX, read_settings, unknown_settings
 from app.telemetry.logs import configure_logs, print_to_log
 from app.temporary_folders import TemporaryFolder, remove_abandoned_folders
-from app.wiring.redis import build_redis_client
+from app.wiring.redis import check_redis_url
 
 log = structlog.get_logger()
 
@@ -36,5 +35,5 @@ def serve() -> None:
         if settings.redis.url is None:
             os.environ[PREFIX + "REDIS_URL"] = stack.enter_context(EmbeddedValkey()).url
         else:
-            build_redis_client(settings.redis, Runtime(), plain=settings.process.plain)
+            check_redis_url(settings.redis, plain=settings.process.plain)
         run_workers(settings, folder, logs)

@@ -63,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._answer: _Answer | None = None
         self._is_kept = False
         self.is_reusable = True
+        self.was_unsolicited = False
         self.rests_since = 0.0
         self.expires_at = 0.0
 
@@ -76,11 +77,15 @@ class Connection(asyncio.Protocol):
 
         If cancelled, or if it raises, the connection is closed: nobody else can get the rest of this answer.
         """
+        is_kept = bool(self._targets)
         self._targets = (*self._targets[-1:], target)
         answer = self._answer = _Answer(asyncio.get_running_loop().create_future(), max_body_bytes)
         self._transport.write(head)
         try:
-            return await answer.done
+            response = await answer.done
+            if is_kept and self.was_unsolicited:  # which of the answers is ours cannot be known
+                raise ExchangeFailed("it answered more than it was asked", is_repeatable=True)
+            return response
         finally:
             self._answer = None
             self._is_kept = True
@@ -127,6 +132,7 @@ class Connection(asyncio.Protocol):
     def _discard_unsolicited(self) -> None:
         if self.is_reusable:
             self.is_reusable = False
+            self.was_unsolicited = True
             self._on_unsolicited(self._targets)
         self._transport.abort()
 

@@ -20,6 +20,9 @@ Nothing in an answer says whose it is, so a late second answer would be taken fo
 follow immediately: a late answer would be its own.
 """
 
+DISTRUST_SECONDS: Final = 600.0
+"""How long each exchange gets a connection of its own, after a peer sent what nobody asked for."""
+
 MAX_IDLE_SECONDS: Final = 30.0
 MAX_IDLE_CONNECTIONS: Final = 256
 
@@ -71,6 +74,7 @@ class ConnectionPool:
         self._origin: Final = origin
         self._options: Final = options
         self._on_unsolicited: Final = on_unsolicited
+        self._distrusts_until = float("-inf")
         self._idle: Final[deque[Connection]] = deque()
         self._busy: Final[set[Connection]] = set()
 
@@ -111,9 +115,18 @@ class ConnectionPool:
             connection.close()
         return None
 
+    def _distrust(self, targets: tuple[str, ...]) -> None:
+        """Keep no connection for a while: a peer that answers twice once may do so at any moment."""
+        self._distrusts_until = self._options.monotonic() + DISTRUST_SECONDS
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+        self._on_unsolicited(targets)
+
     def _keep(self, connection: Connection) -> None:
-        if connection.is_reusable and len(self._idle) < MAX_IDLE_CONNECTIONS:
-            connection.rests_since = self._options.monotonic()
+        now = self._options.monotonic()
+        if connection.is_reusable and len(self._idle) < MAX_IDLE_CONNECTIONS and now >= self._distrusts_until:
+            connection.rests_since = now
             self._idle.append(connection)
         else:
             connection.close()
@@ -128,7 +141,7 @@ class ConnectionPool:
         is_secure = self._origin.scheme == "https"
         try:
             _, connection = await loop.create_connection(
-                lambda: Connection(self._on_unsolicited),
+                lambda: Connection(self._distrust),
                 sock=raw,
                 ssl=self._options.trust() if is_secure else None,
                 server_hostname=host if is_secure else None,

@@ -11,15 +11,19 @@ from msgspec import Meta
 from app.balances.snapshots import AccountId, Entry, StoredAccountId
 from app.decoding import JsonDecoder, Undecodable
 from app.errors import TallygateError, Unreachable, UpstreamError
-from app.redis.client import honouring_cancellation
 from app.redis.connections import CONNECTION_ERRORS
 from app.redis.shared import Shared
+from app.redis.timeouts import RedisTrouble, translating
 from app.telemetry.log_throttle import LogThrottle
 from app.telemetry.metrics import Metrics
 
 _LONGEST_SECONDS: Final = 1e9
 _PING_SECONDS: Final = 2.0
 _RECONNECT_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 8.0
+"""The pause before the next subscription: the first one, and the longest if they are lost as soon as they are made."""
+
+_LASTING_SECONDS: Final = 10.0
 _SUBSCRIBE_SECONDS: Final = 10.0
 """The time-out of a subscription: servers on the way may hang, each for as long as redis-py waits."""
 
@@ -84,7 +88,7 @@ class Bus:
         metrics: Metrics,
     ) -> None:
         self._metrics: Final = metrics
-        self._client: Final[Any] = shared.client.client
+        self._redis_client: Final = shared.client
         self._channel: Final = shared.channel
         self._replica_id: Final = shared.replica_id
         self._on_subscribed: Final = on_subscribed
@@ -97,29 +101,34 @@ class Bus:
         self.connected = False
 
     async def listen(self) -> None:
-        """Listen until cancelled. Subscribe again whenever the connection is lost."""
+        """Listen until cancelled. Subscribe again whenever the connection is lost, or replaced."""
+        pause = _RECONNECT_SECONDS
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
-                await self._listen_once()
-            except CONNECTION_ERRORS as error:
+                await self._listen_once(self._redis_client.client)
+            except (RedisTrouble, *CONNECTION_ERRORS) as error:
                 if self.connected:
-                    log.warning("bus.lost", error=type(error).__name__)
+                    log.warning("bus.lost", error=type(error.__cause__ or error).__name__)
             finally:
+                is_brief = self.connected and loop.time() - began < _LASTING_SECONDS
                 self.connected = False
-            await asyncio.sleep(_RECONNECT_SECONDS)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS) if is_brief else _RECONNECT_SECONDS
+            await asyncio.sleep(pause)
 
-    async def _listen_once(self) -> None:
-        async with self._client.pubsub() as pubsub:
+    async def _listen_once(self, client: Any) -> None:
+        async with client.pubsub() as pubsub:
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-                await honouring_cancellation(self._client.initialize())  # a cluster's pubsub does not do so by itself
-                await honouring_cancellation(pubsub.subscribe(self._channel))
+                await translating(client.initialize())  # a cluster's pubsub does not do so by itself
+                await translating(pubsub.subscribe(self._channel))
             is_pinged = False
-            while True:
-                message = await honouring_cancellation(pubsub.get_message(timeout=_PING_SECONDS))
+            while client is self._redis_client.client:
+                message = await translating(pubsub.get_message(timeout=_PING_SECONDS))
                 if message is None:
                     if is_pinged:
                         raise TimeoutError
-                    await pubsub.ping()
+                    await translating(pubsub.ping())
                 is_pinged = message is None
                 if message is not None:
                     self._on_message(message)
@@ -133,9 +142,11 @@ class Bus:
             case "message":
                 self._on_data(message["data"])
 
-    def _on_data(self, data: bytes) -> None:
+    def _on_data(self, data: Any) -> None:
         """Handle a batch of messages, one a line. All have one sender; our own batches are not decoded."""
-        if not data.startswith(self._own_start):
+        if not isinstance(data, bytes):
+            self._on_line(b"")
+        elif not data.startswith(self._own_start):
             for line in data.split(b"\n"):
                 self._on_line(line)
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua
 from app.redis.client import RedisFailure
+from app.redis.results import WrongShape, read_flag
+from app.redis.scripts import make_single, run_single
 from app.redis.shared import Shared
 
 ALWAYS: Final = float("inf")
@@ -28,8 +30,8 @@ class Demand:
         self._replica_id: Final = shared.replica_id
         self._seconds: Final = seconds
         self._monotonic: Final = monotonic
-        self._script: Final = shared.client.client.register_script(lua.RENEW_DEMAND)
-        self._release_script: Final = shared.client.client.register_script(lua.RELEASE_LEASE)
+        self._script: Final = make_single(lua.RENEW_DEMAND)
+        self._release_script: Final = make_single(lua.RELEASE_LEASE)
         self._changed: Final = asyncio.Event()
         self._recorded_at = float("-inf")
         self._is_written = True
@@ -78,13 +80,18 @@ class Demand:
         if self.is_ours:
             self._lease_until = float("-inf")
             await self._redis_client.execute(
-                lambda: self._release_script(keys=self._keys[1:2], args=[self._replica_id])
+                lambda: run_single(
+                    self._redis_client.client, self._release_script, self._keys[1:2], [self._replica_id]
+                ),
+                read_flag,
             )
 
     async def _renew(self, share: float | None) -> None:
         sent_at = self._monotonic()
         arguments = [self._replica_id, LEASE_MS, self._unwritten_ms(), "" if share is None else f"{share:.3f}"]
-        found = await self._redis_client.execute(lambda: self._script(keys=self._keys, args=arguments))
+        found = await self._redis_client.execute(
+            lambda: run_single(self._redis_client.client, self._script, self._keys, arguments), _read_demand
+        )
         if isinstance(found, RedisFailure):
             self._go_on_alone()
             return
@@ -94,7 +101,7 @@ class Demand:
         if not self._is_written:
             self._until = max(self._until, self._recorded_at + self._seconds)
         self._lease_until = sent_at + (LEASE_MS - _LEASE_MARGIN_MS) / 1000 if is_ours else float("-inf")
-        self._share = float(said) if said else None
+        self._share = said
 
     def _unwritten_ms(self) -> int:
         """Return for how long there is demand that Redis does not know of."""
@@ -119,3 +126,14 @@ class Demand:
                 await self._changed.wait()
         except TimeoutError:
             return
+
+
+def _read_demand(result: Any) -> tuple[int, bool, float | None]:
+    """Read the result of `RENEW_DEMAND`: the milliseconds of demand left, whose the lease is, the share of the rate."""
+    if not isinstance(result, list) or [type(one) for one in result] != [int, int, bytes]:
+        raise WrongShape
+    left_ms, is_ours, said = result
+    try:
+        return left_ms, bool(is_ours), float(said) if said else None
+    except ValueError:
+        raise WrongShape from None

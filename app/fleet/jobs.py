@@ -1,11 +1,13 @@
 """Fleet-wide jobs of one kind: at most one at a time, and a record of each."""
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from app.redis import lua
 from app.redis.client import RedisFailure
+from app.redis.results import read_bytes, read_flag, values_reader
+from app.redis.scripts import make_single, run_single
 from app.redis.shared import Shared
 
 LEASE_MS: Final = 10_000
@@ -29,8 +31,8 @@ class Jobs:
     def __init__(self, shared: Shared, kind: str) -> None:
         self._redis_client: Final = shared.client
         self._name: Final = f"{shared.key_prefix}:{{{kind}}}"
-        self._start_script: Final = shared.client.client.register_script(lua.START_JOB)
-        self._update_script: Final = shared.client.client.register_script(lua.UPDATE_JOB)
+        self._start_script: Final = make_single(lua.START_JOB)
+        self._update_script: Final = make_single(lua.UPDATE_JOB)
 
     async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | RedisFailure | None:
         """Acquire the lease for a job if no other has it and the last one began by `last_began_by`.
@@ -39,8 +41,10 @@ class Jobs:
         """
         keys = [self._lease, self._job(job_id), f"{self._name}:began"]
         arguments = [job_id, LEASE_MS, record, _RETENTION_MS, now, last_began_by]
-        found = await self._redis_client.execute(lambda: self._start_script(keys=keys, args=arguments))
-        return found if isinstance(found, RedisFailure) else _decode(found) or None
+        found = await self._redis_client.execute(
+            lambda: run_single(self._redis_client.client, self._start_script, keys, arguments), _read_id
+        )
+        return found if isinstance(found, RedisFailure) else found or None
 
     async def update(self, job_id: str, record: bytes) -> bool | RedisFailure:
         """Write the record of the job that has the lease, and renew that. Returns False if the lease is lost."""
@@ -61,16 +65,13 @@ class Jobs:
     async def _write(self, job_id: str, record: bytes, *, over: bool, result: bool) -> bool | RedisFailure:
         keys = [self._lease, self._job(job_id), f"{self._name}:last"]
         arguments = [job_id, LEASE_MS, record, _RETENTION_MS, int(over), int(result)]
-        found = await self._redis_client.execute(lambda: self._update_script(keys=keys, args=arguments))
-        return found if isinstance(found, RedisFailure) else found == 1
+        return await self._redis_client.execute(
+            lambda: run_single(self._redis_client.client, self._update_script, keys, arguments), read_flag
+        )
 
     async def _read(self, name: str) -> JobRecord | RedisFailure:
         """Read a record and the lease at one moment."""
-        found = await self._redis_client.execute(lambda: self._redis_client.client.mget(name, self._lease))
-        if isinstance(found, RedisFailure):
-            return found
-        record, leaseholder = found
-        return JobRecord(record, _decode(leaseholder) if leaseholder else None)
+        return await self._redis_client.execute(lambda: self._redis_client.client.mget(name, self._lease), _read_record)
 
     @property
     def _lease(self) -> str:
@@ -78,6 +79,15 @@ class Jobs:
 
     def _job(self, job_id: str) -> str:
         return f"{self._name}:job:{job_id}"
+
+
+def _read_id(result: Any) -> str:
+    return _decode(read_bytes(result))
+
+
+def _read_record(result: Any) -> JobRecord:
+    record, leaseholder = values_reader(2)(result)
+    return JobRecord(record, _decode(leaseholder) if leaseholder else None)
 
 
 def _decode(job_id: bytes) -> str:

@@ -5,7 +5,8 @@ from collections import deque
 from typing import Final
 
 from app.redis.client import RedisFailure
-from app.redis.connections import count_subscribers
+from app.redis.commands import count_subscribers
+from app.redis.results import read_integer
 from app.redis.shared import Shared
 
 _PERIOD_SECONDS: Final = 2.0
@@ -34,7 +35,7 @@ class ReplicaCount:
         """Count until cancelled."""
         while True:
             found = await self._redis_client.execute(
-                lambda: count_subscribers(self._redis_client.client, self._channel)
+                lambda: count_subscribers(self._redis_client.client, self._channel), read_integer
             )
             if not isinstance(found, RedisFailure):
                 self._counts.append(found)

@@ -1,8 +1,8 @@
 """One opaque value that all replicas share through Redis. By a lease, only one replica creates a new one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -14,10 +14,16 @@ from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua
 from app.redis.client import RedisFailure
+from app.redis.results import WrongShape, read_flag
+from app.redis.scripts import SingleScript, make_single, run_single
 from app.redis.shared import Shared
+
+T = TypeVar("T")
 
 _POLL_SECONDS: Final = 0.05
 _FAILURE_MS: Final = 1000
+_LONGEST_REST_MS: Final = 60_000
+"""No longer may a value keep others from being created, or a failure: after more, Redis' clock went back."""
 
 log = structlog.get_logger()
 
@@ -39,10 +45,10 @@ class SharedValue:
         self._redis_client: Final = shared.client
         self._keys: Final = [f"{shared.key_prefix}:{name}", f"{shared.key_prefix}:{name}:lease"]
         self._replica_id: Final = shared.replica_id
-        self._get_script: Final = shared.client.client.register_script(lua.SHARED_GET)
-        self._set_script: Final = shared.client.client.register_script(lua.SHARED_SET)
-        self._fail_script: Final = shared.client.client.register_script(lua.SHARED_FAIL)
-        self._renew_script: Final = shared.client.client.register_script(lua.RENEW_LEASE)
+        self._get_script: Final = make_single(lua.SHARED_GET)
+        self._set_script: Final = make_single(lua.SHARED_SET)
+        self._fail_script: Final = make_single(lua.SHARED_FAIL)
+        self._renew_script: Final = make_single(lua.RENEW_LEASE)
 
     async def get_or_create(self, unwanted: bytes, create: Create) -> tuple[bytes, int]:
         """Return a value other than the unwanted one, and the milliseconds for which it is valid.
@@ -50,20 +56,17 @@ class SharedValue:
         Of all replicas that want a new one, one creates it and the others wait. Without Redis each creates its own.
         Raises what `create` raised, at whichever replica.
         """
-        arguments = [self._replica_id, LEASE_MS, unwanted]
+        arguments = [self._replica_id, LEASE_MS, unwanted, _LONGEST_REST_MS]
         while True:
-            found = await self._redis_client.execute(
-                lambda: self._get_script(keys=self._keys, args=arguments), writes=True
-            )
-            if isinstance(found, RedisFailure):
-                value, left_ms, _ = await create()
-                return value, left_ms
-            match found:
-                case [b"kept", value, left_ms]:
+            match await self._run(self._get_script, self._keys, arguments, _read_shared, writes=True):
+                case RedisFailure():
+                    value, left_ms, _ = await create()
                     return value, left_ms
-                case [b"ours", *_]:
+                case b"kept", value, left_ms:
+                    return value, left_ms
+                case b"ours", _, _:
                     return await self._create_for_all(create)
-                case [b"failed", failure, _]:
+                case b"failed", failure, _:
                     raise _decode_failure(failure)
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -73,23 +76,40 @@ class SharedValue:
             value, left_ms, rest_ms = await create()
         except TallygateError as error:
             failure = _encode_failure(error)
-            await self._redis_client.execute(
-                lambda: self._fail_script(keys=self._keys[1:], args=[self._replica_id, failure, _FAILURE_MS])
-            )
+            await self._run(self._fail_script, self._keys[1:], [self._replica_id, failure, _FAILURE_MS], read_flag)
             raise
         finally:
             renewal.cancel()
         failure = _encode_failure(TokenRefused("The upstream made a new token just now, and refuses that one too."))
         arguments = [self._replica_id, value, left_ms, rest_ms, failure]
-        await self._redis_client.execute(lambda: self._set_script(keys=self._keys, args=arguments))
+        await self._run(self._set_script, self._keys, arguments, read_flag)
         return value, left_ms
 
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            await self._redis_client.execute(
-                lambda: self._renew_script(keys=self._keys[1:], args=[self._replica_id, LEASE_MS])
-            )
+            await self._run(self._renew_script, self._keys[1:], [self._replica_id, LEASE_MS], read_flag)
+
+    async def _run(
+        self,
+        script: SingleScript,
+        keys: Sequence[str],
+        arguments: Sequence[Any],
+        read: Callable[[Any], T],
+        *,
+        writes: bool = False,
+    ) -> T | RedisFailure:
+        return await self._redis_client.execute(
+            lambda: run_single(self._redis_client.client, script, keys, arguments), read, writes=writes
+        )
+
+
+def _read_shared(result: Any) -> tuple[bytes, bytes, int]:
+    """Read the result of `SHARED_GET`: a word, a value or a failure, and the value's time to live."""
+    match result:
+        case [b"kept" | b"ours" | b"elsewhere" | b"failed" as word, bytes(value), left_ms] if type(left_ms) is int:
+            return word, value, left_ms
+    raise WrongShape
 
 
 def _encode_failure(error: TallygateError) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Meta, Raw, Struct
 
 from app.decoding import Undecodable, decode_json, decompress
 from app.redis.client import RedisFailure
+from app.redis.results import read_integer, values_reader
 from app.redis.shared import Shared
 from app.telemetry.log_throttle import LogThrottle
 
@@ -82,7 +84,7 @@ class ViewVersions:
             found: list[bytes | None] | RedisFailure = [ours.fields.get(name) for name in names]
         else:
             found = await self._redis_client.execute(
-                lambda: self._redis_client.client.hmget(self._name(version), names)
+                lambda: self._redis_client.client.hmget(self._name(version), names), values_reader(len(names))
             )
         if isinstance(found, RedisFailure):
             return found
@@ -105,11 +107,12 @@ class ViewVersions:
         name = self._name(version)
         for field, value in fields.items():
 
-            async def write(field: str = field, value: bytes = value) -> None:
-                await self._redis_client.client.hset(name, field, value)
+            async def write(field: str = field, value: bytes = value) -> object:
+                added = await self._redis_client.client.hset(name, field, value)
                 await self._redis_client.client.pexpire(name, KEPT_SECONDS * 1000)
+                return added
 
-            if isinstance(await self._redis_client.execute(write), RedisFailure):
+            if isinstance(await self._redis_client.execute(write, read_integer), RedisFailure):
                 return
 
     async def _shrink(self) -> None:
@@ -118,7 +121,7 @@ class ViewVersions:
         ):
             version, _ = self._versions.popitem(last=False)
             name = self._name(version)
-            await self._redis_client.execute(lambda name=name: self._redis_client.client.delete(name))  # type: ignore[misc]
+            await self._redis_client.execute(partial(self._redis_client.client.delete, name), read_integer)
 
     def _size_bytes(self) -> int:
         return sum(version.size_bytes for version in self._versions.values())

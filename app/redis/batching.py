@@ -25,7 +25,7 @@ class ScriptBatcher:
         self._under_way: Final[set[asyncio.Task[None]]] = set()
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any | RedisFailure:
-        """Run a script, and return its result. Never raises errors of Redis or the network.
+        """Run a script, and return its result as it was read. Never raises errors of Redis or the network.
 
         May be cancelled: the script runs nevertheless.
         """
@@ -59,11 +59,11 @@ class ScriptBatcher:
         found: list[Any] | RedisFailure = RedisFailure.UNAVAILABLE
         try:
             found = await self._redis_client.execute(
-                lambda: run_batch(self._redis_client.client, calls), commands=len(calls)
+                lambda: run_batch(self._redis_client.client, calls), list, commands=len(calls)
             )
         finally:  # whatever happens, each caller gets a result
             each = [found] * len(calls) if isinstance(found, RedisFailure) else found
             for (call, result), one in zip(batch, each, strict=True):
-                classified = self._redis_client.classify(one, writes=call.script.writes)
+                classified = self._redis_client.classify(one, call.script.read, writes=call.script.writes)
                 if not result.done():
                     result.set_result(classified)

@@ -3,66 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import structlog
 from redis.exceptions import ResponseError
 
-from app.redis.connections import CONNECTION_ERRORS, MAX_CONCURRENT_COMMANDS, AnyRedis
+from app.redis.connections import CONNECTION_ERRORS, MAX_CONCURRENT_COMMANDS
+from app.redis.refusals import Refusals, is_of_server_state
+from app.redis.replacement import Connect, CurrentClient, close_client
+from app.redis.timeouts import LoopAwareTimeout, catching, honouring_cancellation
 from app.resilience.circuit_breaker import CircuitBreaker, State
 from app.runtime import Runtime
 
 T = TypeVar("T")
 
-_STEPS: Final = 4
-_RECOVERY_SECONDS: Final = 1.0
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+"""The pauses between renewals of connections."""
+
+_LOG_PAUSE_SECONDS: Final = 60.0
+_PROBE_MS: Final = 1000
 
 log = structlog.get_logger()
-
-
-async def honouring_cancellation(command: Awaitable[T]) -> T:
-    """Await a command. Raises `CancelledError` even if the command swallowed it (`asyncio.wait_for` before 3.12)."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    result = await command
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result
-
-
-class _LoopAwareTimeout:
-    """A timeout that mostly ignores time during which our own event loop was blocked. Raises `TimeoutError`.
-
-    It passes in steps, and a blocked loop delays only one. Otherwise a burst of our own work, while the answer waited
-    to be read, would look like an outage of Redis.
-    """
-
-    __slots__ = ("_scope", "_seconds", "_step", "_steps_left")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds: Final = seconds / _STEPS
-        self._steps_left = _STEPS
-        self._scope: Final = asyncio.timeout(None)
-        self._step: asyncio.TimerHandle
-
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
-        self._take_step()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._step.cancel()
-        await self._scope.__aexit__(kind, error, trace)
-
-    def _take_step(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._steps_left == 0:
-            self._scope.reschedule(loop.time())
-        else:
-            self._steps_left -= 1
-            self._step = loop.call_later(self._seconds, self._take_step)
 
 
 class RedisFailure(Enum):
@@ -75,65 +37,89 @@ class RedisFailure(Enum):
 class RedisClient:
     """Send commands, each within `timeout_seconds`. After a few failures, none is sent until a probe succeeds.
 
-    A command that Redis refuses (it is read-only, or full) does not count as a failure.
+    A command that Redis refuses (it is read-only, or full) does not count as a failure. `probe_key` is the key that is
+    written to learn whether writes are accepted again.
     """
 
     def __init__(
         self,
-        client: AnyRedis,
+        connect: Connect,
         *,
         breaker: CircuitBreaker,
         timeout_seconds: float,
         runtime: Runtime,
+        probe_key: str = "probe",
     ) -> None:
         self._metrics: Final = runtime.metrics
         self._traces: Final = runtime.traces
-        self.client: Final[Any] = client
+        self._current: Final = CurrentClient(connect)
         self._breaker: Final = breaker
         self._timeout_seconds: Final = timeout_seconds
+        self._probe_key: Final = probe_key
         self._slots: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
         self._lost: Final = asyncio.Event()
-        # A write that was sent before a refusal may succeed after it, which proves nothing.
-        self._recovery_seconds: Final = max(_RECOVERY_SECONDS, 2 * timeout_seconds)
-        self._refused_at: float | None = None
+        self._refusals: Final = Refusals(timeout_seconds)
+        self._troubled: Final = asyncio.Event()
+        self._is_distrusted = False
+        self._no_log_before = float("-inf")
         self._closed = False
+
+    @property
+    def client(self) -> Any:
+        """The client of redis-py that is used now. Another one may replace it at any time."""
+        return self._current.client
 
     @property
     def available(self) -> bool:
         """Whether Redis answered the last command."""
         return self._breaker.state is State.CLOSED and not self._closed
 
-    async def execute(
-        self, command: Callable[[], Awaitable[T]], *, writes: bool = False, commands: int = 1
-    ) -> T | RedisFailure:
-        """Send a command, or a batch of `commands` that fails as one. Never raises errors of Redis or the network.
+    @property
+    def accepts_writes(self) -> bool:
+        """Whether Redis has not refused a command lately."""
+        return not self._refusals.are_recent
 
-        A success of one that always `writes` shows that Redis accepts writes again, if the last refusal is old enough.
+    async def execute(
+        self,
+        command: Callable[[], Awaitable[Any]],
+        read: Callable[[Any], T],
+        *,
+        writes: bool = False,
+        commands: int = 1,
+    ) -> T | RedisFailure:
+        """Send a command, or a batch of `commands` that fails as one, and `read` its result. Raises no `Exception`.
+
+        Whatever sending or reading raises makes the result a failure. A success of one that always `writes` shows that
+        Redis accepts writes again, if the last refusal is old enough.
         """
         with self._traces.span("redis.command"):
-            result = await self._send_when_free(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
+            result = (
+                await self._send_when_free(command, read, writes=writes) if self.available else RedisFailure.UNAVAILABLE
+            )
         self._metrics.redis_commands.add(
             result.name.lower() if isinstance(result, RedisFailure) else "ok", amount=commands
         )
         return result
 
-    def classify(self, result: T | Exception, *, writes: bool = False) -> T | RedisFailure:
-        """Return the result of one command of a batch, or why it failed. `writes` as for `execute`."""
-        match result:
-            case ResponseError():
-                self._record_refusal(result)
-                return RedisFailure.REFUSED
-            case Exception():  # this node of a cluster was unreachable, while others were not
-                self._record_outage(result)
-                return RedisFailure.UNAVAILABLE
-            case _:
-                if writes and not isinstance(result, RedisFailure):
-                    self._record_accepted()
-                return result
+    def classify(self, result: Any, read: Callable[[Any], T], *, writes: bool = False) -> T | RedisFailure:
+        """Read the result of one command of a batch, or say why it failed. `writes` as for `execute`."""
+        if isinstance(result, RedisFailure):
+            return result
+        if isinstance(result, Exception):
+            return self._classify_error(result)
+        try:
+            found = read(result)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                return self._classify_error(error)
+            raise
+        if writes:
+            self._refusals.record_accepted()
+        return found
 
     async def ping(self) -> bool:
         """Return whether Redis answers a ping."""
-        return not isinstance(await self.execute(self.client.ping), RedisFailure)
+        return await self.execute(self.client.ping, bool) is True
 
     async def probe_while_lost(self) -> None:
         """Probe Redis whenever it is lost, until cancelled."""
@@ -141,6 +127,42 @@ class RedisClient:
             await self._lost.wait()
             await asyncio.sleep(self._breaker.seconds_open())
             await self._probe()
+
+    async def renew_while_refused(self) -> None:
+        """Replace the connections when the server's state, or its answers, make them doubtful, until cancelled.
+
+        New ones resolve the server's name again. While commands are refused, a small write shows when that ends.
+        """
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            await self._troubled.wait()
+            self._troubled.clear()
+            if self._is_distrusted:
+                self._is_distrusted = False
+                self._current.renew()
+            await asyncio.sleep(pause)
+            if self._refusals.are_recent:
+                await self._try_write()
+            if self._refusals.are_recent:
+                self._troubled.set()
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS) if self._troubled.is_set() else _FIRST_PAUSE_SECONDS
+
+    async def switch(self, connect: Connect) -> Exception | None:
+        """Use the clients that `connect` makes from now on, if one of them works. Returns why it does not.
+
+        Raises `ValueError` if none can be made.
+        """
+        client = connect()
+        is_used = False
+        try:
+            if (error := await catching(self._ask_ping(client))) is None:
+                self._current.connect = connect
+                self._current.replace(client)
+                is_used = True
+            return error
+        finally:
+            if not is_used:
+                await close_client(client)
 
     async def close(self) -> None:
         """Send no more commands, wait until those under way end, and close all connections.
@@ -150,56 +172,77 @@ class RedisClient:
         self._closed = True
         for _ in range(MAX_CONCURRENT_COMMANDS):
             await self._slots.acquire()
-        await self.client.aclose()
+        await self._current.close()
 
-    async def _send_when_free(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
+    async def _send_when_free(
+        self, command: Callable[[], Awaitable[Any]], read: Callable[[Any], T], *, writes: bool
+    ) -> T | RedisFailure:
         async with self._slots:
-            return await self._send(command, writes=writes) if self.available else RedisFailure.UNAVAILABLE
+            return await self._send(command, read, writes=writes) if self.available else RedisFailure.UNAVAILABLE
 
-    async def _send(self, command: Callable[[], Awaitable[T]], *, writes: bool) -> T | RedisFailure:
+    async def _send(
+        self, command: Callable[[], Awaitable[Any]], read: Callable[[Any], T], *, writes: bool
+    ) -> T | RedisFailure:
         try:
-            async with _LoopAwareTimeout(self._timeout_seconds):
-                result = await honouring_cancellation(command())
-        except ResponseError as error:
-            self._breaker.record_success()
-            self._record_refusal(error)
-            return RedisFailure.REFUSED
-        except CONNECTION_ERRORS as error:
-            self._record_outage(error)
-            return RedisFailure.UNAVAILABLE
+            async with LoopAwareTimeout(self._timeout_seconds):
+                found = await honouring_cancellation(command())
+            result = read(found)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                return self._classify_error(error)
+            raise
         self._breaker.record_success()
         if writes:
-            self._record_accepted()
+            self._refusals.record_accepted()
         return result
+
+    def _classify_error(self, error: Exception) -> RedisFailure:
+        if isinstance(error, ResponseError):
+            self._breaker.record_success()
+            self._refusals.record_refusal(error)
+            self._note_trouble(distrusted=is_of_server_state(error))
+            return RedisFailure.REFUSED
+        if isinstance(error, CONNECTION_ERRORS):
+            self._record_outage(error)
+        else:
+            self._record_unusable(error)
+        return RedisFailure.UNAVAILABLE
+
+    def _record_outage(self, error: Exception) -> None:
+        if is_of_server_state(error):
+            self._note_trouble(distrusted=True)
+        if self._breaker.record_failure():
+            log.warning("redis.lost", error=type(error).__name__)
+            self._lost.set()
+
+    def _record_unusable(self, error: Exception) -> None:
+        """Log a result that is none, or an error that is none of redis-py's, once a minute.
+
+        The breaker does not count them: a ping, by which it closes, may well be answered.
+        """
+        now = asyncio.get_running_loop().time()
+        if now >= self._no_log_before:
+            self._no_log_before = now + _LOG_PAUSE_SECONDS
+            log.warning("redis.unusable", error=type(error).__name__)
+        self._note_trouble(distrusted=True)
+
+    def _note_trouble(self, *, distrusted: bool) -> None:
+        self._is_distrusted |= distrusted
+        self._troubled.set()
 
     async def _probe(self) -> None:
         self._breaker.try_enter()
-        try:
-            async with asyncio.timeout(self._timeout_seconds * 4):
-                await self.client.ping()
-        except CONNECTION_ERRORS:
+        if await catching(self._ask_ping(self.client)) is not None:
             self._breaker.record_failure()
             return
         self._lost.clear()
         self._breaker.record_success()
         log.warning("redis.found")
 
-    def _record_outage(self, error: Exception) -> None:
-        if self._breaker.record_failure():
-            log.warning("redis.lost", error=type(error).__name__)
-            self._lost.set()
+    async def _ask_ping(self, client: Any) -> None:
+        async with asyncio.timeout(self._timeout_seconds * 4):
+            if await honouring_cancellation(client.ping()) is not True:
+                raise ValueError("PING")
 
-    def _record_accepted(self) -> None:
-        """Report that writes are accepted if none was refused for a while: when nearly full, Redis accepts some."""
-        if self._refused_at is not None and _now() - self._refused_at >= self._recovery_seconds:
-            self._refused_at = None
-            log.warning("redis.accepts")
-
-    def _record_refusal(self, error: ResponseError) -> None:
-        if self._refused_at is None:
-            log.warning("redis.refuses", error=type(error).__name__)
-        self._refused_at = _now()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    async def _try_write(self) -> None:
+        await self.execute(lambda: self.client.set(self._probe_key, "1", px=_PROBE_MS), bool, writes=True)

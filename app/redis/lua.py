@@ -3,6 +3,9 @@
 An entry and its lease lie in one slot of a cluster. Times are milliseconds. Leases are held by replica id. Scripts up
 to `RENEW_LEASE` run in batches: `BATCH` defines `publish(channel, message)` for them, and `as_of(entry)`, which is nil
 for what does not begin like an entry. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
+
+The clock of Redis may be set back, and expiry is kept as a moment. So no script believes in a time that is further ahead
+than it can lawfully be: a lease or a pause is cut to its length, a permit to one burst and one interval.
 """
 
 from typing import Final
@@ -30,7 +33,12 @@ if redis.call('GET', KEYS[2]) == ARGV[1] then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
   return {held, 0}
 end
-return {held, math.max(redis.call('PTTL', KEYS[2]), 1)}
+local left = redis.call('PTTL', KEYS[2])
+if left < 0 or left > tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  left = tonumber(ARGV[2])
+end
+return {held, math.max(left, 1)}
 """
 
 STORE_AND_RELEASE: Final = """
@@ -113,7 +121,7 @@ return found
 """
 
 SHARED_GET: Final = """
--- KEYS: value, lease. ARGV: replica id, lease time, the unwanted value (empty for none).
+-- KEYS: value, lease. ARGV: replica id, lease time, the unwanted value (empty for none), the longest failure.
 -- Returns 'kept', the value and its time to live. Without an acceptable value: 'ours' if the lease is ours now,
 -- 'elsewhere' if it is another's, or 'failed' and why no replica may create a value now.
 local held = redis.call('GET', KEYS[1])
@@ -124,7 +132,13 @@ if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return {'ours', '', 0}
 end
 local holder = redis.call('GET', KEYS[2])
-if string.sub(holder, 1, 1) == '{' then
+local failed = string.sub(holder, 1, 1) == '{'
+local longest = tonumber(failed and ARGV[4] or ARGV[2])
+local left = redis.call('PTTL', KEYS[2])
+if left < 0 or left > longest then
+  redis.call('PEXPIRE', KEYS[2], longest)
+end
+if failed then
   return {'failed', holder, 0}
 end
 return {'elsewhere', '', 0}
@@ -157,20 +171,33 @@ TAKE_PERMITS: Final = """
 -- KEYS: budget (a hash), active replicas (a sorted set). ARGV: replica id, interval and tolerance in microseconds,
 -- permits wanted. GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next one, and how
 -- many replicas have asked within the last second. After a pause the interval is longer, and returns to normal.
+-- `next` is lawfully ahead by the longest interval and the tolerance, which is twice ours if we leave headroom.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 1000000)
 redis.call('PEXPIRE', KEYS[2], 2000)
-local asking = redis.call('ZCARD', KEYS[2])
-local state = redis.call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor')
+local asking = redis.call('ZCOUNT', KEYS[2], '-inf', now)
+local state = redis.call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor', 'pause')
 local quiet = tonumber(state[2] or 0)
 if quiet > now then
+  local ended, length = string.match(state[5] or '', '^(%d+):(%d+)$')
+  if ended == state[2] and quiet > now + length then
+    quiet = now + length
+    local moment = string.format('%.0f', quiet)
+    redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', moment .. ':' .. length)
+  end
   return {0, quiet - now, asking}
 end
-local factor = math.max(1, tonumber(state[4] or 1) * 0.5 ^ ((now - tonumber(state[3] or now)) / 10000000))
-local interval = ARGV[2] * factor
+local elapsed = math.max(0, now - tonumber(state[3] or now))
+local slowest = math.max(1, math.min(64, tonumber(state[4] or 1)))
+local interval = ARGV[2] * math.max(1, slowest * 0.5 ^ (elapsed / 10000000))
 local due = math.max(tonumber(state[1] or 0), now)
+local latest = now + 2 * ARGV[3] + ARGV[2] * slowest
+if due > latest then
+  due = latest
+  redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
+end
 local granted = math.min(tonumber(ARGV[4]), math.floor((now + ARGV[3] - due) / interval) + 1)
 if granted <= 0 then
   return {0, math.ceil(due - ARGV[3] - now), asking}
@@ -182,20 +209,26 @@ return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
 """
 
 PAUSE: Final = """
--- KEYS: budget. ARGV: microseconds. Grants no permit for so long; after that the rate is halved for a while.
+-- KEYS: budget. ARGV: microseconds. Grants no permit for so long; after that the rate is halved for a while. `pause` holds
+-- the end of the pause and its length, by which its end is cut if the clock goes back. Returns 1.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local state = redis.call('HMGET', KEYS[1], 'quiet', 'slowed', 'factor')
+local state = redis.call('HMGET', KEYS[1], 'quiet', 'slowed', 'factor', 'pause')
 local before = tonumber(state[1] or 0)
-local quiet = math.max(before, now + ARGV[1])
-if before > now then
-  redis.call('HSET', KEYS[1], 'quiet', string.format('%.0f', quiet), 'slowed', string.format('%.0f', quiet))
-  return 1
+local ended, length = string.match(state[4] or '', '^(%d+):(%d+)$')
+if ended == state[1] and before > now + (length or 0) then
+  before = now + length
 end
-local factor = math.max(1, tonumber(state[3] or 1) * 0.5 ^ ((now - tonumber(state[2] or now)) / 10000000))
-redis.call('HSET', KEYS[1], 'quiet', string.format('%.0f', quiet), 'slowed', string.format('%.0f', quiet),
-  'factor', math.min(factor * 2, 64))
-redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil(ARGV[1] / 1000))
+local quiet = math.max(before, now + ARGV[1])
+local moment = string.format('%.0f', quiet)
+local pause = moment .. ':' .. string.format('%.0f', quiet - now)
+redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', pause)
+redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil((quiet - now) / 1000))
+if before <= now then
+  local elapsed = math.max(0, now - tonumber(state[2] or now))
+  local factor = math.max(1, math.min(64, tonumber(state[3] or 1)) * 0.5 ^ (elapsed / 10000000))
+  redis.call('HSET', KEYS[1], 'factor', math.min(factor * 2, 64))
+end
 return 1
 """
 
@@ -242,13 +275,25 @@ return {left, 1, redis.call('GET', KEYS[3]) or ''}
 START_JOB: Final = """
 -- KEYS: lease, job, when the last job began. ARGV: job's id, lease time, record, the record's time to live, now, the time
 -- by which the last job must have begun. Returns the leaseholder's id (ours: the job is started), or '' if it is too early.
+-- How long ago that was is read from the time to live, by the clock of Redis; by ours if that one was set back meanwhile.
 local running = redis.call('GET', KEYS[1])
 if running then
+  local left = redis.call('PTTL', KEYS[1])
+  if left < 0 or left > tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  end
   return running
 end
 local began = tonumber(redis.call('GET', KEYS[3]) or '')
-if began and began > tonumber(ARGV[6]) then
-  return ''
+if began then
+  local age = tonumber(ARGV[4]) - redis.call('PTTL', KEYS[3])
+  local recent = began > tonumber(ARGV[6])
+  if age >= 0 and age <= tonumber(ARGV[4]) then
+    recent = age < ARGV[5] - ARGV[6]
+  end
+  if recent then
+    return ''
+  end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])

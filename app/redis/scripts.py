@@ -1,22 +1,34 @@
-"""Scripts in batches: many calls of a Lua script run by one command, as if each were alone."""
+"""Lua scripts as commands: alone, or many calls of one run by one command, as if each were alone."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.redis import lua
-from app.redis.connections import AnyRedis, Word, is_one_server, send_command
+from app.redis.commands import Word, is_one_server, send_command
+from app.redis.connections import AnyRedis
 
 
 class Script(Struct, frozen=True, eq=False):
-    """A Lua script that one command can run many times. `writes` is whether each run writes."""
+    """A Lua script that one command can run many times. `writes` is whether each run writes.
+
+    `read` reads the result of a run, and raises if it is none.
+    """
 
     text: str
     sha: str
+    read: Callable[[Any], Any]
     writes: bool
+
+
+class SingleScript(Struct, frozen=True, eq=False):
+    """A Lua script that runs alone."""
+
+    text: str
+    sha: str
 
 
 class ScriptCall(Struct, frozen=True, gc=False):
@@ -34,16 +46,31 @@ class ExtraArguments(Struct, frozen=True):
     arguments: Sequence[Any]
 
 
-def make_script(text: str, *, writes: bool = False) -> Script:
+def make_script(text: str, read: Callable[[Any], Any], *, writes: bool = False) -> Script:
     """Make a script that can be run many times by one command (`lua.BATCH`)."""
     whole = lua.BATCH % text
-    return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest(), writes)
+    return Script(whole, _digest(whole), read, writes)
+
+
+def make_single(text: str) -> SingleScript:
+    """Make a script that runs alone."""
+    return SingleScript(text, _digest(text))
+
+
+async def run_single(client: AnyRedis, script: SingleScript, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    """Run a script in one round trip, or in two if Redis does not know it yet. Raises what redis-py raises."""
+    words = [len(keys), *keys, *arguments]
+    try:
+        return await send_command(client, ["EVALSHA", script.sha, *words])
+    except NoScriptError:
+        return await send_command(client, ["EVAL", script.text, *words])
 
 
 async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
     """Run scripts in one round trip (to each node of a cluster), or in two if Redis does not know one of them yet.
 
-    Returns each result, or the error by which Redis refused the call or a node of a cluster was unreachable.
+    Returns each result, or the error by which Redis refused the call or a node of a cluster was unreachable. Raises
+    `ValueError` or `TypeError` if there are not as many results as calls.
     """
     batches = _group(calls, separately=not is_one_server(client))
     found = await _send(client, [_encode("EVALSHA", calls, batch) for batch in batches])
@@ -54,9 +81,15 @@ async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
             found[number] = one
     results: list[Any] = [None] * len(calls)
     for batch, one in zip(batches, found, strict=True):
-        for index, result in zip(batch, [one] * len(batch) if isinstance(one, Exception) else one, strict=True):
+        if not isinstance(one, list | Exception):
+            raise TypeError("a batch of scripts has no list of results")
+        for index, result in zip(batch, one if isinstance(one, list) else [one] * len(batch), strict=True):
             results[index] = result
     return results
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _group(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[int]]:

@@ -75,6 +75,14 @@ def read_token_file(path: str) -> Secret:
     return Secret(text)
 
 
+def read_redis_url_file(path: str) -> Secret:
+    """Read the URL of Redis from its file again. Raises `StartError` with the reason if it cannot be used."""
+    text = _read_secret_text("TALLYGATE_REDIS_URL_FILE", path)
+    if not _is_header_text(text):
+        raise StartError(f"TALLYGATE_REDIS_URL_FILE: {path} is not printable ASCII.")
+    return Secret(text)
+
+
 def variable_name(name: str) -> str:
     """Give the environment variable of a setting."""
     return PREFIX + name.upper()

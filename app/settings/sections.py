@@ -61,6 +61,7 @@ class RedisSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"red
     """Where Redis is, and how long a command may take."""
 
     url: Secret | None = None
+    url_file: str | None = None
     timeout_seconds: SomeSeconds = 0.05
 
 

@@ -168,6 +168,11 @@ class Metrics:
             [("ok",), ("unavailable",), ("refused",)],
         )
         self.redis_available = Gauge("tallygate_redis_available", "1 while Redis answers.", Merge.MIN)
+        self.redis_accepts_writes = Gauge(
+            "tallygate_redis_accepts_writes",
+            "0 while Redis refuses commands: read-only, full, or without a right.",
+            Merge.MIN,
+        )
         self.clock_doubts = Counter(
             "tallygate_clock_doubts_total", "Entries of other replicas from a time that has not come yet."
         )

@@ -1,8 +1,8 @@
 """The upstream's directory of merchants. Only id, name and status are kept; all other data is dropped here."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.balances.merchants import Merchant, MerchantNumber
 from app.decoding import Undecodable, convert
@@ -20,7 +20,7 @@ class _Entry(Struct, rename="camel"):
 
 
 class _Page(Struct):
-    total: int
+    total: Annotated[int, Meta(ge=0)]
     data: list[_Entry]
 
 

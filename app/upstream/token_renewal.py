@@ -135,7 +135,8 @@ class MintedTokenSource(TokenSource):
                     unwanted = sealed
                 else:
                     self._sealed = sealed
-                    self._take(token, life_seconds, left_ms / 1000)
+                    # Redis says how long is left, and its clock may have been set back: never more than a whole life
+                    self._take(token, life_seconds, min(left_ms / 1000, life_seconds))
                     return None
         except TallygateError as error:
             self._fail(error)

@@ -17,6 +17,9 @@ from app.upstream.envelope import UpstreamResponse
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 TOKEN_HEADER: Final = "X-BH-TOKEN"  # noqa: S105  # the header's name, not a token
 
+_LEAST_SECRET_BYTES: Final = 8
+"""A shorter secret may stand in an answer by chance."""
+
 _HEADERS: Final = (
     (b"Accept", b"application/json"),
     (b"Accept-Encoding", b"identity"),
@@ -69,6 +72,8 @@ class Transport:
                 reason=cause.reason,
                 is_repeatable=isinstance(error, ExchangeFailed) and error.is_repeatable,
             ) from error
+        if len(secret[1]) >= _LEAST_SECRET_BYTES and secret[1] in answer.body:
+            raise MalformedAnswer("The upstream's answer repeats our secret.")
         return UpstreamResponse(answer.status, answer.headers, answer.body)
 
     def _target(self, path: str, params: Mapping[str, str]) -> str:

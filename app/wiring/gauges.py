@@ -26,6 +26,7 @@ def watch_gauges(
     """Let the gauges read these parts."""
     tokens, directory = upstream.tokens, questions.directory
     metrics.redis_available.watch(lambda: shared.client.available)
+    metrics.redis_accepts_writes.watch(lambda: shared.client.accepts_writes)
     metrics.budget_waiting.watch(lambda: budget.permits.waiting)
     metrics.budget_left.watch(budget.rate.available_now)
     metrics.quiet_seconds.watch(budget.rate.pause_seconds)

@@ -1,37 +1,89 @@
 """Wiring of Redis: the client, and the keys of one upstream in it."""
 
+import asyncio
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from uuid import uuid4
 
 from app.cache.redis_tier import SCHEMA
 from app.errors import StartError
 from app.redis.client import RedisClient
 from app.redis.connections import connect
+from app.redis.diagnosis import find_trouble
+from app.redis.replacement import Connect
 from app.redis.shared import Shared
+from app.redis.url_watcher import RedisUrlWatcher
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.runtime import Runtime
+from app.secret import Secret
+from app.settings.environment import read_redis_url_file
 from app.settings.sections import RedisSettings
+
+_KEY_PREFIX = f"tallygate:{SCHEMA}"
+"""All our keys and channels begin so."""
 
 
 def build_redis(settings: RedisSettings, upstream_url: str, runtime: Runtime, *, plain: bool) -> Shared:
     """Build what the replicas of one upstream share. Raises `StartError`."""
     # The upstream's fingerprint keeps the balances of different ones apart in one Redis.
     fingerprint = hashlib.sha256(upstream_url.rstrip("/").encode()).hexdigest()[:12]
-    client, key_prefix = build_redis_client(settings, runtime, plain=plain), f"tallygate:{SCHEMA}:{fingerprint}"
-    return Shared(client, key_prefix, uuid4().hex, tasks={"link": client.probe_while_lost}, close=client.close)
+    key_prefix = f"{_KEY_PREFIX}:{fingerprint}"
+    client = build_redis_client(settings, runtime, plain=plain, probe_key=f"{key_prefix}:probe")
+    tasks = {"link": client.probe_while_lost, "renewal": client.renew_while_refused}
+    if settings.url is not None and settings.url_file is not None:
+        tasks["redis_url"] = _build_watcher(
+            settings.url, settings.url_file, client, settings, plain=plain
+        ).keep_watching
+    return Shared(client, key_prefix, uuid4().hex, tasks=tasks, close=client.close)
 
 
-def build_redis_client(settings: RedisSettings, runtime: Runtime, *, plain: bool = False) -> RedisClient:
+def build_redis_client(settings: RedisSettings, runtime: Runtime, *, plain: bool, probe_key: str) -> RedisClient:
     """Build a client that connects when it is first used. Raises `StartError`."""
     if settings.url is None:
         raise StartError(
             "There is no Redis: `tallygate serve` starts one of its own where TALLYGATE_REDIS_URL is unset."
         )
     try:
-        client = connect(settings.url.reveal(), settings.timeout_seconds, plain=plain)
-    except ValueError:
-        raise StartError(
-            "TALLYGATE_REDIS_URL wants redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://."
-        ) from None
-    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
-    return RedisClient(client, breaker=breaker, timeout_seconds=settings.timeout_seconds, runtime=runtime)
+        return RedisClient(
+            _connecting(settings, plain=plain)(settings.url),
+            breaker=CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2),
+            timeout_seconds=settings.timeout_seconds,
+            runtime=runtime,
+            probe_key=probe_key,
+        )
+    except ValueError as error:
+        raise StartError(f"{_variable(settings)} is wrong: {error}.") from None
+
+
+def check_redis_url(settings: RedisSettings, *, plain: bool) -> None:
+    """Raise `StartError` if the URL, or a file that it names, cannot be used."""
+    build_redis_client(settings, Runtime(), plain=plain, probe_key="")
+
+
+async def diagnose_redis(settings: RedisSettings) -> str | None:
+    """Use Redis as the service would, and return what is wrong with it, None if nothing is. Raises `StartError`."""
+    if settings.url is None:
+        return None
+    key_prefix = f"{_KEY_PREFIX}:check:{uuid4().hex}"
+    try:
+        trouble = await find_trouble(settings.url.reveal(), key_prefix, settings.timeout_seconds)
+    except ValueError as error:
+        raise StartError(f"{_variable(settings)} is wrong: {error}.") from None
+    return trouble and f"{_variable(settings)}: {trouble}"
+
+
+def _variable(settings: RedisSettings) -> str:
+    return "TALLYGATE_REDIS_URL_FILE" if settings.url_file else "TALLYGATE_REDIS_URL"
+
+
+def _connecting(settings: RedisSettings, *, plain: bool) -> Callable[[Secret], Connect]:
+    return lambda url: lambda: connect(url.reveal(), settings.timeout_seconds, plain=plain)
+
+
+def _build_watcher(
+    first: Secret, path: str, client: RedisClient, settings: RedisSettings, *, plain: bool
+) -> RedisUrlWatcher:
+    return RedisUrlWatcher(
+        first, partial(asyncio.to_thread, read_redis_url_file, path), _connecting(settings, plain=plain), client
+    )

@@ -16,7 +16,7 @@ from app.redis.embedded import EmbeddedValkey
 from app.secret import Secret
 from sandbox import Sandbox
 from tests.support.alerts import alerts, dashboard_expressions
-from tests.support.gateway import PATIENCE_SECONDS, run_gateway
+from tests.support.gateway import PATIENCE_SECONDS, free_port, run_gateway
 from tests.support.polling import ask_until
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
@@ -121,6 +121,7 @@ CAUSES = [
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")
+REFUSALS = "TallygateRedisRefuses"
 DEATHS = "TallygateWorkersDie"
 SILENCE = "TallygateDown"
 
@@ -146,7 +147,7 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 
 def test_every_alert_is_fired_here() -> None:
-    assert {name for name, _ in CAUSES} | {*OUTAGES, DEATHS, SILENCE} == alerts().keys()
+    assert {name for name, _ in CAUSES} | {*OUTAGES, REFUSALS, DEATHS, SILENCE} == alerts().keys()
 
 
 @pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}-{cause.fault}" for name, cause in CAUSES])
@@ -177,6 +178,19 @@ async def test_an_alert_fires_when_redis_is_gone(name: str, upstream: Sandbox, t
             await ask(service)
             scrapes.add(step * STEP_SECONDS, await scrape(service))
     assert alerts()[name].fires(scrapes)
+
+
+async def test_an_alert_fires_when_redis_refuses_commands(upstream: Sandbox) -> None:
+    async with (
+        run_valkey(port=free_port()) as redis,
+        run_service(upstream, redis.url, stale_while_revalidate_seconds=0) as service,
+    ):
+        await redis.ask("CONFIG", "SET", "min-replicas-to-write", "1")
+        scrapes = await watch(service, ask, steps=4)
+        assert alerts()[REFUSALS].fires(scrapes)
+        await redis.ask("CONFIG", "SET", "min-replicas-to-write", "0")  # and nobody asks for balances any more
+        accepted = "\ntallygate_redis_accepts_writes 1"
+        await ask_until(lambda: scrape(service), lambda scraped: accepted in scraped)
 
 
 async def test_an_alert_fires_when_a_worker_dies(upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from sandbox import Sandbox
 from tests.support.fork_server import inherited
 from tests.support.gateway import TOKEN, free_port, run_gateway, serving, write_clients
 from tests.support.processes import Finished, run
+from tests.support.valkey import run_valkey
 
 
 def read_findings(finished: Finished) -> dict[str, tuple[str, str]]:
     """The table of findings: verdict and sentence by subject."""
-    rows = (line.split(maxsplit=2) for line in finished.output.splitlines())
+    rows = [line.split(maxsplit=2) for line in finished.output.splitlines()]
+    assert {row[0] for row in rows} <= {"right", "wrong"}, finished.output  # and no log line
     return {subject: (verdict, sentence) for verdict, subject, sentence in rows}
 
 
@@ -119,6 +121,20 @@ async def test_check_reports_a_redis_that_is_down(shared_upstream: Sandbox, tmp_
     assert finished.status == 1
     assert read_findings(finished)["redis"][0] == "wrong"
     assert "TALLYGATE_REDIS_URL" in read_findings(finished)["redis"][1]
+    assert "secret-9b" not in finished.said
+
+
+async def test_check_reports_what_a_redis_lacks_and_nothing_of_its_url(
+    shared_upstream: Sandbox, tmp_path: Path
+) -> None:
+    async with run_valkey(port=free_port()) as server:
+        await server.ask("ACL", "SETUSER", "limited", "on", ">secret-9b", "~*", "+@all", "-publish", "resetchannels")
+        url_file = tmp_path / "url"
+        url_file.write_text(f"redis://limited:secret-9b@{server.address}\n")
+        finished = await check(shared_upstream.url, tmp_path, redis_url_file=url_file)
+    assert finished.status == 1
+    sentence = "TALLYGATE_REDIS_URL_FILE: The user lacks rights: +publish, &tallygate:* (docs/redis.md lists all)."
+    assert read_findings(finished)["redis"] == ("wrong", sentence)
     assert "secret-9b" not in finished.said
 
 

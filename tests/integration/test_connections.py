@@ -12,7 +12,8 @@ from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
-from app.redis.connections import CONNECTION_ERRORS, AnyRedis, PlainRedis, connect, send_command
+from app.redis.commands import send_command
+from app.redis.connections import CONNECTION_ERRORS, AnyRedis, PlainRedis, connect
 from app.redis.pool import LeanPool, missing_names
 from tests.support.valkey import Valkey, run_valkey
 

@@ -21,7 +21,8 @@ from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
 from app.fleet.bus import Bus, Failure
 from app.redis.client import RedisClient, RedisFailure
-from app.redis.connections import connect, count_subscribers
+from app.redis.commands import count_subscribers
+from app.redis.connections import connect
 from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.supervision import supervised
@@ -43,7 +44,7 @@ class Peer:
         runtime = Runtime(random=lambda: 0.0)
         breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2)
         self.redis_client = RedisClient(
-            connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS, runtime=runtime
+            lambda: connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS, runtime=runtime
         )
         shared = Shared(self.redis_client, prefix, name)
         self.tier = RedisTier(shared, policy=POLICY, metrics=runtime.metrics)

@@ -8,7 +8,7 @@ from socket import SHUT_WR
 import pytest
 
 from app.egress.connection import MAX_HEAD_BYTES
-from app.egress.pool import MAX_IDLE_CONNECTIONS, MAX_IDLE_SECONDS, QUIET_SECONDS, PoolOptions
+from app.egress.pool import DISTRUST_SECONDS, MAX_IDLE_CONNECTIONS, MAX_IDLE_SECONDS, QUIET_SECONDS, PoolOptions
 from app.egress.trust import trust_authorities
 from app.errors import MalformedAnswer, Unreachable
 from app.secret import Secret
@@ -174,16 +174,60 @@ async def test_a_late_second_answer_during_the_next_exchange_reaches_no_other_me
         assert here.doubted == [(target(1),)]
 
 
+async def test_two_answers_together_on_a_kept_connection_are_none_and_may_be_repeated() -> None:
+    async def script(target: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer("/of-another") + answer(target) if target.endswith("=2") else answer(target))
+
+    async with world(script) as here:
+        await here.ask(1)
+        here.clock.now += QUIET_SECONDS
+        with pytest.raises(Unreachable) as caught:
+            await here.ask(2)
+        assert caught.value.is_repeatable
+        assert here.doubted == [(target(1), target(2))]
+
+
+async def test_after_one_stray_answer_no_connection_is_kept_for_a_while() -> None:
+    async def script(target: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(target) + (answer(target) if target.endswith("=1") else b""))
+
+    async with world(script) as here:
+        await here.ask(1)
+        for merchant in (2, 3, 3):
+            here.clock.now += QUIET_SECONDS
+            assert await here.ask(merchant) == target(merchant)
+        assert (here.upstream.accepted, len(here.doubted)) == (4, 1)
+        here.clock.now += DISTRUST_SECONDS
+        for _ in range(3):
+            assert await here.ask(2) == target(2)
+        assert here.upstream.accepted == 5
+
+
+async def test_an_answer_that_repeats_our_secret_is_none() -> None:
+    async def script(_: str, writer: asyncio.StreamWriter) -> None:
+        body = SHOWN.secret.reveal().encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with world(script) as here:
+        with pytest.raises(MalformedAnswer) as caught:
+            await here.ask(1)
+        assert SHOWN.secret.reveal() not in str(caught.value)
+
+
 async def test_one_whom_a_late_answer_did_reach_is_named_as_soon_as_its_own_comes() -> None:
+    go = asyncio.Event()
+
     async def script(target: str, writer: asyncio.StreamWriter) -> None:
         if target.endswith("=2"):
             writer.write(answer("/of-another"))
+            await go.wait()
         writer.write(answer(target))
 
     async with world(script) as here:
         await here.ask(1)
         here.clock.now += QUIET_SECONDS
         assert await here.ask(2) == "/of-another"  # nothing in it says so
+        go.set()
         await until(lambda: bool(here.doubted))
         assert here.doubted == [(target(1), target(2))]
 

@@ -127,7 +127,7 @@ DECODING = {
     "app.decoding": DECODERS,
     # Environment and command line, read once before anything starts: what is wrong there ends the process by name.
     "app.settings.environment": {"msgspec.convert"},
-    "app.redis.connections": {"unquote", "parse_qs"},
+    "app.redis.urls": {"unquote"},
     "app.cli.demo": {"json.loads"},
     # What other code of ours checked or wrote before.
     "app.upstream.unsolicited": {"parse_qs"},

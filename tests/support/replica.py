@@ -109,14 +109,17 @@ async def run_replicas(
 def make_shared(server: FakeServer, name: str = "r") -> Shared:
     """Give a replica its share in a fake server."""
     client = make_redis_client(server)
-    return Shared(client, "t", name, tasks={"link": client.probe_while_lost}, close=client.close)
+    tasks = {"link": client.probe_while_lost, "renewal": client.renew_while_refused}
+    return Shared(client, "t", name, tasks=tasks, close=client.close)
 
 
 def make_redis_client(server: FakeServer, timeout_seconds: float = 0.05) -> RedisClient:
     """Make a client of a fake server."""
-    client, runtime = FakeAsyncRedis(server=server), virtual_runtime()
+    runtime = virtual_runtime()
     breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.25, longest_pause_seconds=2)
-    return RedisClient(client, breaker=breaker, timeout_seconds=timeout_seconds, runtime=runtime)
+    return RedisClient(
+        lambda: FakeAsyncRedis(server=server), breaker=breaker, timeout_seconds=timeout_seconds, runtime=runtime
+    )
 
 
 def directives(**directives: object) -> RequestDirectives:

@@ -16,15 +16,25 @@ from tests.support.virtual_time import unix_ms
 _MODULES = (fakeredis._helpers, fakeredis._socket._base, fakeredis.commands_mixins.server_mixin)
 
 
+class RedisClock:
+    """The clock of fakeredis. It is `ahead_seconds` of ours, negative where it was set back."""
+
+    ahead_seconds = 0.0
+
+    def time(self) -> float:
+        return unix_ms() / 1000 + self.ahead_seconds
+
+
 @contextmanager
-def virtual_redis_time() -> Iterator[None]:
-    """Let fakeredis live in the virtual time of the running loop."""
+def virtual_redis_time() -> Iterator[RedisClock]:
+    """Let fakeredis live in the virtual time of the running loop, by a clock that may be set."""
     originals = [module.__dict__["time"] for module in _MODULES]
-    clock = SimpleNamespace(time=lambda: unix_ms() / 1000, sleep=None)
+    redis_clock = RedisClock()
+    clock = SimpleNamespace(time=redis_clock.time, sleep=None)
     try:
         for module in _MODULES:
             module.__dict__["time"] = clock
-        yield
+        yield redis_clock
     finally:
         for module, original in zip(_MODULES, originals, strict=True):
             module.__dict__["time"] = original

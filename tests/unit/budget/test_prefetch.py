@@ -85,7 +85,7 @@ async def test_no_prefetch_overtakes_a_waiting_request(server: FakeServer) -> No
 
 async def test_a_refused_prefetch_frees_its_slot(server: FakeServer) -> None:
     async with run_budget_replicas(server, concurrency=1) as (replica,):
-        for result in ((), (0, 5_000_000, 1)):
+        for result in (None, (0, 5_000_000, 1)):
             _give(replica, result)
             assert replica.budget.reserve_slot()
             replica.budget.release()
@@ -132,7 +132,7 @@ async def test_a_prefetch_for_a_refresh_leaves_half_of_the_burst(server: FakeSer
     assert asked == [(1_000_000, 10_000_000), (1_000_000, 5_000_000)]
 
 
-def _give(replica: BudgetReplica, result: tuple[int, ...] = (1, 0, 1)) -> PermitRequest:
+def _give(replica: BudgetReplica, result: tuple[int, int, int] | None = (1, 0, 1)) -> PermitRequest:
     """Give what Redis said to an errand that asked in prefetched."""
     permit_request = PermitRequest(Priority.WAITING)
     with PermitPrefetcher(replica.budget, replica.fleet_rate).with_lease(permit_request) as prefetched:

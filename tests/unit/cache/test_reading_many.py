@@ -33,9 +33,9 @@ async def test_what_redis_has_takes_one_command_whatever_the_number(replicas: li
     sent = []
     attempt = other.redis_client.execute
 
-    async def count(command: object, **options: bool) -> object:
+    async def count(command: object, *reading: object, **options: bool) -> object:
         sent.append(command)
-        return await attempt(command, **options)  # type: ignore[arg-type]
+        return await attempt(command, *reading, **options)  # type: ignore[arg-type]
 
     other.redis_client.execute = count  # type: ignore[method-assign, assignment]
     results = await other.cache.read_many(KEYS, directives())

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisClient, RedisFailure
+from app.redis.results import read_bytes, read_integer
 from app.redis.scripts import make_script
 from tests.support.replica import make_redis_client
 from tests.support.virtual_time import virtual_runtime
@@ -32,13 +33,15 @@ class Counting(RedisClient):
 @pytest.fixture
 async def redis_client(server: FakeServer) -> AsyncIterator[Counting]:
     plain = make_redis_client(server)
-    redis_client = Counting(plain.client, breaker=plain._breaker, timeout_seconds=0.05, runtime=virtual_runtime())
+    redis_client = Counting(
+        lambda: plain.client, breaker=plain._breaker, timeout_seconds=0.05, runtime=virtual_runtime()
+    )
     yield redis_client
     await redis_client.close()
 
 
 async def _echo(batcher: ScriptBatcher, redis_client: RedisClient, words: list[str]) -> list[Any]:
-    echo = make_script(ECHO)
+    echo = make_script(ECHO, read_bytes)
     return list(await asyncio.gather(*(batcher.run(echo, [f"{{{word}}}"], [word]) for word in words)))
 
 
@@ -57,7 +60,7 @@ async def test_no_batch_is_so_long_that_it_takes_more_time_than_a_command_may(re
 
 
 async def test_each_script_is_run_once_though_redis_did_not_know_it(redis_client: Counting, server: FakeServer) -> None:
-    count = make_script(COUNT)
+    count = make_script(COUNT, read_integer)
     batcher = ScriptBatcher(redis_client)
     assert await asyncio.gather(*(batcher.run(count, [name], []) for name in ("a", "b", "a"))) == [1, 1, 2]
     await FakeAsyncRedis(server=server).script_flush()
@@ -66,7 +69,7 @@ async def test_each_script_is_run_once_though_redis_did_not_know_it(redis_client
 
 async def test_a_refused_script_does_not_affect_the_others_and_is_logged(redis_client: Counting) -> None:
     batcher = ScriptBatcher(redis_client)
-    refuse, echo = make_script(REFUSE), make_script(ECHO)
+    refuse, echo = make_script(REFUSE, read_integer), make_script(ECHO, read_bytes)
     with capture_logs() as logs:
         found = tuple(await asyncio.gather(batcher.run(refuse, ["a"], []), batcher.run(echo, ["b"], ["here"])))
     assert found == (RedisFailure.REFUSED, b"here")
@@ -78,7 +81,11 @@ async def test_only_an_answer_to_a_script_that_writes_shows_that_writes_are_take
     redis_client: Counting, server: FakeServer
 ) -> None:
     batcher = ScriptBatcher(redis_client)
-    refuse, echo, count = make_script(REFUSE), make_script(ECHO), make_script(COUNT, writes=True)
+    refuse, echo, count = (
+        make_script(REFUSE, read_integer),
+        make_script(ECHO, read_bytes),
+        make_script(COUNT, read_integer, writes=True),
+    )
     with capture_logs() as logs:
         await batcher.run(refuse, ["a"], [])
         await asyncio.sleep(1)
@@ -95,7 +102,7 @@ async def test_what_redis_refuses_to_one_run_of_a_script_is_nothing_to_the_other
     redis_client: Counting, server: FakeServer
 ) -> None:
     await FakeAsyncRedis(server=server).set("b", "no number")
-    batcher, count = ScriptBatcher(redis_client), make_script(COUNT)
+    batcher, count = ScriptBatcher(redis_client), make_script(COUNT, read_integer)
     found = await asyncio.gather(*(batcher.run(count, [name], []) for name in ("a", "b", "c", "a")))
     assert found == [1, RedisFailure.REFUSED, 1, 2]
 
@@ -103,7 +110,7 @@ async def test_what_redis_refuses_to_one_run_of_a_script_is_nothing_to_the_other
 async def test_what_many_runs_publish_is_one_message_and_in_their_order(
     redis_client: Counting, server: FakeServer
 ) -> None:
-    batcher, say = ScriptBatcher(redis_client), make_script(SAY)
+    batcher, say = ScriptBatcher(redis_client), make_script(SAY, read_integer)
     async with FakeAsyncRedis(server=server).pubsub(ignore_subscribe_messages=True) as subscriber:
         await subscriber.subscribe("news")
         await asyncio.gather(*(batcher.run(say, ["a"], ["news", word]) for word in ("one", "two", "three")))
@@ -112,7 +119,7 @@ async def test_what_many_runs_publish_is_one_message_and_in_their_order(
 
 
 async def test_scripts_of_different_kinds_go_together_and_each_gets_its_own_answer(redis_client: Counting) -> None:
-    batcher, count, echo = ScriptBatcher(redis_client), make_script(COUNT), make_script(ECHO)
+    batcher, count, echo = ScriptBatcher(redis_client), make_script(COUNT, read_integer), make_script(ECHO, read_bytes)
     asked = [(count, ["a"], []), (echo, ["x"], ["1"]), (count, ["a"], []), (echo, ["x"], ["2"])]
     assert await asyncio.gather(*(batcher.run(*one) for one in asked)) == [1, b"1", 2, b"2"]
     assert redis_client.trips == 1
@@ -125,7 +132,8 @@ async def test_when_redis_is_away_all_fail_so(redis_client: Counting, server: Fa
 
 async def test_a_node_that_is_away_is_no_refusal(redis_client: Counting) -> None:
     found = [
-        redis_client.classify(each) for each in (ConnectionError(), TimeoutError(), RedisConnectionError(), b"here")
+        redis_client.classify(each, read_bytes)
+        for each in (ConnectionError(), TimeoutError(), RedisConnectionError(), b"here")
     ]
     assert found == [RedisFailure.UNAVAILABLE] * 3 + [b"here"]
     assert not redis_client.available
@@ -133,7 +141,7 @@ async def test_a_node_that_is_away_is_no_refusal(redis_client: Counting) -> None
 
 async def test_who_goes_away_takes_nobody_along(redis_client: Counting) -> None:
     batcher = ScriptBatcher(redis_client)
-    echo = make_script(ECHO)
+    echo = make_script(ECHO, read_bytes)
     gone, stays = (asyncio.create_task(batcher.run(echo, [word], [word])) for word in "ab")
     await asyncio.sleep(0)
     gone.cancel()
@@ -143,7 +151,7 @@ async def test_who_goes_away_takes_nobody_along(redis_client: Counting) -> None:
 
 async def test_closing_waits_for_what_was_sent(redis_client: Counting, server: FakeServer) -> None:
     batcher = ScriptBatcher(redis_client)
-    count = make_script(COUNT)
+    count = make_script(COUNT, read_integer)
     leaving = asyncio.create_task(batcher.run(count, ["a"], []))
     await asyncio.sleep(0)
     leaving.cancel()

@@ -30,7 +30,7 @@ def redis_client() -> RedisClient:
 
 
 async def test_a_command_takes_no_longer_than_its_time(redis_client: RedisClient) -> None:
-    assert await redis_client.execute(_hang) is RedisFailure.UNAVAILABLE
+    assert await redis_client.execute(_hang, str) is RedisFailure.UNAVAILABLE
     assert monotonic() == 0.05
 
 
@@ -41,7 +41,7 @@ async def test_an_answer_that_comes_while_we_are_busy_is_read_nevertheless(redis
             await asyncio.sleep(0)
         return "answer"
 
-    assert await redis_client.execute(answer_while_busy) == "answer"
+    assert await redis_client.execute(answer_while_busy, str) == "answer"
     assert redis_client.available
 
 
@@ -54,12 +54,12 @@ async def test_closing_waits_for_what_was_sent_and_nothing_more_is(redis_client:
         sent.append("ended")
         return "answer"
 
-    under_way = asyncio.create_task(redis_client.execute(answer_later))
+    under_way = asyncio.create_task(redis_client.execute(answer_later, str))
     await asyncio.sleep(0)
     await redis_client.close()
     assert sent == ["began", "ended"]
     assert await under_way == "answer"
-    assert await redis_client.execute(answer_later) is RedisFailure.UNAVAILABLE
+    assert await redis_client.execute(answer_later, str) is RedisFailure.UNAVAILABLE
     assert len(sent) == 2
 
 
@@ -68,28 +68,28 @@ async def test_while_some_writes_are_refused_those_that_are_not_do_not_show_that
 ) -> None:
     with capture_logs() as logs:
         for _ in range(10):
-            assert await redis_client.execute(_refuse, writes=True) is RedisFailure.REFUSED
+            assert await redis_client.execute(_refuse, str, writes=True) is RedisFailure.REFUSED
             await asyncio.sleep(0.9)
-            assert await redis_client.execute(_answer, writes=True) == "answer"
+            assert await redis_client.execute(_answer, str, writes=True) == "answer"
         assert [line["event"] for line in logs] == ["redis.refuses"]
         await asyncio.sleep(0.1)
-        await redis_client.execute(_answer, writes=True)
+        await redis_client.execute(_answer, str, writes=True)
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
 
 
 async def test_where_commands_may_take_long_a_refusal_is_remembered_for_longer() -> None:
     redis_client = make_redis_client(FakeServer(), timeout_seconds=2)
     with capture_logs() as logs:
-        await redis_client.execute(_refuse, writes=True)
+        await redis_client.execute(_refuse, str, writes=True)
         await asyncio.sleep(3.9)
-        await redis_client.execute(_answer, writes=True)
+        await redis_client.execute(_answer, str, writes=True)
     assert [line["event"] for line in logs] == ["redis.refuses"]
     await redis_client.close()
 
 
 async def test_after_a_few_that_failed_none_is_sent(redis_client: RedisClient) -> None:
     for _ in range(100):
-        assert await redis_client.execute(_hang) is RedisFailure.UNAVAILABLE
+        assert await redis_client.execute(_hang, str) is RedisFailure.UNAVAILABLE
     assert round(monotonic(), 3) == 0.15
     assert not redis_client.available
 
@@ -115,11 +115,11 @@ async def test_a_background_probe_finds_it_again_and_both_are_logged_once() -> N
 async def test_a_refusal_is_no_outage_and_logged_once_at_its_beginning_and_its_end(redis_client: RedisClient) -> None:
     with capture_logs() as logs:
         for _ in range(10):
-            assert await redis_client.execute(_refuse, writes=True) is RedisFailure.REFUSED
-            assert await redis_client.execute(_answer) == "answer"
+            assert await redis_client.execute(_refuse, str, writes=True) is RedisFailure.REFUSED
+            assert await redis_client.execute(_answer, str) == "answer"
         assert redis_client.available
         await asyncio.sleep(1)
-        assert await redis_client.execute(_answer, writes=True) == "answer"
+        assert await redis_client.execute(_answer, str, writes=True) == "answer"
     assert [line["event"] for line in logs] == ["redis.refuses", "redis.accepts"]
 
 
