@@ -45,13 +45,13 @@ log = structlog.get_logger()
 def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, drain: Drain) -> Edge:
     """Build the service. Its lifespan opens and closes all connections. Raises `StartError`."""
 
-    def refetch(account_id: AccountId) -> None:
-        replica.cache.refetch(account_id)
+    def withdraw(account_id: AccountId) -> None:
+        replica.cache.withdraw(account_id)
 
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
     shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
-    transport = build_transport(settings.upstream, runtime, refetch)
+    transport = build_transport(settings.upstream, runtime, withdraw)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
     origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
     heard = Listeners((totals, queue := build_sweep_queue(options.policy, runtime)))

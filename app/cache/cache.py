@@ -50,6 +50,7 @@ class Cache:
         self.is_current: Final = memory.is_current  # memory's own method: each hot read calls it
         self._fleet: Final = fleet
         self._backoff: Final = backoff
+        self._withdrawals: Final[set[asyncio.Task[None]]] = set()
         self._is_refused: Final = is_refused
         self._policy: Final = policy
         self._patience_seconds: Final = patience_seconds
@@ -172,13 +173,21 @@ class Cache:
         directives = RequestDirectives(received_at=received_at, max_age_ms=0)
         return self._load_waiter.start_or_join(account_id, directives, permit_request)[0]
 
-    def refetch(self, account_id: AccountId) -> None:
-        """Fetch an account again in the background, whatever is stored of it."""
+    def withdraw(self, account_id: AccountId) -> None:
+        """Serve nothing that is known of an account any more, and fetch it again in the background."""
+        task = asyncio.create_task(self._withdraw(account_id))
+        self._withdrawals.add(task)
+        task.add_done_callback(self._withdrawals.discard)
+
+    async def _withdraw(self, account_id: AccountId) -> None:
+        await self._fleet.withdraw(account_id)
         directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)
         self._load_waiter.start_or_join(account_id, directives, PermitRequest(Priority.WAITING))
 
     async def close(self) -> None:
         """Cancel the loads that are under way."""
+        for task in self._withdrawals:
+            task.cancel()
         await self._load_waiter.close()
         await self._fleet.close()
 

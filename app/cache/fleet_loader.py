@@ -132,6 +132,12 @@ class FleetLoader:
         """Pass a failure on to the waiters of its account."""
         self._wake(failure.account_id, LoadFailed(failure.to_error()))
 
+    async def withdraw(self, account_id: AccountId) -> None:
+        """Remove all that is known of an account, at every replica: it may be another account's."""
+        self._memory.forget(account_id)
+        await self._redis.withdraw(account_id)
+        self._memory.forget(account_id)  # what a load that was under way has put meanwhile
+
     async def close(self) -> None:
         """Wait until Redis has answered all commands that were sent."""
         await self._redis.close()

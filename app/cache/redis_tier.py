@@ -11,7 +11,7 @@ import structlog
 from app.balances.snapshots import AccountId, Entry
 from app.cache.freshness import FreshnessPolicy, retention_ms
 from app.decoding import JsonDecoder, Undecodable
-from app.fleet.bus import Failure, encode_failure, encode_released
+from app.fleet.bus import Failure, encode_failure, encode_released, encode_withdrawn
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua
 from app.redis.batching import ScriptBatcher
@@ -165,6 +165,12 @@ class RedisTier:
             ]
             before = set(self._leases)
             await asyncio.gather(*renewals)
+
+    async def withdraw(self, account_id: AccountId) -> None:
+        """Remove an entry that is in doubt, here and, by the bus, from the memory of every replica."""
+        client, message = self._redis_client.client, encode_withdrawn(self._replica_id, account_id)
+        await self._redis_client.execute(lambda: client.delete(self._name(account_id)), read_integer)
+        await self._redis_client.execute(lambda: client.publish(self._channel, message), read_integer)
 
     async def close(self) -> None:
         """Wait until all commands that were sent are answered, at most a command's time-out."""

@@ -58,6 +58,7 @@ class _Message(msgspec.Struct, frozen=True):
     entry: Entry | None = None
     failure: Failure | None = None
     released: StoredAccountId | None = msgspec.field(name="freed", default=None)
+    withdrawn: StoredAccountId | msgspec.UnsetType = msgspec.UNSET  # replicas of earlier versions do not know it
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
@@ -70,10 +71,16 @@ def encode_released(sender: str, account_id: AccountId) -> bytes:
     return msgspec.json.encode(_Message(sender, released=account_id))
 
 
+def encode_withdrawn(sender: str, account_id: AccountId) -> bytes:
+    """Encode the message that what is known of an account is in doubt."""
+    return msgspec.json.encode(_Message(sender, withdrawn=account_id))
+
+
 class Bus:
     """Listen on the channel: each message of another replica, and each (re)subscription, goes to a callback.
 
-    `on_lease_released` gets the accounts whose lease another replica released without a result. While `connected` is
+    `on_lease_released` gets the accounts whose lease another replica released without a result, `on_withdrawn` those
+    of which nothing known may be served any more. While `connected` is
     false, messages are missed.
     """
 
@@ -85,6 +92,7 @@ class Bus:
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
         on_lease_released: Callable[[AccountId], None],
+        on_withdrawn: Callable[[AccountId], None] = lambda _: None,
         metrics: Metrics,
     ) -> None:
         self._metrics: Final = metrics
@@ -95,6 +103,7 @@ class Bus:
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
         self._on_lease_released: Final = on_lease_released
+        self._on_withdrawn: Final = on_withdrawn
         self._decoder: Final[JsonDecoder[_Message]] = JsonDecoder(_Message)
         self._unreadable: Final = LogThrottle()
         self._own_start: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
@@ -168,6 +177,8 @@ class Bus:
             self._on_failure(message.failure)
         if message.released is not None:
             self._on_lease_released(message.released)
+        if message.withdrawn is not msgspec.UNSET:
+            self._on_withdrawn(message.withdrawn)
 
 
 def _leaves(error_class: type[UpstreamError]) -> list[type[UpstreamError]]:

@@ -11,15 +11,17 @@ from app.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 
-def report_unsolicited(metrics: Metrics, refetch: Callable[[AccountId], None], targets: tuple[str, ...]) -> None:
-    """Count and log that a connection sent more than was asked for, and fetch its last accounts again.
+def report_unsolicited(metrics: Metrics, withdraw: Callable[[AccountId], None], targets: tuple[str, ...]) -> None:
+    """Count and log that a connection sent more than was asked for, and withdraw what it may have mixed up.
 
-    `targets` are those of its last two requests. The later one may have got a late second answer to the earlier one.
+    `targets` are those of its last two requests, which may have got late answers to those before them. The only request
+    of a connection got its own answer.
     """
     accounts = [
         AccountId(account) for target in targets for account in parse_qs(urlsplit(target).query).get("merchantId", ())
     ]
     metrics.upstream_unsolicited.add()
     log.warning("upstream.unsolicited_answer", merchants=accounts)
-    for account_id in dict.fromkeys(accounts):
-        refetch(account_id)
+    if len(targets) > 1:
+        for account_id in dict.fromkeys(accounts):
+            withdraw(account_id)

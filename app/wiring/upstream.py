@@ -63,12 +63,12 @@ class Upstream(Part, frozen=True):
 
 
 def build_transport(
-    settings: UpstreamSettings, runtime: Runtime, refetch: Callable[[AccountId], None] = lambda _: None
+    settings: UpstreamSettings, runtime: Runtime, withdraw: Callable[[AccountId], None] = lambda _: None
 ) -> Transport:
-    """Build the transport to the upstream. `refetch` replaces what a stray answer may have spoiled. Raises `StartError`."""
+    """Build the transport to the upstream. `withdraw` replaces what a stray answer may have spoiled. Raises `StartError`."""
     trust = Trust(TrustFiles(settings.ca_file, settings.cert_file, settings.key_file))
     options = PoolOptions(trust.context, settings.connection_seconds, runtime.monotonic, runtime.random)
-    return Transport(settings.url, options, partial(report_unsolicited, runtime.metrics, refetch))
+    return Transport(settings.url, options, partial(report_unsolicited, runtime.metrics, withdraw))
 
 
 def coordinate(shared: Shared, budget: FleetBudget) -> Coordination:

@@ -99,6 +99,22 @@ async def test_a_fault_of_ours_is_covered_by_a_stale_part_and_spoils_no_other(
     assert {line["event"] for line in logs} == {"cache.flight_crashed"}
 
 
+async def test_what_is_withdrawn_is_served_by_no_replica_though_it_cannot_be_fetched_again(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    for replica in replicas:
+        await replica.cache.read(KEYS[0], directives())
+    upstream.error = UpstreamFaulty("x")
+    replicas[0].cache.withdraw(KEYS[0])
+    await asyncio.sleep(1)
+    for replica in replicas:
+        with pytest.raises(UpstreamFaulty):
+            await replica.cache.read(KEYS[0], directives())
+    upstream.error = None
+    await asyncio.sleep(60)
+    assert (await replicas[-1].cache.read(KEYS[0], directives())).is_stale is False
+
+
 async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstream: Upstream) -> None:
     async with run_replicas(upstream, FakeServer(), 1, per_second=10, burst=1) as (replica,):
         many = asyncio.create_task(replica.cache.read_many(KEYS[:30], directives(), "many"))
