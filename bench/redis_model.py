@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.balances.snapshots import AccountId, Entry
 from app.fleet.bus import Failure
-from app.redis import lua
+from app.redis import lua, lua_shared
 from app.redis.results import read_flag, read_lease
 from app.redis.scripts import make_script, make_single
 
@@ -94,8 +94,8 @@ class Server:
         self.single_commands: Final[dict[str, Command]] = {
             make_single(lua.TAKE_PERMITS).sha: self.take_permits,
             make_single(lua.PAUSE).sha: self.pause,
-            make_single(lua.RENEW_DEMAND).sha: self.renew_demand,
-            make_single(lua.RELEASE_LEASE).sha: self.release_lease,
+            make_single(lua_shared.RENEW_DEMAND).sha: self.renew_demand,
+            make_single(lua_shared.RELEASE_LEASE).sha: self.release_lease,
         }
 
     def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
@@ -178,7 +178,7 @@ class Server:
         return 1
 
     def renew_demand(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
-        """Restate `lua.RENEW_DEMAND`."""
+        """Restate `lua_shared.RENEW_DEMAND`."""
         replica_id, lease_ms, wanted, share = args
         now = self._now_ms()
         demand = self._find_lease(keys[0])
@@ -194,7 +194,7 @@ class Server:
         return [left, 1, (said.replica_id if said else "").encode()]
 
     def release_lease(self, keys: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `lua.RELEASE_LEASE`."""
+        """Restate `lua_shared.RELEASE_LEASE`."""
         self._release_lease(keys[0], args[0])
         return 1
 

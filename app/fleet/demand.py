@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
-from app.redis import lua
+from app.redis import lua_shared
 from app.redis.client import RedisFailure
 from app.redis.results import WrongShape, read_flag
 from app.redis.scripts import make_single, run_single
@@ -30,8 +30,8 @@ class Demand:
         self._replica_id: Final = shared.replica_id
         self._seconds: Final = seconds
         self._monotonic: Final = monotonic
-        self._script: Final = make_single(lua.RENEW_DEMAND)
-        self._release_script: Final = make_single(lua.RELEASE_LEASE)
+        self._script: Final = make_single(lua_shared.RENEW_DEMAND)
+        self._release_script: Final = make_single(lua_shared.RELEASE_LEASE)
         self._changed: Final = asyncio.Event()
         self._recorded_at = float("-inf")
         self._is_written = True

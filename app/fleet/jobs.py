@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from app.redis import lua
+from app.redis import lua_shared
 from app.redis.client import RedisFailure
 from app.redis.results import read_bytes, read_flag, values_reader
 from app.redis.scripts import make_single, run_single
@@ -31,8 +31,8 @@ class Jobs:
     def __init__(self, shared: Shared, kind: str) -> None:
         self._redis_client: Final = shared.client
         self._name: Final = f"{shared.key_prefix}:{{{kind}}}"
-        self._start_script: Final = make_single(lua.START_JOB)
-        self._update_script: Final = make_single(lua.UPDATE_JOB)
+        self._start_script: Final = make_single(lua_shared.START_JOB)
+        self._update_script: Final = make_single(lua_shared.UPDATE_JOB)
 
     async def start(self, job_id: str, record: bytes, now: int, last_began_by: int) -> str | RedisFailure | None:
         """Acquire the lease for a job if no other has it and the last one began by `last_began_by`.

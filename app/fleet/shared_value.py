@@ -12,7 +12,7 @@ from app.decoding import Undecodable, decode_json
 from app.errors import TallygateError, TokenRefused, Unreachable
 from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
-from app.redis import lua
+from app.redis import lua, lua_shared
 from app.redis.client import RedisFailure
 from app.redis.results import WrongShape, read_flag
 from app.redis.scripts import SingleScript, make_single, run_single
@@ -45,9 +45,9 @@ class SharedValue:
         self._redis_client: Final = shared.client
         self._keys: Final = [f"{shared.key_prefix}:{name}", f"{shared.key_prefix}:{name}:lease"]
         self._replica_id: Final = shared.replica_id
-        self._get_script: Final = make_single(lua.SHARED_GET)
-        self._set_script: Final = make_single(lua.SHARED_SET)
-        self._fail_script: Final = make_single(lua.SHARED_FAIL)
+        self._get_script: Final = make_single(lua_shared.SHARED_GET)
+        self._set_script: Final = make_single(lua_shared.SHARED_SET)
+        self._fail_script: Final = make_single(lua_shared.SHARED_FAIL)
         self._renew_script: Final = make_single(lua.RENEW_LEASE)
 
     async def get_or_create(self, unwanted: bytes, create: Create) -> tuple[bytes, int]:
