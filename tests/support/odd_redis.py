@@ -6,14 +6,14 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from app.redis import lua
+from app.redis import lua, lua_shared
 from app.redis.scripts import make_script, make_single
 from tests.support.valkey import Valkey
 
 _BATCHED = ("READ_OR_LEASE", "READ_OR_LEASE_WITH_PERMIT", "STORE_AND_RELEASE", "RELEASE_AND_NOTIFY", "RENEW_LEASE")
 _SINGLE = ("SHARED_GET", "SHARED_SET", "SHARED_FAIL", "TAKE_PERMITS", "PAUSE", "START_JOB", "UPDATE_JOB", "RENEW_LEASE")
 SCRIPTS = {make_script(getattr(lua, name), int).sha: name for name in _BATCHED} | {
-    make_single(getattr(lua, name)).sha: name for name in _SINGLE
+    make_single(vars(lua).get(name) or vars(lua_shared)[name]).sha: name for name in _SINGLE
 }
 """The names of our scripts by their digests."""
 
