@@ -7,6 +7,9 @@ UNKNOWN = {
     "tallygate_token_seconds_left",  # of a token that is given as a value
     "tallygate_reconciliation_assets",  # before there was one
     "tallygate_reconciliation_timestamp_seconds",
+    "tallygate_sweep_oldest_seconds",  # while nobody asks for all merchants
+    "tallygate_sweep_round_seconds",
+    "tallygate_sweep_unknown",
 }
 
 
