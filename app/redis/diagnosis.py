@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as NoResponse
 from app.redis import lua
 from app.redis.commands import get_values, send_command
 from app.redis.connections import AnyRedis, connect
-from app.redis.explanations import explain
+from app.redis.explanations import explain, explain_missing
 from app.redis.replacement import close_client
 from app.redis.results import read_lease
 from app.redis.rights import find_missing_rights
@@ -52,7 +52,7 @@ async def _use(client: AnyRedis, url: RedisUrl, key_prefix: str, timeout_seconds
         await client.initialize()
         channel, names = f"{key_prefix}:bus", list(_name_at_each_primary(client, key_prefix))
         if missing := await find_missing_rights(client, names, channel):
-            return f"The user lacks rights: {', '.join(missing)} (docs/redis.md lists all)."
+            return explain_missing(missing)
         await get_values(client, [f"{name}:{number}" for name in names for number in range(2)])
         seconds = [await _run_scripts(client, names, channel) for _ in range(_SAMPLES)]
         for name in names:

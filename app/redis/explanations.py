@@ -1,8 +1,9 @@
 """Explanations of what goes wrong with a Redis, in sentences that say how to correct it and show no secret."""
 
+import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from redis.exceptions import AuthenticationError, InvalidResponse, RedisClusterException, RedisError, ResponseError
@@ -53,8 +54,28 @@ _OF_TEXTS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ..
 """Classes of errors with a part of their text, the first that fits."""
 
 
+_LACKS_COMMAND: Final = re.compile(r"no permissions to run the '([a-z|]+)' command")
+
+
+def missing_right(error: Exception) -> str | None:
+    """Return the right that a user lacks, as `ACL SETUSER` has it, None if the error is none of rights."""
+    text = str(error)
+    if found := _LACKS_COMMAND.search(text):
+        return f"+{found[1]}"
+    if "permissions to access" in text:
+        return "&tallygate:*" if "channel" in text else "~tallygate:*"
+    return None
+
+
+def explain_missing(rights: Iterable[str]) -> str:
+    """Say which rights a user lacks."""
+    return f"The user lacks rights: {', '.join(rights)} (docs/redis.md lists all)."
+
+
 def explain(error: Exception, url: RedisUrl) -> str:
     """Explain why a command failed."""
+    if right := missing_right(error):  # of a script, at a node of a Cluster that was not asked before
+        return explain_missing([right])
     if sentence := _OF_CODES.get(error_code(error)):
         return sentence
     for cause in _causes(error):

@@ -7,6 +7,7 @@ from redis.exceptions import NoPermissionError, NoScriptError
 
 from app.redis.commands import Word, count_subscribers, send_command
 from app.redis.connections import AnyRedis
+from app.redis.explanations import missing_right
 from app.redis.timeouts import catching
 
 _KEPT_MS: Final = 10_000
@@ -56,10 +57,7 @@ async def _find_missing(step: Awaitable[object], command: str) -> str | None:
         return None
     if not isinstance(found, NoPermissionError):
         raise found
-    text = str(found)
-    if "command" in text:
-        return f"+{command.lower()}"
-    return "&tallygate:*" if "channel" in text else "~tallygate:*"
+    return missing_right(found) or f"+{command.lower()}"
 
 
 async def _subscribe(client: Any, channel: str) -> None:

@@ -161,6 +161,16 @@ async def test_a_crash_is_logged_and_the_bus_listens_again(subscriber: Subscribe
     assert (subscriber.joins, subscriber.entries, subscriber.bus.connected) == (2, [Absence(KEY, 5)], True)
 
 
+async def test_the_bus_moves_with_the_connections_and_loses_nothing_to_log(subscriber: Subscriber) -> None:
+    promoted = FakeServer()
+    with capture_logs() as logs:
+        assert await subscriber.shared.client.switch(lambda: FakeAsyncRedis(server=promoted)) is None
+        await asyncio.sleep(4)  # less than old connections stay open
+        await _publish(FakeAsyncRedis(server=promoted), _message("other"))
+    assert subscriber.entries == [Absence(KEY, 5)]
+    assert [line["event"] for line in logs] == ["bus.joined"]
+
+
 async def test_a_silent_bus_stays_joined(subscriber: Subscriber, raw: FakeAsyncRedis) -> None:
     with capture_logs() as logs:
         await asyncio.sleep(600)

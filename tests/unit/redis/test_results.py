@@ -5,11 +5,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from fakeredis import FakeAsyncRedis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.fleet.jobs import _read_id, _read_record
 from app.fleet.shared_value import _read_shared
+from app.redis.commands import count_subscribers
 from app.redis.results import (
     WrongShape,
     read_bytes,
@@ -94,3 +96,31 @@ def test_ids_are_text() -> None:
     assert (_read_id(b"j1"), _read_id(b"")) == ("j1", "")
     assert _read_record([b"{}", None]).leaseholder is None
     assert _read_record([b"{}", b"\xff"]).leaseholder == "\ufffd"  # another program's, and no id of ours
+
+
+@pytest.mark.parametrize(
+    "result", [[-1, 0, 1], [4, 0, 1], [0, -1, 1], [0, 86_400_000_001, 1], [0, 0, 0], [0, 0, 10_001]]
+)
+def test_permits_that_no_budget_grants_are_none(result: list[int]) -> None:
+    assert read_permits([3, 86_400_000_000, 10_000], 3) == (3, 86_400_000_000, 10_000)
+    with pytest.raises(WrongShape):
+        read_permits(result, 3)
+
+
+class Answering(FakeAsyncRedis):
+    """A client whose commands have one answer, as redis-py hands it on."""
+
+    answer: object = None
+
+    async def execute_command(self, *_: object, **__: object) -> object:
+        return self.answer
+
+
+async def test_subscribers_are_counted_of_the_channel_that_was_asked_for() -> None:
+    client = Answering()
+    client.answer = [(b"c", 3)]
+    assert await count_subscribers(client, "c") == 3
+    for answer in ([(79, 75)], [(b"d", 3)], [(b"c", -1)], [(b"c", b"3")], [], [(b"c", 1), (b"c", 2)], None, b"OK", 7):
+        client.answer = answer
+        with pytest.raises((ValueError, TypeError)):
+            await count_subscribers(client, "c")
