@@ -46,7 +46,7 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     """Build the service. Its lifespan opens and closes all connections. Raises `StartError`."""
 
     def withdraw(account_id: AccountId) -> None:
-        replica.cache.withdraw(account_id)
+        replica.cache.loads.withdraw(account_id)
 
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
     shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)

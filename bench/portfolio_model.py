@@ -18,8 +18,9 @@ from app.cache.freshness import RequestDirectives
 from app.errors import TallygateError, UpstreamFaulty
 from app.fleet.demand import Demand
 from app.portfolio.directory import MerchantDirectory
-from app.portfolio.sweep import Sweep, SweepSources
+from app.portfolio.sweep import Sweep
 from app.portfolio.sweep_figures import SweepOptions
+from app.portfolio.sweep_sources import SweepSources
 from app.resilience.supervision import supervised
 from bench.fleet_figures import Conditions
 from bench.fleet_model import Replica

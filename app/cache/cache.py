@@ -1,6 +1,5 @@
 """Read-through cache: memory, then Redis, then the upstream. Stale answers are given where allowed, and marked."""
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, assert_never
 
@@ -8,7 +7,7 @@ from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest, Priority
 from app.cache.backoff import Backoff
 from app.cache.fallback import Plan, ServeInstead, Wait, plan, serve_instead
-from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed, LoadResult, NoPermit
+from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed
 from app.cache.freshness import (
     FreshnessPolicy,
     Refuse,
@@ -19,7 +18,8 @@ from app.cache.freshness import (
     decide,
     is_early_refresh_due,
 )
-from app.cache.load_waiter import LoadWaiter, WaitResult
+from app.cache.load_waiter import WaitResult
+from app.cache.loads import Loads
 from app.cache.memory import MemoryTier
 from app.cache.served import Served, Source, served_instead, source_of
 from app.errors import NotCached, TallygateError
@@ -31,7 +31,8 @@ _BATCH_PATIENCE_SHARE: Final = 0.8
 class Cache:
     """Answer from memory as `policy` and a request's directives allow, otherwise through the fleet.
 
-    `is_refused` returns whether the upstream refuses all our calls. A caller waits at most `patience_seconds`.
+    `is_refused` returns whether the upstream refuses all our calls. A caller waits at most `patience_seconds`. `loads`
+    is for those who load without an answer to give.
     """
 
     def __init__(
@@ -50,14 +51,12 @@ class Cache:
         self.is_current: Final = memory.is_current  # memory's own method: each hot read calls it
         self._fleet: Final = fleet
         self._backoff: Final = backoff
-        self._withdrawals: Final[set[asyncio.Task[None]]] = set()
         self._is_refused: Final = is_refused
         self._policy: Final = policy
         self._patience_seconds: Final = patience_seconds
         self._now_ms: Final = runtime.unix_ms
         self._random: Final = runtime.random
-        self._load_waiter: Final = LoadWaiter(self._load, policy, runtime.unix_ms)
-        self._fetch_ms = 0.0
+        self.loads: Final = Loads(fleet, backoff, policy, runtime)
 
     async def read(
         self,
@@ -87,8 +86,8 @@ class Cache:
         """Return for each account an answer that satisfies the directives, or why there is none.
 
         One round trip to Redis looks up all that memory does not answer. Of what must be fetched, what is unknown comes
-        first, then the oldest. A part waits at most four fifths of what a
-        single read may, so that the parts that arrived are still answered in time.
+        first, then the oldest. A part waits at most four fifths of what a single read may, so that the parts that
+        arrived are still answered in time.
         """
         results: dict[AccountId, Served | TallygateError] = {}
         now = self._now_ms()
@@ -127,8 +126,8 @@ class Cache:
 
     def refresh_if_due(self, entry: Entry, now: int) -> None:
         """Refresh in the background a fresh entry that is read at `now` (Unix milliseconds) and expires soon."""
-        if is_early_refresh_due(entry, now, self._policy, self._fetch_ms, 1 - self._random()):
-            self._refresh(entry)
+        if is_early_refresh_due(entry, now, self._policy, self.loads.fetch_ms, 1 - self._random()):
+            self.loads.refresh(entry)
 
     def plan(
         self,
@@ -156,40 +155,9 @@ class Cache:
         """Return why the upstream refused an account since its last answer, None if it did not."""
         return self._backoff.refusal(account_id)
 
-    @property
-    def fetch_seconds(self) -> float:
-        """How long a fetch takes on average, 0 before the first."""
-        return self._fetch_ms / 1000
-
-    def start_load(
-        self, account_id: AccountId, received_at: int, permit_request: PermitRequest
-    ) -> asyncio.Task[LoadResult] | None:
-        """Start a load that nobody waits for, of an entry from `received_at` (Unix milliseconds) on.
-
-        Return None if a load of the account is under way. Cancelling the task harms those who joined it.
-        """
-        if self._load_waiter.is_under_way(account_id):
-            return None
-        directives = RequestDirectives(received_at=received_at, max_age_ms=0)
-        return self._load_waiter.start_or_join(account_id, directives, permit_request)[0]
-
-    def withdraw(self, account_id: AccountId) -> None:
-        """Serve nothing that is known of an account any more, and fetch it again in the background."""
-        task = asyncio.create_task(self._withdraw(account_id))
-        self._withdrawals.add(task)
-        task.add_done_callback(self._withdrawals.discard)
-
-    async def _withdraw(self, account_id: AccountId) -> None:
-        await self._fleet.withdraw(account_id)
-        directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)
-        self._load_waiter.start_or_join(account_id, directives, PermitRequest(Priority.WAITING))
-
     async def close(self) -> None:
         """Cancel the loads that are under way."""
-        for task in self._withdrawals:
-            task.cancel()
-        await self._load_waiter.close()
-        await self._fleet.close()
+        await self.loads.close()
 
     async def _read(
         self, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
@@ -216,7 +184,7 @@ class Cache:
         if isinstance(planned, ServeFresh):
             self.refresh_if_due(planned.entry, now)
             return Served(planned.entry, source)
-        self._refresh(planned.entry)
+        self.loads.refresh(planned.entry)
         return Served(planned.entry, source, is_stale=True)
 
     async def _follow(
@@ -239,19 +207,10 @@ class Cache:
                     )
                 case _:
                     assert_never(planned)
-        loaded = await self._load_waiter.wait(wanted, permit_request, patience_seconds)
+        loaded = await self.loads.wait(wanted, permit_request, patience_seconds)
         return results | {
             account_id: self._to_result(account_id, wanted[account_id], result) for account_id, result in loaded.items()
         }
-
-    def _refresh(self, entry: Entry) -> None:
-        """Fetch a newer entry in the background, unless that is under way or failed a moment ago."""
-        if self._backoff.failure(entry.account_id) is None:
-            self._load_waiter.start_or_join(
-                entry.account_id,
-                RequestDirectives(received_at=entry.as_of + 1, max_age_ms=0),
-                PermitRequest(Priority.REFRESH),
-            )
 
     def _to_result(
         self, account_id: AccountId, directives: RequestDirectives, waited: WaitResult
@@ -260,7 +219,7 @@ class Cache:
             case Loaded(entry, began_at):
                 is_stale = isinstance(decide(entry, waited.at, self._policy, directives), ServeStaleAndRevalidate)
                 if is_stale:
-                    self._refresh(entry)
+                    self.loads.refresh(entry)
                 return Served(entry, source_of(began_at, was_under_way=waited.was_under_way), is_stale)
             case LoadFailed(error):
                 kept = self._memory.peek(account_id)
@@ -268,22 +227,3 @@ class Cache:
                 return served_instead(instead.entry, error) if instead else error.with_traceback(None)
             case result:
                 assert_never(result)
-
-    async def _load(
-        self, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
-    ) -> LoadResult:
-        result = await self._fleet.load(account_id, directives, permit_request)
-        match result:
-            case Loaded(entry, began_at):
-                self._backoff.record_success(account_id)
-                if began_at is not None:
-                    self._record_fetch_time(entry.as_of - began_at)
-            case NoPermit():
-                pass
-            case LoadFailed(error):
-                self._backoff.record_failure(account_id, error)
-        return result
-
-    def _record_fetch_time(self, took_ms: float) -> None:
-        """Average how long fetches take, the latest one weighing an eighth."""
-        self._fetch_ms += (max(took_ms, 0) - self._fetch_ms) / 8

@@ -58,9 +58,9 @@ class LoadWaiter:
             account_id, permit_request, lambda permit_request: self._load(account_id, directives, permit_request)
         )
 
-    def is_under_way(self, account_id: AccountId) -> bool:
-        """Return whether a load of an account is under way."""
-        return self._single_flight.is_under_way(account_id)
+    def under_way(self, account_id: AccountId) -> asyncio.Task[LoadResult] | None:
+        """Return the task that loads an account, None if there is none."""
+        return self._single_flight.under_way(account_id)
 
     async def wait(
         self, wanted: Mapping[AccountId, RequestDirectives], permit_request: PermitRequest, patience_seconds: float

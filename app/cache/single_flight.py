@@ -47,10 +47,10 @@ class SingleFlight(Generic[T]):
         task.add_done_callback(lambda done: self._forget(account_id, done))
         return task, False
 
-    def is_under_way(self, account_id: AccountId) -> bool:
-        """Return whether an account is being loaded."""
+    def under_way(self, account_id: AccountId) -> asyncio.Task[T] | None:
+        """Return the task that loads an account, None if there is none."""
         flight = self._flights.get(account_id)
-        return flight is not None and not flight.task.done()
+        return None if flight is None or flight.task.done() else flight.task
 
     def _forget(self, account_id: AccountId, task: asyncio.Task[T]) -> None:
         if self._flights[account_id].task is task:

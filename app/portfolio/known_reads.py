@@ -15,7 +15,8 @@ from app.cache.freshness import FreshnessPolicy, Refuse, RequestDirectives, Serv
 from app.cache.memory import MemoryTier
 from app.cache.served import Served, Source
 from app.errors import NotCached, NotKnownYet, TallygateError, TooOld
-from app.portfolio.sweep import LookUp, Sweep
+from app.portfolio.sweep import Sweep
+from app.portfolio.sweep_sources import LookUp
 
 _PATIENCE_SHARE: Final = 0.8
 """How much of the time for a call may be spent on waiting for its permit."""
@@ -131,7 +132,7 @@ class KnownReads:
 
     def _can_come(self, count: int, seconds: float) -> bool:
         """Return whether so many fetches can come within so many seconds, by the budget and its concurrency."""
-        if (fetch_seconds := self.sources.cache.fetch_seconds) > 0:
+        if (fetch_seconds := self.sources.cache.loads.fetch_seconds) > 0:
             concurrency = self.sweep.options.concurrency
             if count > concurrency * max(seconds / fetch_seconds, 1):
                 return False

@@ -1,24 +1,22 @@
 """Background sweep: while there is demand, one replica keeps all merchants as young as the budget allows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import structlog
-from msgspec import Struct
 
-from app.balances.snapshots import AccountId, Entry
+from app.balances.snapshots import AccountId
 from app.budget.budget import PermitRequest, Priority
 from app.budget.fleet_budget import FleetBudget
-from app.cache.cache import Cache
 from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
 from app.errors import AccessRefused, BreakerOpen, BudgetSpent, TallygateError, TokenRefused, UpstreamBusy
 from app.fleet.demand import Demand
-from app.portfolio.directory import MerchantDirectory
 from app.portfolio.sweep_figures import ReachedShare, Starvation, SweepOptions, SweepStatus
 from app.portfolio.sweep_queue import UNKNOWN, Need, SweepQueue
+from app.portfolio.sweep_sources import SweepSources
 from app.resilience.rate_limiter import RateLimiter
 from app.resilience.supervision import Task
 from app.runtime import Runtime
@@ -31,18 +29,6 @@ _LEAST_PAUSE_SECONDS: Final = 0.05
 _BUSY_MS: Final = 250
 
 log = structlog.get_logger()
-
-LookUp = Callable[[Sequence[AccountId]], Awaitable[Mapping[AccountId, Entry]]]
-"""Looks accounts up in Redis, for memory."""
-
-
-class SweepSources(Struct, frozen=True):
-    """What a sweep reads and where it loads: the directory, the look-up in Redis, memory's entries, and the cache."""
-
-    directory: MerchantDirectory
-    look_up: LookUp
-    peek: Callable[[AccountId], Entry | None]
-    cache: Cache
 
 
 class Sweep:
@@ -189,7 +175,7 @@ class Sweep:
 
         request = PermitRequest(Priority.SWEEP, on_permit=decide)
         oldest = need.as_of + 1 if need.as_of else self.now_ms() - round(self.options.stale_seconds * 1000)
-        task = self._sources.cache.start_load(need.account_id, oldest, request)
+        task = self._sources.cache.loads.start(need.account_id, oldest, request)
         if task is None:  # a caller's load is under way
             self.queue.put_back(need.account_id, pause_ms=_BUSY_MS)
             return

@@ -89,7 +89,7 @@ def variable_name(name: str) -> str:
 
 
 def _check_none_empty(environment: Mapping[str, str]) -> None:
-    """Refuse an empty variable: a default in its place would surprise whoever meant to set one."""
+    """Refuse an empty variable: a default in its place would surprise the operator."""
     for name in map(variable_name, _known_names()):
         if name in environment and not environment[name].strip():
             raise StartError(f"{name} is empty: set it, or leave it out.")

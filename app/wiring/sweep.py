@@ -6,9 +6,10 @@ from app.cache.replica import Replica
 from app.fleet.demand import Demand
 from app.portfolio.directory import MerchantDirectory
 from app.portfolio.known_reads import KnownReads, KnownSources
-from app.portfolio.sweep import Sweep, SweepSources
+from app.portfolio.sweep import Sweep
 from app.portfolio.sweep_figures import SweepOptions
 from app.portfolio.sweep_queue import SweepQueue
+from app.portfolio.sweep_sources import SweepSources
 from app.redis.shared import Shared
 from app.runtime import Runtime
 from app.settings.sections import Settings

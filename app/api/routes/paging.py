@@ -31,7 +31,7 @@ class Page(Struct, frozen=True):
     as_of: int
 
     def with_sweep(self, status: SweepStatus | None) -> Self:
-        """Add how the sweep is now. That is no part of a version: each page says it anew."""
+        """Add how the sweep is now. No version keeps that: each page has its own."""
         if status is None:
             return self
         return msgspec.structs.replace(self, view=msgspec.structs.replace(self.view, sweep=SweepView.of(status)))

@@ -105,7 +105,7 @@ async def test_what_is_withdrawn_is_served_by_no_replica_though_it_cannot_be_fet
     for replica in replicas:
         await replica.cache.read(KEYS[0], directives())
     upstream.error = UpstreamFaulty("x")
-    replicas[0].cache.withdraw(KEYS[0])
+    replicas[0].cache.loads.withdraw(KEYS[0])
     await asyncio.sleep(1)
     for replica in replicas:
         with pytest.raises(UpstreamFaulty):
@@ -113,6 +113,22 @@ async def test_what_is_withdrawn_is_served_by_no_replica_though_it_cannot_be_fet
     upstream.error = None
     await asyncio.sleep(60)
     assert (await replicas[-1].cache.read(KEYS[0], directives())).is_stale is False
+
+
+async def test_what_is_in_doubt_while_it_is_being_loaded_is_withdrawn_once_it_is_stored(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    one, other = replicas
+    reading = asyncio.create_task(one.cache.read(KEYS[0], directives()))
+    await asyncio.sleep(upstream.seconds / 2)
+    one.cache.loads.withdraw(KEYS[0])
+    await reading  # nothing said yet that it is another account's
+    upstream.error = UpstreamFaulty("x")
+    await asyncio.sleep(1)
+    assert upstream.calls >= 2
+    for replica in (one, other):
+        with pytest.raises(UpstreamFaulty):
+            await replica.cache.read(KEYS[0], directives())
 
 
 async def test_who_asks_for_many_does_not_hold_up_another_who_asks_for_few(upstream: Upstream) -> None:

@@ -1,0 +1,21 @@
+"""Sources of a sweep: who the merchants are, what is known of them, and where they are loaded."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from app.balances.snapshots import AccountId, Entry
+from app.cache.cache import Cache
+from app.portfolio.directory import MerchantDirectory
+
+LookUp = Callable[[Sequence[AccountId]], Awaitable[Mapping[AccountId, Entry]]]
+"""Looks accounts up in Redis, for memory."""
+
+
+class SweepSources(Struct, frozen=True):
+    """What a sweep reads and where it loads: the directory, the look-up in Redis, memory's entries, and the cache."""
+
+    directory: MerchantDirectory
+    look_up: LookUp
+    peek: Callable[[AccountId], Entry | None]
+    cache: Cache
