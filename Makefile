@@ -7,7 +7,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # The tests start the service a hundred times: it should be compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test bench fmt lock rules clean
+# What talks to the engine; `make upgrade COMPOSE='docker compose -f docker-compose.real.yml'` for the real upstream.
+COMPOSE ?= docker compose
+
+.PHONY: demo run test test-containers image upgrade bench fmt lock rules chart sbom clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -20,6 +23,19 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --maxfail=10 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
+# The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
+test-containers: .venv/dev
+	tests/containers/prepare.sh build/containers
+	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
+	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider tests/containers/running.py
+
+image:
+	docker build --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) \
+		--build-arg SOURCE=$$(git config --get remote.origin.url || echo unknown) -t tallygate:0.1.0 .
+
+upgrade:
+	@deploy/upgrade.sh $(COMPOSE)
 
 bench: .venv/dev
 	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify
@@ -38,10 +54,21 @@ lock: .venv/run
 	$(COMPILE) --upgrade --group build -o requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
+# `make rules RUNBOOK=https://wiki.example.org/runbook.md` leads the alerts to where your runbook is.
 rules: deploy/prometheus/rules.yml
+	$(if $(RUNBOOK),sed -i 's|https://[^#]*/runbook.md|$(RUNBOOK)|' $<)
 	printf '%s\n' '# Made from $< by `make rules`.' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \
 		'metadata:' '  name: tallygate' 'spec:' >k8s/components/monitoring/rules.yaml
 	sed '/^#/d;s/^/  /' $< >>k8s/components/monitoring/rules.yaml
+
+# The Helm chart is made from the production overlay; make test compares them.
+chart: .venv/dev
+	mkdir -p build
+	$(BIN)/kubectl kustomize k8s/overlays/production >build/production.yaml
+	$(BIN)/python -m release.chart <build/production.yaml
+
+sbom: .venv/run
+	@$(BIN)/python -m release.sbom <requirements.lock
 
 clean:
 	rm -rf .venv build *.egg-info
