@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What talks to the engine; `make upgrade COMPOSE='docker compose -f docker-compose.real.yml'` for the real upstream.
 COMPOSE ?= docker compose
 
-.PHONY: demo run test test-containers image upgrade bench fmt lock rules chart sbom clean
+.PHONY: demo run test test-containers test-pythons image upgrade bench fmt lock rules chart sbom clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -29,6 +29,21 @@ test-containers: .venv/dev
 	tests/containers/prepare.sh build/containers
 	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
 	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider tests/containers/running.py
+
+# The unit tests with each further Python that this machine has. A version that it lacks is named, not skipped in silence.
+test-pythons: .venv/dev
+	@for version in 3.11 3.13 3.14; do \
+		! $(BIN)/python --version | grep -q "Python $$version\." || continue; \
+		python$$version -c '' 2>/dev/null || { echo "python$$version: not on this machine, not tested"; continue; }; \
+		test -x build/python$$version/bin/pytest || { \
+			python$$version -m venv build/python$$version && \
+			for lock in requirements.lock requirements-dev.lock; do \
+				build/python$$version/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $$lock || exit 1; \
+			done; \
+			build/python$$version/bin/pip install --quiet --no-deps --no-build-isolation --editable . || exit 1; \
+		}; \
+		build/python$$version/bin/pytest -q -p no:cacheprovider --numprocesses=2 tests/unit || exit 1; \
+	done
 
 image:
 	docker build --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) \
