@@ -29,6 +29,8 @@ def _form(digits: int) -> str:
 
 
 _THREE: Final = re.compile(" ".join([_form(_ROW_DIGITS)] * 3))
+_PLAIN: Final = r"(?:0E-[1-9]|(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?)"
+_PLAIN_THREE: Final = re.compile(" ".join([_PLAIN] * 3))
 _ALONE: Final = f"^{_form(_SUM_DIGITS)}$(?!\\n)"
 _EXAMPLES: Final = ["1000", "0.00000001"]
 
@@ -66,16 +68,19 @@ def parse_amount(value: str | int) -> Amount:
     return format_amount(number)
 
 
-def as_written(total: str | int, free: str | int, locked: str | int) -> Sequence[Amount] | None:
-    """Return a row's amounts unchanged if all are canonical, as most are; None if one needs `parse_amount`.
+def parse_plain(total: str | int, free: str | int, locked: str | int) -> Sequence[Amount] | None:
+    """Parse a row's amounts if all are plain, as most are; None if one needs `parse_amount`.
 
-    Checking three together takes three fifths of the time of parsing them.
+    Plain ones are within the limits whatever their digits: up to 30 before the point and 30 after it. Checking three
+    together takes a third of the time of parsing them.
     """
     text = f"{total} {free} {locked}"
-    if _THREE.fullmatch(text) is None:
+    if _PLAIN_THREE.fullmatch(text) is None:
         return None
     amounts: list[Any] = text.split(" ")
-    return amounts if max(map(len, amounts)) <= MAX_EXPONENT else None
+    if "." in text or "E" in text:
+        return [ZERO if "E" in amount else _trim(amount) for amount in amounts]
+    return amounts
 
 
 def check_amounts(total: Amount, free: Amount, locked: Amount) -> None:
