@@ -191,8 +191,7 @@ def _is_name(value: object, least: int) -> bool:
 def _is_sound(row: Row) -> bool:
     """Return whether a row that stands for its asset alone has no anomaly."""
     total, free, locked = row.total, row.free, row.locked
-    is_plus = not (is_negative(total) or is_negative(free) or is_negative(locked))
-    return is_plus and adds_up(free, locked, total)
+    return "-" not in (total[0], free[0], locked[0]) and adds_up(free, locked, total)
 
 
 def _merge(same: list[Row]) -> Row:

@@ -156,9 +156,12 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
             context.status = message["status"]
-            context.age = next((int(value) for name, value in message["headers"] if name == b"age"), None)
-            headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
-            headers += SAFE
+            headers = [*message["headers"], *SAFE]
+            for place, (name, value) in enumerate(headers):
+                if name == b"age":
+                    context.age = int(value)
+                elif name == b"allow":
+                    headers[place] = name, _with_head(value)
             limits = () if context.limits is None else context.limits()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, context.request_id.encode()))
