@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # The tests start the service a hundred times: it should be compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test bench fmt lock rules clean
+.PHONY: demo run test bench fmt lock openapi rules clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -37,6 +37,9 @@ lock: .venv/run
 	$(PIP) uv
 	$(COMPILE) --upgrade --group build -o requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+openapi: .venv/dev
+	$(BIN)/python -m tests.support.write_document clients/openapi.json
 
 rules: deploy/prometheus/rules.yml
 	printf '%s\n' '# Made from $< by `make rules`.' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \
