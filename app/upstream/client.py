@@ -8,14 +8,14 @@ import structlog
 from msgspec import UnsetType, to_builtins
 
 from app.balances.merchants import Directory, Merchant
-from app.balances.normalisation import normalise, unknown_fields
+from app.balances.normalisation import normalise, normalise_plain, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant, Unreachable
 from app.runtime import Runtime
 from app.telemetry.families import OTHER
 from app.upstream import directory
 from app.upstream.calls import AcquirePermit, CallExecutor
-from app.upstream.envelope import UpstreamResponse, parse_envelope
+from app.upstream.envelope import UpstreamResponse, parse_envelope, read_plain
 
 BALANCES_PATH: Final = "/v2/assets/account/assets"
 
@@ -114,6 +114,19 @@ class UpstreamClient:
     async def _ask(self, key: AccountId) -> Entry:
         answer = await self._wire.get(BALANCES_PATH, {"merchantId": key})
         now_ms = self._now_ms()
+        plain = read_plain(answer)
+        if plain is None:
+            return self._read(key, answer, now_ms)
+        try:
+            snapshot = normalise_plain(key, plain, now_ms)
+        except ValueError as error:
+            raise _malformed(error) from None
+        if snapshot.anomalies:
+            self._report_anomalies(snapshot)
+        return snapshot
+
+    def _read(self, key: AccountId, answer: UpstreamResponse, now_ms: int) -> Entry:
+        """Read an answer that is not plain: an error, or one with something undocumented."""
         try:
             data = parse_envelope(answer, now_ms / 1000)
         except UnknownMerchant:
@@ -123,8 +136,10 @@ class UpstreamClient:
         try:
             snapshot = normalise(key, data, now_ms)
         except ValueError as error:
-            raise MalformedAnswer(f"The upstream's balances are not as documented: {error}.") from None
-        self._watch_contract(snapshot, data)
+            raise _malformed(error) from None
+        if snapshot.anomalies:
+            self._report_anomalies(snapshot)
+        self._report_unknown_fields(snapshot, data)
         return snapshot
 
     def _report_failure(self, error: TallygateError, began: float, **asked: str) -> None:
@@ -141,17 +156,18 @@ class UpstreamClient:
             seconds=round(self._monotonic() - began, 3),
         )
 
-    def _watch_contract(self, snapshot: Snapshot, data: object) -> None:
-        """Log what is undocumented in an answer: the name of each unknown field once."""
+    def _report_anomalies(self, snapshot: Snapshot) -> None:
         for anomaly in snapshot.anomalies:
             self._metrics.anomalies.add(anomaly.kind.value, _label(anomaly.asset_id))
-        if snapshot.anomalies:
-            log.warning(
-                "upstream.anomalies",
-                merchant=snapshot.account_id,
-                count=len(snapshot.anomalies),
-                anomalies=to_builtins(snapshot.anomalies[:_LOGGED]),
-            )
+        log.warning(
+            "upstream.anomalies",
+            merchant=snapshot.account_id,
+            count=len(snapshot.anomalies),
+            anomalies=to_builtins(snapshot.anomalies[:_LOGGED]),
+        )
+
+    def _report_unknown_fields(self, snapshot: Snapshot, data: object) -> None:
+        """Log the name of each unknown field once."""
         if len(self._unknown_fields) < _MAX_UNKNOWN_FIELDS and (new := unknown_fields(data) - self._unknown_fields):
             self._unknown_fields |= new
             self._metrics.unknown_fields.add(amount=len(new))
@@ -161,6 +177,10 @@ class UpstreamClient:
                 merchant=snapshot.account_id,
                 fields=[ascii(one)[1:-1][:_MAX_LABEL] for one in names],
             )
+
+
+def _malformed(error: ValueError) -> MalformedAnswer:
+    return MalformedAnswer(f"The upstream's balances are not as documented: {error}.")
 
 
 def _label(asset_id: str | UnsetType) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote, urlencode
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from app.egress.connection import BodyTooLong, ExchangeFailed, OnUnsolicited
 from app.egress.pool import ConnectionPool, Origin, PoolOptions
-from app.egress.transport import describe_cause, write_head
+from app.egress.transport import describe_cause, write_headers, write_request_line
 from app.errors import InternalError, MalformedAnswer, Unreachable
 from app.secret import Secret
 from app.upstream.envelope import UpstreamResponse
@@ -38,6 +39,17 @@ class SecretHeader(Struct, frozen=True):
     secret: Secret
 
 
+class _ShownHeaders:
+    """The headers of all requests that show a secret, written once. It has no repr that would show it."""
+
+    __slots__ = ("shown", "value", "written")
+
+    def __init__(self, origin: Origin, shown: SecretHeader) -> None:
+        self.shown: Final = shown
+        self.value: Final = shown.secret.reveal().encode("ascii")
+        self.written: Final = write_headers(origin, (*_HEADERS, (shown.header.encode("ascii"), self.value)))
+
+
 class Transport:
     """Send GET requests to one origin, over kept connections, each showing a secret.
 
@@ -48,6 +60,7 @@ class Transport:
     def __init__(self, url: str, options: PoolOptions, on_unsolicited: OnUnsolicited = lambda _: None) -> None:
         self._origin: Final = Origin.of(url)
         self._pool: Final = ConnectionPool(self._origin, options, on_unsolicited)
+        self._headers: _ShownHeaders | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,10 +76,11 @@ class Transport:
         Raises `Unreachable` if no answer came or it broke off, `MalformedAnswer` if it is larger than allowed.
         """
         target = self._target(path, params)
-        secret = shown.header.encode("ascii"), shown.secret.reveal().encode("ascii")
-        head = write_head("GET", target, self._origin, (*_HEADERS, secret))
+        headers = self._write_headers(shown)
         try:
-            answer = await self._pool.exchange(target, head, MAX_BODY_BYTES)
+            answer = await self._pool.exchange(
+                target, write_request_line("GET", target) + headers.written, MAX_BODY_BYTES
+            )
         except BodyTooLong:
             raise MalformedAnswer(f"The upstream's answer is larger than {MAX_BODY_BYTES} bytes.") from None
         except (ExchangeFailed, OSError, UnicodeError) as error:
@@ -76,9 +90,16 @@ class Transport:
                 reason=cause.reason,
                 is_repeatable=isinstance(error, ExchangeFailed) and error.is_repeatable,
             ) from error
-        if _repeats(answer.body, secret[1]):
+        if _repeats(answer.body, headers.value):
             raise MalformedAnswer("The upstream's answer repeats our secret.")
         return UpstreamResponse(answer.status, answer.headers, answer.body)
+
+    def _write_headers(self, shown: SecretHeader) -> _ShownHeaders:
+        """Write the headers, or give those of the last request if it showed the same."""
+        headers = self._headers
+        if headers is None or headers.shown is not shown:
+            headers = self._headers = _ShownHeaders(self._origin, shown)
+        return headers
 
     def _target(self, path: str, params: Mapping[str, str]) -> str:
         """Give the request target. A whole URL is taken if it is of our origin, and refused before anything is sent if not."""
@@ -86,7 +107,15 @@ class Transport:
             if _origin_of(path) != self._origin:
                 raise InternalError("A request was for another origin than the upstream's, and was not sent.")
             path = "/" + path.split("://", 1)[1].partition("/")[2]
-        return f"{quote(path)}?{urlencode(params)}" if params else quote(path)
+        return f"{_quote(path)}?{'&'.join(map(_write_parameter, params.items()))}" if params else _quote(path)
+
+
+def _write_parameter(parameter: tuple[str, str]) -> str:
+    name, value = parameter
+    return f"{name}={value}" if (name + value).isalnum() and (name + value).isascii() else urlencode([parameter])
+
+
+_quote: Final = lru_cache(64)(quote)
 
 
 def _repeats(body: bytes, secret: bytes) -> bool:
