@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What talks to the engine; `make upgrade COMPOSE='docker compose -f docker-compose.real.yml'` for the real upstream.
 COMPOSE ?= docker compose
 
-.PHONY: demo run test test-containers test-pythons image upgrade bench fmt lock rules chart sbom clean
+.PHONY: demo run test test-containers test-pythons image upgrade bench fmt lock openapi rules chart sbom clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -22,7 +22,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --maxfail=10 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/pytest --maxfail=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 # The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
 test-containers: .venv/dev
@@ -68,6 +68,9 @@ lock: .venv/run
 	$(PIP) uv
 	$(COMPILE) --upgrade --group build -o requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+openapi: .venv/dev
+	$(BIN)/python -m tests.support.write_document clients/openapi.json
 
 # `make rules RUNBOOK=https://wiki.example.org/runbook.md` leads the alerts to where your runbook is.
 rules: deploy/prometheus/rules.yml

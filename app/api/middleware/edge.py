@@ -5,7 +5,7 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from app.access.client_addresses import ClientAddresses
 from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
@@ -97,7 +97,8 @@ class Edge:
         closes = self._drain.is_on and scope["http_version"].startswith("1")
         finish = _finish_response(send, context, has_body=not is_head, closes=closes)
         self._metrics.under_way += 1
-        with self._traces.request(scope["headers"]) as span, bound_contextvars(**_ids(context.request_id, span)):
+        with self._traces.request(scope["headers"]) as span:
+            names = bind_contextvars(**_ids(context.request_id, span))
             try:
                 if refusal := _refuse(inner):
                     await send_reply(render_refusal(refusal, inner), finish)
@@ -109,6 +110,7 @@ class Edge:
                     context.release()
                 path = inner.get("path_template", UNMATCHED)
                 self._record(context, scope["method"], path, self._monotonic() - began, span)
+                reset_contextvars(**names)
 
     def _record(self, context: RequestContext, method: str, path: str, seconds: float, span: RequestSpan) -> None:
         """Count and audit a request. One whose client left before the answer has no status."""
@@ -165,9 +167,12 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
             context.status = message["status"]
-            context.age = next((int(value) for name, value in message["headers"] if name == b"age"), None)
-            headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
-            headers += SAFE
+            headers = [*message["headers"], *SAFE]
+            for place, (name, value) in enumerate(headers):
+                if name == b"age":
+                    context.age = int(value)
+                elif name == b"allow":
+                    headers[place] = name, _with_head(value)
             limits = () if context.limits is None else context.limits()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, context.request_id.encode()))

@@ -15,6 +15,7 @@ from app.api.views.accounts import AccountView, AssetView, UpstreamEnvelope
 @get(
     "/v1/merchants/{merchantId:str}/balances",
     operation_class=document.InFormats,
+    operation_id="getMerchantBalances",
     summary="A merchant's balances",
     responses=document.balance_responses(AccountView, "The balances."),
 )
@@ -32,6 +33,7 @@ async def read_merchant(
 @get(
     "/v1/merchants/{merchantId:str}/balances/{assetId:str}",
     operation_class=document.InFormats,
+    operation_id="getAssetBalance",
     summary="One asset of a merchant",
     responses=document.balance_responses(AssetView, "The asset's row."),
 )
@@ -48,6 +50,7 @@ async def read_asset(
 @get(
     "/v1/portfolio",
     operation_class=document.InFormats,
+    operation_id="getPortfolio",
     summary="All merchants together",
     responses=document.balance_responses(
         AccountView, "The balances, as the upstream aggregates them.", not_found=False
@@ -65,6 +68,7 @@ async def read_portfolio(
 
 @get(
     "/v2/assets/account/assets",
+    operation_id="getUpstreamBalances",
     summary="Balances in the upstream's own shape",
     responses=document.balance_responses(UpstreamEnvelope, "The balances."),
 )
