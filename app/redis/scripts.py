@@ -1,15 +1,17 @@
 """Lua scripts as commands: alone, or many calls of one run by one command, as if each were alone."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from app.redis import lua
 from app.redis.commands import Word, is_one_server, send_command
 from app.redis.connections import AnyRedis
+from app.redis.timeouts import catching
 
 
 class Script(Struct, frozen=True, eq=False):
@@ -124,8 +126,13 @@ def encode_batch(command: str, calls: Sequence[ScriptCall], batch: Sequence[int]
 
 
 async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[Any]:
-    """Send commands, and return each result or error. A single one needs no pipeline, which halves its time."""
-    if len(commands) == 1:
+    """Send commands, and return each result or error. A single one needs no pipeline, which halves its time.
+
+    In a Cluster only MOVED is followed. A slot on the move answers ASK, and then TRYAGAIN until it holds entry and lease.
+    redis-py would wait for that, and all other calls with it.
+    """
+    is_one = is_one_server(client)
+    if len(commands) == 1 and is_one:
         try:
             return [await send_command(client, commands[0])]
         except ResponseError as error:
@@ -133,4 +140,11 @@ async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[An
     async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
-        return list(await pipeline.execute(raise_on_error=False))
+        found = list(await pipeline.execute(raise_on_error=False, **({} if is_one else {"allow_redirections": False})))
+    if is_one:
+        return found
+    moved = [number for number, one in enumerate(found) if isinstance(one, MovedError)]
+    again = await asyncio.gather(*(catching(send_command(client, commands[number])) for number in moved))
+    for number, one in zip(moved, again, strict=True):
+        found[number] = one
+    return found

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -27,6 +27,8 @@ _PARAMETER_CODES: Final = range(-4026, -4009)
 LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 _DEFAULT_RETRY_AFTER_SECONDS: Final = 1.0
 _MOST_DIGITS: Final = 18
+_MOST_CODE: Final = 10**9
+"""A code goes into log lines, so its digits are bounded."""
 
 
 class UpstreamResponse(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class UpstreamResponse(msgspec.Struct, frozen=True):
 
 
 class _Envelope(msgspec.Struct):
-    code: int
+    code: Annotated[int, msgspec.Meta(ge=-_MOST_CODE, le=_MOST_CODE)]
     data: Any = None
 
 

@@ -1,5 +1,6 @@
 """The upstream's transport: the only place that opens its token to send it."""
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +20,9 @@ TOKEN_HEADER: Final = "X-BH-TOKEN"  # noqa: S105  # the header's name, not a tok
 
 _LEAST_SECRET_BYTES: Final = 8
 """A shorter secret may stand in an answer by chance."""
+
+_JSON_ESCAPE: Final = re.compile(rb'\\(?:u00([2-7][0-9A-Fa-f])|(["\\/]))')
+"""Escapes of visible ASCII (RFC 8259, section 7). Encoders of pages write `/` and `=` this way unasked."""
 
 _HEADERS: Final = (
     (b"Accept", b"application/json"),
@@ -72,7 +76,7 @@ class Transport:
                 reason=cause.reason,
                 is_repeatable=isinstance(error, ExchangeFailed) and error.is_repeatable,
             ) from error
-        if len(secret[1]) >= _LEAST_SECRET_BYTES and secret[1] in answer.body:
+        if _repeats(answer.body, secret[1]):
             raise MalformedAnswer("The upstream's answer repeats our secret.")
         return UpstreamResponse(answer.status, answer.headers, answer.body)
 
@@ -83,6 +87,17 @@ class Transport:
                 raise InternalError("A request was for another origin than the upstream's, and was not sent.")
             path = "/" + path.split("://", 1)[1].partition("/")[2]
         return f"{quote(path)}?{urlencode(params)}" if params else quote(path)
+
+
+def _repeats(body: bytes, secret: bytes) -> bool:
+    """Tell whether a body holds a secret, as it is or in JSON's escapes."""
+    if len(secret) < _LEAST_SECRET_BYTES:
+        return False
+    return secret in body or (b"\\" in body and secret in _JSON_ESCAPE.sub(_unescape, body))
+
+
+def _unescape(escape: re.Match[bytes]) -> bytes:
+    return escape[2] or bytes((int(escape[1], 16),))
 
 
 def _origin_of(url: str) -> Origin | None:

@@ -6,7 +6,7 @@ primary's proxy and speak TLS to it, which this server cannot: there, only Senti
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -204,6 +204,47 @@ async def test_permits_are_of_one_budget_and_all_are_counted(url: str, plain: bo
         async with supervised(replica_count=one.replica_count.keep_counting):
             while one.replica_count.current != 2:
                 await one.redis_client.ping()
+
+
+async def ask_node(client: RedisCluster, node: Any, *words: Any) -> Any:
+    """Ask a node for what concerns its Cluster."""
+    return await client.execute_command("CLUSTER", *words, target_nodes=node)
+
+
+async def begin_move(client: RedisCluster, name: str) -> Callable[[], Awaitable[object]]:
+    """Begin to move the slot of a key to another primary, and return what ends the move of one without keys."""
+    slot, source, primaries = client.keyslot(name), client.get_node_from_key(name), client.get_primaries()
+    target = next(node for node in primaries if node != source)
+    source_id, target_id = [await ask_node(client, node, "MYID") for node in (source, target)]
+    await ask_node(client, target, "SETSLOT", slot, "IMPORTING", source_id)
+    await ask_node(client, source, "SETSLOT", slot, "MIGRATING", target_id)
+
+    async def end() -> None:
+        for node in (target, source, *primaries):
+            await ask_node(client, node, "SETSLOT", slot, "NODE", target_id)
+
+    return end
+
+
+async def test_while_slots_of_a_cluster_move_only_their_accounts_go_without_redis(
+    servers: tuple[dict[str, str], Watched],
+) -> None:
+    async with run_peers(servers[0]["cluster"]) as (peer, _):
+        there, nowhere = KEYS[0], KEYS[1]  # a TRYAGAIN for the one, an ASK for the other
+        await peer.tier.store_and_release(snapshot(there))
+        client, (name, other) = peer.redis_client.client, (peer.tier._name(key) for key in (there, nowhere))
+        with capture_logs() as logs:
+            await begin_move(client, name)
+            end = await begin_move(client, other)
+            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in KEYS))
+            assert found == [RedisFailure.REFUSED] * 2 + [LeaseAcquired(None)] * 98
+            assert await peer.tier.read_or_lease(there, 9) == RedisFailure.REFUSED
+            await end()
+            assert await peer.tier.read_or_lease(nowhere, 9) == LeaseAcquired(None)
+            await ask_node(client, client.get_node_from_key(name), "SETSLOT", client.keyslot(name), "STABLE")
+            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in KEYS))
+            assert found == [LeaseAcquired(snapshot(there)), *[LeaseAcquired(None)] * 99]
+        assert [line["event"] for line in logs] == ["redis.refuses"]
 
 
 async def test_those_who_listen_are_counted_wherever_in_a_cluster_they_do(url: str) -> None:
