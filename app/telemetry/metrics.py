@@ -62,6 +62,7 @@ class Metrics:
         self._make_answers()
         self._make_upstream()
         self._make_redis()
+        self._make_history()
         self._make_balances()
         self._make_process(version)
 
@@ -185,6 +186,12 @@ class Metrics:
             [("entry",), ("failure",), ("unreadable",)],
         )
         self.bus_lag = Histogram("tallygate_bus_lag_seconds", "Age of the entries heard on the bus.", LAGS)
+
+    def _make_history(self) -> None:
+        self.history_changes = Counter("tallygate_history_changes_total", "Changes of balances that were recorded.")
+        self.history_unrecorded = Counter(
+            "tallygate_history_unrecorded_total", "Looks at balances that could not be recorded."
+        )
 
     def _make_balances(self) -> None:
         self.anomalies = Counter(
