@@ -86,7 +86,7 @@ class Past:
         looks = found.looks_of(0)
         if looks is None:
             raise NoHistory("The history of this account cannot be read.")
-        return PastState(found.epoch, state, *looks, is_seen=moment <= looks[0].until)
+        return PastState(found.epoch, state, *looks, is_seen=looks[0].looks > 1 and moment <= looks[0].until)
 
     async def changes(self, account_id: AccountId, window: Window, after: str | None, limit: int) -> ChangesPage:
         """Return up to `limit` changes after a cursor. Raises as `at`, and `FeedEnded` or `InvalidRequest`."""
@@ -132,7 +132,7 @@ class Past:
     async def _find_start(self, account_id: AccountId, window: Window, after: str | None) -> History:
         if after is None:
             return await self.read(
-                account_id, *(("from", 0) if window.since is None else ("at", window.since)), _AT_ONCE
+                account_id, *(("from", 0) if window.since is None else ("at", window.since - 1)), _AT_ONCE
             )
         opened = await self._cursors.open_bytes(_PURPOSE, after)
         if isinstance(opened, RedisFailure):
