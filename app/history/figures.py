@@ -11,14 +11,14 @@ from app.history.recording import HistoryOptions
 from app.history.results import FeedMeta
 from app.telemetry.metrics import Metrics
 
-_LOOK_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 2.0
 _RECENT_MS: Final = 3_600_000
 
 log = structlog.get_logger()
 
 
 class HistoryFigures:
-    """Look at the feed every ten seconds. All figures are None until it was seen. `unix_ms` gives Unix time (ms)."""
+    """Look at the feed every two seconds. All figures are None until it was seen. `unix_ms` gives Unix time (ms)."""
 
     def __init__(self, feed: FeedReader, options: HistoryOptions, metrics: Metrics, unix_ms: Callable[[], int]) -> None:
         self._feed: Final = feed
