@@ -32,7 +32,7 @@ from app.wiring.health import build_health
 from app.wiring.history import build_history
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
-from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue
+from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue, build_sweep_sources
 from app.wiring.upstream import build_origin, build_transport, build_upstream, coordinate
 
 _SPARE_SECONDS: Final = 1.5
@@ -59,7 +59,7 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     heard = Listeners((totals := RunningTotals(), queue := build_sweep_queue(options.policy, runtime)))
     replica = build_replica(shared, budget, origin, options, runtime, listener=heard, on_failure=queue.on_failure)
     directory = build_directory(settings.directory, shared, upstream, runtime)
-    sweep = build_sweep(settings, queue, directory, shared, replica, budget, runtime)
+    sweep = build_sweep(settings, queue, build_sweep_sources(directory, replica, upstream), shared, budget, runtime)
     known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
     questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime, history.histories)
     access = build_access(settings.access, clients, settings.process.workers, runtime)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import FieldInfo, fields, replace
 
+from app.balances.merchants import MAX_MERCHANT_ID
 from app.errors import StartError
 from app.files import read_regular_file
 from app.secret import Secret
@@ -46,6 +47,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     origins = given.pop("cors_origins", "")
     settings = Settings(**{name: _convert(given, section) for name, section in _SECTIONS.items()})
     check_upstream_url(settings.upstream.url)
+    for merchant in settings.directory.known_merchants or ():
+        if int(merchant) > MAX_MERCHANT_ID:
+            raise StartError(f"TALLYGATE_MERCHANTS has {merchant}, which is above {MAX_MERCHANT_ID}, the largest id.")
     if settings.telemetry.metrics_port == settings.http.port:
         raise StartError(
             f"TALLYGATE_METRICS_PORT and TALLYGATE_PORT are both {settings.http.port}: choose another one."

@@ -83,7 +83,12 @@ async def test_head_shows_no_more_than_get(calm: Service, path: str) -> None:
 async def test_every_path_that_names_a_merchant_is_among_these(calm: Service) -> None:
     document = (await calm.anonymous.get("/openapi.json")).text.lower()
     paths = json.loads(document)["paths"]
-    naming = {path for path, operations in paths.items() if "merchantid" in path + json.dumps(operations)}
+    asked = {
+        path: [(each.get("parameters"), each.get("requestbody")) for each in operations.values()]
+        for path, operations in paths.items()
+    }
+    naming = {path for path in paths if "merchantid" in path or '"merchantid"' in json.dumps(asked[path])}
+    naming |= {path for path in paths if "batchquestion" in json.dumps(asked[path])}
     tried = {re.sub(r"\?.*", "", path).lower().format(id="{merchantid}") for path in (*PATHS, *BODY)}
     assert naming == {path.replace("/btc", "/{assetid}") for path in tried}
 

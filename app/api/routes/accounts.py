@@ -16,6 +16,7 @@ from app.api.views.history import PastView
 @get(
     "/v1/merchants/{merchantId:str}/balances",
     operation_class=document.InFormats,
+    operation_id="getMerchantBalances",
     summary="A merchant's balances",
     responses=document.balance_responses(AccountView | PastView, "The balances.", paged=True),
 )
@@ -34,6 +35,7 @@ async def read_merchant(
 @get(
     "/v1/merchants/{merchantId:str}/balances/{assetId:str}",
     operation_class=document.InFormats,
+    operation_id="getAssetBalance",
     summary="One asset of a merchant",
     responses=document.balance_responses(AssetView, "The asset's row."),
 )
@@ -50,6 +52,7 @@ async def read_asset(
 @get(
     "/v1/portfolio",
     operation_class=document.InFormats,
+    operation_id="getPortfolio",
     summary="All merchants together",
     responses=document.balance_responses(
         AccountView | PastView, "The balances, as the upstream aggregates them.", paged=True
@@ -68,6 +71,7 @@ async def read_portfolio(
 
 @get(
     "/v2/assets/account/assets",
+    operation_id="getUpstreamBalances",
     summary="Balances in the upstream's own shape",
     responses=document.balance_responses(UpstreamEnvelope, "The balances."),
 )

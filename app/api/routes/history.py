@@ -23,6 +23,7 @@ from app.history.past import Window
 
 @get(
     "/v1/merchants/{merchantId:str}/changes",
+    operation_id="getMerchantChanges",
     query=("from", "until", "assets", "limit", "after"),
     summary="What changed in a merchant's balances",
     responses=document.past_responses(ChangesView, "Its changes, oldest first."),
@@ -43,6 +44,7 @@ async def read_changes(
 
 @get(
     "/v1/portfolio/changes",
+    operation_id="getPortfolioChanges",
     query=("from", "until", "assets", "limit", "after"),
     summary="What changed in the aggregate",
     responses=document.past_responses(ChangesView, "Its changes, oldest first."),
@@ -62,6 +64,7 @@ async def read_portfolio_changes(
 
 @get(
     "/v1/changes",
+    operation_id="getChanges",
     query=("merchantId", "limit", "after"),
     summary="What changed, of all that you may read",
     responses=document.past_responses(FeedView, "Changes in the order recorded, each at least once."),

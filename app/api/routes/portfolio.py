@@ -24,6 +24,7 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
     "/v1/portfolio/merchants",
     query=("sort", "limit", "after", "format", "bom"),
     operation_class=document.InPages,
+    operation_id="getBreakdown",
     summary="Every merchant, and the totals",
     responses=document.balance_responses(BreakdownView, "The merchants that the caller may read.", paged=True),
 )
@@ -56,6 +57,7 @@ async def read_breakdown(
     "/v1/portfolio/assets/{assetId:str}",
     query=("limit", "after", "format", "bom"),
     operation_class=document.InPages,
+    operation_id="getHolders",
     summary="Who holds an asset",
     responses=document.balance_responses(HoldersView, "The holders, the largest first.", paged=True),
 )
@@ -87,6 +89,7 @@ async def read_holders(
     "/v1/portfolio/reconciliation",
     query=("format", "bom"),
     operation_class=document.InFormats,
+    operation_id="getLastReconciliation",
     summary="Does the aggregate agree with the merchants?",
     responses=document.balance_responses(ReconciliationView, "The last result."),
 )
@@ -100,6 +103,7 @@ async def read_reconciliation(
 
 @post(
     "/v1/portfolio/reconciliation",
+    operation_id="startReconciliation",
     summary="Start a reconciliation",
     status_code=202,
     responses=document.post_responses(ReconciliationView, "It runs; Location names it.", status=202),
@@ -118,6 +122,7 @@ async def start_reconciliation(
     f"{_RECONCILIATIONS}/{{reconciliationId:str}}",
     query=("format", "bom"),
     operation_class=document.InFormats,
+    operation_id="getReconciliation",
     summary="How a reconciliation is",
     responses=document.balance_responses(ReconciliationView, "Its state, or its result."),
 )
