@@ -11,7 +11,9 @@ from app.resilience.draining import Drain
 from app.resilience.supervision import Part
 from app.runtime import Runtime
 from app.settings.sections import RedisSettings, Settings
-from app.wiring.redis import build_redis_client
+from app.wiring.redis import build_redis_client, check_redis_url
+
+_VARIABLE = "TALLYGATE_HISTORY_REDIS_URL"
 
 
 class HistoryParts(Part, frozen=True):
@@ -49,8 +51,23 @@ def build_history(settings: Settings, shared: Shared, drain: Drain, runtime: Run
     return HistoryParts(recorder, feed, Histories(past, following), tasks=tasks, close=close)
 
 
+def check_history_url(settings: Settings) -> None:
+    """Raise `StartError` if there is a URL of a store for the history, and it cannot be used."""
+    if settings.history.redis_url is not None:
+        check_redis_url(_own_redis(settings), plain=settings.process.plain, variable=_VARIABLE)
+
+
+def _own_redis(settings: Settings) -> RedisSettings:
+    return RedisSettings(url=settings.history.redis_url, timeout_seconds=settings.redis.timeout_seconds)
+
+
 def _share_own(settings: Settings, shared: Shared, runtime: Runtime) -> Shared:
     """Share a store of its own: the same keys as in the other one."""
-    own = RedisSettings(url=settings.history.redis_url, timeout_seconds=settings.redis.timeout_seconds)
-    client = build_redis_client(own, runtime, plain=settings.process.plain, probe_key=f"{shared.key_prefix}:probe")
+    client = build_redis_client(
+        _own_redis(settings),
+        runtime,
+        plain=settings.process.plain,
+        probe_key=f"{shared.key_prefix}:probe",
+        variable=_VARIABLE,
+    )
     return Shared(client, shared.key_prefix, shared.replica_id)
