@@ -87,9 +87,18 @@ class News:
 
 
 class Following:
-    """Read the feed for callers."""
+    """Read the feed for callers. No request waits longer than `longest_wait_seconds`: it has a deadline."""
 
-    def __init__(self, feed: FeedReader, past: Past, news: News, options: HistoryOptions, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        feed: FeedReader,
+        past: Past,
+        news: News,
+        options: HistoryOptions,
+        runtime: Runtime,
+        longest_wait_seconds: int,
+    ) -> None:
+        self.longest_wait_seconds: Final = longest_wait_seconds
         self._feed: Final = feed
         self._past: Final = past
         self._news: Final = news

@@ -14,6 +14,7 @@ from app.settings.sections import RedisSettings, Settings
 from app.wiring.redis import build_redis_client, check_redis_url
 
 _VARIABLE = "TALLYGATE_HISTORY_REDIS_URL"
+_SPARE_SECONDS = 2
 
 
 class HistoryParts(Part, frozen=True):
@@ -38,7 +39,7 @@ def build_history(settings: Settings, shared: Shared, drain: Drain, runtime: Run
     metrics.history_bytes.watch(lambda: figures.bytes)
     metrics.history_kept.watch(lambda: figures.kept_seconds)
     metrics.history_cut.watch(lambda: figures.is_cut_short)
-    following = Following(feed, past, news, options, runtime)
+    following = Following(feed, past, news, options, runtime, _longest_wait_seconds(settings))
     tasks = {"history_figures": figures.keep_looking, "history_news": news.keep_looking}
     if is_own:
         tasks |= {"history_link": store.client.probe_while_lost, "history_renewal": store.client.renew_while_refused}
@@ -49,6 +50,11 @@ def build_history(settings: Settings, shared: Shared, drain: Drain, runtime: Run
             await store.client.close()
 
     return HistoryParts(recorder, feed, Histories(past, following), tasks=tasks, close=close)
+
+
+def _longest_wait_seconds(settings: Settings) -> int:
+    """Give how long a request may wait for a change: what its deadline leaves when all else has had its time."""
+    return max(0, int(settings.http.request_timeout_seconds - _SPARE_SECONDS))
 
 
 def check_history_url(settings: Settings) -> None:

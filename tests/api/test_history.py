@@ -202,3 +202,11 @@ async def test_a_service_without_a_history_says_so(upstream: Sandbox, valkey: Em
             assert_problem(await service.get(path), "no-history")
         assert_problem(await service.get("/v1/merchants/777/balances?at=2026-01-01T00:00:00Z"), "no-history")
         assert not [name async for name in service.redis.scan_iter("*history*")]
+
+
+async def test_nobody_waits_beyond_the_deadline_of_a_request(upstream: Sandbox, valkey: EmbeddedValkey) -> None:
+    async with run_service(upstream, valkey.url, request_timeout_seconds=3) as service:
+        began = await ok(service, "/v1/changes?merchantId=777")
+        path = f"/v1/changes?merchantId=777&after={began['next']}"
+        waited = await service.get(path, Prefer="respond-async, wait=20")
+        assert (waited.status_code, waited.headers["preference-applied"]) == (200, "wait=1")

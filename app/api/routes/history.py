@@ -82,8 +82,9 @@ async def read_feed(
     following = exchange.accounts.histories.following
     if following is None:
         raise no_history()
-    followed = await following.read(readable.accounts, readable.has, after, page_size, exchange.wait_seconds)
-    applied = [("Preference-Applied", f"wait={exchange.wait_seconds}")] if exchange.wait_seconds else []
+    wait_seconds = min(exchange.wait_seconds, following.longest_wait_seconds)
+    followed = await following.read(readable.accounts, readable.has, after, page_size, wait_seconds)
+    applied = [("Preference-Applied", f"wait={wait_seconds}")] if wait_seconds else []
     return _as_json(FeedView.of(followed), applied)
 
 
