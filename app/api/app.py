@@ -30,6 +30,7 @@ from app.api.routes.batch import BATCH
 from app.api.routes.exchange import Exchange, choose_output_format
 from app.api.routes.framework_errors import respond_with_problem
 from app.api.routes.guards import guard_routes
+from app.api.routes.history import HISTORY
 from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
@@ -98,6 +99,7 @@ def build_api(
             guard_routes("Balances", BATCH, admission, dependencies),
             account_routes("Balances", reads),
             guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
+            guard_routes("Past", HISTORY, admission, dependencies),
             service_routes(service.look, service.scrape),
         ],
         exception_handlers={Exception: respond_with_problem},

@@ -30,7 +30,7 @@ _WANTED: Final = {
     "otlp_endpoint": "a URL like http://collector:4318, without a path",
     "plain": "true or false",
 }
-_SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")
+_SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url", "history_redis_url")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
