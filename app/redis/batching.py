@@ -9,7 +9,8 @@ from redis.exceptions import NoScriptError
 
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.pipe import Pipe, can_be_piped, open_pipe, pack_command
-from app.redis.scripts import Script, ScriptCall, encode_batch, group_calls, run_batch, split_answer
+from app.redis.results import WrongShape
+from app.redis.scripts import Script, ScriptCall, encode_batch, group_calls, make_mark, run_batch, split_answer
 
 _MAX_BATCH: Final = 100
 """The scripts of a batch: more could take as long as a command's time-out."""
@@ -107,19 +108,28 @@ class ScriptBatcher:
     def _send_through(self, pipe: Pipe, batch: list[_Pending]) -> None:
         calls = [call for call, _ in batch]
         groups = group_calls(calls, separately=False)
-        packed = b"".join(pack_command(*encode_batch("EVALSHA", calls, group)) for group in groups)
-        pipe.send(
-            packed, len(groups), partial(self._on_answers, [[batch[index] for index in group] for group in groups])
+        marked = [(make_mark(), [batch[index] for index in group]) for group in groups]
+        packed = b"".join(
+            pack_command(*encode_batch(calls, group, mark)) for group, (mark, _) in zip(groups, marked, strict=True)
         )
+        pipe.send(packed, len(groups), partial(self._on_answers, pipe, marked))
 
-    def _on_answers(self, batches: list[list[_Pending]], answers: list[Any] | Exception) -> None:
-        each = [answers] * len(batches) if isinstance(answers, Exception) else answers
-        for batch, answer in zip(batches, each, strict=True):
+    def _on_answers(
+        self, pipe: Pipe, marked: list[tuple[bytes, list[_Pending]]], answers: list[Any] | Exception
+    ) -> None:
+        """Settle each batch by its answer. One that is another batch's closes the pipe: all that follow may be shifted."""
+        each = [answers] * len(marked) if isinstance(answers, Exception) else answers
+        for (mark, batch), answer in zip(marked, each, strict=True):
             if isinstance(answer, NoScriptError):
                 self._start(batch)
-            else:
-                split = partial(split_answer, count=len(batch))
-                self._settle(batch, self._redis_client.read_answer(answer, split, len(batch)))
+                continue
+            found: list[Any] | Exception
+            try:
+                found = split_answer(answer, len(batch), mark)
+            except WrongShape as error:
+                pipe.abort(error)
+                found = error
+            self._settle(batch, self._redis_client.read_answer(found, list, len(batch)))
 
     def _settle(self, batch: list[_Pending], found: list[Any] | RedisFailure) -> None:
         each = [found] * len(batch) if isinstance(found, RedisFailure) else found

@@ -119,8 +119,8 @@ return 0
 BATCH: Final = (
     TOLERANT_CALL
     + """
--- KEYS: those of all runs of a script, one after another. ARGV: the number of runs, then the arguments of each. Returns
--- each run's result or error: a refusal of one does not affect the others. They publish one message, a line for each.
+-- KEYS: those of all runs of a script, one after another. ARGV: the number of runs, the arguments of each, a mark. Returns
+-- each run's result or error, and the mark: a refusal of one does not affect the others. They publish one message, a line for each.
 local channel
 local lines = {}
 local function publish(name, message)
@@ -134,7 +134,7 @@ local function run(KEYS, ARGV)
 %s
 end
 local runs = tonumber(ARGV[1])
-local keys, arguments = #KEYS / runs, (#ARGV - 1) / runs
+local keys, arguments = #KEYS / runs, (#ARGV - 2) / runs
 local found = {}
 for number = 1, runs do
   local succeeded, result = pcall(run,
@@ -148,9 +148,18 @@ end
 if channel then
   redis.call('PUBLISH', channel, table.concat(lines, '\\n'))
 end
+found[runs + 1] = ARGV[#ARGV]
 return found
 """
 )
+
+SINGLE: Final = """
+-- ARGV: the arguments of a script that runs alone, then a mark. Returns its result and the mark.
+local function run(KEYS, ARGV)
+%s
+end
+return {run(KEYS, {unpack(ARGV, 1, #ARGV - 1)}), ARGV[#ARGV]}
+"""
 
 TAKE_PERMITS: Final = (
     TOLERANT_CALL

@@ -19,6 +19,9 @@ _ABANDONED_STEPS: Final = _STEPS + 1
 _CLOSED_STEPS: Final = 2 * _STEPS + 1
 """Time passes in steps, as in `LoopAwareTimeout`. The first one has begun before a command is sent."""
 
+_MAX_WAITING: Final = 1000
+"""What waits in the pipe is written, and kept in memory, however slow the server is."""
+
 _NOTHING: Final = object()
 _PACK: Final[Any] = hiredis.pack_command  # its type says that a command has one word
 
@@ -65,7 +68,13 @@ class Pipe(asyncio.Protocol):
         return not self._transport.is_closing()
 
     def send(self, packed: bytes, count: int, on_answers: OnAnswers) -> None:
-        """Send so many commands as they are on the wire. `on_answers` is called once, and must not raise."""
+        """Send so many commands as they are on the wire. `on_answers` is called once, and must not raise.
+
+        While 1,000 others wait, nothing is sent, and `on_answers` gets a `TimeoutError`.
+        """
+        if len(self._sent) >= _MAX_WAITING:
+            on_answers(TimeoutError())
+            return
         self._sent.append(_Sent(count, on_answers, self._step))
         self._transport.write(packed)
         if self._timer is None:
@@ -80,7 +89,7 @@ class Pipe(asyncio.Protocol):
 
     async def release(self) -> None:
         """Close the connection, and give it back to redis-py's pool."""
-        self._fail(NoConnection("the pipe is closed"))
+        self.abort(NoConnection("the pipe is closed"))
         await self._connection.disconnect(nowait=True)
         await self.client.connection_pool.release(self._connection)
 
@@ -91,19 +100,19 @@ class Pipe(asyncio.Protocol):
             while self.is_open and (answer := self._reader.gets()) is not _NOTHING:
                 self._on_answer(answer)
         except (InvalidResponse, ValueError) as error:  # no RESP, or no UTF-8 in an error
-            self._fail(error)
+            self.abort(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail what has no answer. redis-py waits for its own protocol to learn of the end."""
-        self._fail(NoConnection("the connection was lost"))
+        self.abort(NoConnection("the connection was lost"))
         self._former.connection_lost(error)
 
     def _on_answer(self, answer: Any) -> None:
         if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
-            self._fail(answer)
+            self.abort(answer)
             return
         if not self._sent:
-            self._fail(InvalidResponse("an answer that nobody waits for"))
+            self.abort(InvalidResponse("an answer that nobody waits for"))
             return
         sent = self._sent[0]
         sent.answers.append(answer)
@@ -118,7 +127,7 @@ class Pipe(asyncio.Protocol):
         if not self._sent:
             return
         if self._step - self._sent[0].step >= _CLOSED_STEPS:
-            self._fail(TimeoutError())
+            self.abort(TimeoutError())
             return
         self._timer = asyncio.get_running_loop().call_later(self._seconds, self._take_step)
         for sent in [sent for sent in self._sent if self._step - sent.step >= _ABANDONED_STEPS]:
@@ -126,7 +135,8 @@ class Pipe(asyncio.Protocol):
             if on_answers is not None:
                 on_answers(TimeoutError())
 
-    def _fail(self, error: Exception) -> None:
+    def abort(self, error: Exception) -> None:
+        """Close the connection, and fail all that have no answer with this error."""
         self._transport.abort()
         if self._timer is not None:
             self._timer.cancel()

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from redis.exceptions import MovedError, NoScriptError, ResponseError
@@ -11,7 +12,10 @@ from redis.exceptions import MovedError, NoScriptError, ResponseError
 from app.redis import lua
 from app.redis.commands import Word, is_one_server, send_command
 from app.redis.connections import AnyRedis
+from app.redis.results import WrongShape
 from app.redis.timeouts import catching
+
+_MARK_BYTES: Final = 8
 
 
 class Script(Struct, frozen=True, eq=False):
@@ -55,51 +59,66 @@ def make_script(text: str, read: Callable[[Any], Any], *, writes: bool = False) 
 
 
 def make_single(text: str) -> SingleScript:
-    """Make a script that runs alone."""
-    return SingleScript(text, _digest(text))
+    """Make a script that runs alone (`lua.SINGLE`)."""
+    whole = lua.SINGLE % text
+    return SingleScript(whole, _digest(whole))
+
+
+def make_mark() -> bytes:
+    """Make the mark of one command. A script returns it, which shows that an answer is the command's own."""
+    return os.urandom(_MARK_BYTES)
 
 
 async def run_single(client: AnyRedis, script: SingleScript, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-    """Run a script in one round trip, or in two if Redis does not know it yet. Raises what redis-py raises."""
-    words = [len(keys), *keys, *arguments]
+    """Run a script in one round trip, or in two if Redis does not know it yet.
+
+    Raises what redis-py raises, and `WrongShape` if the answer is another command's.
+    """
+    mark = make_mark()
+    words = [len(keys), *keys, *arguments, mark]
     try:
-        return await send_command(client, ["EVALSHA", script.sha, *words])
+        answer = await send_command(client, ["EVALSHA", script.sha, *words])
     except NoScriptError:
-        return await send_command(client, ["EVAL", script.text, *words])
+        answer = await send_command(client, ["EVAL", script.text, *words])
+    (result,) = split_answer(answer, 1, mark)
+    return result
 
 
 async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
     """Run scripts in one round trip (to each node of a cluster), or in two if Redis does not know one of them yet.
 
     Returns each result, or the error by which Redis refused the call or a node of a cluster was unreachable. Raises
-    `ValueError` or `TypeError` if there are not as many results as calls.
+    `WrongShape` if an answer is another command's.
     """
     batches = group_calls(calls, separately=not is_one_server(client))
-    found = await _send(client, [encode_batch("EVALSHA", calls, batch) for batch in batches])
+    marks = [make_mark() for _ in batches]
+    commands = [encode_batch(calls, batch, mark) for batch, mark in zip(batches, marks, strict=True)]
+    found = await _send(client, commands)
     unknown = [number for number, one in enumerate(found) if isinstance(one, NoScriptError)]
     if unknown:
-        again = await _send(client, [encode_batch("EVAL", calls, batches[number]) for number in unknown])
+        texts = [calls[batches[number][0]].script.text for number in unknown]
+        again = await _send(
+            client, [["EVAL", text, *commands[number][2:]] for number, text in zip(unknown, texts, strict=True)]
+        )
         for number, one in zip(unknown, again, strict=True):
             found[number] = one
     results: list[Any] = [None] * len(calls)
-    for batch, one in zip(batches, found, strict=True):
-        for index, result in zip(batch, split_answer(one, len(batch)), strict=True):
+    for batch, mark, one in zip(batches, marks, found, strict=True):
+        for index, result in zip(batch, split_answer(one, len(batch), mark), strict=True):
             results[index] = result
     return results
 
 
-def split_answer(answer: Any, count: int) -> list[Any]:
-    """Return the results of so many calls that one command ran. All have its error, if it is one.
+def split_answer(answer: Any, count: int, mark: bytes) -> list[Any]:
+    """Return the results of so many calls that one command with this mark ran. All have its error, if it is one.
 
-    Raises `ValueError` or `TypeError` if there are not as many results as calls.
+    Raises `WrongShape` if the answer is another command's.
     """
     if isinstance(answer, Exception):
         return [answer] * count
-    if not isinstance(answer, list):
-        raise TypeError("a batch of scripts has no list of results")
-    if len(answer) != count:
-        raise ValueError("a batch of scripts has more or fewer results than calls")
-    return answer
+    if not isinstance(answer, list) or len(answer) != count + 1 or answer[-1] != mark:
+        raise WrongShape
+    return answer[:-1]
 
 
 def _digest(text: str) -> str:
@@ -116,13 +135,11 @@ def group_calls(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[i
     return list(batches.values())
 
 
-def encode_batch(command: str, calls: Sequence[ScriptCall], batch: Sequence[int]) -> list[Word]:
-    """Return the words of the command that runs a script by its text or its digest."""
-    script = calls[batch[0]].script
+def encode_batch(calls: Sequence[ScriptCall], batch: Sequence[int], mark: bytes) -> list[Word]:
+    """Return the words of the command that runs a script by its digest."""
     keys = [key for index in batch for key in calls[index].keys]
     arguments = [argument for index in batch for argument in calls[index].arguments]
-    name = script.text if command == "EVAL" else script.sha
-    return [command, name, len(keys), *keys, len(batch), *arguments]
+    return ["EVALSHA", calls[batch[0]].script.sha, len(keys), *keys, len(batch), *arguments, mark]
 
 
 async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[Any]:

@@ -24,12 +24,16 @@ Replace = Callable[[str], bytes | None]
 
 
 class OddRedis:
-    """An address, `url`, and what is answered there. `seen` are the names of commands and scripts so far."""
+    """An address, `url`, and what is answered there. `seen` are the names of commands and scripts so far.
+
+    `distort` gives what is sent instead of the server's answer to a script.
+    """
 
     def __init__(self, server: Valkey) -> None:
         self._server = server
         self.url = ""
         self.replace: Replace = lambda _: None
+        self.distort: Callable[[bytes], bytes] = bytes
         self.seen: set[str] = set()
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -45,6 +49,7 @@ class OddRedis:
                     inner_writer.write(raw)
                     if pumping is None:
                         answer = await _read_reply(inner_reader)
+                        answer = self.distort(answer) if words[0] == b"EVALSHA" else answer
                 writer.write(answer or b"")
                 await writer.drain()
                 if name == "SUBSCRIBE" and pumping is None:  # from now on the server speaks unasked

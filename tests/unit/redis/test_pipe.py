@@ -151,6 +151,18 @@ async def test_an_answer_too_many_closes_the_pipe(world: World) -> None:
     assert not world.pipe.is_open
 
 
+async def test_what_waits_is_bounded_and_what_is_too_much_fails_alone(world: World) -> None:
+    words = [str(number) for number in range(1001)]
+    for word in words:
+        world.send(word)
+    assert world.failures() == {"1000": TimeoutError}
+    assert world.transport.written.count(b"ECHO") == 1000
+    world.pipe.data_received(b":1\r\n")
+    world.send("again")
+    assert world.pipe.is_open
+    assert "again" not in world.got
+
+
 async def test_a_lost_connection_fails_all_and_redis_py_hears_of_it(world: World) -> None:
     world.send("a")
     world.pipe.connection_lost(None)
