@@ -9,7 +9,7 @@ import structlog
 
 from app.balances.snapshots import AccountId
 from app.decoding import Undecodable, decode_json
-from app.errors import TallygateError, TokenRefused, Unreachable
+from app.errors import MalformedAnswer, TallygateError, TokenRefused, Unreachable
 from app.fleet.bus import Failure
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.redis import lua, lua_shared
@@ -38,10 +38,11 @@ GetShared = Callable[[bytes, Create], Awaitable[tuple[bytes, int]]]
 class SharedValue:
     """Keep a value under `name` for all replicas, as long as it is valid.
 
-    The name has a part in braces, so that value and lease lie in one slot of a cluster.
+    The name has a part in braces, so that value and lease lie in one slot of a cluster. After a `MalformedAnswer` nothing
+    is created for `rests` times as long as it took, 60 s at most. So long the error is raised again.
     """
 
-    def __init__(self, shared: Shared, name: str) -> None:
+    def __init__(self, shared: Shared, name: str, *, rests: int = 0) -> None:
         self._redis_client: Final = shared.client
         self._keys: Final = [f"{shared.key_prefix}:{name}", f"{shared.key_prefix}:{name}:lease"]
         self._replica_id: Final = shared.replica_id
@@ -49,6 +50,9 @@ class SharedValue:
         self._set_script: Final = make_single(lua_shared.SHARED_SET)
         self._fail_script: Final = make_single(lua_shared.SHARED_FAIL)
         self._renew_script: Final = make_single(lua.RENEW_LEASE)
+        self._rests: Final = rests
+        self._malformed: MalformedAnswer | None = None
+        self._rests_until = 0.0
 
     async def get_or_create(self, unwanted: bytes, create: Create) -> tuple[bytes, int]:
         """Return a value other than the unwanted one, and the milliseconds for which it is valid.
@@ -60,7 +64,7 @@ class SharedValue:
         while True:
             match await self._run(self._get_script, self._keys, arguments, _read_shared, writes=True):
                 case RedisFailure():
-                    value, left_ms, _ = await create()
+                    value, left_ms, _ = await self._make(create)
                     return value, left_ms
                 case b"kept", value, left_ms:
                     return value, left_ms
@@ -73,10 +77,11 @@ class SharedValue:
     async def _create_for_all(self, create: Create) -> tuple[bytes, int]:
         renewal = asyncio.create_task(self._keep_lease())
         try:
-            value, left_ms, rest_ms = await create()
+            value, left_ms, rest_ms = await self._make(create)
         except TallygateError as error:
             failure = _encode_failure(error)
-            await self._run(self._fail_script, self._keys[1:], [self._replica_id, failure, _FAILURE_MS], read_flag)
+            rest_ms = max(_FAILURE_MS, round(self._rest_seconds() * 1000))
+            await self._run(self._fail_script, self._keys[1:], [self._replica_id, failure, rest_ms], read_flag)
             raise
         finally:
             renewal.cancel()
@@ -84,6 +89,21 @@ class SharedValue:
         arguments = [self._replica_id, value, left_ms, rest_ms, failure]
         await self._run(self._set_script, self._keys, arguments, read_flag)
         return value, left_ms
+
+    async def _make(self, create: Create) -> Created:
+        """Create a value, or raise the last `MalformedAnswer` while it is too early to try again."""
+        if self._malformed is not None and self._rest_seconds() > 0:
+            raise self._malformed.with_traceback(None)
+        began = _now()
+        try:
+            return await create()
+        except MalformedAnswer as error:
+            self._malformed = error
+            self._rests_until = _now() + min(self._rests * (_now() - began), _LONGEST_REST_MS / 1000)
+            raise
+
+    def _rest_seconds(self) -> float:
+        return max(0.0, self._rests_until - _now())
 
     async def _keep_lease(self) -> None:
         while True:
@@ -102,6 +122,10 @@ class SharedValue:
         return await self._redis_client.execute(
             lambda: run_single(self._redis_client.client, script, keys, arguments), read, writes=writes
         )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _read_shared(result: Any) -> tuple[bytes, bytes, int]:

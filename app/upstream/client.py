@@ -91,18 +91,18 @@ class UpstreamClient:
         raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")
 
     async def _read_pages(self, turn: AcquirePermit) -> tuple[Mapping[int, Merchant], int]:
-        """Read pages up to the last one: a short one that completes the total, or one that brings nothing new."""
+        """Read pages up to the last one: one that is not full and completes the total, or one that brings nothing new."""
         found: dict[int, Merchant] = {}
         for page in range(1, _MAX_PAGES + 1):
-            merchants, total = await self._calls.execute(partial(self._ask_directory, page), turn)
+            merchants, total, is_full = await self._calls.execute(partial(self._ask_directory, page), turn)
             known = len(found)
             found |= {merchant.id: merchant for merchant in merchants}
-            is_last = len(found) == total and len(merchants) < directory.PAGE_SIZE
+            is_last = len(found) == total and not is_full
             if is_last or len(found) == known:
                 return found, total
         raise MalformedAnswer(f"The upstream's directory does not end within {_MAX_PAGES} pages.")
 
-    async def _ask_directory(self, page: int) -> tuple[list[Merchant], int]:
+    async def _ask_directory(self, page: int) -> tuple[list[Merchant], int, bool]:
         answer = await self._wire.get(directory.PATH, directory.ask_for(page))
         try:
             return directory.read_page(parse_envelope(answer, self._now_ms() / 1000))

@@ -1,6 +1,6 @@
 """The upstream's directory of merchants. Only id, name and status are kept; all other data is dropped here."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,7 @@ class _Entry(Struct, rename="camel"):
 class _Page(Struct):
     total: Annotated[int, Meta(ge=0)]
     data: list[_Entry]
+    size: Any = None
 
 
 def ask_for(page: int) -> dict[str, str]:
@@ -29,13 +30,19 @@ def ask_for(page: int) -> dict[str, str]:
     return {"status": str(_ALL_STATUSES), "currentPage": str(page), "pageSize": str(PAGE_SIZE)}
 
 
-def read_page(data: object) -> tuple[list[Merchant], int]:
-    """Return the merchants of a page, and the number on all pages. Raises `ValueError` if it is not as documented."""
+def read_page(data: object) -> tuple[list[Merchant], int, bool]:
+    """Return the merchants of a page, the number on all pages, and whether this page is full.
+
+    A page that has as many merchants as its `size` is full: the upstream may give smaller pages than we ask for, and a
+    `total` of each page. Raises `ValueError` if the page is not as documented.
+    """
     try:
         page = convert(data, _Page)
     except Undecodable as error:
         raise ValueError(str(error)) from None
-    return [_read(entry, index) for index, entry in enumerate(page.data)], page.total
+    count = len(page.data)
+    is_full = count >= PAGE_SIZE or (type(page.size) is int and 0 < page.size <= count)
+    return [_read(entry, index) for index, entry in enumerate(page.data)], page.total, is_full
 
 
 def _read(entry: _Entry, index: int) -> Merchant:

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from fakeredis import FakeServer
@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app.balances.merchants import Directory, Merchant
 from app.balances.snapshots import AccountId
-from app.errors import TallygateError, Unreachable
+from app.errors import MalformedAnswer, TallygateError, Unreachable
 from app.fleet.shared_value import SharedValue
 from app.portfolio.directory import MerchantDirectory
 from app.resilience.supervision import supervised
@@ -25,10 +25,11 @@ class Source:
     def __init__(self) -> None:
         self.looks = 0
         self.error: TallygateError | None = None
+        self.seconds = 0.1
 
     async def fetch(self) -> Directory:
         self.looks += 1
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
         return Directory(unix_ms(), tuple(Merchant(number, f"m{number}") for number in range(1, self.looks + 1)))
@@ -59,7 +60,7 @@ async def run_directory(
     directory = MerchantDirectory(
         merchants=merchants,
         fetch=fetch,
-        share=SharedValue(make_shared(server, replica_id), "{directory}").get_or_create,
+        share=SharedValue(make_shared(server, replica_id), "{directory}", rests=9).get_or_create,
         refresh_seconds=300,
         runtime=virtual_runtime(lambda: 0.5, unix_ms=now_ms),
     )
@@ -253,6 +254,36 @@ async def test_a_newcomer_takes_a_stale_list_of_the_fleets_only_if_there_is_no_n
     assert source.looks <= 4
 
 
+@pytest.mark.parametrize("is_redis_there", [True, False])
+async def test_a_directory_that_cannot_be_read_takes_a_tenth_of_the_time(
+    source: Source, server: FakeServer, is_redis_there: bool
+) -> None:
+    source.error, source.seconds = MalformedAnswer("endless"), 5
+    server.connected = is_redis_there
+    names = ["a", "b", "c"] if is_redis_there else ["a"]
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(run_directory(source, server, name)) for name in names]
+        for _ in range(500):
+            for replica in replicas:
+                with pytest.raises(MalformedAnswer, match="endless"):
+                    await replica.list()
+            await asyncio.sleep(1)
+        assert 8 <= source.looks <= 13
+        source.error = None
+        await asyncio.sleep(60)
+        assert await ids(replicas[0])
+
+
+async def test_a_failure_that_read_nothing_is_repeated_soon(source: Source, server: FakeServer) -> None:
+    source.error, source.seconds = Unreachable("x"), 5
+    async with run_directory(source, server) as directory:
+        with pytest.raises(Unreachable):
+            await directory.list()
+        source.error = None
+        await asyncio.sleep(16)
+        assert source.looks == 2
+
+
 async def test_names_are_those_that_are_known_and_are_asked_for_without_waiting(
     source: Source, server: FakeServer
 ) -> None:
@@ -272,7 +303,7 @@ async def test_of_a_page_id_name_and_status_are_taken_and_nothing_else() -> None
         "total": 9,
         "data": [{"merchantId": 5, "merchantName": "A", "status": 2, "email": "somebody@example.com"}],
     }
-    assert read_page(page) == ([Merchant(5, "A", 2)], 9)
+    assert read_page(page) == ([Merchant(5, "A", 2)], 9, False)
 
 
 @pytest.mark.parametrize("page", [None, [], {"total": 1}, {"total": 1, "data": [{"merchantId": "5"}]}])

@@ -25,14 +25,15 @@ Pager = Callable[[int, int], tuple[range, int]]
 class _Directory:
     """Answers pages as its pager has it, and counts them."""
 
-    def __init__(self, pager: Pager) -> None:
+    def __init__(self, pager: Pager, size: object = None) -> None:
         self.calls = 0
         self._pager = pager
+        self._size = size
 
     async def get(self, path: str, params: Mapping[str, str]) -> UpstreamResponse:
         self.calls += 1
         merchants, total = self._pager(self.calls, int(params["currentPage"]))
-        data = {"total": total, "data": [{"merchantId": merchant} for merchant in merchants]}
+        data = {"size": self._size, "total": total, "data": [{"merchantId": merchant} for merchant in merchants]}
         return UpstreamResponse(200, {}, json.dumps({"code": 200, "data": data}).encode())
 
 
@@ -67,6 +68,22 @@ async def test_all_pages_are_read_and_none_more(count: int) -> None:
     found = await _client(directory).fetch_directory(_turn)
     assert [merchant.id for merchant in found.merchants] == list(range(1, count + 1))
     assert directory.calls == 1 + count // PAGE_SIZE
+
+
+async def test_smaller_pages_with_a_total_of_their_own_are_all_read() -> None:
+    pages = [range(1, 101), range(101, 201), range(201, 231)]
+    directory = _Directory(lambda _, page: (rows := pages[page - 1] if page <= 3 else range(0), len(rows)), 100)
+    found = await _client(directory).fetch_directory(_turn)
+    assert [merchant.id for merchant in found.merchants] == list(range(1, 231))
+
+
+@pytest.mark.parametrize(
+    ("size", "calls"), [(None, 1), (0, 1), (-1, 1), ("5", 1), (True, 1), (1.5, 1), (10, 1), (5, 2)]
+)
+async def test_whatever_a_page_says_of_its_size_costs_one_call_more_at_most(size: object, calls: int) -> None:
+    directory = _Directory(lambda _, page: (range(1, 6) if page == 1 else range(0), 5), size)
+    found = await _client(directory).fetch_directory(_turn)
+    assert (len(found.merchants), directory.calls) == (5, calls)
 
 
 @pytest.mark.parametrize(
