@@ -218,10 +218,11 @@ class RedisClient:
             self._lost.set()
 
     def _record_unusable(self, error: Exception) -> None:
-        """Log a result that is none, or an error that is none of redis-py's, once a minute.
+        """Count a result that is none, or an error that is none of redis-py's, and log it once a minute.
 
         The breaker does not count them: a ping, by which it closes, may well be answered.
         """
+        self._metrics.redis_unusable.add()
         if self._unusable.admits():
             log.warning("redis.unusable", error=type(error).__name__)
         self._note_trouble(distrusted=True)

@@ -174,6 +174,9 @@ class Metrics:
             "0 while Redis refuses commands: read-only, full, or without a right.",
             Merge.MIN,
         )
+        self.redis_unusable = Counter(
+            "tallygate_redis_unusable_total", "Answers of Redis that are of the wrong form, or another command's."
+        )
         self.clock_doubts = Counter(
             "tallygate_clock_doubts_total", "Entries of other replicas from a time that has not come yet."
         )

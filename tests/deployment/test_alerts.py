@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
+from app.redis.client import RedisClient, RedisFailure
+from app.redis.connections import connect
 from app.redis.embedded import EmbeddedValkey
+from app.redis.results import read_integer
+from app.resilience.circuit_breaker import CircuitBreaker
+from app.runtime import Runtime
 from app.secret import Secret
 from app.telemetry.exposition import Exposition
 from app.telemetry.log_writer import LogWriter
@@ -135,6 +140,7 @@ CAUSES = [
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")
 REFUSALS = "TallygateRedisRefuses"
+NONSENSE = "TallygateRedisUnusable"
 DEATHS = "TallygateWorkersDie"
 LOSSES = "TallygateLogLost"
 SILENCE = "TallygateDown"
@@ -161,7 +167,7 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 
 def test_every_alert_is_fired_here() -> None:
-    assert {name for name, _ in CAUSES} | {*OUTAGES, REFUSALS, DEATHS, LOSSES, SILENCE} == alerts().keys()
+    assert {name for name, _ in CAUSES} | {*OUTAGES, REFUSALS, NONSENSE, DEATHS, LOSSES, SILENCE} == alerts().keys()
 
 
 @pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}-{cause.fault}" for name, cause in CAUSES])
@@ -205,6 +211,17 @@ async def test_an_alert_fires_when_redis_refuses_commands(upstream: Sandbox) -> 
         await redis.ask("CONFIG", "SET", "min-replicas-to-write", "0")  # and nobody asks for balances any more
         accepted = "\ntallygate_redis_accepts_writes 1"
         await ask_until(lambda: scrape(service), lambda scraped: accepted in scraped)
+
+
+async def test_an_alert_fires_when_redis_answers_in_the_wrong_form() -> None:
+    runtime, scrapes = Runtime(), Scrapes()
+    breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=1, longest_pause_seconds=1)
+    client = RedisClient(lambda: connect("redis://127.0.0.1:1", 1), breaker=breaker, timeout_seconds=1, runtime=runtime)
+    for step in range(STEPS):
+        scrapes.add(step * STEP_SECONDS, Exposition(runtime.metrics).page("").body.decode())
+        assert client.classify(b"OK", read_integer) is RedisFailure.UNAVAILABLE
+    await client.close()
+    assert alerts()[NONSENSE].fires(scrapes)
 
 
 async def test_an_alert_fires_when_a_worker_dies(upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path) -> None:
