@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from app.access.callers import Caller, Callers, hash_key
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
-from app.api.app import Access, ApiOptions, ServicePages, build_api
+from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.api.reads.hot_path import HotPath, read_plain_headers
 from app.budget.fleet_budget import BudgetOptions, build_budget
@@ -74,8 +74,7 @@ def build(callers: Callers) -> tuple[Edge, str]:
     edge = build_api(
         ApiOptions(version="0", policy=POLICY),
         Access(callers, FailedLogins(1_000, time.monotonic)),
-        Accounts(replica.cache),
-        NOBODY,
+        Balances(Accounts(replica.cache), NOBODY),
         ServicePages(NOBODY, None, Drain()),
         runtime,
     )

@@ -10,7 +10,7 @@ from litestar import Litestar
 from app.access.callers import Caller, Callers, hash_key
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts, Available
-from app.api.app import Access, ApiOptions, ServicePages, build_api
+from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.api.routes.service import Readiness
 from app.balances.snapshots import AccountId
@@ -61,8 +61,7 @@ def build_app(cache: Cache, callers: Callers, metrics: Metrics, *, drain: Drain 
     return build_api(
         ApiOptions(version="0", policy=POLICY, **options),
         Access(callers, FailedLogins(1000, monotonic)),
-        Accounts(cache),
-        FailingPortfolio(NotImplementedError()),
+        Balances(Accounts(cache), FailingPortfolio(NotImplementedError())),
         ServicePages(look, None, drain or Drain()),
         virtual_runtime(metrics=metrics),
     )
@@ -79,8 +78,7 @@ def _build_failing(error: Exception, runtime: Runtime, *, plain: bool, lifespan:
     return build_api(
         ApiOptions(version="0", policy=FreshnessPolicy(5_000, 30_000, 600_000, 10_000), plain=plain),
         Access(Callers([caller], workers=1, monotonic=runtime.monotonic), FailedLogins(1000, runtime.monotonic)),
-        FailingAccounts(error),
-        FailingPortfolio(error),
+        Balances(FailingAccounts(error), FailingPortfolio(error)),
         ServicePages(look, scrape, Drain()),
         runtime,
         lifespan,

@@ -14,6 +14,7 @@ from app.access.callers import Caller, authorise
 from app.accounts import Accounts, Available
 from app.api.context import RequestContext
 from app.api.reads.admission import Admission
+from app.api.reads.long_polls import wait_for_change
 from app.api.reads.resources import Resource, Target, find_resource, find_target
 from app.api.rendering.representations import RepresentationCache
 from app.api.rendering.responses import render_response, render_table
@@ -24,6 +25,7 @@ from app.api.requests.headers import find_credential, find_lines, join_lines
 from app.balances.snapshots import Snapshot
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.errors import TallygateError
+from app.watch.long_polls import LongPolls
 
 
 class ReadRequest(Struct, frozen=True, gc=False):
@@ -37,6 +39,7 @@ class ReadRequest(Struct, frozen=True, gc=False):
     if_none_match: str | None
     accept_encoding: str | None
     cache_control: str | None = None
+    prefer: str | None = None
 
     @classmethod
     def of(cls, scope: HTTPScope) -> Self:
@@ -51,6 +54,7 @@ class ReadRequest(Struct, frozen=True, gc=False):
             join_lines(headers, b"if-none-match"),
             join_lines(headers, b"accept-encoding"),
             join_lines(headers, b"cache-control"),
+            join_lines(headers, b"prefer"),
         )
 
 
@@ -63,7 +67,7 @@ class ImmediateReply(Struct, frozen=True, gc=False):
 
 
 class AccountReads:
-    """Answer reads of one account. `unix_ms` gives Unix time in milliseconds."""
+    """Answer reads of one account. `unix_ms` gives Unix time in milliseconds. Without `long_polls`, no read waits."""
 
     def __init__(
         self,
@@ -72,12 +76,14 @@ class AccountReads:
         representations: RepresentationCache,
         policy: FreshnessPolicy,
         unix_ms: Callable[[], int],
+        long_polls: LongPolls | None = None,
     ) -> None:
         self._admission: Final = admission
         self._accounts: Final = accounts
         self._representations: Final = representations
         self._policy: Final = policy
         self._unix_ms: Final = unix_ms
+        self._long_polls: Final = long_polls
 
     async def respond(self, request: ReadRequest, context: RequestContext) -> Reply:
         """Wait for the reply. Raises the `TallygateError` that is the answer instead. May be cancelled."""
@@ -85,8 +91,15 @@ class AccountReads:
         target = find_target(request.path, request.query)
         context.account_id = target.account_id
         resource, directives, output_format = self._decide(request, caller, target, self._unix_ms())
-        found = await self._accounts.get(target.account_id, directives, caller.name)
-        return self._render(request, resource, output_format, found, self._unix_ms())
+
+        async def look() -> Reply:
+            found = await self._accounts.get(target.account_id, directives, caller.name)
+            return self._render(request, resource, output_format, found, self._unix_ms())
+
+        reply = await look()
+        if request.prefer is None or request.if_none_match is None or self._long_polls is None:
+            return reply
+        return await wait_for_change(self._long_polls, [target.account_id], request.prefer, look, reply, context)
 
     def respond_now(self, request: ReadRequest, now: int) -> ImmediateReply | None:
         """Return the same reply at `now` (Unix milliseconds) if it is JSON and needs no waiting, else None.
