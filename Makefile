@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # The tests start the service a hundred times: it should be compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test bench fmt lock rules clean
+.PHONY: demo run test bench fmt lock openapi rules clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -19,7 +19,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --maxfail=10 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/pytest --maxfail=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 bench: .venv/dev
 	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify
@@ -37,6 +37,9 @@ lock: .venv/run
 	$(PIP) uv
 	$(COMPILE) --upgrade --group build -o requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+openapi: .venv/dev
+	$(BIN)/python -m tests.support.write_document clients/openapi.json
 
 rules: deploy/prometheus/rules.yml
 	printf '%s\n' '# Made from $< by `make rules`.' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \

@@ -31,9 +31,10 @@ from app.wiring.access import build_access
 from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
 from app.wiring.health import build_health
+from app.wiring.history import build_history
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
-from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue
+from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue, build_sweep_sources
 from app.wiring.upstream import build_origin, build_transport, build_upstream, coordinate
 from app.wiring.watch import Process, WatchedReplica, build_watching, cut_nothing, make_hooks
 
@@ -61,19 +62,21 @@ def create_app(
     budget = build_budget(shared, budget_options(settings), runtime)
     transport = build_transport(settings.upstream, runtime, withdraw)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
-    origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
-    news, queue = AccountNews(), build_sweep_queue(options.policy, runtime)
+    history = build_history(settings, shared, drain, runtime)
+    origin, options = build_origin(upstream, budget.permits, history.recorder), replica_options(settings)
+    news, totals, queue = AccountNews(), RunningTotals(), build_sweep_queue(options.policy, runtime)
     hooks = make_hooks(news, totals, queue, on_subscribed)
     replica = build_replica(shared, budget, origin, options, runtime, hooks)
     directory = build_directory(settings.directory, shared, upstream, runtime)
-    sweep = build_sweep(settings, queue, directory, shared, replica, budget, runtime)
+    sweep = build_sweep(settings, queue, build_sweep_sources(directory, replica, upstream), shared, budget, runtime)
     known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
-    questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime)
+    questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime, history.histories)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
     health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
-    source, process = WatchedReplica(replica, budget, upstream.tokens), Process(drain, make_deadline(settings), cut)
+    source = WatchedReplica(replica, budget, upstream.tokens, history.feed)
+    process = Process(drain, make_deadline(settings), cut)
     watching = build_watching(settings, news, source, questions, access.callers, process, runtime)
-    parts = (shared, budget, upstream, replica, questions, access, health, watching)
+    parts = (shared, history, budget, upstream, replica, questions, access, health, watching)
     watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
         _api_options(settings, options.policy),

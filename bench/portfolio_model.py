@@ -56,6 +56,7 @@ class PortfolioUpstream:
     def __init__(self, conditions: PortfolioConditions, random: Random) -> None:
         self._seconds: Final = conditions.upstream_seconds
         self._random: Final = random
+        self.pause_seconds = 0.0
         self.merchants = [AccountId(str(10_001 + number)) for number in range(conditions.merchants)]
         self.failing: Final = frozenset(random.sample(self.merchants, round(conditions.failing * conditions.merchants)))
         self.began: Final[list[float]] = []
@@ -139,7 +140,13 @@ class SweepingReplica(Replica):
         parts = self.parts
         self.sweep: Final = Sweep(
             demand=Demand(self.shared, conditions.demand_seconds, monotonic),
-            sources=SweepSources(self.directory, parts.loader.look_up, parts.memory.peek, parts.cache),
+            sources=SweepSources(
+                self.directory,
+                parts.loader.look_up,
+                parts.memory.peek,
+                parts.cache,
+                lambda: world.upstream.pause_seconds,
+            ),
             queue=self.queue,
             budget=self.budget,
             options=options,

@@ -29,6 +29,7 @@ from app.api.routes.batch import BATCH
 from app.api.routes.exchange import Exchange, choose_output_format
 from app.api.routes.framework_errors import respond_with_problem
 from app.api.routes.guards import guard_routes
+from app.api.routes.history import HISTORY
 from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
@@ -109,6 +110,7 @@ def build_api(
             account_routes("Balances", reads),
             guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
             watch_routes("Balances"),
+            guard_routes("Past", HISTORY, admission, dependencies),
             service_routes(service.look, service.scrape),
         ],
         exception_handlers={Exception: respond_with_problem},

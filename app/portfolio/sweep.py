@@ -127,7 +127,7 @@ class Sweep:
             if (wait := self._wait_seconds()) > 0:
                 await self._pause(wait)
             elif (need := self.queue.take()) is None:
-                self._reached.forget_window()
+                self._reached.end_shortage()
                 await self._pause(self.queue.seconds_to_due())
             elif need.as_of and (wait := self._pace()) > 0:
                 self.queue.put_back(need.account_id)
@@ -154,6 +154,9 @@ class Sweep:
         if not (self.demand.is_ours and self._is_informed):
             self._reached.forget_window()
             return _PERIOD_SECONDS / 4
+        if (pause := max(self._sources.pause_seconds(), self._budget.rate.pause_seconds())) > 0:
+            self._reached.forget_window()
+            return min(pause, _PERIOD_SECONDS)
         self._reached.check(self._monotonic())
         headroom = self.options.headroom
         if self._in_flight >= self.options.concurrency - headroom or not self._budget.permits.is_free(headroom):
@@ -194,6 +197,7 @@ class Sweep:
             case LoadFailed(BreakerOpen() | BudgetSpent() | UpstreamBusy() as error):
                 self._hold(error.retry_after_seconds or 0)
             case LoadFailed(TokenRefused() | AccessRefused() as error):
+                self._reached.forget_window()
                 self.queue.fail(need.account_id, error)
                 self._hold(_REFUSED_SECONDS)
             case LoadFailed(error):

@@ -91,8 +91,12 @@ class ReachedShare:
             self._began_at, self._got = now, 0.0
 
     def forget_window(self) -> None:
-        """Drop the window: there was no work, or the upstream was away, so it says nothing of the budget."""
+        """Drop the window: the sweep had no turn, or the upstream was away, so it says nothing of the budget."""
         self._began_at = None
+
+    def end_shortage(self) -> None:
+        """Take the whole rate as reached: nothing is due, so no former shortage lasts."""
+        self._began_at, self.value = None, 1.0
 
 
 class Starvation:

@@ -1,4 +1,4 @@
-"""Sources of a sweep: who the merchants are, what is known of them, and where they are loaded."""
+"""Sources of a sweep: who the merchants are, what is known of them, and where they are loaded, unless the upstream is away."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -13,9 +13,13 @@ LookUp = Callable[[Sequence[AccountId]], Awaitable[Mapping[AccountId, Entry]]]
 
 
 class SweepSources(Struct, frozen=True):
-    """What a sweep reads and where it loads: the directory, the look-up in Redis, memory's entries, and the cache."""
+    """What a sweep reads and where it loads: the directory, the look-up in Redis, memory's entries, and the cache.
+
+    `pause_seconds` returns for how long the circuit breaker admits no call, 0 if it admits one.
+    """
 
     directory: MerchantDirectory
     look_up: LookUp
     peek: Callable[[AccountId], Entry | None]
     cache: Cache
+    pause_seconds: Callable[[], float]

@@ -191,3 +191,36 @@ if tonumber(ARGV[4]) > 0 then
 end
 return {{redis.call('HMGET', KEYS[2], 'epoch', 'key', 'began', 'bytes', 'kept', 'popped', 'cut'), newest, found}}
 """
+
+READ_STATES: Final = """
+-- KEYS: history. ARGV: how to find the first state (`at`: the last one that began by a moment, `from`: one by number), that
+-- moment or number, at most how many. Returns the head, the number of the first state, and the states: from the oldest one if
+-- the one wanted is not kept.
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'oldest', 'seen', 'until', 'looks', 'gap')
+if not head[1] then
+  return {}
+end
+local newest, oldest = tonumber(head[2]), tonumber(head[3])
+local function read(number)
+  return redis.call('HGET', KEYS[1], 'r' .. string.format('%.0f', number))
+end
+local first = tonumber(ARGV[2])
+if ARGV[1] == 'at' then
+  local low, high = oldest - 1, newest
+  while low < high do
+    local middle = low + math.ceil((high - low) / 2)
+    if tonumber(string.match(read(middle), '^%d+')) <= first then
+      low = middle
+    else
+      high = middle - 1
+    end
+  end
+  first = low
+end
+first = math.max(first, oldest)
+local states = {}
+for number = first, math.min(newest, first + tonumber(ARGV[3]) - 1) do
+  states[#states + 1] = read(number)
+end
+return {head, first, states}
+"""

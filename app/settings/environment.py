@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import FieldInfo, fields, replace
 
+from app.balances.merchants import MAX_MERCHANT_ID
 from app.errors import StartError
 from app.files import read_regular_file
 from app.secret import Secret
@@ -28,7 +29,7 @@ _WANTED: Final = {
     "otlp_endpoint": "a URL like http://collector:4318, without a path",
     "plain": "true or false",
 }
-_SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")
+_SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url", "history_redis_url")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -46,6 +47,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     origins = given.pop("cors_origins", "")
     settings = Settings(**{name: _convert(given, section) for name, section in _SECTIONS.items()})
     check_upstream_url(settings.upstream.url)
+    for merchant in settings.directory.known_merchants or ():
+        if int(merchant) > MAX_MERCHANT_ID:
+            raise StartError(f"TALLYGATE_MERCHANTS has {merchant}, which is above {MAX_MERCHANT_ID}, the largest id.")
     if settings.telemetry.metrics_port == settings.http.port:
         raise StartError(
             f"TALLYGATE_METRICS_PORT and TALLYGATE_PORT are both {settings.http.port}: choose another one."

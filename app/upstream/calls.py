@@ -71,8 +71,12 @@ class CallExecutor:
 
     @property
     def are_ready(self) -> bool:
-        """Whether a call would be made as soon as it had a permit."""
-        return not self.is_breaker_open and self._tokens.is_ready
+        """Whether a call would be made as soon as it had a permit. The breaker's next probe is such a call."""
+        return self.seconds_open() == 0 and self._tokens.is_ready
+
+    def seconds_open(self) -> float:
+        """Return for how many seconds the circuit breaker admits no call, 0 if it admits one, or a probe."""
+        return self._breaker.seconds_open()
 
     async def execute(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit) -> T:
         """Make a call that may be repeated, and return its result. Raises its last error, or why it was not made.

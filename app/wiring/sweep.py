@@ -15,6 +15,7 @@ from app.runtime import Runtime
 from app.settings.sections import Settings
 from app.upstream.token_source import TokenSource
 from app.wiring.cache_options import build_policy
+from app.wiring.upstream import Upstream
 
 
 def build_sweep_queue(policy: FreshnessPolicy, runtime: Runtime) -> SweepQueue:
@@ -22,19 +23,24 @@ def build_sweep_queue(policy: FreshnessPolicy, runtime: Runtime) -> SweepQueue:
     return SweepQueue(early_refresh_ms(policy), runtime.unix_ms)
 
 
+def build_sweep_sources(directory: MerchantDirectory, replica: Replica, upstream: Upstream) -> SweepSources:
+    """Build what the sweep reads and where it loads."""
+    pause = upstream.calls.seconds_open
+    return SweepSources(directory, replica.loader.look_up, replica.memory.peek, replica.cache, pause)
+
+
 def build_sweep(
     settings: Settings,
     queue: SweepQueue,
-    directory: MerchantDirectory,
+    sources: SweepSources,
     shared: Shared,
-    replica: Replica,
     budget: FleetBudget,
     runtime: Runtime,
 ) -> Sweep:
     """Build the sweep of one replica."""
     return Sweep(
         demand=Demand(shared, settings.portfolio.demand_seconds, runtime.monotonic),
-        sources=SweepSources(directory, replica.loader.look_up, replica.memory.peek, replica.cache),
+        sources=sources,
         queue=queue,
         budget=budget,
         options=sweep_options(settings),

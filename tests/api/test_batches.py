@@ -42,12 +42,17 @@ async def test_a_list_in_a_body_is_answered_like_one_in_the_query(patient: Servi
     assert posted.content == asked.content
 
 
-async def test_an_id_of_nineteen_digits_is_one_as_a_number_and_as_text(patient: Service) -> None:
-    posted = await patient.client.post(
-        "/v1/balances", content=b'{ "merchantIds" : [9999999999999999999,\n"9999999999999999998"] }',
-        headers={"Content-Type": "application/json"},
-    )  # fmt: skip
-    assert [part["merchantId"] for part in posted.json()["merchants"]] == [9999999999999999999, 9999999999999999998]
+async def test_the_largest_id_is_one_as_a_number_and_as_text_and_none_is_larger(patient: Service) -> None:
+    for largest, answer in (("9007199254740991", 200), ("9007199254740992", 400)):
+        for body in (f"[12345, {largest}]", f'[12345,\n"{largest}"]'):
+            posted = await patient.client.post(
+                "/v1/balances", content=f'{{ "merchantIds" : {body} }}', headers={"Content-Type": "application/json"}
+            )
+            assert posted.status_code == answer
+            if answer == 200:
+                assert [part["merchantId"] for part in posted.json()["merchants"]] == [12345, int(largest)]
+            else:
+                assert "9007199254740991" in posted.json()["detail"]
 
 
 async def test_what_is_not_there_is_marked_and_the_rest_is_exact(patient: Service) -> None:

@@ -101,6 +101,7 @@ async def test_made_up_requests_are_answered_as_the_document_says(
         response = await send(calm.anonymous, case)
         # With require=complete, a merchant that does not exist is a 502 that the document names.
         incomplete = path == "/v1/balances" and response.status_code == 502
-        case.validate_response(
-            response, checks=[each for each in checks if not (incomplete and each is not_a_server_error)]
-        )
+        # A list that is too long for a URI is refused as such, which Schemathesis does not count as a refusal.
+        too_long = response.status_code == 414
+        left_out = {not_a_server_error} if incomplete else {negative_data_rejection} if too_long else set()
+        case.validate_response(response, checks=[each for each in checks if each not in left_out])

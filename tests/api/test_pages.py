@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.api.openapi.completion import resolve
 from app.api.problem_kinds import PROBLEMS, ProblemKind
 from tests.support.errors import assert_problem
 from tests.support.service import Service
@@ -74,7 +75,7 @@ async def test_the_docs_show_every_path_parameter_and_body_of_the_document(calm:
     text = Page((await calm.anonymous.get("/docs")).text).text
     for path, item in document["paths"].items():
         assert path in text
-        for parameter in item["get"].get("parameters", ()):
+        for parameter in (resolve(document, one) for one in item["get"].get("parameters", ())):
             assert parameter["name"] in text
             assert parameter["description"] in text
     for name in document["components"]["schemas"]:

@@ -81,7 +81,7 @@ async def test_an_asset_is_found_by_its_percent_encoded_name(calm: Service, path
     assert (await calm.get(f"{path}/{asset}")).json()["assetId"] == "a b&c=ü"
 
 
-@pytest.mark.parametrize("merchant", ["778", "1", "9999999999999999999"])
+@pytest.mark.parametrize("merchant", ["778", "1", "9007199254740991"])
 async def test_a_merchant_that_the_upstream_does_not_know_is_not_found_and_not_empty(
     service: Service, merchant: str
 ) -> None:

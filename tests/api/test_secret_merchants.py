@@ -24,6 +24,8 @@ PATHS = [
     "/v1/merchants/{id}/balances/BTC?format=text",
 ]
 PATHS += ["/v1/merchants/{id}/balances?assets=", "/v1/merchants/{id}/balances?nonzero=x"]
+PATHS += [f"/v1/merchants/{{id}}/balances?at={at}" for at in ("2026-01-01T00:00:00Z", "9999-01-01T00:00:00Z")]
+PATHS += ["/v1/merchants/{id}/changes", "/v1/merchants/{id}/changes?limit=x", "/v1/changes?merchantId=12345,{id}"]
 PATHS += ["/v2/assets/account/assets?merchantId={id}"]
 PATHS += [f"/v1/balances?merchantId={ids}" for ids in ("{id}", "12345,{id}", "{id},12345", "12345,{id},{id}")]
 PATHS += ["/v1/balances?merchantId={id}&require=complete", "/v1/balances?merchantId={id}&format=csv"]
@@ -81,7 +83,12 @@ async def test_head_shows_no_more_than_get(calm: Service, path: str) -> None:
 async def test_every_path_that_names_a_merchant_is_among_these(calm: Service) -> None:
     document = (await calm.anonymous.get("/openapi.json")).text.lower()
     paths = json.loads(document)["paths"]
-    naming = {path for path, operations in paths.items() if "merchantid" in path + json.dumps(operations)}
+    asked = {
+        path: [(each.get("parameters"), each.get("requestbody")) for each in operations.values()]
+        for path, operations in paths.items()
+    }
+    naming = {path for path in paths if "merchantid" in path or '"merchantid"' in json.dumps(asked[path])}
+    naming |= {path for path in paths if "batchquestion" in json.dumps(asked[path])}
     tried = {re.sub(r"\?.*", "", path).lower().format(id="{merchantid}") for path in (*PATHS, *BODY)}
     assert naming == {path.replace("/btc", "/{assetid}") for path in tried}
 

@@ -115,6 +115,20 @@ async def test_a_refusal_is_not_hidden_by_what_is_stale(upstream: Sandbox, valke
         assert problems(body) == {"token-refused"}
 
 
+async def test_the_sweep_goes_on_after_an_outage_though_nobody_else_calls(
+    upstream: Sandbox, valkey: EmbeddedValkey
+) -> None:
+    async with run_service(upstream, valkey.url, upstream_rate=RATE) as service:
+        await ask(service)
+        upstream.add_fault("status", status=503)
+        await ask_until(
+            lambda: service.get("/metrics"), lambda page: "\ntallygate_upstream_breaker_open 1" in page.text
+        )
+        await upstream.calls(upstream.counters.balance_calls + 2)
+        upstream.clear_faults()
+        await get_whole(service)
+
+
 async def test_who_may_read_some_merchants_learns_nothing_of_the_others(
     upstream: Sandbox, valkey: EmbeddedValkey
 ) -> None:

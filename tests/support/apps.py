@@ -1,8 +1,8 @@
 """The API over a real cache in virtual time, or over nothing but an exception."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from litestar import Litestar
@@ -25,6 +25,8 @@ from app.telemetry.metrics import Metrics
 from tests.support.replica import POLICY
 from tests.support.service import lifespan
 from tests.support.virtual_time import monotonic, virtual_runtime
+
+T = TypeVar("T")
 
 
 class FailingAccounts(Accounts):
@@ -95,14 +97,19 @@ async def failing_app(error: Exception, *, plain: bool, **runtime: Any) -> Async
         yield client
 
 
-async def served_paths() -> set[str]:
-    """Give the template of every path that the web framework serves."""
-    paths: set[str] = set()
+async def read_framework(read: Callable[[Litestar], T]) -> T:
+    """Give what is read of the web framework once it has started."""
+    found: list[T] = []
 
     @asynccontextmanager
     async def look_at(framework: Litestar) -> AsyncIterator[None]:
-        paths.update(route.path_format for route in framework.routes)
+        found.append(read(framework))
         yield
 
     async with lifespan(_build_failing(NotImplementedError(), Runtime(), plain=True, lifespan=[look_at])):
-        return paths
+        return found[0]
+
+
+async def served_paths() -> set[str]:
+    """Give the template of every path that the web framework serves."""
+    return await read_framework(lambda framework: {route.path_format for route in framework.routes})

@@ -109,7 +109,7 @@ class LiveReplica:
         )
         self.sweep = Sweep(
             demand=Demand(replica.shared, 900, monotonic),
-            sources=SweepSources(directory, replica.fleet.look_up, replica.memory.peek, replica.cache),
+            sources=SweepSources(directory, replica.fleet.look_up, replica.memory.peek, replica.cache, lambda: 0),
             queue=queue,
             budget=replica.fleet_budget,
             options=SweepOptions(per_second=per_second, share=0.8, concurrency=16, stale_seconds=3600),

@@ -9,6 +9,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     Components,
+    Contact,
+    License,
     OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -23,13 +25,19 @@ from app.api.problem_kinds import PROBLEMS
 from app.api.rendering.problems import MEDIA_TYPE
 from app.api.requests import parameters
 from app.api.requests.formats import MEDIA_TYPES, Format
+from app.api.requests.moments import MOMENT_PATTERN
 from app.api.views.accounts import UpstreamEnvelope
 from app.api.views.problems import Problem
+from app.balances.merchants import MAX_MERCHANT_ID
 from app.balances.snapshots import MAX_NAME_CHARACTERS
+from app.history.cursors import CURSOR_PATTERN
 
 
 def _path(description: str, **schema: Any) -> PathParameter:
     return PathParameter(description=description, schema_extra=schema)
+
+
+_WHOLE: Final[dict[str, Any]] = {"type": OpenAPIType.INTEGER, "maximum": MAX_MERCHANT_ID}
 
 
 def _query(name: str, description: str, pattern: str, *examples: str) -> QueryParameter:
@@ -42,7 +50,7 @@ def _choice(name: str, description: str, *values: str) -> QueryParameter:
 
 
 MerchantIdParameter = Annotated[
-    str, _path("1 to 19 digits.", pattern=parameters.MERCHANT_ID_PATTERN, examples=["12345"])
+    str, _path("The merchant, as the upstream numbers it.", **_WHOLE, minimum=1, examples=[12345])
 ]
 _ASSET_ID: Final = "The asset, as the upstream names it, percent-encoded: a `/` in it is `%2F`."
 AssetIdParameter = Annotated[
@@ -54,12 +62,24 @@ _ASSETS: Final = (
 ReconciliationIdParameter = Annotated[str, _path("The id that the POST gave.")]
 AccountIdParameter = Annotated[
     str,
-    _query("merchantId", "1 to 19 digits, or 0 for all merchants together.", parameters.ACCOUNT_ID_PATTERN, "12345"),
+    QueryParameter(
+        name="merchantId",
+        description="The merchant, or 0 for all merchants together.",
+        schema_extra={**_WHOLE, "minimum": 0, "examples": [12345]},
+    ),
 ]
 MerchantIdsParameter = Annotated[
     str,
-    _query(
-        "merchantId", "1 to 1,000 merchant ids, separated by commas.", parameters.MERCHANT_IDS_PATTERN, "12345,10001"
+    QueryParameter(
+        name="merchantId",
+        description="1 to 1,000 merchant ids, separated by commas.",
+        schema_extra={
+            "type": OpenAPIType.ARRAY,
+            "items": Schema(**_WHOLE, minimum=1),
+            "min_items": 1,
+            "max_items": parameters.MAX_MERCHANTS,
+            "examples": [[12345, 10001]],
+        },
     ),
 ]
 AssetsParameter = Annotated[str | None, _query("assets", _ASSETS, parameters.ASSETS_PATTERN, "USDT,BTC")]
@@ -76,12 +96,37 @@ _ORDERS: Final = (
 )
 SortParameter = Annotated[str | None, _query("sort", _ORDERS, parameters.SORT_PATTERN, "-USDT")]
 LimitParameter = Annotated[
-    str | None, _query("limit", "How many on a page: 1 to 1000, 100 if left out.", parameters.LIMIT_PATTERN, "100")
+    str | None,
+    QueryParameter(
+        name="limit",
+        description="How many on a page.",
+        schema_extra={"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": 1000, "default": 100},
+    ),
 ]
 _NEXT: Final = "`next` of the page before: the one that follows, of the same version of the view."
 AfterParameter = Annotated[str | None, _query("after", _NEXT, parameters.CURSOR_PATTERN)]
 AfterMerchantParameter = Annotated[
     str | None, _query("after", "The `next` of the page before.", parameters.MERCHANT_ID_PATTERN, "1")
+]
+FromParameter = Annotated[
+    str | None, _query("from", "Changes found from then on (RFC 3339).", MOMENT_PATTERN, "2026-11-25T17:00:00.000Z")
+]
+UntilParameter = Annotated[
+    str | None, _query("until", "Changes found before then.", MOMENT_PATTERN, "2026-11-25T18:00:00.000Z")
+]
+_AT: Final = "The past: how it was at that moment, in JSON, which goes with no request directives."
+AtParameter = Annotated[str | None, _query("at", _AT, MOMENT_PATTERN, "2026-11-25T17:00:00.000Z")]
+AfterChangeParameter = Annotated[str | None, _query("after", "The `next` of the answer before.", CURSOR_PATTERN)]
+ALL_MERCHANTS: Final = "all"
+FeedMerchantsParameter = Annotated[
+    str,
+    _query(
+        "merchantId",
+        "1 to 1,000 merchant ids, separated by commas, or `all` that you may read.",
+        f"^(?:{ALL_MERCHANTS}|[1-9][0-9]{{0,15}}(?:,[1-9][0-9]{{0,15}})*)$",
+        "12345,10001",
+        ALL_MERCHANTS,
+    ),
 ]
 SearchParameter = Annotated[
     str | None,
@@ -107,7 +152,7 @@ SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 
 
 def balance_responses(
-    view: type,
+    view: Any,
     described: str,
     *,
     not_found: bool = True,
@@ -160,6 +205,13 @@ class InPages(InFormats):
             answer.headers = {**(answer.headers or {}), "Sweep": OpenAPIHeader(description=_SWEEP, schema=schema)}
 
 
+def past_responses(view: type, described: str) -> dict[int, ResponseSpec]:
+    """List the responses of a GET of the past: the view and every possible problem, without 304."""
+    responses = balance_responses(view, described, paged=True)
+    del responses[304]
+    return responses
+
+
 def service_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
     """List the responses of a path about the service itself."""
     return {200: ResponseSpec(view, generate_examples=False, description=described)} | _document_problems(
@@ -184,6 +236,9 @@ def openapi_config(version: str, pages: OpenAPIRenderPlugin) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Tallygate",
         version=version,
+        contact=Contact(name="The operator of this gateway"),
+        license=License(name="Proprietary", identifier="LicenseRef-Proprietary"),
+        use_handler_docstrings=True,
         description=_ABOUT,
         components=Components(
             security_schemes={

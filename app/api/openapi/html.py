@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
 
+from app.api.openapi.completion import resolve
 from app.api.problem_kinds import ProblemKind
 
 _STYLE: Final = """
@@ -29,7 +30,7 @@ def render_docs(document: Mapping[str, Any]) -> str:
     """Render an OpenAPI document: each path with its parameters, its responses and a curl line."""
     info = document["info"]
     operations = [
-        (method, path, item[method])
+        (method, path, _resolved(document, item[method]))
         for path, item in document["paths"].items()
         for method in ("get", "post")
         if method in item
@@ -43,6 +44,13 @@ def render_docs(document: Mapping[str, Any]) -> str:
         *(_render_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
     ]
     return _page(info["title"], parts)
+
+
+def _resolved(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an operation with its parameters and responses in place."""
+    parameters = [resolve(document, parameter) for parameter in operation.get("parameters", ())]
+    responses = {status: resolve(document, answer) for status, answer in operation["responses"].items()}
+    return {**operation, "parameters": parameters, "responses": responses}
 
 
 def render_problem_kind(kind: ProblemKind) -> str:
@@ -86,11 +94,12 @@ def _example(path: str, operation: Mapping[str, Any]) -> str:
     """Fill in a path and its required parameters with their examples."""
     query = []
     for parameter in operation.get("parameters", ()):
-        example = str(next(iter(parameter["schema"].get("examples", ())), "USDT"))
+        example = next(iter(parameter["schema"].get("examples", ())), "USDT")
+        text = ",".join(map(str, example)) if isinstance(example, list) else str(example)
         if parameter["in"] == "path":
-            path = path.replace(f"{{{parameter['name']}}}", example)
+            path = path.replace(f"{{{parameter['name']}}}", text)
         elif parameter.get("required"):
-            query.append(f"{parameter['name']}={example}")
+            query.append(f"{parameter['name']}={text}")
     return path + ("?" + "&".join(query) if query else "")
 
 

@@ -8,7 +8,6 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType
 from litestar.params import QueryParameter
 
 from app.api.openapi.document import balance_responses
-from app.api.requests import parameters
 from app.api.requests.formats import STREAM_TYPES
 from app.api.requests.parameters import WITHIN_PATTERN
 from app.api.views.accounts import AccountView
@@ -30,7 +29,7 @@ def _query(name: str, description: str, **schema: object) -> QueryParameter:
 
 MerchantsParameter = Annotated[
     str | None,
-    _query("merchantId", _MERCHANTS, pattern=f"^all$|{parameters.MERCHANT_IDS_PATTERN}", examples=["12345", "all"]),
+    _query("merchantId", _MERCHANTS, pattern="^all$|^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$", examples=["12345", "all"]),
 ]
 PortfolioParameter = Annotated[
     str | None, _query("portfolio", "`true`: the upstream's aggregate, too, as merchant 0.", enum=["true", "false"])

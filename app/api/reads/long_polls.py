@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from app.api.context import RequestContext
 from app.api.replies import Reply
-from app.api.requests.prefer import applied, read_wait_seconds
+from app.api.requests.moments import read_wait
+from app.api.requests.prefer import applied
 from app.balances.snapshots import AccountId
 from app.watch.long_polls import LongPolls
 
@@ -24,8 +25,8 @@ async def wait_for_change(
 
     `reply` was given just now by `look`; None for the accounts stands for all. Raises what `look` raises.
     """
-    seconds = read_wait_seconds(prefer)
-    if seconds is None:
+    seconds = read_wait(prefer)
+    if not seconds:
         return reply
     if _is_known(reply):
         began = time.monotonic()

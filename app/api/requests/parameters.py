@@ -5,14 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from app.api.requests.formats import Format
+from app.balances.merchants import MAX_MERCHANT_ID
 from app.balances.snapshots import AGGREGATE, MAX_NAME_CHARACTERS, AccountId
 from app.decoding import Undecodable, parse_query
 from app.errors import InvalidRequest
 from app.portfolio.parts import Sort
 
 MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
-ACCOUNT_ID_PATTERN: Final = "^0$|^[1-9][0-9]{0,18}$"
-MERCHANT_IDS_PATTERN: Final = "^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$"
 MAX_MERCHANTS: Final = 1000
 MAX_SEARCH: Final = 64
 ASSETS_PATTERN: Final = "^[^,]+(,[^,]+){0,99}$"
@@ -21,6 +20,7 @@ LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
 WITHIN_PATTERN: Final = "^([5-9]|[1-9][0-9]|[1-5][0-9]{2}|600)$"
 CURSOR_PATTERN: Final = "^[0-9a-f]{24}-[1-9][0-9]{0,8}$"
 
+_LONG_ID: Final = len(str(MAX_MERCHANT_ID))
 _MERCHANT_ID: Final = re.compile(MERCHANT_ID_PATTERN)
 _BODY_TOKEN: Final = re.compile(rb'[^\s{}\[\]:,"]+')
 _ASSETS: Final = re.compile(ASSETS_PATTERN)
@@ -54,13 +54,15 @@ def check_body_digits(merchants: Iterable[str], body: bytes) -> None:
     A decoder takes 1e4 and 10000.0 for 10000, rounds 9007199254740993.0 to another merchant, and of two lists takes one.
     """
     if _BODY_TOKEN.findall(body) != [b"merchantIds", *(merchant.encode() for merchant in merchants)]:
-        raise InvalidRequest("merchantIds wants one list of ids, each of 1 to 19 digits.")
+        raise InvalidRequest("merchantIds wants one list of ids, each in digits.")
 
 
 def read_merchant_id(text: str, name: str = "merchantId") -> AccountId:
-    """Read a merchant id: 1 to 19 ASCII digits without sign, space or leading zero. Raises `InvalidRequest`."""
+    """Read a merchant id: 1 to `MAX_MERCHANT_ID`, without sign, space or leading zero. Raises `InvalidRequest`."""
     if not _MERCHANT_ID.fullmatch(text):
-        raise InvalidRequest(f"{name} wants 1 to 19 digits without sign, space or leading zero, not {text[:32]!r}.")
+        raise InvalidRequest(f"{name} wants digits without sign, space or leading zero, not {text[:32]!r}.")
+    if len(text) >= _LONG_ID and int(text) > MAX_MERCHANT_ID:
+        raise InvalidRequest(f"{name} {text} is above {MAX_MERCHANT_ID}, the largest that JavaScript reads as itself.")
     return AccountId(text)
 
 

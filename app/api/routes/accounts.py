@@ -10,13 +10,15 @@ from app.api.reads.account_reads import AccountReads, ReadRequest
 from app.api.routes.exchange import as_response
 from app.api.routes.litestar_quirks import AnyRequest, before_parsing
 from app.api.views.accounts import AccountView, AssetView, UpstreamEnvelope
+from app.api.views.history import PastView
 
 
 @get(
     "/v1/merchants/{merchantId:str}/balances",
     operation_class=document.InFormats,
+    operation_id="getMerchantBalances",
     summary="A merchant's balances",
-    responses=document.balance_responses(AccountView, "The balances."),
+    responses=document.balance_responses(AccountView | PastView, "The balances.", paged=True),
 )
 async def read_merchant(
     merchantId: document.MerchantIdParameter,  # noqa: N803  # the name that callers see
@@ -24,6 +26,7 @@ async def read_merchant(
     bom: document.BomParameter = None,
     assets: document.AssetsParameter = None,
     nonzero: document.FlagParameter = None,
+    at: document.AtParameter = None,
 ) -> Response[bytes]:
     """Give a merchant's balances, all of its assets or some."""
     raise NotImplementedError
@@ -32,6 +35,7 @@ async def read_merchant(
 @get(
     "/v1/merchants/{merchantId:str}/balances/{assetId:str}",
     operation_class=document.InFormats,
+    operation_id="getAssetBalance",
     summary="One asset of a merchant",
     responses=document.balance_responses(AssetView, "The asset's row."),
 )
@@ -48,9 +52,10 @@ async def read_asset(
 @get(
     "/v1/portfolio",
     operation_class=document.InFormats,
+    operation_id="getPortfolio",
     summary="All merchants together",
     responses=document.balance_responses(
-        AccountView, "The balances, as the upstream aggregates them.", not_found=False
+        AccountView | PastView, "The balances, as the upstream aggregates them.", paged=True
     ),
 )
 async def read_portfolio(
@@ -58,6 +63,7 @@ async def read_portfolio(
     bom: document.BomParameter = None,
     assets: document.AssetsParameter = None,
     nonzero: document.FlagParameter = None,
+    at: document.AtParameter = None,
 ) -> Response[bytes]:
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
     raise NotImplementedError
@@ -65,6 +71,7 @@ async def read_portfolio(
 
 @get(
     "/v2/assets/account/assets",
+    operation_id="getUpstreamBalances",
     summary="Balances in the upstream's own shape",
     responses=document.balance_responses(UpstreamEnvelope, "The balances."),
 )

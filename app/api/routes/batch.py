@@ -38,6 +38,7 @@ class BatchQuestion(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     _PATH,
     query=("merchantId", "require", "assets", "nonzero", "format", "bom"),
     operation_class=document.InFormats,
+    operation_id="getBalances",
     summary="Many merchants' balances",
     responses=document.balance_responses(BatchView, _DESCRIBED, not_found=False),
 )
@@ -57,6 +58,7 @@ async def read_many(
     _PATH,
     query=("require", "assets", "nonzero", "format", "bom"),
     operation_class=document.InFormats,
+    operation_id="queryBalances",
     summary="Many merchants' balances, for long lists",
     status_code=200,
     responses=document.post_responses(BatchView, _DESCRIBED, takes_body=True),

@@ -15,6 +15,7 @@ from app.portfolio.portfolio import Portfolio
     "/v1/merchants",
     query=("search", "limit", "after", "format", "bom"),
     operation_class=document.InFormats,
+    operation_id="listMerchants",
     summary="The merchants that you may read",
     responses=document.balance_responses(MerchantsView, "Those that the caller may read.", not_found=False),
 )

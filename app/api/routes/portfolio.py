@@ -24,6 +24,7 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
     "/v1/portfolio/merchants",
     query=("sort", "limit", "after", "format", "bom"),
     operation_class=document.InPages,
+    operation_id="getBreakdown",
     summary="Every merchant, and the totals",
     responses=document.balance_responses(BreakdownView, "The merchants that the caller may read.", paged=True),
 )
@@ -60,6 +61,7 @@ async def read_breakdown(
     "/v1/portfolio/assets/{assetId:str}",
     query=("limit", "after", "format", "bom"),
     operation_class=document.InPages,
+    operation_id="getHolders",
     summary="Who holds an asset",
     responses=document.balance_responses(HoldersView, "The holders, the largest first.", paged=True),
 )
@@ -95,6 +97,7 @@ async def read_holders(
     "/v1/portfolio/reconciliation",
     query=("format", "bom"),
     operation_class=document.InFormats,
+    operation_id="getLastReconciliation",
     summary="Does the aggregate agree with the merchants?",
     responses=document.balance_responses(ReconciliationView, "The last result."),
 )
@@ -108,6 +111,7 @@ async def read_reconciliation(
 
 @post(
     "/v1/portfolio/reconciliation",
+    operation_id="startReconciliation",
     summary="Start a reconciliation",
     status_code=202,
     responses=document.post_responses(ReconciliationView, "It runs; Location names it.", status=202),
@@ -126,6 +130,7 @@ async def start_reconciliation(
     f"{_RECONCILIATIONS}/{{reconciliationId:str}}",
     query=("format", "bom"),
     operation_class=document.InFormats,
+    operation_id="getReconciliation",
     summary="How a reconciliation is",
     responses=document.balance_responses(ReconciliationView, "Its state, or its result."),
 )

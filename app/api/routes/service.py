@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType, json
 
 from app.api.openapi import html as pages
+from app.api.openapi.completion import complete
 from app.api.openapi.document import service_responses
 from app.api.problem_kinds import PROBLEMS
 from app.api.routes.guards import make_guard
@@ -46,6 +47,7 @@ Write = Callable[[Litestar], bytes]
 
 @get(
     "/health/live",
+    operation_id="getLiveness",
     summary="Is it alive?",
     responses=service_responses(Alive, "It is."),
     sync_to_thread=False,
@@ -57,6 +59,7 @@ def get_liveness() -> Alive:
 
 @get(
     "/health/ready",
+    operation_id="getReadiness",
     summary="May it be sent requests?",
     responses={
         **service_responses(Readiness, "It may."),
@@ -109,8 +112,8 @@ SERVICE: Final = (get_liveness, get_readiness, get_document, get_docs, list_prob
 def service_routes(look: ReadinessProbe, scrape: Scrape | None) -> Router:
     """Collect the service's own paths, with `/metrics` if there is something to scrape."""
     # written once, since that takes up to a tenth of a second, and needs no key
-    write_document = cache(lambda app: json.encode(app.openapi_schema.to_schema()))
-    write_docs = cache(lambda app: pages.render_docs(app.openapi_schema.to_schema()).encode())
+    write_document = cache(lambda app: json.encode(complete(app.openapi_schema.to_schema())))
+    write_docs = cache(lambda app: pages.render_docs(complete(app.openapi_schema.to_schema())).encode())
     return Router(
         "/",
         route_handlers=SERVICE if scrape is None else (*SERVICE, get_metrics),

@@ -9,6 +9,7 @@ from app.api.openapi import streams as described
 @get(
     "/v1/watch",
     operation_class=described.AsStream,
+    operation_id="watch",
     summary="Balances as they change",
     responses=described.stream_responses("Events, until the stream ends."),
 )

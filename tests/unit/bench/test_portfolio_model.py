@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.balances.snapshots import AccountId
+from app.budget.budget import Budget, PermitRequest, Priority
 from app.portfolio.sweep_figures import SweepState
 from bench.portfolio_model import DEMAND_SECONDS, DIRECTORY_SECONDS, PortfolioConditions, PortfolioFleet, run_portfolio
 from tests.support.virtual_time import monotonic
@@ -48,6 +49,40 @@ async def test_a_large_portfolio_gets_whole_in_a_fleet_of_any_size(
     async with run_portfolio(conditions) as fleet:
         await fleet.ask(2.4 * merchants / budget)
         assert_in_time(fleet, conditions)
+
+
+async def test_a_busy_moment_says_nothing_of_a_sweep_that_keeps_up_since() -> None:
+    conditions = PortfolioConditions(merchants=20, budget=10)
+    async with run_portfolio(conditions) as fleet:
+        await fleet.ask(0.3)
+        permits = fleet.replicas[0].budget.permits
+        await asyncio.gather(*(_use(permits) for _ in range(50)))
+        await fleet.ask(20)
+        assert fleet.replicas[0].sweep.status().seconds_to_round == 2
+
+
+async def _use(permits: Budget) -> None:
+    async with permits.permit(PermitRequest(Priority.REFRESH), 10):
+        pass
+
+
+@pytest.mark.parametrize("pause", ["breaker", "budget"])
+async def test_an_upstream_that_is_away_makes_no_sweep_starved(pause: str) -> None:
+    conditions = PortfolioConditions(merchants=400, budget=10)
+    async with run_portfolio(conditions) as fleet:
+        await fleet.ask(20)
+        (replica,) = fleet.replicas
+        before, calls = replica.sweep.reached, len(fleet.upstream.began)
+        if pause == "breaker":
+            fleet.upstream.pause_seconds = 0.5
+        else:
+            await replica.budget.rate.pause(60)
+        await fleet.ask(60)
+        assert len(fleet.upstream.began) <= calls + conditions.concurrency
+        assert replica.sweep.reached > 0.9 * before
+        fleet.upstream.pause_seconds = 0
+        await fleet.ask(40)
+        assert_in_time(fleet, conditions, late_seconds=60)
 
 
 async def test_merchants_that_fail_hold_up_nobody() -> None:

@@ -135,8 +135,12 @@ async def test_a_dead_upstream_is_asked_by_few_and_by_one_when_it_is_back() -> N
         assert dead.calls == 5
         assert not calls.are_ready
         await asyncio.sleep(0.5)
+        assert calls.are_ready, "a sweep, which goes only where a call is made, must be able to probe"
         upstream = _Upstream(seconds=0.1)
-        results = await asyncio.gather(*(calls.make(upstream) for _ in range(10)), return_exceptions=True)
+        probing = asyncio.gather(*(calls.make(upstream) for _ in range(10)), return_exceptions=True)
+        await asyncio.sleep(0)
+        assert not calls.are_ready
+        results = await probing
     assert results.count("answer") == upstream.calls == 1
     assert await calls.make(upstream) == "answer"
     assert calls.are_ready

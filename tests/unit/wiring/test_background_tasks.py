@@ -22,7 +22,7 @@ from app.upstream.transport import SecretHeader, Transport
 from app.wiring.cache_options import budget_options, replica_options
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
-from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue
+from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue, build_sweep_sources
 from app.wiring.upstream import Upstream, build_upstream, coordinate
 from tests.support.amounts import make_row, make_snapshot
 from tests.support.replica import Replica
@@ -72,7 +72,8 @@ async def test_totals_that_drifted_are_corrected_although_nobody_asks(server: Fa
     totals, runtime, settings = RunningTotals(), virtual_runtime(), make_settings(**NEEDED)
     directory = build_directory(DirectorySettings(), shared, upstream, runtime)
     queue = build_sweep_queue(replica_options(settings).policy, runtime)
-    sweep = build_sweep(settings, queue, directory, shared, replica.parts, replica.fleet_budget, runtime)
+    sources = build_sweep_sources(directory, replica.parts, upstream)
+    sweep = build_sweep(settings, queue, sources, shared, replica.fleet_budget, runtime)
     budget = replica.fleet_budget
     known_reads = build_known_reads(settings, sweep, replica.parts, budget, upstream.tokens, runtime)
     questions = build_portfolio(DirectorySettings(), shared, directory, known_reads, totals, runtime)
