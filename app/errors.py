@@ -105,8 +105,8 @@ class NoHistory(RequestError):
 class HistoryGone(RequestError):
     """What is asked for is older than what is kept, which begins at `kept_from_ms` (Unix milliseconds)."""
 
-    def __init__(self, detail: str, *, kept_from_ms: int) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, *, kept_from_ms: int, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
         self.kept_from_ms = kept_from_ms
 
 

@@ -23,7 +23,7 @@ from app.cache.memory import MemoryTier
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
 from app.errors import BudgetSpent, TallygateError
 from app.fleet.bus import Failure
-from app.history.recording import Look, has_same_content
+from app.history.recording import Look
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
 
@@ -189,7 +189,7 @@ class FleetLoader:
             raise
         match result:
             case Loaded(entry):
-                await self._store(entry, Look(asked_at, has_same_content(entry, known)))
+                await self._store(entry, Look(asked_at, known))
             case LoadFailed(error):
                 await self._redis.release_with_failure(account_id, Failure.of(account_id, error))
         return result

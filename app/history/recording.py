@@ -35,10 +35,10 @@ class HistoryOptions(Struct, frozen=True, kw_only=True):
 
 
 class Look(Struct, frozen=True, gc=False):
-    """When a look was asked for (Unix milliseconds), and whether its content seems to be that of the look before."""
+    """When a look was asked for (Unix milliseconds), and which entry the replica knew before: what it has need not be sent."""
 
     asked_at: int
-    seems_same: bool = False
+    known: Entry | None = None
 
 
 class Recorder:
@@ -70,7 +70,7 @@ class Recorder:
         if isinstance(entry, Absence):
             packed: bytes | str = NO_MERCHANT
         else:
-            packed = OF_ENTRY if look.seems_same else zlib.compress(content, _LEVEL)
+            packed = OF_ENTRY if has_same_content(entry, look.known) else zlib.compress(content, _LEVEL)
         return [
             entry.as_of,
             look.asked_at,
@@ -83,6 +83,7 @@ class Recorder:
             self._options.keep_ms,
             self._options.max_bytes,
             self._shared.key_prefix,
+            *_number_of(look.known),
         ]
 
     async def record(self, entry: Entry, encoded: bytes, look: Look, latest_as_of: int) -> None:
@@ -150,6 +151,12 @@ def has_same_content(entry: Entry, other: Entry | None) -> bool:
         and entry.balances == other.balances
         and entry.anomalies == other.anomalies
     )
+
+
+def _number_of(known: Entry | None) -> tuple[str, int]:
+    if known is None or known.epoch is UNSET or known.sequence is UNSET:
+        return "", 0
+    return known.epoch, known.sequence
 
 
 def is_unnumbered(entry: Entry) -> bool:

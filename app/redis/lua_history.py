@@ -79,12 +79,13 @@ end
 RECORD: Final = """
 -- KEYS: history, and, where one server holds all keys, feed and meta. ARGV: arrival, when it was asked for, digest, content
 -- (`=`: that of the entry, `-`: there is no such merchant), entry, replica id, account, latest plausible arrival, how long
--- changes are kept, their bytes, key prefix. Returns epoch, sequence, the last one fed, and the bytes of a change or 0.
+-- changes are kept, their bytes, key prefix, epoch and sequence that the replica knows: a history that is behind those has
+-- lost a part at a failover, and another epoch begins. Returns epoch, sequence, the last one fed, and the bytes of a change or 0.
 local function record(KEYS, ARGV)
   local arrival = tonumber(ARGV[1])
   local head = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed')
   local epoch, is_same = head[1], head[3] == ARGV[3]
-  if epoch and tonumber(head[4]) > tonumber(ARGV[8]) then
+  if epoch and (tonumber(head[4]) > tonumber(ARGV[8]) or (epoch == ARGV[12] and tonumber(head[2]) < tonumber(ARGV[13]))) then
     epoch = false
   end
   if epoch and arrival <= tonumber(head[4]) then

@@ -173,3 +173,19 @@ async def test_a_look_from_before_the_last_one_is_not_counted(server: FakeServer
         await one.tier.store_and_release(late, look=Look(newest.as_of - 6))
         assert await one.tier.get_many([KEY]) == {KEY: Snapshot(KEY, late.as_of, can_deposit=False, balances=())}
         assert len((await page_of(one)).entries) == 1
+
+
+async def test_a_history_that_a_failover_set_back_begins_again_before_it_gives_a_number_twice(
+    server: FakeServer,
+) -> None:
+    raw, name = FakeAsyncRedis(server=server), f"t:{{{KEY}}}:history"
+    async with run_replicas(Upstream(), server, 1, history=HISTORY) as (one,):
+        await one.cache.read(KEY, directives(no_cache=True), "c")
+        before = await raw.hgetall(name)
+        await one.cache.read(KEY, directives(no_cache=True), "c")
+        await raw.delete(name)
+        await raw.hset(name, mapping=before)  # type: ignore[arg-type]
+        await one.cache.read(KEY, directives(no_cache=True), "c")
+        numbers = [(entry.epoch, entry.sequence) for entry in (await page_of(one)).entries]
+        assert [number for _, number in numbers] == [0, 1, 0]
+        assert len(set(numbers)) == 3
