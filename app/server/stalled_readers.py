@@ -20,25 +20,26 @@ UNSENT_BYTES: Final = 16 * 1024
 _NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 """Linux's number, where Python does not know it (before 3.12)."""
 
-_LOOK_SECONDS: Final = 0.05
-_MOST_LOOKS: Final = 1200
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 def bound_stalls(loop: asyncio.AbstractEventLoop, port: int) -> None:
     """Set the options of this process's listener at `port` as soon as it is there, after the application's start.
 
-    Accepted connections inherit them. Where the system has no such options, nothing changes.
+    Accepted connections inherit them. Where the system has no such options, nothing changes. The pause between two
+    looks doubles each time: a look goes through all descriptors.
     """
 
-    def look(looks_left: int) -> None:
+    def look(pause_seconds: float) -> None:
         found = False
         for listener in listeners_at(port):
             found = True
             set_options(listener, STALL_MS)
-        if not found and looks_left:
-            loop.call_later(_LOOK_SECONDS, look, looks_left - 1)
+        if not found and pause_seconds < _LONGEST_PAUSE_SECONDS:
+            loop.call_later(2 * pause_seconds, look, 2 * pause_seconds)
 
-    loop.call_later(_LOOK_SECONDS, look, _MOST_LOOKS)
+    loop.call_later(_FIRST_PAUSE_SECONDS, look, _FIRST_PAUSE_SECONDS)
 
 
 def set_options(listener: socket.socket, stall_ms: int) -> None:

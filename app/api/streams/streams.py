@@ -20,6 +20,9 @@ TICK_SECONDS: Final = 1.0
 _AT_ONCE: Final = 16
 """How many streams write in one turn of the event loop: others get theirs in between."""
 
+_WAKE_SECONDS: Final = 0.02
+"""How soon a change is written: changes that come together are, and the history has numbered them by then."""
+
 _LIFE_SECONDS: Final = 3600.0
 _LIFE_SPREAD: Final = 0.1
 _DRAIN_SHARE: Final = 0.8
@@ -116,7 +119,7 @@ class Streams:
 
     def _wake(self, stream: Stream) -> None:
         if not self._ready:
-            asyncio.get_running_loop().call_soon(self._write_next)
+            asyncio.get_running_loop().call_later(_WAKE_SECONDS, self._write_next)
         self._ready.append(stream)
 
     def _write_next(self) -> None:
