@@ -80,7 +80,7 @@ def create_app(
     watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
         _api_options(settings, options.policy),
-        Access(access.callers, access.failed_logins),
+        Access(access.callers, access.failed_logins, access.addresses),
         Balances(questions.accounts, questions.portfolio, watching.live),
         ServicePages(health.look, exposition.page if settings.telemetry.metrics_port is None else None, drain),
         runtime,

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from socket import create_connection, create_server
@@ -30,13 +30,20 @@ UPSTREAM_PATH: Final = UPSTREAM_TEMPLATE % MERCHANT
 
 
 class Contender(Struct, frozen=True):
-    """A server to ask: where, and with which headers."""
+    """A server to ask: where, and with which headers. `pids` are those of its processes, a Redis of its own included."""
 
     name: str
     port: int
     path: str
     headers: Mapping[str, str]
-    pid: int = 0
+    pids: tuple[int, ...] = ()
+
+
+class Redis(Struct, frozen=True):
+    """A Redis that is a process of its own."""
+
+    url: str
+    pid: int
 
 
 class Stage:
@@ -75,27 +82,47 @@ class Stage:
         return port
 
     def afternoons(self, upstream: int) -> list[Contender | None]:
-        """Start two minimal gateways, as written in an afternoon, each with its own Redis.
+        """Start two minimal gateways, as written in an afternoon; see `fastify`."""
+        return [*self._pair(upstream, self._start_litestar), *self.fastify(upstream)]
 
-        Once that has the load's core, where it costs them nothing of their own, and once it shares theirs, as our Valkey does.
+    def fastify(self, upstream: int) -> list[Contender | None]:
+        """Start a minimal gateway twice, each with its own Redis.
+
+        Once that has the load's core, where it costs nothing of its own, and once it shares the server's, as our Valkey does.
         """
+        return self._pair(upstream, self._start_fastify)
+
+    def _pair(self, upstream: int, start: Callable[[int, Redis, str], Contender | None]) -> list[Contender | None]:
         if shutil.which("redis-server") is None:
             self.missing.append("redis-server")
             return []
-        return [
-            start(upstream, self._start_redis(core), where)
-            for start in (self._start_litestar, self._start_fastify)
-            for core, where in ((LOAD_CORE, ""), (SERVER_CORE, " on the same core"))
-        ]
+        placements = ((LOAD_CORE, ""), (SERVER_CORE, " on the same core"))
+        return [start(upstream, self.start_redis(core), where) for core, where in placements]
 
-    def _start_redis(self, core: str) -> str:
+    def start_redis(self, core: str) -> Redis:
+        """Start a Redis on a core."""
         port = free_port()
-        self.start(["redis-server", "--port", str(port), "--save", ""], {}, core=core)
+        pid = self.start(["redis-server", "--port", str(port), "--save", ""], {}, core=core)
         await_port(port)
-        return f"redis://127.0.0.1:{port}"
+        return Redis(f"redis://127.0.0.1:{port}", pid)
 
-    def tallygate(self, upstream: int, *, workers: int = 1) -> Contender:
-        """Start Tallygate as it is shipped, with its embedded Valkey; balances stay fresh for the whole run."""
+    def start_lean_upstream(self) -> int:
+        """Start the upstream that takes little of the load's core, and return its port."""
+        port = free_port()
+        self.start([sys.executable, "-m", "bench.peers.upstream", str(port)], {}, core=LOAD_CORE)
+        await_port(port)
+        return port
+
+    def tallygate(
+        self,
+        upstream: int,
+        *,
+        workers: int = 1,
+        name: str = "Tallygate",
+        redis: Redis | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> Contender:
+        """Start Tallygate as it is shipped, with its embedded Valkey or another Redis, and with `more` settings."""
         port, clients = free_port(), self._folder / "clients.toml"
         clients.write_text(format_client("bench", hash_key(KEY), "all", portfolio=True))
         settings = {
@@ -106,13 +133,21 @@ class Stage:
             "UPSTREAM_RATE": 10_000,
             "CLIENTS_FILE": clients,
             "LOG_LEVEL": "warning",
+            **({} if redis is None else {"REDIS_URL": redis.url}),
+            **(more or {}),
         }
         pid = self.start(
             [sys.executable, "-m", "app", "serve"],
             {f"TALLYGATE_{name}": str(value) for name, value in settings.items()},
         )
         await_port(port)
-        return Contender("Tallygate", port, PATH, {"Authorization": f"Bearer {KEY}"}, pid)
+        pids = (pid,) if redis is None else (pid, redis.pid)
+        return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"}, pids)
+
+    @property
+    def said(self) -> str:
+        """What the processes wrote to their standard error so far."""
+        return (self._folder / "stderr").read_text(encoding="utf-8", errors="replace")
 
     def bare(
         self,
@@ -131,24 +166,26 @@ class Stage:
         command = [*_granian(interface, port), *options, "--factory", f"bench.peers.bare:{load}"]
         pid = self.start(command, {"BARE_ANSWER": str(answer)})
         await_port(port)
-        return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"}, pid)
+        return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"}, (pid,))
 
-    def _start_litestar(self, upstream: int, redis: str, where: str) -> Contender:
+    def _start_litestar(self, upstream: int, redis: Redis, where: str) -> Contender:
         port = free_port()
         command = [*_granian("asgi", port), "--factory", "bench.peers.afternoon:load"]
-        self.start(command, _peer(upstream, redis))
+        pid = self.start(command, _peer(upstream, redis))
         await_port(port)
-        return Contender(f"Litestar, httpx, redis{where}", port, PATH, {"Authorization": f"Bearer {KEY}"})
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return Contender(f"Litestar, httpx, redis{where}", port, PATH, headers, (pid, redis.pid))
 
-    def _start_fastify(self, upstream: int, redis: str, where: str) -> Contender | None:
+    def _start_fastify(self, upstream: int, redis: Redis, where: str) -> Contender | None:
         folder = ROOT / "bench" / "peers" / "fastify"
         if shutil.which("node") is None or not (folder / "node_modules").is_dir():
             self.missing.append("Fastify (npm ci --prefix bench/peers/fastify)")
             return None
         port = free_port()
-        self.start(["node", str(folder / "server.mjs")], {**_peer(upstream, redis), "PEER_PORT": str(port)})
+        pid = self.start(["node", str(folder / "server.mjs")], {**_peer(upstream, redis), "PEER_PORT": str(port)})
         await_port(port)
-        return Contender(f"Fastify, undici, ioredis{where}", port, PATH, {"Authorization": f"Bearer {KEY}"})
+        headers = {"Authorization": f"Bearer {KEY}"}
+        return Contender(f"Fastify, undici, ioredis{where}", port, PATH, headers, (pid, redis.pid))
 
     def nginx(self, upstream: int) -> Contender | None:
         """Start nginx with `proxy_cache`; None if it is missing."""
@@ -215,11 +252,11 @@ def _granian(interface: str, port: int) -> list[str]:
     ]
 
 
-def _peer(upstream: int, redis: str) -> dict[str, str]:
+def _peer(upstream: int, redis: Redis) -> dict[str, str]:
     return {
         "PEER_UPSTREAM": f"http://127.0.0.1:{upstream}",
         "PEER_TOKEN": TOKEN,
-        "PEER_REDIS": redis,
+        "PEER_REDIS": redis.url,
         "PEER_KEY_SHA256": hash_key(KEY),
     }
 

@@ -20,10 +20,13 @@ from msgspec import json, to_builtins
 
 from bench.contenders import LOAD_CORE, TEMPLATE, Contender, Stage
 from bench.hot import read_options, run_wrk
-from bench.mixed import MERCHANTS, MOVES_PER_SECOND, POPULAR, SCRIPT
 from bench.results import record
 from sandbox.scenarios import FIRST_MERCHANT
 
+SCRIPT: Final = Path(__file__).with_name("mixed.lua")
+POPULAR: Final = 1_000
+MERCHANTS: Final = 20_000
+MOVES_PER_SECOND: Final = 200
 PATHS: Final = ("/health/live", "/health/ready")
 PAUSE_SECONDS: Final = 0.01
 WANTED_MS: Final = 50

@@ -174,17 +174,20 @@ def _compare_workers(
     found: dict[str, list[float]] = {"1": [], "2": []}
     for _ in range(options.rounds):
         for name, each in (("1", one), ("2", two)):
-            before = cpu_seconds(each.pid)
+            before = cpu_seconds(*each.pids)
             answers = run_wrk(each, options.seconds).per_second * options.seconds
-            found[name].append((cpu_seconds(each.pid) - before) / answers * 1e6)
+            found[name].append((cpu_seconds(*each.pids) - before) / answers * 1e6)
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and all below it."""
-    below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, map(int, below)))
+def cpu_seconds(*pids: int) -> float:
+    """Return the CPU time of processes and of all below them."""
+    seconds = 0.0
+    for pid in pids:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + cpu_seconds(*map(int, below))
+    return seconds
 
 
 def _ask(contender: Contender) -> tuple[int, list[tuple[str, str]], bytes]:

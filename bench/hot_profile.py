@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Final, cast
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
@@ -73,7 +74,7 @@ def build(callers: Callers) -> tuple[Edge, str]:
     replica.memory.put(snapshot)
     edge = build_api(
         ApiOptions(version="0", policy=POLICY),
-        Access(callers, FailedLogins(1_000, time.monotonic)),
+        Access(callers, FailedLogins(1_000, time.monotonic), ClientAddresses(())),
         Balances(Accounts(replica.cache), NOBODY),
         ServicePages(NOBODY, None, Drain()),
         runtime,
@@ -146,7 +147,7 @@ async def main() -> None:
         "see that memory still has the snapshot": lambda: hot_path._is_current(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
         "name it": lambda: hot_path._request_ids.name(None),  # noqa: SLF001
-        "answer again, once a second of age": lambda: hot_path._make_memo(key, plain, now),  # noqa: SLF001
+        "renew it, once a second of age": lambda: hot_path._renew(memo, key, now),  # noqa: SLF001
         "**a hot read through the edge**": ask(plain),
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),

@@ -44,10 +44,10 @@ def main() -> None:
         cpu: dict[str, list[float]] = {each.name: [] for each in servers}
         for _ in range(options.rounds):
             for each in servers:
-                before = cpu_seconds(each.pid)
+                before = cpu_seconds(*each.pids)
                 rate = run_wrk(each, options.seconds).per_second
                 rates[each.name].append(rate)
-                cpu[each.name].append((cpu_seconds(each.pid) - before) / (rate * options.seconds) * 1e6)
+                cpu[each.name].append((cpu_seconds(*each.pids) - before) / (rate * options.seconds) * 1e6)
     record({"server_rates": rates, "server_cpu_microseconds": cpu})
     print("\n".join(_report(rates, cpu)))
 

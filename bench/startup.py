@@ -49,7 +49,7 @@ def _time_import(statement: str) -> float:
 
 def _worker_mebibytes(contender: Contender) -> float:
     """Return the proportional set size of the worker in MiB: pages shared with others count by their share."""
-    pid = contender.pid
+    (pid,) = contender.pids
     workers = [
         child
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()

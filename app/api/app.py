@@ -10,12 +10,13 @@ from litestar.di import Provide
 from msgspec import Struct
 
 from app.access.callers import Callers
+from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.deadline import RequestDeadline
-from app.api.middleware.edge import Edge, Front
+from app.api.middleware.edge import Edge, Front, Identification
 from app.api.openapi.document import openapi_config
 from app.api.reads.account_reads import AccountReads
 from app.api.reads.admission import Admission
@@ -65,10 +66,11 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
 
 
 class Access(Struct, frozen=True):
-    """Who may call, and which addresses sent wrong credentials."""
+    """Who may call, which addresses sent wrong credentials, and how the address of a caller is found."""
 
     callers: Callers
     failed_logins: FailedLogins
+    addresses: ClientAddresses
 
 
 class Balances(Struct, frozen=True):
@@ -127,7 +129,7 @@ def build_api(
         audit=Audit(runtime.monotonic, refusals=options.audit_refusals, answers=options.audit_answers),
         cors=Cors(options.origins) if options.origins else None,
         drain=service.drain,
-        request_ids=request_ids,
+        identification=Identification(request_ids, access.addresses),
         runtime=runtime,
     )
 

@@ -1,6 +1,7 @@
 """Replies: finished answers, and the ASGI messages that send them."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, Self
 
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent
@@ -46,7 +47,12 @@ class RawReply(Struct, frozen=True):
 
 def as_raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
     """Encode headers."""
-    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    return [(_encode_name(name), value.encode("latin-1")) for name, value in headers]
+
+
+@lru_cache
+def _encode_name(name: str) -> bytes:
+    return name.lower().encode()
 
 
 def as_body(body: bytes) -> HTTPResponseBodyEvent:

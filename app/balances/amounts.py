@@ -29,6 +29,9 @@ def _form(digits: int) -> str:
 
 
 _THREE: Final = re.compile(" ".join([_form(_ROW_DIGITS)] * 3))
+_PLAIN: Final = r"(?:0E-[1-9]|(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?)"
+_PLAIN_ONE: Final = re.compile(_PLAIN)
+_PLAIN_THREE: Final = re.compile(" ".join([_PLAIN] * 3))
 _ALONE: Final = f"^{_form(_SUM_DIGITS)}$(?!\\n)"
 _EXAMPLES: Final = ["1000", "0.00000001"]
 
@@ -39,7 +42,7 @@ CheckedAmount = Annotated[Amount, Meta(examples=_EXAMPLES, extra_json_schema={"e
 """An `Amount` that its struct checks by `check_amounts`. Litestar documents it like any other, by `extra`."""
 
 # The number grammar of JSON (RFC 8259, section 6). No text within the limits above is longer, nor is its exponent.
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,4})?")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 _MAX_CHARACTERS: Final = 2 * MAX_DIGITS
 
 # Wide enough for sums of 10^100 amounts of any allowed size. Rounding raises.
@@ -53,10 +56,10 @@ def parse_amount(value: str | int) -> Amount:
     of ten within ±30. Raises `ValueError` for anything else: it never trims, guesses or rounds.
     """
     text = str(value)
-    if len(text) > _MAX_CHARACTERS or not (found := _NUMBER.fullmatch(text)):
+    if _PLAIN_ONE.fullmatch(text):  # within the limits, whatever its digits
+        return _trim_plain(text)
+    if len(text) > _MAX_CHARACTERS or not _NUMBER.fullmatch(text):
         raise ValueError("not a plain decimal number")
-    if found["exponent"] is None and len(text) <= MAX_EXPONENT:  # within the limits, whatever its digits
-        return _trim(text)
     number = Decimal(text)
     _, digits, exponent = number.as_tuple()
     if len(digits) > MAX_DIGITS:
@@ -66,16 +69,19 @@ def parse_amount(value: str | int) -> Amount:
     return format_amount(number)
 
 
-def as_written(total: str | int, free: str | int, locked: str | int) -> Sequence[Amount] | None:
-    """Return a row's amounts unchanged if all are canonical, as most are; None if one needs `parse_amount`.
+def parse_plain(total: str | int, free: str | int, locked: str | int) -> Sequence[Amount] | None:
+    """Parse a row's amounts if all are plain, as most are; None if one needs `parse_amount`.
 
-    Checking three together takes three fifths of the time of parsing them.
+    Plain ones are within the limits whatever their digits: up to 30 before the point and 30 after it. Checking three
+    together takes a third of the time of parsing them.
     """
     text = f"{total} {free} {locked}"
-    if _THREE.fullmatch(text) is None:
+    if _PLAIN_THREE.fullmatch(text) is None:
         return None
     amounts: list[Any] = text.split(" ")
-    return amounts if max(map(len, amounts)) <= MAX_EXPONENT else None
+    if "." in text or "E" in text:
+        return [_trim_plain(amount) for amount in amounts]
+    return amounts
 
 
 def check_amounts(total: Amount, free: Amount, locked: Amount) -> None:
@@ -87,6 +93,10 @@ def check_amounts(total: Amount, free: Amount, locked: Amount) -> None:
 def format_amount(number: Decimal) -> Amount:
     """Format a finite number as plain decimal text: equal numbers give equal text."""
     return _trim(f"{number:f}")
+
+
+def _trim_plain(text: str) -> Amount:
+    return ZERO if "E" in text else _trim(text)
 
 
 def _trim(text: str) -> Amount:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app.balances.amounts import ZERO, Amount, add_amounts, adds_up, as_written, is_negative, parse_amount
+from app.balances.amounts import Amount, add_amounts, adds_up, is_negative, parse_amount, parse_plain
 from app.balances.snapshots import (
     MAX_NAME_CHARACTERS,
     AccountId,
@@ -24,8 +24,26 @@ from app.balances.snapshots import (
 from app.decoding import Undecodable, convert
 
 
+class PlainRow(msgspec.Struct, rename="camel", gc=False):
+    """A row as the upstream documents it, each amount as text."""
+
+    asset: AssetName
+    asset_id: AssetId
+    asset_name: AssetName
+    total: str
+    free: str
+    locked: str
+
+
+class PlainAccount(msgspec.Struct, rename="camel", gc=False):
+    """The `data` of a balances answer, as documented."""
+
+    can_deposit: bool
+    balances: list[PlainRow]
+
+
 class _WireRow(msgspec.Struct, rename="camel"):
-    """A row as the upstream documents it."""
+    """A row as the upstream documents it, or with amounts as integers."""
 
     asset: AssetName
     asset_id: AssetId
@@ -84,12 +102,27 @@ def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
     except (Undecodable, _UnreadableName):
         account = convert(data, _OddAccount)
         rows, unreadable = _read_odd_rows(account.balances)
+    return _make_snapshot(key, as_of, rows, unreadable, can_deposit=account.can_deposit)
+
+
+def normalise_plain(key: AccountId, account: PlainAccount, as_of: int) -> Snapshot:
+    """Make the snapshot that `normalise` makes of the same `data`. Raises as it does."""
+    rows = [_read_row(row, index) for index, row in enumerate(account.balances)]
+    return _make_snapshot(key, as_of, rows, (), can_deposit=account.can_deposit)
+
+
+def _make_snapshot(
+    key: AccountId, as_of: int, rows: list[Row], unreadable: Iterable[Anomaly], *, can_deposit: bool
+) -> Snapshot:
     rows.sort(key=_asset_id)
+    is_each_once = len({row.asset_id for row in rows}) == len(rows)  # as it mostly is
+    if is_each_once and not unreadable and all(map(_is_sound, rows)):
+        return Snapshot(key, as_of, can_deposit, tuple(rows))
     by_asset = [list(same) for _, same in groupby(rows, key=_asset_id)]
     return Snapshot(
         account_id=key,
         as_of=as_of,
-        can_deposit=account.can_deposit,
+        can_deposit=can_deposit,
         balances=tuple(same[0] if len(same) == 1 else _merge(same) for same in by_asset),
         anomalies=(*_find_anomalies(by_asset), *unreadable),
     )
@@ -104,7 +137,7 @@ def unknown_fields(data: object) -> frozenset[str]:
     return frozenset(data.keys() - _ACCOUNT_FIELDS).union(*of_rows)
 
 
-def _read_row(wire: _WireRow | _OddRow, index: int) -> Row:
+def _read_row(wire: PlainRow | _WireRow | _OddRow, index: int) -> Row:
     if not (wire.asset_id.isascii() and wire.asset.isascii() and wire.asset_name.isascii()) and not _has_names(wire):
         raise _UnreadableName
     return Row(
@@ -115,11 +148,11 @@ def _read_row(wire: _WireRow | _OddRow, index: int) -> Row:
     )
 
 
-def _read_amounts(wire: _WireRow | _OddRow, index: int) -> Sequence[Amount]:
-    return as_written(wire.total, wire.free, wire.locked) or [_read_amount(wire, field, index) for field in _AMOUNTS]
+def _read_amounts(wire: PlainRow | _WireRow | _OddRow, index: int) -> Sequence[Amount]:
+    return parse_plain(wire.total, wire.free, wire.locked) or [_read_amount(wire, field, index) for field in _AMOUNTS]
 
 
-def _read_amount(wire: _WireRow | _OddRow, field: str, index: int) -> Amount:
+def _read_amount(wire: PlainRow | _WireRow | _OddRow, field: str, index: int) -> Amount:
     try:
         return parse_amount(getattr(wire, field))
     except ValueError as error:
@@ -140,7 +173,7 @@ def _read_odd_rows(wires: Iterable[_OddRow]) -> tuple[list[Row], list[Anomaly]]:
     return rows, [Anomaly(asset_id=asset_id, kind=kind, rows=count) for asset_id, count in unreadable.items()]
 
 
-def _has_names(wire: _WireRow | _OddRow) -> bool:
+def _has_names(wire: PlainRow | _WireRow | _OddRow) -> bool:
     return _is_name(wire.asset_id, 1) and _is_name(wire.asset, 0) and _is_name(wire.asset_name, 0)
 
 
@@ -155,6 +188,12 @@ def _is_name(value: object, least: int) -> bool:
     return True
 
 
+def _is_sound(row: Row) -> bool:
+    """Return whether a row that stands for its asset alone has no anomaly."""
+    total, free, locked = row.total, row.free, row.locked
+    return "-" not in (total[0], free[0], locked[0]) and adds_up(free, locked, total)
+
+
 def _merge(same: list[Row]) -> Row:
     """Merge the rows of one asset by addition."""
     sums = {field: add_amounts(getattr(row, field) for row in same) for field in _AMOUNTS}
@@ -167,8 +206,6 @@ def _find_anomalies(by_asset: Iterable[list[Row]]) -> Iterable[Anomaly]:
         first = same[0]
         if len(same) > 1:
             yield Anomaly(asset_id=first.asset_id, kind=AnomalyKind.DUPLICATE_ASSET, rows=len(same))
-        elif first.locked == ZERO and first.free == first.total and not is_negative(first.total):
-            continue  # as it mostly is
         if any(is_negative(row.total) or is_negative(row.free) or is_negative(row.locked) for row in same):
             yield Anomaly(asset_id=first.asset_id, kind=AnomalyKind.NEGATIVE_AMOUNT)
         if not all(adds_up(row.free, row.locked, row.total) for row in same):

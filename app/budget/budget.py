@@ -22,6 +22,10 @@ class Priority(IntEnum):
     SWEEP = 3
 
 
+_NAMES: Final = {priority: priority.name.lower() for priority in Priority}
+"""The priorities in metrics."""
+
+
 class PermitRequest(Struct):
     """The purpose of a call. It may become more urgent while it waits; `on_change` is called then.
 
@@ -123,7 +127,7 @@ class Budget:
         if permit_request.prefetched is not None:
             permit_request.prefetched.cancel()
             permit_request.prefetched = None
-            self._metrics.budget_wait.observe(0, permit_request.priority.name.lower())
+            self._metrics.budget_wait.observe(0, _NAMES[permit_request.priority])
             return
         self._reject_if_too_late(permit_request, patience_seconds)
         loop = asyncio.get_running_loop()
@@ -146,12 +150,13 @@ class Budget:
             wait = max(self._wait_for(permit_request), 1 / self._per_second)
             raise BudgetSpent("The upstream's budget is spent.", retry_after_seconds=wait)
         permit_request.grant()
-        self._metrics.budget_wait.observe(loop.time() - began, permit_request.priority.name.lower())
+        self._metrics.budget_wait.observe(loop.time() - began, _NAMES[permit_request.priority])
 
     def release(self) -> None:
         """Free a slot for another call."""
         self._free_slots += 1
-        self._changed.set()
+        if self._queue:
+            self._changed.set()
 
     async def dispatch(self) -> None:
         """Grant permits until cancelled."""

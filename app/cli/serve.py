@@ -2,10 +2,12 @@
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
 import structlog
 
 from app.access.clients_file import read_clients
+from app.errors import StartError
 from app.redis.embedded import EmbeddedValkey
 from app.server.addresses import check_port
 from app.server.workers import run_workers
@@ -18,8 +20,17 @@ from app.wiring.redis import check_redis_url
 log = structlog.get_logger()
 
 
+def check_working_folder() -> None:
+    """Raise `StartError` if the working folder is gone: the server library fails without one."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise StartError(f"The working folder cannot be used ({error.strerror}): start in one that exists.") from None
+
+
 def serve() -> None:
     """Serve until SIGINT or SIGTERM, which begins a drain; a second one cuts that short. Raises `StartError`."""
+    check_working_folder()
     settings = read_settings(os.environ)
     logs = configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
     print_to_log(logs)

@@ -86,11 +86,27 @@ def _origin_of(url: httpx.URL) -> Origin:
 
 def write_head(method: str, target: str, origin: Origin, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Write a request without a body. Raises `InternalError` if a part of it would end its line."""
-    lines = [f"{method} {target} HTTP/1.1".encode("ascii"), b"Host: " + origin.authority.encode("ascii")]
-    lines += [name + b": " + value for name, value in headers]
-    if any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines):
-        raise InternalError("A request would have held a line break, and was not sent.")
+    return write_request_line(method, target) + write_headers(origin, headers)
+
+
+def write_request_line(method: str, target: str) -> bytes:
+    """Write the first line of a request. Raises as `write_head` does."""
+    line = f"{method} {target} HTTP/1.1".encode("ascii")
+    _check(line)
+    return line + b"\r\n"
+
+
+def write_headers(origin: Origin, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Write the rest of a request without a body. Raises as `write_head` does."""
+    lines = [b"Host: " + origin.authority.encode("ascii"), *(name + b": " + value for name, value in headers)]
+    for line in lines:
+        _check(line)
     return b"\r\n".join([*lines, b"", b""])
+
+
+def _check(line: bytes) -> None:
+    if b"\r" in line or b"\n" in line or b"\0" in line:
+        raise InternalError("A request would have held a line break, and was not sent.")
 
 
 def describe_cause(error: BaseException) -> Cause:

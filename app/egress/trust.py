@@ -1,5 +1,6 @@
 """Trust in TLS peers: the authorities, and the client certificate that we show."""
 
+import errno
 import ssl
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from app.errors import StartError
+from app.files import read_regular_file
 
 log = structlog.get_logger()
 
@@ -59,8 +61,10 @@ def build_trust(files: TrustFiles) -> ssl.SSLContext:
         return trust_authorities()
     try:
         context = httpx.create_ssl_context(trust_env=False) if files.ca is None else _trust_file(files.ca)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise StartError(f"TALLYGATE_UPSTREAM_CA_FILE: {files.ca} cannot be used ({_why(error)}).") from None
+    for setting, path in (("CERT", files.certificate), ("KEY", files.key)):
+        _check_file(f"TALLYGATE_UPSTREAM_{setting}_FILE", path)
     if files.certificate is not None:
         try:
             context.load_cert_chain(files.certificate, files.key, password=_refuse_password)
@@ -71,7 +75,20 @@ def build_trust(files: TrustFiles) -> ssl.SSLContext:
 
 
 def _trust_file(path: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=path)
+    """OpenSSL gets the content, since it would wait for a pipe for ever. Comments may be in any language."""
+    text = read_regular_file(path).decode("ascii", "ignore")
+    if not text:  # for ssl this means the usual authorities
+        raise OSError(errno.EINVAL, "it is empty")
+    return ssl.create_default_context(cadata=text)
+
+
+def _check_file(setting: str, path: str | None) -> None:
+    """Raise `StartError` for what OpenSSL must not open: it opens these files itself, and would wait for a pipe."""
+    try:
+        if path is not None:
+            read_regular_file(path)
+    except OSError as error:
+        raise StartError(f"{setting}: {path} cannot be used ({_why(error)}).") from None
 
 
 def _refuse_password() -> str:

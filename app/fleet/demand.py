@@ -113,7 +113,7 @@ class Demand:
         if self._seconds == ALWAYS:
             return _ALWAYS_MS
         left = self._recorded_at + self._seconds - self._monotonic()
-        return 0 if self._is_written else max(round(left * 1000), 0)
+        return 0 if self._is_written else round(max(left, 0) * 1000)  # nothing asked yet: minus infinity
 
     def _go_on_alone(self) -> None:
         """Meet our own demand where Redis is away. One failed command is no outage: the lease lasts as long as it did."""

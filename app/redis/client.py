@@ -14,6 +14,7 @@ from app.redis.replacement import Connect, CurrentClient, close_client
 from app.redis.timeouts import LoopAwareTimeout, catching, honouring_cancellation
 from app.resilience.circuit_breaker import CircuitBreaker, State
 from app.runtime import Runtime
+from app.telemetry.log_throttle import LogThrottle
 
 T = TypeVar("T")
 
@@ -21,7 +22,6 @@ _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 """The pauses between renewals of connections."""
 
-_LOG_PAUSE_SECONDS: Final = 60.0
 _PROBE_MS: Final = 1000
 
 log = structlog.get_logger()
@@ -37,8 +37,7 @@ class RedisFailure(Enum):
 class RedisClient:
     """Send commands, each within `timeout_seconds`. After a few failures, none is sent until a probe succeeds.
 
-    A command that Redis refuses (it is read-only, or full) does not count as a failure. `probe_key` is the key that is
-    written to learn whether writes are accepted again.
+    A refusal (Redis is read-only, or full) is no failure. `probe_key` is written to learn when writes are accepted again.
     """
 
     def __init__(
@@ -51,17 +50,17 @@ class RedisClient:
         probe_key: str = "probe",
     ) -> None:
         self._metrics: Final = runtime.metrics
-        self._traces: Final = runtime.traces
+        self.traces: Final = runtime.traces
         self._current: Final = CurrentClient(connect)
         self._breaker: Final = breaker
-        self._timeout_seconds: Final = timeout_seconds
+        self.timeout_seconds: Final = timeout_seconds
         self._probe_key: Final = probe_key
         self._slots: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
         self._lost: Final = asyncio.Event()
         self._refusals: Final = Refusals(timeout_seconds)
         self._troubled: Final = asyncio.Event()
         self._is_distrusted = False
-        self._no_log_before = float("-inf")
+        self._unusable: Final = LogThrottle()
         self._closed = False
 
     @property
@@ -92,14 +91,18 @@ class RedisClient:
         Whatever sending or reading raises makes the result a failure. A success of one that always `writes` shows that
         Redis accepts writes again, if the last refusal is old enough.
         """
-        with self._traces.span("redis.command"):
+        with self.traces.span("redis.command"):
             result = (
                 await self._send_when_free(command, read, writes=writes) if self.available else RedisFailure.UNAVAILABLE
             )
-        self._metrics.redis_commands.add(
-            result.name.lower() if isinstance(result, RedisFailure) else "ok", amount=commands
-        )
-        return result
+        return self._count(result, commands)
+
+    def read_answer(self, answer: Any, read: Callable[[Any], T], commands: int) -> T | RedisFailure:
+        """Read the answer, or the error, of a batch of `commands` that went another way than by `execute`."""
+        result = self.classify(answer, read)
+        if not isinstance(result, RedisFailure):
+            self._breaker.record_success()
+        return self._count(result, commands)
 
     def classify(self, result: Any, read: Callable[[Any], T], *, writes: bool = False) -> T | RedisFailure:
         """Read the result of one command of a batch, or say why it failed. `writes` as for `execute`."""
@@ -116,6 +119,11 @@ class RedisClient:
         if writes:
             self._refusals.record_accepted()
         return found
+
+    def _count(self, result: T | RedisFailure, commands: int) -> T | RedisFailure:
+        outcome = result.name.lower() if isinstance(result, RedisFailure) else "ok"
+        self._metrics.redis_commands.add(outcome, amount=commands)
+        return result
 
     async def ping(self) -> bool:
         """Return whether Redis answers a ping."""
@@ -148,10 +156,7 @@ class RedisClient:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS) if self._troubled.is_set() else _FIRST_PAUSE_SECONDS
 
     async def switch(self, connect: Connect) -> Exception | None:
-        """Use the clients that `connect` makes from now on, if one of them works. Returns why it does not.
-
-        Raises `ValueError` if none can be made.
-        """
+        """Use the clients that `connect` makes, if one works. Returns why not. Raises `ValueError` if none can be made."""
         client = connect()
         is_used = False
         try:
@@ -165,10 +170,7 @@ class RedisClient:
                 await close_client(client)
 
     async def close(self) -> None:
-        """Send no more commands, wait until those under way end, and close all connections.
-
-        Without the wait, a connection that was still being opened would stay open.
-        """
+        """Send no more commands, wait until those under way end, also those that connect, and close all connections."""
         self._closed = True
         for _ in range(MAX_CONCURRENT_COMMANDS):
             await self._slots.acquire()
@@ -184,7 +186,7 @@ class RedisClient:
         self, command: Callable[[], Awaitable[Any]], read: Callable[[Any], T], *, writes: bool
     ) -> T | RedisFailure:
         try:
-            async with LoopAwareTimeout(self._timeout_seconds):
+            async with LoopAwareTimeout(self.timeout_seconds):
                 found = await honouring_cancellation(command())
             result = read(found)
         except BaseException as error:
@@ -220,9 +222,7 @@ class RedisClient:
 
         The breaker does not count them: a ping, by which it closes, may well be answered.
         """
-        now = asyncio.get_running_loop().time()
-        if now >= self._no_log_before:
-            self._no_log_before = now + _LOG_PAUSE_SECONDS
+        if self._unusable.admits():
             log.warning("redis.unusable", error=type(error).__name__)
         self._note_trouble(distrusted=True)
 
@@ -240,7 +240,7 @@ class RedisClient:
         log.warning("redis.found")
 
     async def _ask_ping(self, client: Any) -> None:
-        async with asyncio.timeout(self._timeout_seconds * 4):
+        async with asyncio.timeout(self.timeout_seconds * 4):
             if await honouring_cancellation(client.ping()) is not True:
                 raise ValueError("PING")
 

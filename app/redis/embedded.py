@@ -56,7 +56,7 @@ class EmbeddedValkey:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            process_group=0,
         )
         try:
             self._wait_until_ready(time.monotonic() + _START_SECONDS)

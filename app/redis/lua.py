@@ -1,21 +1,54 @@
 """Lua scripts: what Redis (6.2 and later) or Valkey does atomically for us.
 
 An entry and its lease lie in one slot of a cluster. Times are milliseconds. Leases are held by replica id. Scripts up
-to `RENEW_LEASE` run in batches: `BATCH` defines `publish(channel, message)` for them, and `as_of(entry)`, which is nil
-for what does not begin like an entry. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
+to `RENEW_LEASE` run in batches: `BATCH` defines `call` and `publish(channel, message)` for them, and `as_of(entry)`,
+which is nil for what does not begin like an entry. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
 
 The clock of Redis may be set back, and expiry is kept as a moment. So no script believes in a time that is further ahead
 than it can lawfully be: a lease or a pause is cut to its length, a permit to one burst and one interval.
+
+Nor does one believe what another program wrote: a value of another type is removed, and what is no number is none.
 """
 
 from typing import Final
+
+TOLERANT_CALL: Final = """
+local function call(command, key, ...)
+  local result = redis.pcall(command, key, ...)
+  if type(result) ~= 'table' or not result.err then
+    return result
+  end
+  if string.find(tostring(result.err), 'WRONGTYPE', 1, true) then
+    redis.call('DEL', key)
+  end
+  return redis.call(command, key, ...)
+end
+"""
+"""Defines `call(command, key, ...)`: as `redis.call`, but a key of another type is removed first."""
+
+_BUDGET: Final = """
+local longest_pause = 3600000000
+local function read(value, otherwise)
+  local number = tonumber(value or otherwise)
+  return number == number and number or otherwise
+end
+local function end_of_pause(now, quiet, pause)
+  local ended, length = string.match(pause or '', '^(%d+):(%d+)$')
+  length = math.min(ended == quiet and read(length, longest_pause) or longest_pause, longest_pause)
+  return math.min(read(quiet, 0), now + length), length
+end
+"""
+"""Defines `read(value, otherwise)`, which also replaces NaN, and `end_of_pause`: its end and length, in microseconds.
+
+A `Retry-After` counts as an hour at most. So long is a pause of an earlier version at most, which has no length.
+"""
 
 READ_OR_LEASE: Final = """
 -- KEYS: entry, lease. ARGV: replica id, lease time, the oldest `asOf` that needs no fetch, the replica's own `asOf`, the
 -- latest plausible `asOf`. Returns the entry, unless it is implausible, or too old and not newer than the replica's; and
 -- 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's. It may be ours already, by a command
 -- whose answer came too late.
-local held = redis.call('GET', KEYS[1])
+local held = call('GET', KEYS[1])
 if held then
   local known = as_of(held)
   if known and known > tonumber(ARGV[5]) then
@@ -29,7 +62,7 @@ end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return {held, 0}
 end
-if redis.call('GET', KEYS[2]) == ARGV[1] then
+if call('GET', KEYS[2]) == ARGV[1] then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
   return {held, 0}
 end
@@ -43,14 +76,14 @@ return {held, math.max(left, 1)}
 
 AS_NEWER: Final = """
 local newer = 1
-local held = redis.call('GET', KEYS[1])
+local held = call('GET', KEYS[1])
 if held then
   local known = as_of(held)
   if known and known >= tonumber(ARGV[3]) and known <= tonumber(ARGV[6]) then
     newer = 0
   end
 end
-if redis.call('GET', KEYS[2]) == ARGV[1] then
+if call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
 """
@@ -83,7 +116,9 @@ end
 return 0
 """
 
-BATCH: Final = """
+BATCH: Final = (
+    TOLERANT_CALL
+    + """
 -- KEYS: those of all runs of a script, one after another. ARGV: the number of runs, then the arguments of each. Returns
 -- each run's result or error: a refusal of one does not affect the others. They publish one message, a line for each.
 local channel
@@ -115,33 +150,36 @@ if channel then
 end
 return found
 """
+)
 
-TAKE_PERMITS: Final = """
+TAKE_PERMITS: Final = (
+    TOLERANT_CALL
+    + _BUDGET
+    + """
 -- KEYS: budget (a hash), active replicas (a sorted set). ARGV: replica id, interval and tolerance in microseconds,
 -- permits wanted. GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next one, and how
 -- many replicas have asked within the last second. After a pause the interval is longer, and returns to normal.
 -- `next` is lawfully ahead by the longest interval and the tolerance, which is twice ours if we leave headroom.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-redis.call('ZADD', KEYS[2], now, ARGV[1])
+call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 1000000)
 redis.call('PEXPIRE', KEYS[2], 2000)
 local asking = redis.call('ZCOUNT', KEYS[2], '-inf', now)
-local state = redis.call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor', 'pause')
-local quiet = tonumber(state[2] or 0)
+local state = call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor', 'pause')
+local quiet, length = end_of_pause(now, state[2], state[5])
 if quiet > now then
-  local ended, length = string.match(state[5] or '', '^(%d+):(%d+)$')
-  if ended == state[2] and quiet > now + length then
-    quiet = now + length
+  if quiet < read(state[2], 0) then
     local moment = string.format('%.0f', quiet)
-    redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', moment .. ':' .. length)
+    local pause = moment .. ':' .. string.format('%.0f', length)
+    redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', pause)
   end
   return {0, quiet - now, asking}
 end
-local elapsed = math.max(0, now - tonumber(state[3] or now))
-local slowest = math.max(1, math.min(64, tonumber(state[4] or 1)))
+local elapsed = math.max(0, now - read(state[3], now))
+local slowest = math.max(1, math.min(64, read(state[4], 1)))
 local interval = ARGV[2] * math.max(1, slowest * 0.5 ^ (elapsed / 10000000))
-local due = math.max(tonumber(state[1] or 0), now)
+local due = math.max(read(state[1], 0), now)
 local latest = now + 2 * ARGV[3] + ARGV[2] * slowest
 if due > latest then
   due = latest
@@ -156,30 +194,31 @@ redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
 redis.call('PEXPIRE', KEYS[1], 3600000)
 return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
 """
+)
 
-PAUSE: Final = """
+PAUSE: Final = (
+    TOLERANT_CALL
+    + _BUDGET
+    + """
 -- KEYS: budget. ARGV: microseconds. Grants no permit for so long; after that the rate is halved for a while. `pause` holds
 -- the end of the pause and its length, by which its end is cut if the clock goes back. Returns 1.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local state = redis.call('HMGET', KEYS[1], 'quiet', 'slowed', 'factor', 'pause')
-local before = tonumber(state[1] or 0)
-local ended, length = string.match(state[4] or '', '^(%d+):(%d+)$')
-if ended == state[1] and before > now + (length or 0) then
-  before = now + length
-end
+local state = call('HMGET', KEYS[1], 'quiet', 'slowed', 'factor', 'pause')
+local before = end_of_pause(now, state[1], state[4])
 local quiet = math.max(before, now + ARGV[1])
 local moment = string.format('%.0f', quiet)
 local pause = moment .. ':' .. string.format('%.0f', quiet - now)
 redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', pause)
 redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil((quiet - now) / 1000))
 if before <= now then
-  local elapsed = math.max(0, now - tonumber(state[2] or now))
-  local factor = math.max(1, math.min(64, tonumber(state[3] or 1)) * 0.5 ^ (elapsed / 10000000))
+  local elapsed = math.max(0, now - read(state[2], now))
+  local factor = math.max(1, math.min(64, read(state[3], 1)) * 0.5 ^ (elapsed / 10000000))
   redis.call('HSET', KEYS[1], 'factor', math.min(factor * 2, 64))
 end
 return 1
 """
+)
 
 READ_OR_LEASE_WITH_PERMIT: Final = f"""
 -- KEYS: those of READ_OR_LEASE, then of TAKE_PERMITS. ARGV: those of READ_OR_LEASE, then interval and tolerance.

@@ -2,18 +2,22 @@
 
 from typing import Final
 
-SHARED_GET: Final = """
+from app.redis.lua import TOLERANT_CALL
+
+SHARED_GET: Final = (
+    TOLERANT_CALL
+    + """
 -- KEYS: value, lease. ARGV: replica id, lease time, the unwanted value (empty for none), the longest failure.
 -- Returns 'kept', the value and its time to live. Without an acceptable value: 'ours' if the lease is ours now,
 -- 'elsewhere' if it is another's, or 'failed' and why no replica may create a value now.
-local held = redis.call('GET', KEYS[1])
+local held = call('GET', KEYS[1])
 if held and held ~= ARGV[3] then
   return {'kept', held, redis.call('PTTL', KEYS[1])}
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return {'ours', '', 0}
 end
-local holder = redis.call('GET', KEYS[2])
+local holder = call('GET', KEYS[2])
 local failed = string.sub(holder, 1, 1) == '{'
 local longest = tonumber(failed and ARGV[4] or ARGV[2])
 local left = redis.call('PTTL', KEYS[2])
@@ -25,6 +29,7 @@ if failed then
 end
 return {'elsewhere', '', 0}
 """
+)
 
 SHARED_SET: Final = """
 -- KEYS: value, lease. ARGV: replica id, the value, its time to live, for how long no replica may create another, and why.
@@ -49,11 +54,13 @@ end
 return 1
 """
 
-START_JOB: Final = """
+START_JOB: Final = (
+    TOLERANT_CALL
+    + """
 -- KEYS: lease, job, when the last job began. ARGV: job's id, lease time, record, the record's time to live, now, the time
 -- by which the last job must have begun. Returns the leaseholder's id (ours: the job is started), or '' if it is too early.
 -- How long ago that was is read from the time to live, by the clock of Redis; by ours if that one was set back meanwhile.
-local running = redis.call('GET', KEYS[1])
+local running = call('GET', KEYS[1])
 if running then
   local left = redis.call('PTTL', KEYS[1])
   if left < 0 or left > tonumber(ARGV[2]) then
@@ -61,7 +68,7 @@ if running then
   end
   return running
 end
-local began = tonumber(redis.call('GET', KEYS[3]) or '')
+local began = tonumber(call('GET', KEYS[3]) or '')
 if began then
   local age = tonumber(ARGV[4]) - redis.call('PTTL', KEYS[3])
   local recent = began > tonumber(ARGV[6])
@@ -77,6 +84,7 @@ redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[4])
 return ARGV[1]
 """
+)
 
 UPDATE_JOB: Final = """
 -- KEYS: lease, job, the last result. ARGV: job's id, lease time, record, the record's time to live, whether it is over,
@@ -96,7 +104,9 @@ end
 return 1
 """
 
-RENEW_DEMAND: Final = """
+RENEW_DEMAND: Final = (
+    TOLERANT_CALL
+    + """
 -- KEYS: demand, lease, share. ARGV: owner, lease time, how long there is demand from now on (0: nothing new), the share of the rate
 -- that the owner gets (empty: not known). Keeps the demand, and renews the lease, or takes it where it is free, while there is
 -- demand. Gives how long there is demand, 1 if the lease is ours, and the share that its holder gets, or ''.
@@ -105,19 +115,20 @@ if wanted > redis.call('PTTL', KEYS[1]) and wanted > 0 then
   redis.call('SET', KEYS[1], '1', 'PX', wanted)
 end
 local left = math.max(redis.call('PTTL', KEYS[1]), 0)
-local holder = redis.call('GET', KEYS[2])
+local holder = call('GET', KEYS[2])
 if left == 0 and holder == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
 if left == 0 or (holder and holder ~= ARGV[1]) then
-  return {left, 0, redis.call('GET', KEYS[3]) or ''}
+  return {left, 0, call('GET', KEYS[3]) or ''}
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 if ARGV[4] ~= '' then
   redis.call('SET', KEYS[3], ARGV[4], 'PX', math.floor(tonumber(ARGV[2]) * 10))
 end
-return {left, 1, redis.call('GET', KEYS[3]) or ''}
+return {left, 1, call('GET', KEYS[3]) or ''}
 """
+)
 
 RELEASE_LEASE: Final = """
 -- KEYS: lease. ARGV: owner. Gives the lease back if it is ours.

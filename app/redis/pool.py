@@ -1,4 +1,4 @@
-"""A lean connection pool, and the check of the private names that it rests on, written for `redis>=8.1,<8.2`."""
+"""A lean connection pool, and the check of the private names that it and the pipe rest on, written for `redis>=8.1,<8.2`."""
 
 from inspect import signature
 from typing import Any, Final
@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 _POOL_NAMES: Final = ("_available_connections", "_in_use_connections", "get_available_connection")
 _CONNECTION_NAMES: Final = ("can_read", "send_packed_command")
+WRITER: Final = "_writer"
 _CHECK_HEALTH: Final = "check_health"
 
 
@@ -41,6 +42,9 @@ def missing_names(pool: ConnectionPool) -> list[str]:
     kind = pool.connection_class
     missing = [name for name in _POOL_NAMES if not hasattr(pool, name)]
     missing += [name for name in _CONNECTION_NAMES if not hasattr(kind, name)]
+    untyped: Any = pool
+    connection = untyped.make_connection()
+    missing += [WRITER] if not hasattr(connection, WRITER) else []
     sends = signature(getattr(kind, "send_packed_command", print)).parameters
     return missing if _CHECK_HEALTH in sends else [*missing, _CHECK_HEALTH]
 

@@ -12,6 +12,9 @@ _CODE: Final = re.compile(
 )
 """Codes of errors, which stand first or, where Redis 6.2 reports an error of a script, somewhere within."""
 
+_FIRST_WORD: Final = re.compile(r"([A-Z]{2,20})(?![^ ])")
+"""Any other code, such as BUSY, by which an operator finds the cause."""
+
 _CODES_OF_STATE: Final = frozenset({"READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "OOM"})
 _RECOVERY_SECONDS: Final = 1.0
 
@@ -19,9 +22,10 @@ log = structlog.get_logger()
 
 
 def error_code(error: Exception) -> str | None:
-    """Return the code by which Redis says why, None where it is none that we know."""
+    """Return the code by which Redis says why, None where there is none."""
     given = getattr(error, "status_code", None)
-    found = _CODE.search(f"{given or ''} {error}")
+    text = f"{given or ''} {error}".lstrip()
+    found = _CODE.search(text) or _FIRST_WORD.match(text)
     return found[1] if found else None
 
 

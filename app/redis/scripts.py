@@ -1,15 +1,17 @@
 """Lua scripts as commands: alone, or many calls of one run by one command, as if each were alone."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import MovedError, NoScriptError, ResponseError
 
 from app.redis import lua
 from app.redis.commands import Word, is_one_server, send_command
 from app.redis.connections import AnyRedis
+from app.redis.timeouts import catching
 
 
 class Script(Struct, frozen=True, eq=False):
@@ -72,27 +74,39 @@ async def run_batch(client: AnyRedis, calls: Sequence[ScriptCall]) -> list[Any]:
     Returns each result, or the error by which Redis refused the call or a node of a cluster was unreachable. Raises
     `ValueError` or `TypeError` if there are not as many results as calls.
     """
-    batches = _group(calls, separately=not is_one_server(client))
-    found = await _send(client, [_encode("EVALSHA", calls, batch) for batch in batches])
+    batches = group_calls(calls, separately=not is_one_server(client))
+    found = await _send(client, [encode_batch("EVALSHA", calls, batch) for batch in batches])
     unknown = [number for number, one in enumerate(found) if isinstance(one, NoScriptError)]
     if unknown:
-        again = await _send(client, [_encode("EVAL", calls, batches[number]) for number in unknown])
+        again = await _send(client, [encode_batch("EVAL", calls, batches[number]) for number in unknown])
         for number, one in zip(unknown, again, strict=True):
             found[number] = one
     results: list[Any] = [None] * len(calls)
     for batch, one in zip(batches, found, strict=True):
-        if not isinstance(one, list | Exception):
-            raise TypeError("a batch of scripts has no list of results")
-        for index, result in zip(batch, one if isinstance(one, list) else [one] * len(batch), strict=True):
+        for index, result in zip(batch, split_answer(one, len(batch)), strict=True):
             results[index] = result
     return results
+
+
+def split_answer(answer: Any, count: int) -> list[Any]:
+    """Return the results of so many calls that one command ran. All have its error, if it is one.
+
+    Raises `ValueError` or `TypeError` if there are not as many results as calls.
+    """
+    if isinstance(answer, Exception):
+        return [answer] * count
+    if not isinstance(answer, list):
+        raise TypeError("a batch of scripts has no list of results")
+    if len(answer) != count:
+        raise ValueError("a batch of scripts has more or fewer results than calls")
+    return answer
 
 
 def _digest(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _group(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[int]]:
+def group_calls(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[int]]:
     """Group the indices of calls by command: all calls of a script, or one each if keys may lie at different nodes."""
     if separately:
         return [[index] for index in range(len(calls))]
@@ -102,7 +116,7 @@ def _group(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[int]]:
     return list(batches.values())
 
 
-def _encode(command: str, calls: Sequence[ScriptCall], batch: Sequence[int]) -> list[Word]:
+def encode_batch(command: str, calls: Sequence[ScriptCall], batch: Sequence[int]) -> list[Word]:
     """Return the words of the command that runs a script by its text or its digest."""
     script = calls[batch[0]].script
     keys = [key for index in batch for key in calls[index].keys]
@@ -112,8 +126,13 @@ def _encode(command: str, calls: Sequence[ScriptCall], batch: Sequence[int]) -> 
 
 
 async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[Any]:
-    """Send commands, and return each result or error. A single one needs no pipeline, which halves its time."""
-    if len(commands) == 1:
+    """Send commands, and return each result or error. A single one needs no pipeline, which halves its time.
+
+    In a Cluster only MOVED is followed. A slot on the move answers ASK, and then TRYAGAIN until it holds entry and lease.
+    redis-py would wait for that, and all other calls with it.
+    """
+    is_one = is_one_server(client)
+    if len(commands) == 1 and is_one:
         try:
             return [await send_command(client, commands[0])]
         except ResponseError as error:
@@ -121,4 +140,11 @@ async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[An
     async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
-        return list(await pipeline.execute(raise_on_error=False))
+        found = list(await pipeline.execute(raise_on_error=False, **({} if is_one else {"allow_redirections": False})))
+    if is_one:
+        return found
+    moved = [number for number, one in enumerate(found) if isinstance(one, MovedError)]
+    again = await asyncio.gather(*(catching(send_command(client, commands[number])) for number in moved))
+    for number, one in zip(moved, again, strict=True):
+        found[number] = one
+    return found

@@ -19,6 +19,9 @@ _MAX_PORT: Final = 65535
 _SAME: Final = {"ssl_ca_certs": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key"}
 """redis-py's names of our options."""
 
+_ALWAYS_CHECKED: Final = frozenset({"ssl_cert_reqs", "ssl_check_hostname"})
+"""redis-py's options that could switch off a check of TLS."""
+
 _LOGIN: Final = frozenset({"username", "password", "client_name"})
 _OPTIONS: Final = _LOGIN | {"db", "sentinel_username", "sentinel_password", "ca", "cert", "key"}
 
@@ -131,6 +134,11 @@ def _read_options(query: str) -> dict[str, str]:
     for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
         name = _SAME.get(name, name)
+        if name in _ALWAYS_CHECKED:
+            raise ValueError(
+                f"the Redis URL has the option `{name}`, which is not allowed, since the certificate and the host's name "
+                "are always checked: leave it out, and name your own authority with `ca`"
+            )
         if name not in _OPTIONS:
             shown = f"`{name}`" if re.fullmatch(r"[a-z_]{1,40}", name) else "of another name"
             raise ValueError(f"the Redis URL has an option {shown} that is not among {', '.join(sorted(_OPTIONS))}")

@@ -80,6 +80,7 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
     clients_file: str
     wrong_keys_rate: PerSecond = 5
     audit: Audited = Audited.REFUSED
+    trusted_proxies: tuple[str, ...] = ()
 
 
 class FreshnessSettings(Struct, frozen=True, kw_only=True):

@@ -58,7 +58,9 @@ class Histogram:
 
     def observe(self, value: float, *values: str | int) -> None:
         """Observe a value."""
-        self.add(bisect_left(self.bounds, value), 1, value, *values)
+        cells = self.series[values]
+        cells[bisect_left(self.bounds, value)] += 1
+        cells[-1] += value
 
     def add(self, bucket: int, count: float, total: float, *values: str | int) -> None:
         """Add values of one bucket, whose sum is `total`."""

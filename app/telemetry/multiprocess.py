@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -73,7 +74,7 @@ class MultiprocessStore:
         return MetricsSample(reading.counts, reading.series, {})
 
     def _paths(self) -> list[Path]:
-        return [path for path in self._folder.glob(f"*{_SUFFIX}") if _PID.fullmatch(path.stem)]
+        return [path for path in self._folder.glob(f"*{_SUFFIX}") if _PID.fullmatch(path.stem) and _is_file(path)]
 
     def _read(self, path: Path) -> MetricsSample | None:
         """Read a sample; None if it is unreadable. Raises `FileNotFoundError`."""
@@ -86,6 +87,14 @@ class MultiprocessStore:
                 log.warning("metrics.unreadable", file=path.name, reason=str(error))
             self._unreadable = True
             return None
+
+
+def _is_file(path: Path) -> bool:
+    """Say whether it is a regular file: a folder cannot be replaced by a sample, and a pipe would block its reader."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def lives(pid: int) -> bool:

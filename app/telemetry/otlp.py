@@ -47,6 +47,8 @@ class OtlpTraces(Traces):
     A span holds names, templates and statuses: no header, no id, no text of an error. No trace context is passed on.
     """
 
+    are_on = True
+
     def __init__(self, provider: TracerProvider) -> None:
         self._provider: Final = provider
         self._tracer: Final = provider.get_tracer("tallygate")

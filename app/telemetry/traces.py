@@ -21,6 +21,8 @@ _REQUEST: Final = nullcontext(RequestSpan())
 class Traces:
     """Traces that are off."""
 
+    are_on = False
+
     def request(self, _: Iterable[tuple[bytes, bytes]], /) -> AbstractContextManager[RequestSpan]:
         """Trace a request, as part of the trace that its `traceparent` names (W3C Trace Context)."""
         return _REQUEST

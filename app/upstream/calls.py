@@ -20,6 +20,7 @@ from app.errors import (
 )
 from app.resilience.circuit_breaker import CircuitBreaker, State
 from app.resilience.retry_budget import RetryBudget
+from app.resilience.time_limit import TimeLimit
 from app.runtime import Runtime
 from app.upstream.token_source import TokenSource
 
@@ -85,7 +86,7 @@ class CallExecutor:
         """
         self._wanted += 1
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            with TimeLimit(self._timeout_seconds):
                 return await self._make_with_retries(call, turn, self._monotonic() + self._timeout_seconds)
         except TimeoutError:
             raise UpstreamTimeout(f"The upstream did not answer within {self._timeout_seconds:g} s.") from None
@@ -139,22 +140,30 @@ class CallExecutor:
             raise BreakerOpen("The upstream keeps failing and is left alone for a moment.", retry_after_seconds=left)
 
     async def _watch(self, call: Awaitable[T]) -> T:
-        """Record a call in the breaker: whatever is no failure of the upstream counts as success."""
+        """Count a call, and record it in the breaker: whatever is no failure of the upstream counts as success."""
         began = self._monotonic()
         try:
-            result = await self._measure(call)
-        except (Unreachable, UpstreamFaulty, asyncio.CancelledError):
+            with self._traces.span("upstream.call"):
+                result = await call
+        except asyncio.CancelledError:
+            self._count(self._name_of(UpstreamTimeout("The deadline passed.")), began)
             self._record_failure(began)
             raise
         except TallygateError as error:
-            self._note_life()
+            self._count(self._name_of(error), began)
+            if isinstance(error, Unreachable | UpstreamFaulty):
+                self._record_failure(began)
+            else:
+                self._note_life()
             if isinstance(error, UpstreamBusy):
                 await self._quiet(error.retry_after_seconds or 0)
             raise
         except Exception as error:  # a fault of ours: a probe must end all the same, and a stale answer may cover it
+            self._count("ok", began)
             self._record_failure(began)
             log.exception("upstream.answer_crashed")
             raise MalformedAnswer("The upstream's answer could not be read.") from error
+        self._count("ok", began)
         self._note_life()
         return result
 
@@ -162,22 +171,9 @@ class CallExecutor:
         if self._breaker.record_failure(began, self._wanted - 1):
             log.warning("upstream.breaker_opened")
 
-    async def _measure(self, call: Awaitable[T]) -> T:
-        """Count a call and its duration by outcome."""
-        began = self._monotonic()
-        outcome = "ok"
-        try:
-            with self._traces.span("upstream.call"):
-                return await call
-        except TallygateError as error:
-            outcome = self._name_of(error)
-            raise
-        except asyncio.CancelledError:
-            outcome = self._name_of(UpstreamTimeout("The deadline passed."))
-            raise
-        finally:
-            self._metrics.upstream_calls.add(outcome)
-            self._metrics.upstream_call_seconds.observe(self._monotonic() - began)
+    def _count(self, outcome: str, began: float) -> None:
+        self._metrics.upstream_calls.add(outcome)
+        self._metrics.upstream_call_seconds.observe(self._monotonic() - began)
 
     def _note_life(self) -> None:
         if self._breaker.record_success():

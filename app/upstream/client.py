@@ -8,19 +8,21 @@ import structlog
 from msgspec import UnsetType, to_builtins
 
 from app.balances.merchants import Directory, Merchant
-from app.balances.normalisation import normalise, unknown_fields
+from app.balances.normalisation import normalise, normalise_plain, unknown_fields
 from app.balances.snapshots import AGGREGATE, Absence, AccountId, Entry, Snapshot
 from app.errors import BreakerOpen, MalformedAnswer, TallygateError, UnknownMerchant, Unreachable
 from app.runtime import Runtime
 from app.telemetry.families import OTHER
 from app.upstream import directory
 from app.upstream.calls import AcquirePermit, CallExecutor
-from app.upstream.envelope import UpstreamResponse, parse_envelope
+from app.upstream.envelope import UpstreamResponse, parse_envelope, read_plain
 
 BALANCES_PATH: Final = "/v2/assets/account/assets"
 
 _DIRECTORY_LOOKS: Final = 3
-_MAX_PAGES: Final = 1_000
+_MAX_PAGES: Final = 200
+"""Pages of a directory: 200,000 merchants. One that goes on would take the budget of the fleet without end."""
+
 _LOGGED: Final = 20
 """How many anomalies, or names of fields, one log line has at most."""
 
@@ -62,38 +64,43 @@ class UpstreamClient:
         began = self._monotonic()
         try:
             return await self._calls.execute(lambda: self._ask(key), turn)
-        except BreakerOpen:
-            raise
         except TallygateError as error:
-            log.warning(
-                "upstream.failed",
-                merchant=key,
-                error=type(error).__name__,
-                detail=error.detail,
-                code=error.code,
-                **({"reason": error.reason} if isinstance(error, Unreachable) and error.reason else {}),
-                seconds=round(self._monotonic() - began, 3),
-            )
+            self._report_failure(error, began, merchant=key)
             raise
 
     async def fetch_directory(self, turn: AcquirePermit) -> Directory:
-        """Fetch all merchants, page by page. Raises the `UpstreamError` that prevented it.
+        """Fetch all merchants, page by page. Raises the `UpstreamError` that prevented it, after one log line.
 
         Changes meanwhile can move merchants over the edge of a page, so an incomplete list is fetched again.
         """
+        began = self._monotonic()
+        try:
+            found = await self._read_directory(turn)
+        except TallygateError as error:
+            self._report_failure(error, began, about="directory")
+            raise
+        return Directory(self._now_ms(), tuple(found[one] for one in sorted(found)))
+
+    async def _read_directory(self, turn: AcquirePermit) -> Mapping[int, Merchant]:
         for _ in range(_DIRECTORY_LOOKS):
-            found: dict[int, Merchant] = {}
-            page, total = 1, 1
-            while len(found) < total:
-                merchants, total = await self._calls.execute(partial(self._ask_directory, page), turn)
-                known = len(found)
-                found |= {merchant.id: merchant for merchant in merchants}
-                page += 1
-                if len(found) == known or page > _MAX_PAGES:  # whatever total it says: it has nothing new to say
-                    break
+            found, total = await self._read_pages(turn)
+            if len(found) > total:
+                log.warning("directory.total_wrong", listed=len(found), total=total)
             if len(found) >= total:
-                return Directory(self._now_ms(), tuple(found[one] for one in sorted(found)))
+                return found
         raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")
+
+    async def _read_pages(self, turn: AcquirePermit) -> tuple[Mapping[int, Merchant], int]:
+        """Read pages up to the last one: a short one that completes the total, or one that brings nothing new."""
+        found: dict[int, Merchant] = {}
+        for page in range(1, _MAX_PAGES + 1):
+            merchants, total = await self._calls.execute(partial(self._ask_directory, page), turn)
+            known = len(found)
+            found |= {merchant.id: merchant for merchant in merchants}
+            is_last = len(found) == total and len(merchants) < directory.PAGE_SIZE
+            if is_last or len(found) == known:
+                return found, total
+        raise MalformedAnswer(f"The upstream's directory does not end within {_MAX_PAGES} pages.")
 
     async def _ask_directory(self, page: int) -> tuple[list[Merchant], int]:
         answer = await self._wire.get(directory.PATH, directory.ask_for(page))
@@ -107,6 +114,19 @@ class UpstreamClient:
     async def _ask(self, key: AccountId) -> Entry:
         answer = await self._wire.get(BALANCES_PATH, {"merchantId": key})
         now_ms = self._now_ms()
+        plain = read_plain(answer)
+        if plain is None:
+            return self._read(key, answer, now_ms)
+        try:
+            snapshot = normalise_plain(key, plain, now_ms)
+        except ValueError as error:
+            raise _malformed(error) from None
+        if snapshot.anomalies:
+            self._report_anomalies(snapshot)
+        return snapshot
+
+    def _read(self, key: AccountId, answer: UpstreamResponse, now_ms: int) -> Entry:
+        """Read an answer that is not plain: an error, or one with something undocumented."""
         try:
             data = parse_envelope(answer, now_ms / 1000)
         except UnknownMerchant:
@@ -116,21 +136,38 @@ class UpstreamClient:
         try:
             snapshot = normalise(key, data, now_ms)
         except ValueError as error:
-            raise MalformedAnswer(f"The upstream's balances are not as documented: {error}.") from None
-        self._watch_contract(snapshot, data)
+            raise _malformed(error) from None
+        if snapshot.anomalies:
+            self._report_anomalies(snapshot)
+        self._report_unknown_fields(snapshot, data)
         return snapshot
 
-    def _watch_contract(self, snapshot: Snapshot, data: object) -> None:
-        """Log what is undocumented in an answer: the name of each unknown field once."""
+    def _report_failure(self, error: TallygateError, began: float, **asked: str) -> None:
+        """Log why a call failed, except for an open breaker, which was logged when it opened."""
+        if isinstance(error, BreakerOpen):
+            return
+        log.warning(
+            "upstream.failed",
+            **asked,
+            error=type(error).__name__,
+            detail=error.detail,
+            code=error.code,
+            **({"reason": error.reason} if isinstance(error, Unreachable) and error.reason else {}),
+            seconds=round(self._monotonic() - began, 3),
+        )
+
+    def _report_anomalies(self, snapshot: Snapshot) -> None:
         for anomaly in snapshot.anomalies:
             self._metrics.anomalies.add(anomaly.kind.value, _label(anomaly.asset_id))
-        if snapshot.anomalies:
-            log.warning(
-                "upstream.anomalies",
-                merchant=snapshot.account_id,
-                count=len(snapshot.anomalies),
-                anomalies=to_builtins(snapshot.anomalies[:_LOGGED]),
-            )
+        log.warning(
+            "upstream.anomalies",
+            merchant=snapshot.account_id,
+            count=len(snapshot.anomalies),
+            anomalies=to_builtins(snapshot.anomalies[:_LOGGED]),
+        )
+
+    def _report_unknown_fields(self, snapshot: Snapshot, data: object) -> None:
+        """Log the name of each unknown field once."""
         if len(self._unknown_fields) < _MAX_UNKNOWN_FIELDS and (new := unknown_fields(data) - self._unknown_fields):
             self._unknown_fields |= new
             self._metrics.unknown_fields.add(amount=len(new))
@@ -140,6 +177,10 @@ class UpstreamClient:
                 merchant=snapshot.account_id,
                 fields=[ascii(one)[1:-1][:_MAX_LABEL] for one in names],
             )
+
+
+def _malformed(error: ValueError) -> MalformedAnswer:
+    return MalformedAnswer(f"The upstream's balances are not as documented: {error}.")
 
 
 def _label(asset_id: str | UnsetType) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Container, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from app.decoding import RepeatedName, Undecodable, convert, parse_json
+from app.balances.normalisation import PlainAccount
+from app.decoding import JsonDecoder, RepeatedName, Undecodable, convert, parse_json
 from app.errors import (
     AccessRefused,
     MalformedAnswer,
@@ -27,6 +28,8 @@ _PARAMETER_CODES: Final = range(-4026, -4009)
 LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 _DEFAULT_RETRY_AFTER_SECONDS: Final = 1.0
 _MOST_DIGITS: Final = 18
+_MOST_CODE: Final = 2**63 - 1
+"""A code goes into log lines, so its digits are bounded."""
 
 
 class UpstreamResponse(msgspec.Struct, frozen=True):
@@ -38,8 +41,39 @@ class UpstreamResponse(msgspec.Struct, frozen=True):
 
 
 class _Envelope(msgspec.Struct):
-    code: int
+    code: Annotated[int, msgspec.Meta(ge=-_MOST_CODE, le=_MOST_CODE)]
     data: Any = None
+
+
+class _PlainEnvelope(msgspec.Struct, gc=False):
+    """A successful balances answer, as documented."""
+
+    code: Literal[200]
+    msg: str
+    data: PlainAccount
+
+
+_PLAIN_QUOTES: Final = 12
+_ROW_QUOTES: Final = 24
+"""The quotation marks of a plain answer without rows, and of each row: two for each name and each text."""
+
+_plain: Final[JsonDecoder[_PlainEnvelope]] = JsonDecoder(_PlainEnvelope)
+
+
+def read_plain(answer: UpstreamResponse) -> PlainAccount | None:
+    """Return the `data` of a balances answer that has the documented fields, each once, and no other; else None.
+
+    What is None here is for `parse_envelope`, which says what it is. Each documented field was found, so the number of
+    quotation marks shows that there is none besides: an escaped one only adds to it.
+    """
+    body = answer.body
+    if answer.status != HTTPStatus.OK or not _is_as_asked(answer):
+        return None
+    try:
+        account = _plain.decode(body).data
+    except Undecodable:
+        return None
+    return account if body.count(b'"') == _PLAIN_QUOTES + _ROW_QUOTES * len(account.balances) else None
 
 
 def parse_envelope(answer: UpstreamResponse, now: float, successes: Container[int] = (SUCCESS,)) -> object:
@@ -63,7 +97,7 @@ def parse_envelope(answer: UpstreamResponse, now: float, successes: Container[in
 
 
 def _read_envelope(answer: UpstreamResponse) -> _Envelope | MalformedAnswer:
-    if answer.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+    if not _is_as_asked(answer):
         return MalformedAnswer("The upstream compressed its answer although it was asked not to.")
     try:
         content = parse_json(answer.body)
@@ -75,6 +109,11 @@ def _read_envelope(answer: UpstreamResponse) -> _Envelope | MalformedAnswer:
         return convert(content, _Envelope)
     except Undecodable as error:
         return MalformedAnswer(f"The upstream's envelope is not as documented: {error}.")
+
+
+def _is_as_asked(answer: UpstreamResponse) -> bool:
+    """Return whether the body is not compressed."""
+    return answer.headers.get("content-encoding", "").strip().lower() in {"", "identity"}
 
 
 def _by_code(code: int) -> Exception | None:

@@ -164,13 +164,17 @@ class AuthenticatedTransport:
     def __init__(self, transport: Transport, tokens: TokenSource) -> None:
         self._transport: Final = transport
         self._tokens: Final = tokens
+        self._token: Token | None = None
+        self._shown: SecretHeader
 
     async def get(self, path: str, params: Mapping[str, str]) -> UpstreamResponse:
         """Send one request with the current token; see `Transport.get`."""
         token = self._tokens.current
         if token is None:
             raise InternalError("There is no token to show.")
-        return await self._transport.get(path, params, SecretHeader(TOKEN_HEADER, token.secret))
+        if token is not self._token:
+            self._token, self._shown = token, SecretHeader(TOKEN_HEADER, token.secret)
+        return await self._transport.get(path, params, self._shown)
 
 
 async def probe_refused(tokens: TokenSource, ask: Callable[[], Awaitable[object]], random: Callable[[], float]) -> None:

@@ -14,6 +14,9 @@ import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from app.secret import Secret
+from app.telemetry.exposition import Exposition
+from app.telemetry.log_writer import LogWriter
+from app.telemetry.metrics import Metrics
 from sandbox import Sandbox
 from tests.support.alerts import alerts, dashboard_expressions
 from tests.support.gateway import PATIENCE_SECONDS, free_port, run_gateway
@@ -133,6 +136,7 @@ CAUSES = [
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")
 REFUSALS = "TallygateRedisRefuses"
 DEATHS = "TallygateWorkersDie"
+LOSSES = "TallygateLogLost"
 SILENCE = "TallygateDown"
 
 
@@ -157,7 +161,7 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 
 def test_every_alert_is_fired_here() -> None:
-    assert {name for name, _ in CAUSES} | {*OUTAGES, REFUSALS, DEATHS, SILENCE} == alerts().keys()
+    assert {name for name, _ in CAUSES} | {*OUTAGES, REFUSALS, DEATHS, LOSSES, SILENCE} == alerts().keys()
 
 
 @pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}-{cause.fault}" for name, cause in CAUSES])
@@ -212,6 +216,20 @@ async def test_an_alert_fires_when_a_worker_dies(upstream: Sandbox, valkey: Embe
         await gateway.logged("server.started", 2)
         scrapes.add(2 * STEP_SECONDS, (await gateway.get("/metrics")).text)
     assert alerts()[DEATHS].fires(scrapes)
+
+
+def test_an_alert_fires_when_log_lines_are_lost() -> None:
+    exposition, scrapes = Exposition(Metrics("1")), Scrapes()
+    scrapes.add(0, exposition.page("").body.decode())
+    output = os.open("/dev/full", os.O_WRONLY)
+    writer = LogWriter(output, str)
+    writer.count_losses(lambda lines: exposition.metrics.log_lines_lost.add(amount=lines))
+    writer.write("lost")
+    writer.close()
+    os.close(output)
+    for step in range(1, 3):
+        scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
+    assert alerts()[LOSSES].fires(scrapes)
 
 
 async def test_an_alert_fires_when_nothing_can_be_scraped_any_more(service: Service) -> None:

@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Connection, ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from app.redis.commands import send_command
 from app.redis.connections import CONNECTION_ERRORS, AnyRedis, PlainRedis, connect
-from app.redis.pool import LeanPool, missing_names
+from app.redis.pool import WRITER, LeanPool, missing_names
 from tests.support.valkey import Valkey, run_valkey
 
 TIMEOUT_SECONDS = 1
@@ -36,7 +37,7 @@ class Gone:
         """Keep nothing."""
 
 
-class WithoutHealth(Connection):
+class WithoutHealth(UnixDomainSocketConnection):
     """A connection that takes no `check_health`."""
 
     async def send_packed_command(self, command: Any, *_: object) -> None:
@@ -45,10 +46,10 @@ class WithoutHealth(Connection):
 
 def pool_without(name: str) -> type[ConnectionPool]:
     """Give our pool as it would be if redis-py had no such name, of its pool or its connections."""
-    if name in {"can_read", "send_packed_command"}:
-        kind: Any = type("Kind", (Connection,), {name: Gone()})
+    if name in {"can_read", "send_packed_command", WRITER}:
+        kind: Any = type("Kind", (UnixDomainSocketConnection,), {name: Gone()})
     else:
-        kind = WithoutHealth if name == "check_health" else Connection
+        kind = WithoutHealth if name == "check_health" else UnixDomainSocketConnection
 
     class Pool(LeanPool):
         def __init__(self, **options: Any) -> None:
@@ -150,6 +151,7 @@ async def test_this_version_has_all_names_of_the_lean_pool(valkey: Valkey) -> No
         "can_read",
         "send_packed_command",
         "check_health",
+        WRITER,
     ],
 )
 async def test_without_a_private_name_the_pool_is_redis_pys_own_and_that_is_logged_once(

@@ -40,6 +40,16 @@ async def test_it_holds_what_was_fetched_and_nobody_else_may_touch_it(
         assert socket.parent.stat().st_mode & 0o077 == 0
 
 
+async def test_it_is_scheduled_with_the_service_and_hears_no_signal_of_its_terminal(
+    shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
+) -> None:
+    async with run_gateway(shared_upstream, tmp_path, place=private_tmp) as gateway:
+        server = valkey_among(processes_of(private_tmp))
+        worker = gateway.named("server.started")[0]["pid"]
+        assert os.getsid(server.pid) == os.getsid(worker)
+        assert os.getpgid(server.pid) != os.getpgid(worker)
+
+
 @pytest.fixture(scope="module")
 def port() -> int:
     """A port that one service after the other listens on."""

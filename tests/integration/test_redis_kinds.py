@@ -6,7 +6,7 @@ primary's proxy and speak TLS to it, which this server cannot: there, only Senti
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -43,11 +43,14 @@ TIMEOUT_SECONDS = 1
 class Peer:
     """What one replica has of Redis: `entries`, `failures` and `joined` are what its bus told."""
 
-    def __init__(self, url: str, name: str, prefix: str) -> None:
+    def __init__(self, url: str, name: str, prefix: str, *, plain: bool = False) -> None:
         runtime = Runtime(random=lambda: 0.0)
         breaker = CircuitBreaker(runtime, threshold=3, first_pause_seconds=0.1, longest_pause_seconds=0.2)
         self.redis_client = RedisClient(
-            lambda: connect(url, TIMEOUT_SECONDS), breaker=breaker, timeout_seconds=TIMEOUT_SECONDS, runtime=runtime
+            lambda: connect(url, TIMEOUT_SECONDS, plain=plain),
+            breaker=breaker,
+            timeout_seconds=TIMEOUT_SECONDS,
+            runtime=runtime,
         )
         shared = Shared(self.redis_client, prefix, name)
         options = HistoryOptions(keep_ms=10**9, max_bytes=20_000)
@@ -80,13 +83,13 @@ class Peer:
 
 
 @asynccontextmanager
-async def run_peers(url: str) -> AsyncIterator[tuple[Peer, Peer]]:
+async def run_peers(url: str, *, plain: bool = False) -> AsyncIterator[tuple[Peer, Peer]]:
     """Run two replicas over a Redis, apart from all others there. All that is done with them is bounded in time."""
     prefix = uuid4().hex
     async with (
         asyncio.timeout(PATIENCE_SECONDS),
-        Peer(url, "one", prefix).running() as one,
-        Peer(url, "other", prefix).running() as other,
+        Peer(url, "one", prefix, plain=plain).running() as one,
+        Peer(url, "other", prefix, plain=plain).running() as other,
     ):
         yield one, other
 
@@ -155,15 +158,21 @@ def url(servers: tuple[dict[str, str], Watched], request: pytest.FixtureRequest)
     return servers[0][request.param]
 
 
+@pytest.fixture(params=[False, True], ids=["piped", "plain"])
+def plain(request: pytest.FixtureRequest) -> bool:
+    """Whether scripts go redis-py's own way, as they always do to a Cluster."""
+    return bool(request.param)
+
+
 @pytest.fixture
 def watched(servers: tuple[dict[str, str], Watched]) -> Watched:
     """Sentinels and what they watch, to be left as they are."""
     return servers[1]
 
 
-async def test_a_hundred_entries_together_are_leased_stored_published_and_found(url: str) -> None:
+async def test_a_hundred_entries_together_are_leased_stored_published_and_found(url: str, plain: bool) -> None:
     with capture_logs() as logs:
-        async with run_peers(url) as (one, other):
+        async with run_peers(url, plain=plain) as (one, other):
             begun = await asyncio.gather(*(one.tier.read_or_lease(key, 5) for key in KEYS))
             elsewhere = await asyncio.gather(*(other.tier.read_or_lease(key, 5) for key in KEYS))
             await asyncio.gather(*(one.tier.store_and_release(snapshot(key)) for key in KEYS))
@@ -177,8 +186,8 @@ async def test_a_hundred_entries_together_are_leased_stored_published_and_found(
     assert {line["event"] for line in logs} == {"bus.joined"}
 
 
-async def test_looks_are_numbered_and_their_changes_are_in_the_feed(url: str) -> None:
-    async with run_peers(url) as (one, other):
+async def test_looks_are_numbered_and_their_changes_are_in_the_feed(url: str, plain: bool) -> None:
+    async with run_peers(url, plain=plain) as (one, other):
         for as_of in range(1_000, 1_004):
             looks = [(key, Snapshot(key, as_of, bool(as_of % 2), ())) for key in KEYS[:20]]
             peer = one if as_of % 2 else other
@@ -198,25 +207,25 @@ async def test_looks_are_numbered_and_their_changes_are_in_the_feed(url: str) ->
         assert (await one.past.at(KEYS[0], 1_003)).state.sequence == 3
 
 
-async def test_an_older_entry_is_neither_stored_nor_published(url: str) -> None:
-    async with run_peers(url) as (one, other):
+async def test_an_older_entry_is_neither_stored_nor_published(url: str, plain: bool) -> None:
+    async with run_peers(url, plain=plain) as (one, other):
         for as_of in (7, 6, 8):
             await one.tier.store_and_release(snapshot(KEYS[0], as_of))
         assert [(await other.entries.get()).as_of for _ in range(2)] == [7, 8]
         assert await other.tier.get_many(KEYS[:1]) == {KEYS[0]: snapshot(KEYS[0], 8)}
 
 
-async def test_a_failure_is_published_and_releases_the_lease(url: str) -> None:
+async def test_a_failure_is_published_and_releases_the_lease(url: str, plain: bool) -> None:
     failure = Failure(KEYS[0], "UpstreamFaulty", "x", retry_after_seconds=3, code=-5046)
-    async with run_peers(url) as (one, other):
+    async with run_peers(url, plain=plain) as (one, other):
         await one.tier.read_or_lease(KEYS[0], 5)
         await one.tier.release_with_failure(KEYS[0], failure)
         assert await other.failures.get() == failure
         assert await other.tier.read_or_lease(KEYS[0], 5) == LeaseAcquired(None)
 
 
-async def test_permits_are_of_one_budget_and_all_are_counted(url: str) -> None:
-    async with run_peers(url) as (one, other):
+async def test_permits_are_of_one_budget_and_all_are_counted(url: str, plain: bool) -> None:
+    async with run_peers(url, plain=plain) as (one, other):
         assert [(await peer.fleet_rate.take(7, leave_headroom=False))[0] for peer in (one, other, one)] == [7, 3, 0]
         assert other.fleet_rate.active_replicas == 2
         await other.fleet_rate.pause(1000)
@@ -224,6 +233,47 @@ async def test_permits_are_of_one_budget_and_all_are_counted(url: str) -> None:
         async with supervised(replica_count=one.replica_count.keep_counting):
             while one.replica_count.current != 2:
                 await one.redis_client.ping()
+
+
+async def ask_node(client: RedisCluster, node: Any, *words: Any) -> Any:
+    """Ask a node for what concerns its Cluster."""
+    return await client.execute_command("CLUSTER", *words, target_nodes=node)
+
+
+async def begin_move(client: RedisCluster, name: str) -> Callable[[], Awaitable[object]]:
+    """Begin to move the slot of a key to another primary, and return what ends the move of one without keys."""
+    slot, source, primaries = client.keyslot(name), client.get_node_from_key(name), client.get_primaries()
+    target = next(node for node in primaries if node != source)
+    source_id, target_id = [await ask_node(client, node, "MYID") for node in (source, target)]
+    await ask_node(client, target, "SETSLOT", slot, "IMPORTING", source_id)
+    await ask_node(client, source, "SETSLOT", slot, "MIGRATING", target_id)
+
+    async def end() -> None:
+        for node in (target, source, *primaries):
+            await ask_node(client, node, "SETSLOT", slot, "NODE", target_id)
+
+    return end
+
+
+async def test_while_slots_of_a_cluster_move_only_their_accounts_go_without_redis(
+    servers: tuple[dict[str, str], Watched],
+) -> None:
+    async with run_peers(servers[0]["cluster"]) as (peer, _):
+        there, nowhere = KEYS[0], KEYS[1]  # a TRYAGAIN for the one, an ASK for the other
+        await peer.tier.store_and_release(snapshot(there))
+        client, (name, other) = peer.redis_client.client, (peer.tier._name(key) for key in (there, nowhere))
+        with capture_logs() as logs:
+            await begin_move(client, name)
+            end = await begin_move(client, other)
+            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in KEYS))
+            assert found == [RedisFailure.REFUSED] * 2 + [LeaseAcquired(None)] * 98
+            assert await peer.tier.read_or_lease(there, 9) == RedisFailure.REFUSED
+            await end()
+            assert await peer.tier.read_or_lease(nowhere, 9) == LeaseAcquired(None)
+            await ask_node(client, client.get_node_from_key(name), "SETSLOT", client.keyslot(name), "STABLE")
+            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in KEYS))
+            assert found == [LeaseAcquired(snapshot(there)), *[LeaseAcquired(None)] * 99]
+        assert [line["event"] for line in logs] == ["redis.refuses"]
 
 
 async def test_those_who_listen_are_counted_wherever_in_a_cluster_they_do(url: str) -> None:
@@ -292,8 +342,8 @@ async def test_sentinels_are_asked_over_tls(watched: Watched) -> None:
         await client.aclose()
 
 
-async def test_when_the_primary_dies_the_new_one_is_found_though_a_sentinel_hangs() -> None:
-    async with run_watched() as watched, run_peers(watched.url) as (one, other):
+async def test_when_the_primary_dies_the_new_one_is_found_though_a_sentinel_hangs(plain: bool) -> None:
+    async with run_watched() as watched, run_peers(watched.url, plain=plain) as (one, other):
         await one.tier.store_and_release(snapshot(KEYS[0]))
         await other.entries.get()
         await watched.replica.until(lambda: holds(other, KEYS[0]))
@@ -315,8 +365,8 @@ async def leases(peer: Peer, key: AccountId) -> bool:
     return await peer.tier.read_or_lease(key, 5) == LeaseAcquired(None)
 
 
-async def test_a_server_that_refuses_writes_accepts_none_by_being_asked_for_what_writes_nothing() -> None:
-    async with run_valkey(port=free_port()) as server, run_peers(server.url) as (one, _):
+async def test_a_server_that_refuses_writes_accepts_none_by_being_asked_for_what_writes_nothing(plain: bool) -> None:
+    async with run_valkey(port=free_port()) as server, run_peers(server.url, plain=plain) as (one, _):
         await one.tier.store_and_release(snapshot(KEYS[0]))
         with capture_logs() as logs:
             await server.ask("CONFIG", "SET", "min-replicas-to-write", "1")

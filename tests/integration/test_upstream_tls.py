@@ -1,6 +1,7 @@
 """TLS to the upstream: a private authority, a client certificate, files that change, and what is wrong said to operators."""
 
 import asyncio
+import os
 import shutil
 import ssl
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 from app.egress.pool import PoolOptions
 from app.egress.trust import Trust, TrustFiles
 from app.errors import StartError, Unreachable
+from app.files import MAX_FILE_BYTES
 from app.secret import Secret
 from app.upstream.transport import TOKEN_HEADER, SecretHeader, Transport
 from tests.support.certificates import Authority, serving
@@ -50,6 +52,15 @@ async def test_a_private_authority_is_trusted_where_it_is_named_and_only_there(t
         with pytest.raises(Unreachable, match="no secure connection") as caught:
             await ask(url, Trust(TrustFiles()))
     assert caught.value.reason == "its certificate is of an authority that is not trusted"
+
+
+async def test_a_byte_order_mark_and_comments_in_any_language_hide_no_authority(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    (tmp_path / "edited.pem").write_text("Főtanúsítvány\n" + authority.path.read_text(), encoding="utf-8")
+    (tmp_path / "marked.pem").write_text(authority.path.read_text(), encoding="utf-8-sig")
+    async with run_upstream(serving(authority.issue("server"))) as url:
+        for name in ("edited.pem", "marked.pem"):
+            assert await ask(url, Trust(TrustFiles(ca=str(tmp_path / name)))) == b"ok"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +115,15 @@ async def test_files_that_change_are_read_again_and_broken_ones_leave_the_last_g
         (TrustFiles(ca="{folder}/none.pem"), "CA_FILE: .*none.pem cannot be used .no such file"),
         (TrustFiles(ca="{folder}"), "CA_FILE"),
         (TrustFiles(ca="{folder}/text.pem"), "CA_FILE"),
+        (TrustFiles(ca="{folder}/empty.pem"), "CA_FILE: .*empty"),
+        (TrustFiles(ca="{folder}/pipe"), "CA_FILE: .*no regular file"),
+        (TrustFiles(ca="{folder}/large.pem"), "CA_FILE: .*larger"),
+        (TrustFiles(certificate="{folder}/pipe"), "CERT_FILE: .*no regular file"),
+        (
+            TrustFiles(certificate="{folder}/client.pem", key="{folder}/pipe"),
+            "KEY_FILE: .*pipe cannot.*no regular file",
+        ),
+        (TrustFiles(certificate="{folder}/client.pem", key="{folder}/none.pem"), "KEY_FILE: .*none.pem"),
         (TrustFiles(certificate="{folder}/none.pem"), "CERT_FILE"),
         (TrustFiles(certificate="{folder}/authority.pem"), "CERT_FILE"),
         (
@@ -118,6 +138,9 @@ def test_a_file_that_cannot_be_used_is_named_with_its_setting(tmp_path: Path, fi
     authority.issue("client")
     authority.issue("other")
     (tmp_path / "text.pem").write_text("hello")
+    (tmp_path / "empty.pem").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large.pem").write_bytes(authority.path.read_bytes() + b"#" * MAX_FILE_BYTES)
     here = TrustFiles(*(path and path.format(folder=tmp_path) for path in (files.ca, files.certificate, files.key)))
     with pytest.raises(StartError, match=f"(?i)TALLYGATE_UPSTREAM_{named}"):
         Trust(here)

@@ -43,6 +43,28 @@ async def test_headers_that_are_too_large_get_a_problem(gateway: Gateway, size: 
     await assert_it_goes_on(gateway)
 
 
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        ("1.1", [], 400),
+        ("1.1", ["Host:"], 400),
+        ("1.1", ["Host: a"] * 2, 400),
+        ("1.0", [], 200),
+        ("1.0", ["Host: a"], 200),
+    ],
+)
+async def test_http_1_1_needs_a_host_and_http_1_0_does_not(
+    gateway: Gateway, version: str, hosts: list[str], status: int
+) -> None:
+    for path in (PATH, "/health/live"):
+        async with connect(gateway.url) as wire:
+            lines = [f"GET {path} HTTP/{version}", *hosts, f"Authorization: Bearer {KEY}", "Connection: close", "", ""]
+            wire.send("\r\n".join(lines).encode())
+            answer = await wire.answer()
+        assert answer is not None
+        assert answer[0] == status
+
+
 async def test_headers_beyond_any_measure_do_not_harm_the_service(gateway: Gateway) -> None:
     async with connect(gateway.url) as wire:
         wire.send(request(PATH, f"X-Large: {'x' * (8 * 1024 * 1024)}"))

@@ -8,6 +8,7 @@ from fakeredis import FakeServer
 from msgspec import Struct
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
@@ -158,7 +159,7 @@ class LiveReplica:
 
         self.app = build_api(
             ApiOptions(version="0", policy=POLICY, audit_answers=True),
-            Access(self.callers, FailedLogins(1000, monotonic)),
+            Access(self.callers, FailedLogins(1000, monotonic), ClientAddresses(())),
             Balances(
                 Accounts(replica.cache),
                 FailingPortfolio(NotImplementedError()),

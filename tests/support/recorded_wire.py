@@ -54,11 +54,11 @@ CREATION_REST = (
 
 DIRECTORY = (
     b'{"as_of":1000000000000,"merchants":[{"id":1,"name":"Ann & S\xc3\xb6hne","status":2},{"id":2},'
-    b'{"id":9223372036854775807,"name":"","status":3}]}'
+    b'{"id":9007199254740991,"name":"","status":3}]}'
 )
 DIRECTORY_PACKED = b64decode(
-    "eAGrVkosjs9PU7IyNEACOkq5qUXJGYl5JcVKVtHVSpkpQAU6SnmJualKVkqOeXkKagrBh7dl5KUq6SgVlySWlALVGdXqQFTC"
-    "GZZGRsbG5kYGxmYWpibm5qYWBuZwQ5A0GtfG1gIAhZonLA=="
+    "eJyrVkosjs9PU7IyNEACOkq5qUXJGYl5JcVKVtHVSpkpQAU6SnmJualKVkqOeXkKagrBh7dl5KUq6SgV"
+    "lySWlALVGdXqQFTCGZYGBuaGlpZGpibmJgaWlggTkHQZ18bWAgAYhiaQ"
 )
 
 SEAL_SECRET = "sandbox-api-secret"

@@ -1,6 +1,5 @@
 """Request deadline: a request that takes longer ends with a problem."""
 
-import asyncio
 from typing import Final
 
 from litestar.enums import ScopeType
@@ -8,6 +7,9 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope,
 
 from app.api.context import render_refusal, send_reply
 from app.errors import BodyTooSlow, DeadlinePassed
+from app.resilience.time_limit import TimeLimit
+
+_HTTP: Final = ScopeType.HTTP  # bound here, since an enum looks its members up each time
 
 
 class RequestDeadline:
@@ -23,15 +25,15 @@ class RequestDeadline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI."""
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != _HTTP:
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send, asyncio.timeout(self._seconds))
+        exchange = _Exchange(receive, send, TimeLimit(self._seconds))
         try:
-            async with exchange.limit:
+            with exchange.limit:
                 await self._app(scope, exchange.receive, exchange.send)
         except TimeoutError:
-            if not exchange.limit.expired():
+            if not exchange.limit.is_over:
                 raise
             if not exchange.is_being_answered:
                 await send_reply(render_refusal(self._timeout_error(exchange), scope), send)
@@ -45,7 +47,7 @@ class RequestDeadline:
 class _Exchange:
     """The progress of one request and its answer."""
 
-    def __init__(self, receive: Receive, send: Send, limit: asyncio.Timeout) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: TimeLimit) -> None:
         self._receive: Final = receive
         self._send: Final = send
         self.limit: Final = limit
@@ -65,5 +67,5 @@ class _Exchange:
         """Send a part of the answer. The first part ends the time limit."""
         if not self.is_being_answered:
             self.is_being_answered = True
-            self.limit.reschedule(None)
+            self.limit.lift()
         await self._send(message)

@@ -5,8 +5,9 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from app.access.client_addresses import ClientAddresses
 from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
@@ -40,6 +41,13 @@ class Front(Struct, frozen=True):
     watch: Watch | None
 
 
+class Identification(Struct, frozen=True):
+    """What names a request, and finds the address that it came from."""
+
+    request_ids: RequestIds
+    addresses: ClientAddresses
+
+
 class Edge:
     """Name each request, refuse one that is too large, answer HEAD as GET without a body, and count.
 
@@ -55,7 +63,7 @@ class Edge:
         audit: Audit,
         cors: Cors | None,
         drain: Drain,
-        request_ids: RequestIds,
+        identification: Identification,
         runtime: Runtime,
     ) -> None:
         self._app: Final = app
@@ -64,7 +72,8 @@ class Edge:
         self._audit: Final = audit
         self._cors: Final = cors
         self._drain: Final = drain
-        self._request_ids: Final = request_ids
+        self._request_ids: Final = identification.request_ids
+        self._addresses: Final = identification.addresses
         self._metrics: Final = runtime.metrics
         self._traces: Final = runtime.traces
         self._monotonic: Final = runtime.monotonic
@@ -86,7 +95,8 @@ class Edge:
         await ensure_task()
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
         client = scope["client"]
-        context = RequestContext(self._request_ids.name(given).decode(), address=client[0] if client else None)
+        address = self._addresses.find(client[0] if client else None, scope["headers"])
+        context = RequestContext(self._request_ids.name(given).decode(), address=address)
         is_head = scope["method"] == "HEAD"
         inner: HTTPScope = {
             **scope,
@@ -98,7 +108,8 @@ class Edge:
         finish = _finish_response(send, context, has_body=not is_head, closes=closes)
         stream: OpenStream | None = None
         self._metrics.under_way += 1
-        with self._traces.request(scope["headers"]) as span, bound_contextvars(**_ids(context.request_id, span)):
+        with self._traces.request(scope["headers"]) as span:
+            names = bind_contextvars(**_ids(context.request_id, span))
             try:
                 if refusal := _refuse(inner):
                     await send_reply(render_refusal(refusal, inner), finish)
@@ -112,6 +123,7 @@ class Edge:
                     context.release()
                 path = inner.get("path_template", UNMATCHED)
                 self._record(context, scope["method"], path, self._monotonic() - began, span)
+                reset_contextvars(**names)
         if stream is not None:  # counted and audited already: it is under way no longer
             await stream.run(receive, finish, has_body=not is_head)
             self._audit.record_end(stream.stream.caller_name, path, self._monotonic() - began)
@@ -171,9 +183,12 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
             context.status = message["status"]
-            context.age = next((int(value) for name, value in message["headers"] if name == b"age"), None)
-            headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in message["headers"]]
-            headers += SAFE
+            headers = [*message["headers"], *SAFE]
+            for place, (name, value) in enumerate(headers):
+                if name == b"age":
+                    context.age = int(value)
+                elif name == b"allow":
+                    headers[place] = name, _with_head(value)
             limits = () if context.limits is None else context.limits()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, context.request_id.encode()))

@@ -22,11 +22,14 @@ from app.api.rendering.responses import render_response, render_table
 from app.api.replies import Reply
 from app.api.requests.cache_control import parse_request_directives
 from app.api.requests.formats import Format, choose_format
-from app.api.requests.headers import find_credential, find_lines, join_lines
+from app.api.requests.headers import find_credential
 from app.balances.snapshots import Snapshot
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.errors import InvalidRequest, TallygateError
 from app.watch.long_polls import LongPolls
+
+_LISTS: Final = (b"accept", b"if-none-match", b"accept-encoding", b"cache-control", b"prefer")
+_READ: Final = frozenset({*_LISTS, b"authorization", b"x-bh-token"})
 
 
 class ReadRequest(Struct, frozen=True, gc=False):
@@ -45,17 +48,16 @@ class ReadRequest(Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, scope: HTTPScope) -> Self:
         """Collect it from an ASGI scope."""
-        headers = scope["headers"]
+        lines: dict[bytes, list[str]] = {}
+        for name, value in scope["headers"]:
+            if name in _READ:
+                lines.setdefault(name, []).append(value.decode("latin-1"))
         return cls(
             scope["path"],
             scope["query_string"],
-            find_lines(headers, b"authorization"),
-            find_lines(headers, b"x-bh-token"),
-            join_lines(headers, b"accept"),
-            join_lines(headers, b"if-none-match"),
-            join_lines(headers, b"accept-encoding"),
-            join_lines(headers, b"cache-control"),
-            join_lines(headers, b"prefer"),
+            lines.get(b"authorization", ()),
+            lines.get(b"x-bh-token", ()),
+            *(",".join(lines[name]) if name in lines else None for name in _LISTS),  # RFC 9110, 5.3
         )
 
 

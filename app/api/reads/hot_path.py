@@ -9,17 +9,19 @@ from collections.abc import Iterable
 from typing import Final
 
 from litestar.types import HTTPScope
+from msgspec.structs import replace
 
 from app.access.callers import Caller, Callers
 from app.accounts import Accounts
 from app.api.reads.account_reads import AccountReads, ReadRequest
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
+from app.api.rendering.responses import age_headers
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
 from app.api.requests.hosts import HOST, is_host
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
-from app.cache.freshness import FreshnessPolicy, age_ms, constant_age_span, early_refresh_from
+from app.cache.freshness import FreshnessPolicy, RequestDirectives, age_ms, constant_age_span, early_refresh_from
 from app.errors import TooFast
 from app.runtime import Runtime
 
@@ -81,7 +83,7 @@ class HotPath:
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            memo = self._make_memo(key, scope, now)
+            memo = (memo and self._renew(memo, key, now)) or self._make_memo(key, scope, now)
             if memo is None:
                 return None
             if given_id is None:
@@ -94,6 +96,21 @@ class HotPath:
         sent = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
+
+    def _renew(self, memo: Memo, key: MemoKey, now: int) -> Memo | None:
+        """Memoise an answer for the next second of its age, which alone has changed; None if anything else has."""
+        snapshot = memo.snapshot
+        since, until = constant_age_span(snapshot, now, self._policy)
+        is_valid = memo.generation == self._callers.generation and since <= now < until
+        found = self._accounts.get_now(snapshot.account_id, RequestDirectives(now)) if is_valid else None
+        if found is None or found.snapshot is not snapshot:
+            return None
+        aged = dict(as_raw(age_headers(found.served, self._policy, now)))
+        headers = [(name, aged.get(name, value)) for name, value in memo.headers]
+        as_of = now - age_ms(snapshot, now)
+        renewed = replace(memo, headers=headers, as_of=as_of, since=since, until=until)
+        self._memos.remember(key, renewed)
+        return renewed
 
     def _make_memo(self, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
         """Have a request answered, and memoise the answer if it stays the same for a while."""

@@ -47,11 +47,12 @@ def render_response(
 
     Of `now` (Unix milliseconds), only the whole seconds of the entry's age matter.
     """
+    age, cache_status = age_headers(served, policy, now)
     headers = [
         ("ETag", representation.etag),
-        ("Age", str(age_ms(served.entry, now) // 1000)),
+        age,
         ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
-        ("Cache-Status", _cache_status(served, ttl_seconds(served.entry, now, policy))),
+        cache_status,
         ("Vary", f"{representation.vary}, Accept-Encoding"),
     ]
     if matches(if_none_match, representation.etag):
@@ -60,6 +61,12 @@ def render_response(
     if coding is not Coding.IDENTITY:
         headers.append(("Content-Encoding", coding))
     return Reply(200, [*headers, ("Content-Type", representation.media_type)], body)
+
+
+def age_headers(served: Served, policy: FreshnessPolicy, now: int) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the headers that change while an entry gets older, as `render_response` sends them."""
+    age_seconds = age_ms(served.entry, now) // 1000
+    return ("Age", str(age_seconds)), ("Cache-Status", _cache_status(served, ttl_seconds(served.entry, now, policy)))
 
 
 def _cache_status(served: Served, ttl_seconds: int) -> str:

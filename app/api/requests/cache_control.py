@@ -1,6 +1,7 @@
 """Cache-Control of requests, parsed strictly (RFC 9111, 5.2.1)."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from app.cache.freshness import ANY_STALENESS_MS, RequestDirectives
@@ -8,6 +9,12 @@ from app.errors import InvalidRequest
 
 _WITH_SECONDS: Final = frozenset({"max-age", "max-stale", "min-fresh"})
 _WITHOUT_VALUE: Final = frozenset({"no-cache", "only-if-cached"})
+
+_KEPT_CHARACTERS: Final = 64
+"""How long a header may be whose directives are kept."""
+
+_Terms = tuple[int | None, int | None, int | None, bool, bool]
+"""The directives in the order of `RequestDirectives`."""
 
 _DIRECTIVE: Final = re.compile(
     r'[\s,]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*)))?\s*(?:,|\Z)'
@@ -22,20 +29,27 @@ def parse_request_directives(cache_control: str, received_at: int, fresh_ms: int
     """
     if not cache_control:
         return RequestDirectives(received_at)
+    parse = _parse_again if len(cache_control) <= _KEPT_CHARACTERS else _parse
+    return RequestDirectives(received_at, *parse(cache_control, fresh_ms))
+
+
+def _parse(cache_control: str, fresh_ms: int) -> _Terms:
     found = _split(cache_control)
     min_fresh_ms = _milliseconds(found, "min-fresh")
     if min_fresh_ms is not None and min_fresh_ms > fresh_ms:
         raise InvalidRequest(
             f"Cache-Control: min-fresh can never be met above {fresh_ms // 1000}: no answer is fresh longer."
         )
-    return RequestDirectives(
-        received_at=received_at,
-        max_age_ms=_milliseconds(found, "max-age"),
-        max_stale_ms=ANY_STALENESS_MS if found.get("max-stale", "") is None else _milliseconds(found, "max-stale"),
-        min_fresh_ms=min_fresh_ms,
-        no_cache="no-cache" in found,
-        only_if_cached="only-if-cached" in found,
+    return (
+        _milliseconds(found, "max-age"),
+        ANY_STALENESS_MS if found.get("max-stale", "") is None else _milliseconds(found, "max-stale"),
+        min_fresh_ms,
+        "no-cache" in found,
+        "only-if-cached" in found,
     )
+
+
+_parse_again: Final = lru_cache(256)(_parse)
 
 
 def _split(header: str) -> dict[str, str | None]:

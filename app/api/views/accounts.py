@@ -109,6 +109,8 @@ View = AccountView | AssetView | UpstreamEnvelope
 def select_rows(snapshot: Snapshot, keep: RowFilter) -> tuple[tuple[Row, ...], tuple[Anomaly, ...]]:
     """Return the rows to keep, with their anomalies, and those of rows that were left out: any could be wanted."""
     rows = tuple(filter(keep, snapshot.balances))
+    if not snapshot.anomalies:
+        return rows, ()
     shown = {row.asset_id for row in rows}
     return rows, tuple(
         anomaly

@@ -13,10 +13,10 @@ from app.balances.amounts import (
     CanonicalAmount,
     add_amounts,
     adds_up,
-    as_written,
     check_amounts,
     format_amount,
     parse_amount,
+    parse_plain,
 )
 
 
@@ -159,11 +159,16 @@ def test_only_canonical_text_comes_back_from_a_store(text: str) -> None:
 @given(texts | st.integers(), texts, texts | st.integers())
 @example(0, "1.5", "-1" + "0" * 29)
 @example("1 2", "3", "4")
-def test_three_that_are_taken_as_they_came_are_what_parsing_makes_of_each(
+@example("0E-8", "1.50", "0.00")
+@example("1" * 30 + "." + "0" * 30, "10", "100.0")
+@example("1" * 31, "1." + "0" * 31, "00")
+@example("0E-31", "10E-8", "-0")
+@example("8E-8", "1", "1")
+def test_three_that_are_parsed_together_are_what_parsing_makes_of_each(
     total: str | int, free: str, locked: str | int
 ) -> None:
-    taken = as_written(total, free, locked)
+    taken = parse_plain(total, free, locked)
     if taken is None:
-        assert not all(len(str(one)) <= 30 and _is_canonical(str(one)) for one in (total, free, locked))
+        assert not all(len(s) <= 30 and s[:1] != "-" and _is_canonical(s) for s in map(str, (total, free, locked)))
     else:
         assert list(taken) == [parse_amount(one) for one in (total, free, locked)]

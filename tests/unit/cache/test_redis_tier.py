@@ -80,10 +80,10 @@ async def test_what_nobody_is_to_remember_is_settled_too(server: FakeServer, tie
 
 
 async def test_what_is_settled_shows_that_redis_takes_writes_again(tier: RedisTier, raw: FakeAsyncRedis) -> None:
-    await raw.hset(NAME, "no", "entry")
+    await raw.hset(f"{NAME}:lease", "no", "lease")
     with capture_logs() as logs:
-        assert await tier.read_or_lease(KEY, 5) is RedisFailure.REFUSED
-        await raw.delete(NAME)
+        await tier.release(KEY)
+        await raw.delete(f"{NAME}:lease")
         await asyncio.sleep(1)
         assert await tier.read_or_lease(KEY, 5) == LeaseAcquired(None)
         assert [line["event"] for line in logs] == ["redis.refuses"]
@@ -221,3 +221,16 @@ async def test_an_outage_is_unavailable_to_all_and_costs_only_few_anything(tier:
     assert [await tier.read_or_lease(KEY, 5) for _ in range(20)] == [RedisFailure.UNAVAILABLE] * 20
     await tier.store_and_release(_snapshot(unix_ms()))
     assert await tier.get_many([KEY]) is RedisFailure.UNAVAILABLE
+
+
+async def test_keys_of_another_type_are_replaced(tier: RedisTier, raw: FakeAsyncRedis) -> None:
+    await tier.store_and_release(_snapshot(5))
+    await raw.delete(NAME)
+    await raw.rpush(NAME, "odd")
+    assert await tier.read_or_lease(KEY, 5) == LeaseAcquired(None)
+    await raw.rpush(NAME, "odd")
+    await tier.store_and_release(_snapshot(5))
+    assert await tier.read_or_lease(KEY, 5) == Found(_snapshot(5))
+    await raw.rpush(f"{NAME}:lease", "odd")
+    assert await tier.read_or_lease(KEY, 6) == LeaseHeldElsewhere(_snapshot(5), LEASE_MS)
+    assert await tier.read_or_lease(KEY, 6) == LeaseAcquired(_snapshot(5))

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fakeredis import FakeServer
+from structlog.testing import capture_logs
 
 from app.fleet.demand import ALWAYS, Demand
 from app.resilience.supervision import supervised
@@ -77,6 +78,17 @@ async def test_without_redis_each_meets_its_own_demand(server: FakeServer) -> No
         server.connected = True
         await asyncio.sleep(10)
         assert [one.is_ours, other.is_ours].count(True) == 1
+
+
+async def test_an_outage_before_anything_was_asked_crashes_nothing(server: FakeServer) -> None:
+    async with run_demands(server) as demands:
+        with capture_logs() as lines:
+            server.connected = False
+            await asyncio.sleep(10)
+            server.connected = True
+            await asyncio.sleep(10)
+        assert [line for line in lines if line["log_level"] == "error"] == []
+        assert not any(demand.is_there for demand in demands)
 
 
 async def test_what_its_holder_reaches_is_known_to_all(server: FakeServer) -> None:

@@ -115,6 +115,25 @@ async def test_the_code_that_redis_py_takes_away_is_known(world: World) -> None:
     assert error_code(OutOfMemoryError("no", status_code="OOM")) == "OOM"
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("BUSY Redis is busy running a script.", "BUSY"),
+        ("ERR unknown command 'XOOM'", "ERR"),
+        ("ERR @user_script: 8: -OOM no", "OOM"),
+        ("DENIED Redis is running in protected mode", "DENIED"),
+        ("IOERR", "IOERR"),
+        ("", None),
+        ("Odd text", None),
+        ("A", None),
+        ("SECRET-LIKE text", None),
+        ("X" * 21, None),
+    ],
+)
+def test_any_code_that_stands_first_is_named(text: str, code: str | None) -> None:
+    assert error_code(ResponseError(text)) == code
+
+
 async def test_while_it_lasts_connections_are_replaced_more_and_more_rarely(world: World) -> None:
     made = await after(world, 100, lambda: world.fail(ResponseError("OOM no")), every=0.1)
     assert 15 <= made <= 25  # after 1, 2 and 4 seconds, and then each five

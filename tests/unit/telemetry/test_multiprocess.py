@@ -114,6 +114,23 @@ def test_files_of_no_process_and_folders_are_passed_over(tmp_path: Path) -> None
     assert (store.others(), store.adopt_dead()) == ({}, None)
 
 
+@pytest.mark.parametrize("is_alive", [False, True])
+def test_what_is_no_regular_file_neither_blocks_nor_ends_the_sharing(tmp_path: Path, is_alive: bool) -> None:
+    (tmp_path / "5.reading").mkdir()
+    (tmp_path / "5.reading" / "full").touch()
+    (tmp_path / "6.reading").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "7.reading")
+    (tmp_path / "8.reading").write_bytes(b"")
+    put_as(tmp_path, 222)
+    store = MultiprocessStore(tmp_path, lambda _: is_alive)
+    with capture_logs() as logs:
+        assert store.adopt_dead() == (None if is_alive else READING)
+        store.put(READING)
+        assert store.others() == ({222: READING} if is_alive else {})
+    assert {line["event"] for line in logs} <= {"metrics.unreadable"}
+    assert MultiprocessStore(tmp_path, lambda _: True).others() == ({222: READING} if is_alive else {})
+
+
 def test_what_fits_no_metric_here_is_left_out() -> None:
     """Another version may have other metrics, labels and buckets."""
     metrics = Metrics(cpu_seconds=lambda: 0.0)

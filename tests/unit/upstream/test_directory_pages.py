@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.errors import MalformedAnswer
 from app.resilience.circuit_breaker import CircuitBreaker
@@ -65,7 +66,7 @@ async def test_all_pages_are_read_and_none_more(count: int) -> None:
     directory = _Directory(lambda _, page: (_page(page, count), count))
     found = await _client(directory).fetch_directory(_turn)
     assert [merchant.id for merchant in found.merchants] == list(range(1, count + 1))
-    assert directory.calls == max(1, -(-count // PAGE_SIZE))
+    assert directory.calls == 1 + count // PAGE_SIZE
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,20 @@ async def test_a_pager_without_end_is_left_when_a_page_brings_nothing_new(pager:
 
 async def test_a_pager_that_always_has_something_new_is_left_at_a_bound() -> None:
     directory = _Directory(lambda _, page: (range(page, page + 1), 10**9))
-    with pytest.raises(MalformedAnswer):
+    with capture_logs() as logs, pytest.raises(MalformedAnswer, match="does not end within 200 pages"):
         await _client(directory).fetch_directory(_turn)
-    assert directory.calls <= 3 * 1_000
+    assert directory.calls == 200
+    assert [(line["event"], line["about"], line["error"]) for line in logs] == [
+        ("upstream.failed", "directory", "MalformedAnswer")
+    ]
+    assert "200 pages" in logs[0]["detail"]
+
+
+@pytest.mark.parametrize("total", [0, 1, PAGE_SIZE, 2 * PAGE_SIZE + 499])
+@pytest.mark.parametrize("page_size", [PAGE_SIZE, 400])
+async def test_a_total_that_is_too_low_hides_no_merchant_and_is_logged(total: int, page_size: int) -> None:
+    directory = _Directory(lambda _, page: (range(1 + (page - 1) * page_size, 1 + min(page * page_size, 2500)), total))
+    with capture_logs() as logs:
+        found = await _client(directory).fetch_directory(_turn)
+    assert len(found.merchants) == 2500
+    assert [(line["event"], line["listed"], line["total"]) for line in logs] == [("directory.total_wrong", 2500, total)]
