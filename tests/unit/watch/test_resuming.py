@@ -45,6 +45,18 @@ async def test_a_reader_that_comes_again_gets_what_changed_and_nothing_else(upst
             assert [(data, total(reader.newest()[data])) for data in reader.newest()] == [(2, "9")]
 
 
+async def test_what_is_not_fresh_follows_though_its_content_is_the_same(upstream: Upstream) -> None:
+    steady(upstream, m1="1", m2="2", m3="3")
+    async with run_live(upstream, history=HISTORY) as (live,):
+        async with again(live, None) as reader:
+            await reader.until("heartbeat", 3)
+        await asyncio.sleep(20)
+        async with again(live, reader.events[-1].cursor) as late:
+            await late.until("heartbeat")
+            assert late.events[0].data["resumed"] == "complete"
+            assert [event.data["status"] for event in late.named("balances")] == ["stale"] * 3 + ["fresh"] * 3
+
+
 async def test_without_a_history_or_with_a_strange_cursor_everything_follows(upstream: Upstream) -> None:
     async with run_live(upstream) as (live,):
         for cursor in ("0", "x" * 100, "deadbeef.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"):
