@@ -12,9 +12,7 @@ from app.api.requests.formats import STREAM_TYPES
 from app.api.requests.parameters import WITHIN_PATTERN
 from app.api.views.accounts import AccountView
 
-_MERCHANTS: Final = (
-    "1 to 1,000 merchant ids, separated by commas, or `all` that you may read. May be left out with `portfolio`."
-)
+_MERCHANTS: Final = "1 to 1,000 merchant ids, separated by commas, or `all` that you may read."
 _WITHIN: Final = (
     "The age in seconds that balances reach at most: 5 to 600, 35 if left out. `hello` says what is expected."
 )
@@ -28,7 +26,7 @@ def _query(name: str, description: str, **schema: object) -> QueryParameter:
 
 
 MerchantsParameter = Annotated[
-    str | None,
+    str,
     _query("merchantId", _MERCHANTS, pattern="^all$|^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18})*$", examples=["12345", "all"]),
 ]
 PortfolioParameter = Annotated[

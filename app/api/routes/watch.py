@@ -14,7 +14,7 @@ from app.api.openapi import streams as described
     responses=described.stream_responses("Events, until the stream ends."),
 )
 async def watch(
-    merchant_ids: described.MerchantsParameter = None,
+    merchant_ids: described.MerchantsParameter,
     portfolio: described.PortfolioParameter = None,
     assets: document.AssetsParameter = None,
     within: described.WithinParameter = None,

@@ -36,10 +36,10 @@ class WatchRequest(Struct, frozen=True):
         given = read_query(scope["query_string"], PARAMETERS)
         portfolio = read_flag("portfolio", given.get("portfolio"))
         merchants = given.get("merchantId")
-        if merchants is None and not portfolio:
+        if merchants is None:
             raise InvalidRequest("The parameter 'merchantId' is missing.")
         return cls(
-            merchants=None if merchants == ALL else read_merchant_ids(merchants.split(",")) if merchants else (),
+            merchants=None if merchants == ALL else read_merchant_ids(merchants.split(",")),
             portfolio=portfolio,
             selection=Selection.read(given.get("assets"), None),
             within_seconds=_read_within(given.get("within")),

@@ -262,7 +262,7 @@ async def test_all_is_what_a_restricted_caller_may_read_and_nothing_else_shows(u
         assert reader.events[0].data["merchants"] == 2
         assert set(reader.newest()) == {1, 2}
         assert reader.named("heartbeat")[-1].data["coverage"]["expected"] == 2
-    for target in ("/v1/watch?merchantId=1,3", "/v1/watch?portfolio=true"):
+    for target in ("/v1/watch?merchantId=1,3", "/v1/watch?merchantId=1&portfolio=true"):
         assert (await ask_app(live.app, target, headers=key("some"))).status_code == 403
 
 
