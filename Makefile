@@ -30,7 +30,7 @@ test-containers: .venv/dev
 	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
 	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider tests/containers/running.py
 
-# The unit tests with each further Python that this machine has. A version that it lacks is named, not skipped in silence.
+# The service's unit tests with each further Python that this machine has. A version that it lacks is named, not skipped in silence.
 test-pythons: .venv/dev
 	@for version in 3.11 3.13 3.14; do \
 		! $(BIN)/python --version | grep -q "Python $$version\." || continue; \
