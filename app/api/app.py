@@ -30,7 +30,7 @@ from app.api.routes.batch import BATCH
 from app.api.routes.exchange import Exchange, choose_output_format
 from app.api.routes.framework_errors import respond_with_problem
 from app.api.routes.guards import guard_routes
-from app.api.routes.history import HISTORY
+from app.api.routes.history import HISTORY, read_window
 from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
@@ -152,5 +152,6 @@ def _dependencies(balances: Balances, policy: FreshnessPolicy, runtime: Runtime)
         "exchange": Provide(make_exchange, sync_to_thread=False),
         "output_format": Provide(choose_output_format, sync_to_thread=False),
         "portfolio": Provide(lambda: balances.portfolio, sync_to_thread=False),
+        "window": Provide(read_window, sync_to_thread=False),
         "pages": Provide(lambda: Paginator(balances.portfolio.versions), sync_to_thread=False),
     }

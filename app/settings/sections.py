@@ -72,6 +72,7 @@ class HistorySettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"h
     seconds: Annotated[float, Meta(ge=0, le=315_360_000)] = 604_800
     bytes: Annotated[int, Meta(ge=0, le=2**50)] = 256 * 1024 * 1024
     redis_url: Secret | None = None
+    redis_url_file: str | None = None
 
 
 class AccessSettings(Struct, frozen=True, kw_only=True):

@@ -114,7 +114,7 @@ FromParameter = Annotated[
 UntilParameter = Annotated[
     str | None, _query("until", "Changes found before then.", MOMENT_PATTERN, "2026-11-25T18:00:00.000Z")
 ]
-_AT: Final = "The past: how it was at that moment, in JSON, which goes with no request directives."
+_AT: Final = "The past: how it was at that moment. It goes with no request directives."
 AtParameter = Annotated[str | None, _query("at", _AT, MOMENT_PATTERN, "2026-11-25T17:00:00.000Z")]
 AfterChangeParameter = Annotated[str | None, _query("after", "The `next` of the answer before.", CURSOR_PATTERN)]
 ALL_MERCHANTS: Final = "all"
