@@ -30,7 +30,7 @@ test-containers: .venv/dev
 	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
 	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider tests/containers/running.py
 
-# The unit tests with each further Python that this machine has. A version that it lacks is named, not skipped in silence.
+# The service's unit tests with each further Python that this machine has. A version that it lacks is named, not skipped in silence.
 test-pythons: .venv/dev
 	@for version in 3.11 3.13 3.14; do \
 		! $(BIN)/python --version | grep -q "Python $$version\." || continue; \
@@ -42,7 +42,7 @@ test-pythons: .venv/dev
 			done; \
 			build/python$$version/bin/pip install --quiet --no-deps --no-build-isolation --editable . || exit 1; \
 		}; \
-		build/python$$version/bin/pytest -q -p no:cacheprovider --numprocesses=2 tests/unit || exit 1; \
+		build/python$$version/bin/pytest -q -p no:cacheprovider --numprocesses=2 --ignore=tests/unit/bench tests/unit || exit 1; \
 	done
 
 image:
