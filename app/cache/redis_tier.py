@@ -1,8 +1,7 @@
 """Redis tier: the entries that all replicas share, and the lease by which one of them fetches."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +52,22 @@ class LeaseHeldElsewhere(msgspec.Struct, frozen=True):
 
     entry: Entry | None
     lease_ms: int
+
+
+class _HeldLease:
+    """Note the lease of an account as ours while the context lasts."""
+
+    __slots__ = ("_account_id", "_leases")
+
+    def __init__(self, leases: set[AccountId], account_id: AccountId) -> None:
+        self._leases: Final = leases
+        self._account_id: Final = account_id
+
+    def __enter__(self) -> None:
+        self._leases.add(self._account_id)
+
+    def __exit__(self, *_: object) -> None:
+        self._leases.discard(self._account_id)
 
 
 LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
@@ -158,14 +173,9 @@ class RedisTier:
         arguments = [self._replica_id, encode_released(self._replica_id, account_id), self._channel]
         await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
-    @contextmanager
-    def holding_lease(self, account_id: AccountId) -> Iterator[None]:
+    def holding_lease(self, account_id: AccountId) -> "_HeldLease":
         """Have `renew_leases` renew a lease while the context lasts. If we die, it expires within `LEASE_MS`."""
-        self._leases.add(account_id)
-        try:
-            yield
-        finally:
-            self._leases.discard(account_id)
+        return _HeldLease(self._leases, account_id)
 
     async def renew_leases(self) -> None:
         """Renew the leases that we hold, until cancelled. A lease is renewed once it has lasted a whole period."""

@@ -12,7 +12,9 @@ from app.balances.snapshots import AccountId, Entry, StoredAccountId
 from app.decoding import JsonDecoder, Undecodable
 from app.errors import TallygateError, Unreachable, UpstreamError
 from app.redis.connections import CONNECTION_ERRORS
+from app.redis.pipe import can_be_piped
 from app.redis.shared import Shared
+from app.redis.subscription import Subscription, open_subscription
 from app.redis.timeouts import RedisTrouble, translating
 from app.telemetry.log_throttle import LogThrottle
 from app.telemetry.metrics import Metrics
@@ -127,6 +129,25 @@ class Bus:
             await asyncio.sleep(pause)
 
     async def _listen_once(self, client: Any) -> None:
+        if can_be_piped(client):
+            await self._listen_directly(client)
+        else:
+            await self._listen_by_pubsub(client)
+
+    async def _listen_directly(self, client: Any) -> None:
+        subscription: Subscription | None = None
+        try:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                subscription = await translating(
+                    open_subscription(client, self._channel, self._on_joined, self._on_data)
+                )
+            while client is self._redis_client.client:
+                await subscription.listen(_PING_SECONDS)
+        finally:
+            if subscription is not None:
+                await subscription.release()
+
+    async def _listen_by_pubsub(self, client: Any) -> None:
         async with client.pubsub() as pubsub:
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
                 await translating(client.initialize())  # a cluster's pubsub does not do so by itself
@@ -145,11 +166,14 @@ class Bus:
     def _on_message(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "subscribe":
-                self.connected = True
-                log.info("bus.joined")
-                self._on_subscribed()
+                self._on_joined()
             case "message":
                 self._on_data(message["data"])
+
+    def _on_joined(self) -> None:
+        self.connected = True
+        log.info("bus.joined")
+        self._on_subscribed()
 
     def _on_data(self, data: Any) -> None:
         """Handle a batch of messages, one a line. All have one sender; our own batches are not decoded."""

@@ -41,7 +41,6 @@ from app.errors import Forbidden, InternalError, InvalidRequest
 from app.portfolio.parts import Parts
 from app.watch.long_polls import LongPolls
 
-
 _CHECKED: Final = (("Cache-Control", "private, no-cache"), ("Vary", VARY))
 _UNCACHED: Final = (("Cache-Control", "no-store"), ("Vary", VARY))
 
