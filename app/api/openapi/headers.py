@@ -15,7 +15,7 @@ _WITH_DIRECTIVES: Final = {
 """Operations that heed `Cache-Control`."""
 
 _WAITING: Final = "getChanges"
-_OF_THE_PAST: Final = {"getMerchantChanges", "getPortfolioChanges", _WAITING}
+_UNCACHED: Final = {"getMerchantChanges", "getPortfolioChanges", _WAITING, "getMe"}
 """Operations whose answers no cache keeps."""
 
 REQUEST_HEADERS: Final[dict[str, Any]] = {
@@ -83,7 +83,7 @@ def response_headers(operation: dict[str, Any], status: int) -> list[str]:
     if status == _ACCEPTED:
         names.append("Location")
     if status in {200, 304} and operation["security"]:
-        if operation["operationId"] in _OF_THE_PAST:
+        if operation["operationId"] in _UNCACHED:
             return [*names, "Cache-Control", "Vary", *(["Preference-Applied"] * (operation["operationId"] == _WAITING))]
         names += ["ETag", "Age", "Cache-Control", "Cache-Status", "Vary"]
         pages = any(parameter.get("name") == "after" for parameter in operation.get("parameters", ()))
