@@ -24,8 +24,8 @@ def test_an_issuer_needs_no_client_beside_it() -> None:
     assert issuer.rules[0].merchants == frozenset({AccountId("1")})
 
 
-def as_ms(*parts: int) -> int:
-    return int(datetime(*parts, tzinfo=UTC).timestamp() * 1000)  # type: ignore[misc,arg-type]
+def as_ms(year: int, month: int, day: int, hour: int = 0) -> int:
+    return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp() * 1000)
 
 
 @pytest.mark.parametrize(
