@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 from msgspec import Struct
 
 from app.access.quotas import CallerQuota, Headers
-from app.access.validity import Validity
+from app.access.validity import FOREVER, Validity
 from app.balances.snapshots import AGGREGATE, AccountId
 from app.clock import unix_ms
 from app.errors import Forbidden, Unauthenticated
@@ -30,7 +30,7 @@ class Caller(Struct, frozen=True):
 
     `rate` is requests a second, None for no limit; `concurrency` is simultaneous requests, None for the default.
     `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key.
-    Keys authenticate it within `validity`. A token's verifier knows when the token ends, with the issuer's leeway.
+    Reads refuse its keys or its token outside of `validity`. `streams` is open streams in a process, None for the default.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Caller(Struct, frozen=True):
     rate: float | None = None
     concurrency: int | None = None
     other_key_sha256: str | None = None
+    streams: int | None = None
     validity: Validity = Validity()
 
     @property
@@ -51,6 +52,11 @@ class Caller(Struct, frozen=True):
     def key_hashes(self) -> tuple[str, ...]:
         """The SHA-256 of each accepted key."""
         return (self.key_sha256,) if self.other_key_sha256 is None else (self.key_sha256, self.other_key_sha256)
+
+    @property
+    def valid_until(self) -> float | None:
+        """From when reads refuse its keys or its token, in Unix seconds; None for never."""
+        return None if self.validity.until == FOREVER else self.validity.until / 1000
 
     def may_read(self, key: AccountId) -> bool:
         """Return whether this caller may read a merchant, or, as `AGGREGATE`, the portfolio."""
@@ -159,6 +165,10 @@ class Callers:
     def acquire_slot(self, caller: Caller) -> Callable[[], None]:
         """Acquire a slot for a request of a caller. Return what releases it. Raises `TooFast`."""
         return self.quota_of(caller).acquire_slot()
+
+    def acquire_stream(self, caller: Caller, retry_after_seconds: float) -> Callable[[], None]:
+        """Acquire a place for a stream of a caller. Return what releases it. Raises `TooManyStreams`."""
+        return self.quota_of(caller).acquire_stream(caller.streams, retry_after_seconds)
 
     def limits(self, caller: Caller) -> Headers:
         """Return the rate headers of a caller; none if it has no rate."""

@@ -85,6 +85,7 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     portfolio: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
+    streams: AtOnce | None = None
     not_before: Moment | None = None
     expires: Moment | None = None
 
@@ -98,7 +99,9 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
         other = others[0] if others else None
         merchants = _as_keys(self.merchants)
         validity = Validity(_as_ms(self.not_before, 0), _as_ms(self.expires, FOREVER))
-        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other, validity)
+        return Caller(
+            self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other, self.streams, validity
+        )
 
 
 class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +114,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
     portfolio: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
+    streams: AtOnce | None = None
 
     def __post_init__(self) -> None:
         if self.merchants is not None and self.merchants_claim is not None:
@@ -126,6 +130,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
             portfolio=self.portfolio,
             rate=self.rate,
             concurrency=self.concurrency,
+            streams=self.streams,
         )
 
 

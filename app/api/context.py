@@ -26,6 +26,7 @@ class RequestContext(Struct):
 
     `limits` gives the headers of the caller's rate. `release` gives back the caller's slot. `age` is in seconds.
     `refused_key` is the name of the caller whose key is known, but not valid now. Only the audit log shows it.
+    `waited_seconds` passed because the caller preferred to wait.
     """
 
     request_id: str
@@ -39,6 +40,7 @@ class RequestContext(Struct):
     age: int | None = None
     problem: str | None = None
     refused_key: str | None = None
+    waited_seconds: float = 0
 
 
 def context_of(scope: Scope) -> RequestContext:

@@ -35,6 +35,7 @@ NAMES = {
     "getMe",
     "getLiveness",
     "getReadiness",
+    "watch",
 }
 """The operations that docs/decisions/0033 promises."""
 

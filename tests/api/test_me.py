@@ -17,7 +17,7 @@ from tests.support.service import Service, run_service
 
 ME = "/v1/me"
 TWO = frozenset({AccountId("12345"), AccountId("777")})
-BRIEF = Caller("brief", hash_key("brief"), TWO, False, 2.5, 7, None, Validity(until=1_900_000_000_000))
+BRIEF = Caller("brief", hash_key("brief"), TWO, False, 2.5, 7, validity=Validity(until=1_900_000_000_000))
 ENDED = Caller("ended", hash_key("ended"), "all", validity=Validity(until=1_700_000_000_000))
 COMING = Caller("coming", hash_key("coming"), "all", validity=Validity(since=1_900_000_000_000))
 
