@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What talks to the engine; `make upgrade COMPOSE='docker compose -f docker-compose.real.yml'` for the real upstream.
 COMPOSE ?= docker compose
 
-.PHONY: demo run test test-containers test-pythons image upgrade bench fmt lock openapi rules chart sbom clean
+.PHONY: demo run test test-containers test-pythons image upgrade bench fmt lock openapi python-client rules chart sbom clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -71,6 +71,10 @@ lock: .venv/run
 
 openapi: .venv/dev
 	$(BIN)/python -m tests.support.write_document clients/openapi.json
+
+python-client: .venv/dev
+	$(BIN)/python -m tests.support.write_sync_client
+	$(BIN)/ruff format --quiet clients/python
 
 # `make rules RUNBOOK=https://wiki.example.org/runbook.md` leads the alerts to where your runbook is.
 rules: deploy/prometheus/rules.yml

@@ -32,6 +32,7 @@ from app.api.routes.framework_errors import respond_with_problem
 from app.api.routes.guards import guard_routes
 from app.api.routes.history import HISTORY, read_window
 from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
+from app.api.routes.me import ME
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
 from app.api.routes.service import ReadinessProbe, service_routes
@@ -113,6 +114,7 @@ def build_api(
             guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
             watch_routes("Balances"),
             guard_routes("Past", HISTORY, admission, dependencies),
+            guard_routes("Caller", ME, admission, dependencies),
             service_routes(service.look, service.scrape),
         ],
         exception_handlers={Exception: respond_with_problem},

@@ -237,6 +237,9 @@ class Metrics:
 
     def _make_process(self, version: str) -> None:
         self.callers = Gauge("tallygate_callers", "Callers that are known.", Merge.MIN)
+        self.key_seconds_left = Gauge(
+            "tallygate_key_seconds_left", "Until the keys of a caller end, for keys that do.", Merge.MIN, ("client",)
+        )
         self.clients_file_ok = Gauge(
             "tallygate_clients_file_ok",
             "0 while the clients file cannot be read and the last good one counts.",

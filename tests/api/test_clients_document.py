@@ -32,6 +32,7 @@ NAMES = {
     "getLastReconciliation",
     "getReconciliation",
     "startReconciliation",
+    "getMe",
     "getLiveness",
     "getReadiness",
     "watch",

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from app.access.callers import Caller, hash_key
+from app.access.validity import Validity
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect
 from app.redis.embedded import EmbeddedValkey
@@ -136,6 +138,10 @@ CAUSES = [
         Cause(settings={"portfolio_demand_seconds": "always", "portfolio_stale_seconds": 0.001}),
     ),
     ("TallygateHistoryShort", Cause(change_too_much, settings={"history_bytes": 1_000}, steps=3)),
+    (
+        "TallygateKeyExpires",
+        Cause(settings={"more": [Caller("left", hash_key("left"), "all", validity=Validity(until=1))]}, steps=3),
+    ),
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")

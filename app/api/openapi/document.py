@@ -219,6 +219,11 @@ def service_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
     )
 
 
+def caller_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
+    """List the responses of a path about the caller itself, which asks nothing of Redis or the upstream."""
+    return {**service_responses(view, described), **_document_problems({401, 429, 503, 504}, Problem)}
+
+
 def _document_problems(statuses: Iterable[int], error: type) -> dict[int, ResponseSpec]:
     media_type = MEDIA_TYPE if error is Problem else "application/json"
     return {
