@@ -8,6 +8,7 @@ from typing import Final
 from litestar import Response
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
+from msgspec import UNSET
 
 from app.access.callers import ALL, Caller, authorise
 from app.access.readable import Readable
@@ -202,18 +203,10 @@ class Exchange:
         return as_response(Reply(200, headers, await _write(view, output_format)))
 
     def _next_link(self, view: Tabular | bytes) -> list[tuple[str, str]]:
-        match view:
-            case (
-                BreakdownView(next=str(after))
-                | HoldersView(next=str(after))
-                | MerchantsView(next=str(after))
-                | PastBreakdownView(next=str(after))
-                | ChangesView(next=str(after))
-                | FeedView(next=str(after))
-            ):
-                return [link_next(self._request.scope["path"], self._request.scope["query_string"], after)]
-            case _:
-                return []
+        after = getattr(view, "next", UNSET)
+        if not isinstance(after, str):
+            return []
+        return [link_next(self._request.scope["path"], self._request.scope["query_string"], after)]
 
     def _header(self, name: bytes) -> str | None:
         return join_lines(self._request.scope["headers"], name)
