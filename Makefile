@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # The tests start the service a hundred times: it should be compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test bench fmt lock openapi rules clean
+.PHONY: demo run test test-node bench fmt lock openapi rules clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -20,6 +20,11 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --maxfail=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+
+# The TypeScript client and what is generated from the document. It needs Node 20 or later.
+test-node: .venv/dev
+	npm ci --silent --prefix clients/typescript
+	npm test --silent --prefix clients/typescript
 
 bench: .venv/dev
 	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify

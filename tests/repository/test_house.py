@@ -24,7 +24,7 @@ api.context
 api.rendering
 api.views
 api.requests
-api.problem_kinds
+api.problem_kinds api.client
 api.replies
 portfolio
 accounts

@@ -1,0 +1,41 @@
+// Made from clients/openapi.json by `npm run types`.
+
+/** The kinds of problems, with their statuses. The gateway explains each at `/problems/<kind>`. */
+export const PROBLEM_KINDS = {
+  "access-refused": 502,
+  "body-too-large": 413,
+  "body-too-slow": 408,
+  "breaker-open": 503,
+  "budget-spent": 503,
+  "deadline-passed": 504,
+  "forbidden": 403,
+  "headers-too-large": 431,
+  "incomplete": 502,
+  "internal-error": 500,
+  "invalid-request": 400,
+  "issuer-unavailable": 503,
+  "malformed-answer": 502,
+  "merchant-inactive": 502,
+  "no-reconciliation": 404,
+  "not-cached": 504,
+  "not-known-yet": 503,
+  "request-refused": 502,
+  "store-unavailable": 503,
+  "token-refused": 502,
+  "too-fast": 429,
+  "too-old": 503,
+  "unauthenticated": 401,
+  "unknown-asset": 404,
+  "unknown-code": 502,
+  "unknown-merchant": 404,
+  "unknown-path": 404,
+  "unknown-reconciliation": 404,
+  "upstream-busy": 503,
+  "upstream-faulty": 503,
+  "upstream-timeout": 504,
+  "upstream-unreachable": 503,
+  "uri-too-long": 414,
+  "view-gone": 410,
+} as const;
+
+export type ProblemKind = keyof typeof PROBLEM_KINDS;
