@@ -7,7 +7,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # The tests start the service a hundred times: it should be compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test test-node bench fmt lock openapi rules clean
+# What talks to the engine; `make upgrade COMPOSE='docker compose -f docker-compose.real.yml'` for the real upstream.
+COMPOSE ?= docker compose
+
+.PHONY: demo run test test-node test-containers test-pythons image upgrade bench fmt lock openapi rules chart sbom clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -21,10 +24,39 @@ test: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pytest --maxfail=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
-# The TypeScript client and what is generated from the document. It needs Node 20 or later.
+# The TypeScript client and what is generated from the document. It installs Node and Chromium if they are missing.
 test-node: .venv/dev
+	clients/typescript/scripts/prepare.sh
 	npm ci --silent --prefix clients/typescript
 	npm test --silent --prefix clients/typescript
+
+# The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
+test-containers: .venv/dev
+	tests/containers/prepare.sh build/containers
+	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
+	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider tests/containers/running.py
+
+# The service's unit tests with each further Python that this machine has. A version that it lacks is named, not skipped in silence.
+test-pythons: .venv/dev
+	@for version in 3.11 3.13 3.14; do \
+		! $(BIN)/python --version | grep -q "Python $$version\." || continue; \
+		python$$version -c '' 2>/dev/null || { echo "python$$version: not on this machine, not tested"; continue; }; \
+		test -x build/python$$version/bin/pytest || { \
+			python$$version -m venv build/python$$version && \
+			for lock in requirements.lock requirements-dev.lock; do \
+				build/python$$version/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $$lock || exit 1; \
+			done; \
+			build/python$$version/bin/pip install --quiet --no-deps --no-build-isolation --editable . || exit 1; \
+		}; \
+		build/python$$version/bin/pytest -q -p no:cacheprovider --numprocesses=2 --ignore=tests/unit/bench tests/unit || exit 1; \
+	done
+
+image:
+	docker build --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) \
+		--build-arg SOURCE=$$(git config --get remote.origin.url || echo unknown) -t tallygate:0.1.0 .
+
+upgrade:
+	@deploy/upgrade.sh $(COMPOSE)
 
 bench: .venv/dev
 	test ! -x "$$(command -v npm)" || npm ci --silent --no-audit --no-fund --prefix bench/peers/fastify
@@ -46,10 +78,21 @@ lock: .venv/run
 openapi: .venv/dev
 	$(BIN)/python -m tests.support.write_document clients/openapi.json
 
+# `make rules RUNBOOK=https://wiki.example.org/runbook.md` leads the alerts to where your runbook is.
 rules: deploy/prometheus/rules.yml
+	$(if $(RUNBOOK),sed -i 's|https://[^#]*/runbook.md|$(RUNBOOK)|' $<)
 	printf '%s\n' '# Made from $< by `make rules`.' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \
 		'metadata:' '  name: tallygate' 'spec:' >k8s/components/monitoring/rules.yaml
 	sed '/^#/d;s/^/  /' $< >>k8s/components/monitoring/rules.yaml
+
+# The Helm chart is made from the production overlay; make test compares them.
+chart: .venv/dev
+	mkdir -p build
+	$(BIN)/kubectl kustomize k8s/overlays/production >build/production.yaml
+	$(BIN)/python -m release.chart <build/production.yaml
+
+sbom: .venv/run
+	@$(BIN)/python -m release.sbom <requirements.lock
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -10,6 +10,7 @@ from app.cache.cache import Cache
 from app.cache.freshness import RequestDirectives
 from app.cache.served import Served
 from app.errors import TallygateError, UnknownMerchant
+from app.history.histories import NO_HISTORIES, Histories
 
 
 class Available(Struct, frozen=True, gc=False):
@@ -31,10 +32,16 @@ AccountResult = Available | Unavailable
 
 
 class Accounts:
-    """Answer questions about balances. `caller` names who asks, and takes turns with others for the upstream's budget."""
+    """Answer questions about balances. `caller` names who asks, and takes turns with others for the upstream's budget.
 
-    def __init__(self, cache: Cache) -> None:
+    `histories` answer those about the past.
+    """
+
+    histories: Histories = NO_HISTORIES
+
+    def __init__(self, cache: Cache, histories: Histories = NO_HISTORIES) -> None:
         self._cache: Final = cache
+        self.histories = histories
 
     async def get(self, account_id: AccountId, directives: RequestDirectives, caller: str) -> Available:
         """Return the balances of an account. Raises `UnknownMerchant`, and what `Cache.read` raises."""

@@ -10,6 +10,9 @@ TallygateError
 │   ├── UnknownReconciliation
 │   ├── NoReconciliation
 │   ├── ViewGone
+│   ├── NoHistory
+│   ├── HistoryGone
+│   ├── FeedEnded
 │   ├── UnknownPath
 │   ├── MethodNotAllowed
 │   ├── BodyTooSlow
@@ -92,6 +95,22 @@ class NoReconciliation(RequestError):
 
 class ViewGone(RequestError):
     """The version of the view of a cursor is no longer kept."""
+
+
+class NoHistory(RequestError):
+    """Nothing is known of an account's past, or no past is kept at all."""
+
+
+class HistoryGone(RequestError):
+    """What is asked for is older than what is kept, which begins at `kept_from_ms` (Unix milliseconds)."""
+
+    def __init__(self, detail: str, *, kept_from_ms: int, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
+        self.kept_from_ms = kept_from_ms
+
+
+class FeedEnded(RequestError):
+    """The epoch of a cursor has ended: the store was lost."""
 
 
 class UnknownPath(RequestError):

@@ -29,6 +29,7 @@ from app.wiring.access import build_access
 from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
 from app.wiring.health import build_health
+from app.wiring.history import build_history
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
 from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue, build_sweep_sources
@@ -53,17 +54,17 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     budget = build_budget(shared, budget_options(settings), runtime)
     transport = build_transport(settings.upstream, runtime, withdraw)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
-    origin, totals, options = build_origin(upstream, budget.permits), RunningTotals(), replica_options(settings)
-    heard = Listeners((totals, queue := build_sweep_queue(options.policy, runtime)))
+    history = build_history(settings, shared, drain, runtime)
+    origin, options = build_origin(upstream, budget.permits, history.recorder), replica_options(settings)
+    heard = Listeners((totals := RunningTotals(), queue := build_sweep_queue(options.policy, runtime)))
     replica = build_replica(shared, budget, origin, options, runtime, listener=heard, on_failure=queue.on_failure)
     directory = build_directory(settings.directory, shared, upstream, runtime)
-    sources = build_sweep_sources(directory, replica, upstream)
-    sweep = build_sweep(settings, queue, sources, shared, budget, runtime)
+    sweep = build_sweep(settings, queue, build_sweep_sources(directory, replica, upstream), shared, budget, runtime)
     known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
-    questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime)
+    questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime, history.histories)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
     health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
-    parts = (shared, budget, upstream, replica, questions, access, health)
+    parts = (shared, history, budget, upstream, replica, questions, access, health)
     watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
         ApiOptions(
@@ -75,7 +76,7 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
             audit_answers=settings.access.audit is Audited.ALL,
             plain=settings.process.plain,
         ),
-        Access(access.callers, access.failed_logins),
+        Access(access.callers, access.failed_logins, access.addresses),
         questions.accounts,
         questions.portfolio,
         ServicePages(health.look, exposition.page if settings.telemetry.metrics_port is None else None, drain),

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Final, cast
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.app import Access, ApiOptions, ServicePages, build_api
@@ -73,7 +74,7 @@ def build(callers: Callers) -> tuple[Edge, str]:
     replica.memory.put(snapshot)
     edge = build_api(
         ApiOptions(version="0", policy=POLICY),
-        Access(callers, FailedLogins(1_000, time.monotonic)),
+        Access(callers, FailedLogins(1_000, time.monotonic), ClientAddresses(())),
         Accounts(replica.cache),
         NOBODY,
         ServicePages(NOBODY, None, Drain()),

@@ -269,9 +269,9 @@ class Pipeline:
             ]
         )
 
-    async def execute(self, *, raise_on_error: bool = True) -> Sequence[Any]:
+    async def execute(self, *, raise_on_error: bool = True, allow_redirections: bool = True) -> Sequence[Any]:
         """Send all commands in one round trip. The model refuses nothing."""
-        del raise_on_error
+        del raise_on_error, allow_redirections
         found = iter(await self._client.send([run for batch in self._batches for run in batch]))
         results = [[next(found) for _ in batch] for batch in self._batches]
         return [one[0] if batch[0][0] is GET else one for batch, one in zip(self._batches, results, strict=True)]

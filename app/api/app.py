@@ -10,12 +10,13 @@ from litestar.di import Provide
 from msgspec import Struct
 
 from app.access.callers import Callers
+from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.deadline import RequestDeadline
-from app.api.middleware.edge import Edge
+from app.api.middleware.edge import Edge, Identification
 from app.api.openapi.document import openapi_config
 from app.api.reads.account_reads import AccountReads
 from app.api.reads.admission import Admission
@@ -30,6 +31,7 @@ from app.api.routes.client import client_routes
 from app.api.routes.exchange import Exchange, choose_output_format
 from app.api.routes.framework_errors import respond_with_problem
 from app.api.routes.guards import guard_routes
+from app.api.routes.history import HISTORY
 from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
@@ -62,10 +64,11 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
 
 
 class Access(Struct, frozen=True):
-    """Who may call, and which addresses sent wrong credentials."""
+    """Who may call, which addresses sent wrong credentials, and how the address of a caller is found."""
 
     callers: Callers
     failed_logins: FailedLogins
+    addresses: ClientAddresses
 
 
 class ServicePages(Struct, frozen=True):
@@ -97,6 +100,7 @@ def build_api(
             guard_routes("Balances", BATCH, admission, dependencies),
             account_routes("Balances", reads),
             guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
+            guard_routes("Past", HISTORY, admission, dependencies),
             service_routes(service.look, service.scrape),
             client_routes(),
         ],
@@ -111,7 +115,7 @@ def build_api(
         audit=Audit(runtime.monotonic, refusals=options.audit_refusals, answers=options.audit_answers),
         cors=Cors(options.origins) if options.origins else None,
         drain=service.drain,
-        request_ids=request_ids,
+        identification=Identification(request_ids, access.addresses),
         runtime=runtime,
     )
 

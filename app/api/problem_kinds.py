@@ -58,6 +58,15 @@ PROBLEMS: Final[dict[type[TallygateError], ProblemKind]] = {
     errors.ViewGone: ProblemKind(
         "view-gone", 410, "This version of the view has expired", "Start with the first page, without a cursor."
     ),
+    errors.NoHistory: ProblemKind(
+        "no-history", 404, "No history", "Its past is known from its first read on, where the service keeps a history."
+    ),
+    errors.HistoryGone: ProblemKind(
+        "history-gone", 410, "This past is not kept any more", "Ask for what is later than keptFrom, or begin again."
+    ),
+    errors.FeedEnded: ProblemKind(
+        "feed-gone", 410, "The feed of this cursor has ended", "Read the balances, and begin without a cursor."
+    ),
     errors.UnknownPath: ProblemKind("unknown-path", 404, "Unknown path", "See /docs for the available paths."),
     errors.MethodNotAllowed: ProblemKind(
         "method-not-allowed", 405, "Method not allowed", "Use a method that the Allow header names."

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Final, NewType
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.structs import force_setattr
 
 from app.balances.amounts import ZERO, CheckedAmount, check_amounts
 from app.errors import MalformedAnswer, UnknownAsset
@@ -22,6 +23,9 @@ UnixMs = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 """A time in Unix milliseconds, at most the last one of the year 9999: later ones cannot be written as a date."""
 
 MAX_NAME_CHARACTERS: Final = 256
+
+Epoch = Annotated[str, Meta(pattern=r"\A[0-9]{1,20}-[0-9a-zA-Z_-]{1,8}\Z")]
+Sequence = Annotated[int, Meta(ge=0, le=2**53)]
 
 AssetId = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 AssetName = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS)]
@@ -67,7 +71,19 @@ class Row(Struct, frozen=True, gc=False, rename="camel"):
         return self.total == self.free == self.locked == ZERO
 
 
-class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
+class _Numbered(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
+    """What the history numbers: content number `sequence` of an account within an `epoch`, unset until it is recorded."""
+
+    sequence: Sequence | UnsetType = UNSET
+    epoch: Epoch | UnsetType = UNSET
+
+    def number(self, epoch: str, sequence: int) -> None:
+        """Number an entry once its look is recorded. It stays the object that memory and views know."""
+        force_setattr(self, "sequence", sequence)
+        force_setattr(self, "epoch", epoch)
+
+
+class Snapshot(_Numbered, frozen=True, gc=False, rename="camel", tag="balances"):
     """An account's balances by the upstream. `as_of` is when its answer had arrived, in Unix milliseconds.
 
     Rows are sorted by `asset_id`, one for each asset.
@@ -101,7 +117,7 @@ class Snapshot(Struct, frozen=True, gc=False, rename="camel", tag="balances"):
         return any(one.kind is AnomalyKind.UNREADABLE_ASSET and one.asset_id == asset_id for one in self.anomalies)
 
 
-class Absence(Struct, frozen=True, gc=False, rename="camel", tag="absent"):
+class Absence(_Numbered, frozen=True, gc=False, rename="camel", tag="absent"):
     """The upstream's answer that there is no such merchant, and when it arrived (Unix milliseconds)."""
 
     account_id: StoredAccountId = field(name="key")  # the name that entries in Redis have

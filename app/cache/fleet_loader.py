@@ -23,6 +23,7 @@ from app.cache.memory import MemoryTier
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
 from app.errors import BudgetSpent, TallygateError
 from app.fleet.bus import Failure
+from app.history.recording import Look
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
 
@@ -169,8 +170,8 @@ class FleetLoader:
             return self._memory.put(known)
         return None
 
-    async def _store(self, entry: Entry) -> None:
-        await self._redis.store_and_release(entry, latest_as_of=latest_plausible_as_of(self._now_ms()))
+    async def _store(self, entry: Entry, look: Look | None = None) -> None:
+        await self._redis.store_and_release(entry, latest_as_of=latest_plausible_as_of(self._now_ms()), look=look)
 
     async def _give_up(self, account_id: AccountId) -> NoPermit:
         """Release the lease of an account for which a sweep got no permit."""
@@ -179,6 +180,7 @@ class FleetLoader:
         return NoPermit(BudgetSpent("The upstream's budget has no permit for a sweep now.", retry_after_seconds=wait))
 
     async def _load_as_leaseholder(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:
+        known, asked_at = self._memory.peek(account_id), self._now_ms()
         try:
             with self._redis.holding_lease(account_id):
                 result = await self._load_from_upstream(account_id, permit_request)
@@ -187,7 +189,7 @@ class FleetLoader:
             raise
         match result:
             case Loaded(entry):
-                await self._store(entry)
+                await self._store(entry, Look(asked_at, known))
             case LoadFailed(error):
                 await self._redis.release_with_failure(account_id, Failure.of(account_id, error))
         return result

@@ -13,7 +13,9 @@ from app.cache.freshness import FreshnessPolicy, retention_ms
 from app.decoding import JsonDecoder, Undecodable
 from app.fleet.bus import Failure, encode_failure, encode_released, encode_withdrawn
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
-from app.redis import lua
+from app.history.recording import Look, Recorder, is_unnumbered
+from app.history.results import read_recorded
+from app.redis import lua, lua_history
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisFailure
 from app.redis.commands import get_values
@@ -57,10 +59,13 @@ LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
 
 
 class RedisTier:
-    """Read and write entries for one replica. No method raises errors of Redis."""
+    """Read and write entries for one replica, and have their looks recorded. No method raises errors of Redis."""
 
-    def __init__(self, shared: Shared, *, policy: FreshnessPolicy, metrics: Metrics) -> None:
+    def __init__(
+        self, shared: Shared, *, policy: FreshnessPolicy, metrics: Metrics, recorder: Recorder | None = None
+    ) -> None:
         self._metrics: Final = metrics
+        self._recorder: Final = recorder
         self._redis_client: Final = shared.client
         self._batcher: Final = ScriptBatcher(shared.client)
         self._key_prefix: Final = shared.key_prefix
@@ -74,6 +79,7 @@ class RedisTier:
         self._read_or_lease: Final = make_script(lua.READ_OR_LEASE, read_lease)
         self._read_or_lease_with_permit: Final = make_script(lua.READ_OR_LEASE_WITH_PERMIT, read_lease)
         self._store_and_release: Final = make_script(lua.STORE_AND_RELEASE, read_flag, writes=True)
+        self._store_and_record: Final = make_script(lua_history.STORE_AND_RECORD, read_recorded, writes=True)
         self._release_and_notify: Final = make_script(lua.RELEASE_AND_NOTIFY, read_flag)
         self._renew_lease: Final = make_script(lua.RENEW_LEASE, read_flag)
 
@@ -122,18 +128,25 @@ class RedisTier:
             case _:
                 return LeaseHeldElsewhere(entry, min(lease_ms, LEASE_MS))
 
-    async def store_and_release(self, entry: Entry, *, latest_as_of: int = ANY_TIME) -> None:
-        """Store and publish an entry, and release the lease. A newer entry from no later than `latest_as_of` stays."""
-        ttl_ms = retention_ms(entry, self._policy)
-        arguments = [
-            self._replica_id,
-            msgspec.json.encode(entry),
-            entry.as_of,
-            max(ttl_ms, 1),
-            self._channel,
-            latest_as_of,
-        ]
-        await self._batcher.run(self._store_and_release, self._names(entry.account_id), arguments)
+    async def store_and_release(self, entry: Entry, *, latest_as_of: int = ANY_TIME, look: Look | None = None) -> None:
+        """Store and publish an entry, and release the lease. A newer entry from no later than `latest_as_of` stays.
+
+        With `look`, the entry is what a look has just found: it is recorded, and the entry numbered.
+        """
+        recorder = self._recorder if look is not None and is_unnumbered(entry) else None
+        encoded = msgspec.json.encode(entry)
+        if recorder is not None and look is not None and recorder.is_own:
+            await recorder.record(entry, encoded, look, latest_as_of)
+            encoded, recorder = msgspec.json.encode(entry), None
+        names = self._names(entry.account_id)
+        ttl_ms = max(retention_ms(entry, self._policy), 1)
+        arguments = [self._replica_id, encoded, entry.as_of, ttl_ms, self._channel, latest_as_of]
+        if recorder is None or look is None:
+            await self._batcher.run(self._store_and_release, names, arguments)
+            return
+        arguments += recorder.arguments(entry, encoded, look, latest_as_of)
+        names += recorder.names(entry.account_id)
+        recorder.settle(entry, await self._batcher.run(self._store_and_record, names, arguments))
 
     async def release_with_failure(self, account_id: AccountId, failure: Failure) -> None:
         """Release the lease, and publish why there is no entry."""
@@ -171,10 +184,14 @@ class RedisTier:
         client, message = self._redis_client.client, encode_withdrawn(self._replica_id, account_id)
         await self._redis_client.execute(lambda: client.delete(self._name(account_id)), read_integer)
         await self._redis_client.execute(lambda: client.publish(self._channel, message), read_integer)
+        if self._recorder is not None:
+            await self._recorder.forget(account_id)
 
     async def close(self) -> None:
         """Wait until all commands that were sent are answered, at most a command's time-out."""
         await self._batcher.close()
+        if self._recorder is not None:
+            await self._recorder.close()
 
     async def _read_or_lease_again(self, account_id: AccountId) -> LeaseResult | RedisFailure:
         """Remove an entry that looked new enough but cannot be read."""

@@ -14,6 +14,7 @@ from app.cache.freshness import FreshnessPolicy
 from app.cache.memory import Listener, MemoryTier
 from app.cache.redis_tier import RedisTier
 from app.fleet.bus import Bus, Failure
+from app.history.recording import Recorder
 from app.redis.shared import Shared
 from app.resilience.supervision import Part
 from app.runtime import Runtime
@@ -32,11 +33,15 @@ class ReplicaOptions(Struct, frozen=True, kw_only=True):
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """Where entries come from. Calls may start now if `is_ready`; all of them are refused if `is_refused`."""
+    """Where entries come from. Calls may start now if `is_ready`; all of them are refused if `is_refused`.
+
+    `recorder` records what was looked at, if there is a history.
+    """
 
     load: Load
     is_ready: Callable[[], bool] = lambda: True
     is_refused: Callable[[], bool] = lambda: False
+    recorder: Recorder | None = None
 
 
 class Replica(Part, frozen=True):
@@ -64,7 +69,7 @@ def build_replica(
     `on_failure` is called for each load that failed at another replica.
     """
     memory = MemoryTier(options.capacity, options.capacity_bytes, listener)
-    tier = RedisTier(shared, policy=options.policy, metrics=runtime.metrics)
+    tier = RedisTier(shared, policy=options.policy, metrics=runtime.metrics, recorder=origin.recorder)
     loader = FleetLoader(
         memory=memory,
         redis=tier,

@@ -14,6 +14,7 @@ from app.server.workers import run_workers
 from app.settings.environment import PREFIX, read_settings, unknown_settings
 from app.telemetry.logs import configure_logs, print_to_log
 from app.temporary_folders import TemporaryFolder, remove_abandoned_folders
+from app.wiring.history import check_history_url
 from app.wiring.redis import check_redis_url
 
 log = structlog.get_logger()
@@ -39,6 +40,7 @@ def serve() -> None:
     check_port(settings.http.host, settings.http.port)
     if settings.telemetry.metrics_port is not None:
         check_port(settings.http.host, settings.telemetry.metrics_port)
+    check_history_url(settings)
     if abandoned := remove_abandoned_folders():
         log.info("folders.removed", folders=abandoned)
     with ExitStack() as stack:

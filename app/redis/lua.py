@@ -74,9 +74,7 @@ end
 return {held, math.max(left, 1)}
 """
 
-STORE_AND_RELEASE: Final = """
--- KEYS: entry, lease. ARGV: replica id, the entry, its `asOf`, its time to live, the channel, the latest plausible `asOf`.
--- Releases the lease. Stores and publishes the entry unless a newer, plausible one is there. Returns 1 if it did.
+AS_NEWER: Final = """
 local newer = 1
 local held = call('GET', KEYS[1])
 if held then
@@ -88,9 +86,15 @@ end
 if call('GET', KEYS[2]) == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
+"""
+
+STORE_AND_RELEASE: Final = f"""
+-- KEYS: entry, lease. ARGV: replica id, the entry, its `asOf`, its time to live, the channel, the latest plausible `asOf`.
+-- Releases the lease. Stores and publishes the entry unless a newer, plausible one is there. Returns 1 if it did.
+{AS_NEWER}
 if newer == 1 then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-  publish(ARGV[5], '{"sender":"' .. ARGV[1] .. '","entry":' .. ARGV[2] .. '}')
+  publish(ARGV[5], '{{"sender":"' .. ARGV[1] .. '","entry":' .. ARGV[2] .. '}}')
 end
 return newer
 """

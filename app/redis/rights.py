@@ -32,7 +32,7 @@ async def find_missing_rights(client: AnyRedis, names: Sequence[str], channel: s
 
 
 def _commands(name: str, channel: str) -> Iterator[Sequence[Word]]:
-    value, table, members = name, f"{name}:hash", f"{name}:zset"
+    value, table, members, stream = name, f"{name}:hash", f"{name}:zset", f"{name}:stream"
     yield ("PING",)
     yield "SET", value, "check", "PX", _KEPT_MS
     yield "GET", value
@@ -41,6 +41,15 @@ def _commands(name: str, channel: str) -> Iterator[Sequence[Word]]:
     yield "PEXPIRE", value, _KEPT_MS
     yield "HSET", table, "field", "check"
     yield "HMGET", table, "field"
+    yield "HGET", table, "field"
+    yield "HSETNX", table, "field", "check"
+    yield "HINCRBY", table, "count", 1
+    yield "HDEL", table, "count"
+    yield "EXISTS", table
+    yield "XADD", stream, "*", "field", "check"
+    yield "XRANGE", stream, "-", "+", "COUNT", 1
+    yield "XREVRANGE", stream, "+", "-", "COUNT", 1
+    yield "XDEL", stream, "0-1"
     yield "ZADD", members, 1, "check"
     yield "ZCOUNT", members, "-inf", "+inf"
     yield "ZREMRANGEBYSCORE", members, "-inf", "+inf"
@@ -48,7 +57,7 @@ def _commands(name: str, channel: str) -> Iterator[Sequence[Word]]:
     yield "EVALSHA", "0" * 40, 1, value
     yield ("TIME",)
     yield "PUBLISH", channel, "check"
-    yield from (("DEL", key) for key in (value, table, members))
+    yield from (("DEL", key) for key in (value, table, members, stream))
 
 
 async def _find_missing(step: Awaitable[object], command: str) -> str | None:

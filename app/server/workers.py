@@ -31,6 +31,7 @@ from app.server.admin_port import AdminServer
 from app.server.descriptors import plan_descriptors
 from app.server.granian_internals import REQUEST_COROUTINE, missing_names
 from app.server.health_probes import admin_pages
+from app.server.hung_workers import replace_hung_workers
 from app.server.lingering_connections import LingeringConnections
 from app.server.scheduling import schedule_as_batch, tune_garbage_collection
 from app.server.shutdown import END_DRAIN, handle_signals_in_parent, handle_signals_in_worker
@@ -77,8 +78,9 @@ def run_workers(settings: Settings, folder: Path, logs: LogWriter, granian: Any 
     if is_known:
         server.exposition = exposition
         server.on_startup(lambda: handle_signals_in_parent(server))
-    if (port := settings.telemetry.metrics_port) is not None:
         # Its thread starts after the signals are blocked, so that it gets none.
+        server.on_startup(lambda: replace_hung_workers(lambda: server.wrks, exposition.heard))
+    if (port := settings.telemetry.metrics_port) is not None:
         pages = admin_pages(exposition, settings.process.workers, time.monotonic)
         server.on_startup(lambda: AdminServer(settings.http.host, port, pages).open())
     server.serve(target_loader=partial(load_app, folder), wrap_loader=False)

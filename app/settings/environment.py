@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import EnumMeta
+from ipaddress import ip_network
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +30,7 @@ _WANTED: Final = {
     "otlp_endpoint": "a URL like http://collector:4318, without a path",
     "plain": "true or false",
 }
-_SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url")
+_SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", "redis_url", "history_redis_url")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -44,7 +45,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         if setting.required and setting.encode_name not in given:
             raise StartError(f"{variable_name(setting.encode_name)} is not set.")
     _check_one_token_source(given)
-    origins = given.pop("cors_origins", "")
+    origins, proxies = given.pop("cors_origins", ""), given.pop("trusted_proxies", "")
     settings = Settings(**{name: _convert(given, section) for name, section in _SECTIONS.items()})
     check_upstream_url(settings.upstream.url)
     for merchant in settings.directory.known_merchants or ():
@@ -54,7 +55,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise StartError(
             f"TALLYGATE_METRICS_PORT and TALLYGATE_PORT are both {settings.http.port}: choose another one."
         )
-    return replace(settings, http=replace(settings.http, cors_origins=_read_cors_origins(origins)))
+    return replace(
+        settings,
+        http=replace(settings.http, cors_origins=_read_cors_origins(origins)),
+        access=replace(settings.access, trusted_proxies=_read_networks(proxies)),
+    )
 
 
 def unknown_settings(environment: Mapping[str, str]) -> Iterable[tuple[str, str | None]]:
@@ -205,6 +210,15 @@ def read_origins(text: str) -> frozenset[str]:
         if not _is_origin(origin):
             raise ValueError(f"number {number} is not an origin as a browser writes it")
     return frozenset(origins)
+
+
+def _read_networks(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(network.strip(" "))) for network in text.split(",")) if text else ()
+    except ValueError:
+        raise StartError(
+            "TALLYGATE_TRUSTED_PROXIES wants networks like 10.1.2.0/24 or 2001:db8::/64, separated by commas."
+        ) from None
 
 
 def _is_origin(text: str) -> bool:

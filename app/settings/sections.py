@@ -65,12 +65,21 @@ class RedisSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"red
     timeout_seconds: SomeSeconds = 0.05
 
 
+class HistorySettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"history_{name}"):
+    """For how long changes are kept, how many bytes of them, and where, if not beside the balances."""
+
+    seconds: Annotated[float, Meta(ge=0, le=315_360_000)] = 604_800
+    bytes: Annotated[int, Meta(ge=0, le=2**50)] = 256 * 1024 * 1024
+    redis_url: Secret | None = None
+
+
 class AccessSettings(Struct, frozen=True, kw_only=True):
     """Who may call, and what is logged about it."""
 
     clients_file: str
     wrong_keys_rate: PerSecond = 5
     audit: Audited = Audited.REFUSED
+    trusted_proxies: tuple[str, ...] = ()
 
 
 class FreshnessSettings(Struct, frozen=True, kw_only=True):
@@ -136,6 +145,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     http: HttpSettings
     upstream: UpstreamSettings
     redis: RedisSettings
+    history: HistorySettings
     access: AccessSettings
     freshness: FreshnessSettings
     directory: DirectorySettings

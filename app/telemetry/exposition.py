@@ -58,6 +58,11 @@ class Exposition:
         others = {} if self._store is None else self._store.others()
         return [reading.health for reading in others.values() if reading.health]
 
+    def heard(self) -> dict[int, float]:
+        """Return when each other live process last shared its health, in monotonic seconds, by its id."""
+        others = {} if self._store is None else self._store.others()
+        return {pid: reading.health.at for pid, reading in others.items() if reading.health}
+
     def page(self, accept: str) -> Page:
         """Respond to a scrape in the format of its `Accept` header."""
         encode, content_type = choose_encoder(accept)

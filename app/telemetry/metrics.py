@@ -62,6 +62,7 @@ class Metrics:
         self._make_answers()
         self._make_upstream()
         self._make_redis()
+        self._make_history()
         self._make_balances()
         self._make_process(version)
 
@@ -185,6 +186,19 @@ class Metrics:
             [("entry",), ("failure",), ("unreadable",)],
         )
         self.bus_lag = Histogram("tallygate_bus_lag_seconds", "Age of the entries heard on the bus.", LAGS)
+
+    def _make_history(self) -> None:
+        self.history_changes = Counter("tallygate_history_changes_total", "Changes of balances that were recorded.")
+        self.history_unrecorded = Counter(
+            "tallygate_history_unrecorded_total", "Looks at balances that could not be recorded."
+        )
+        self.history_epochs = Counter("tallygate_history_epochs_total", "Times that the history was lost.")
+        self.history_gaps = Counter("tallygate_history_gaps_total", "Answers of the feed that lacked a change.")
+        self.history_bytes = Gauge("tallygate_history_bytes", "Bytes of the changes that are kept, about.", Merge.MAX)
+        self.history_kept = Gauge("tallygate_history_kept_seconds", "How far all changes are kept back.", Merge.MIN)
+        self.history_cut = Gauge(
+            "tallygate_history_cut_short", "1 if changes were dropped before their time in the last hour.", Merge.MAX
+        )
 
     def _make_balances(self) -> None:
         self.anomalies = Counter(

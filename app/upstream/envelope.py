@@ -28,7 +28,7 @@ _PARAMETER_CODES: Final = range(-4026, -4009)
 LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 _DEFAULT_RETRY_AFTER_SECONDS: Final = 1.0
 _MOST_DIGITS: Final = 18
-_MOST_CODE: Final = 10**9
+_MOST_CODE: Final = 2**63 - 1
 """A code goes into log lines, so its digits are bounded."""
 
 

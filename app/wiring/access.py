@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from app.access.callers import Callers
+from app.access.client_addresses import ClientAddresses
 from app.access.clients_file import Clients, parse_clients, read_clients_text
 from app.access.clients_watch import ClientsFileWatcher
 from app.access.failed_logins import FailedLogins
@@ -22,6 +23,7 @@ class AccessControl(Part, frozen=True):
 
     callers: Callers
     failed_logins: FailedLogins
+    addresses: ClientAddresses
     watcher: ClientsFileWatcher | None
 
 
@@ -37,7 +39,8 @@ def build_access(settings: AccessSettings, clients: Clients, workers: int, runti
     failed_logins = FailedLogins(settings.wrong_keys_rate / workers, runtime.monotonic)
     watcher = _watch_clients(settings.clients_file, callers, verifier) if settings.clients_file else None
     tasks = {"issuers": verifier.tend} | ({"clients": watcher.keep_watching} if watcher else {})
-    return AccessControl(callers, failed_logins, watcher, tasks=tasks)
+    addresses = ClientAddresses(settings.trusted_proxies)
+    return AccessControl(callers, failed_logins, addresses, watcher, tasks=tasks)
 
 
 def _watch_clients(path: str, callers: Callers, verifier: TokenVerifier) -> ClientsFileWatcher:

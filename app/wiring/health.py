@@ -1,6 +1,6 @@
 """Wiring of health: whether this process should get requests, what it says of that, and its heartbeat."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import UNSET, json
 
@@ -31,10 +31,11 @@ def build_health(
     runtime: Runtime,
 ) -> Health:
     """Build the health of this process, shared through `exposition` each second and as soon as it drains."""
+    admission = _Admission(tokens)
 
     def look_now() -> Readiness:
         return Readiness(
-            status=_readiness_status(tokens, drain),
+            status=_readiness_status(admission, drain),
             callers=len(callers),
             token=tokens.state,
             redis="available" if redis_client.available else "unavailable",
@@ -55,7 +56,22 @@ def build_health(
     return Health(look, tasks={"heartbeat": heartbeat.run})
 
 
-def _readiness_status(tokens: TokenSource, drain: Drain) -> Literal["ready", "not ready", "draining"]:
+class _Admission:
+    """Whether the upstream ever accepted a token of this process, as far as its state was looked at."""
+
+    def __init__(self, tokens: TokenSource) -> None:
+        self._tokens: Final = tokens
+        self._was_accepted = False
+
+    def is_refused(self) -> bool:
+        """Return whether the token is refused, and none was ever accepted."""
+        self._was_accepted |= self._tokens.state is TokenState.ACCEPTED
+        return self._tokens.state is TokenState.REFUSED and not self._was_accepted
+
+
+def _readiness_status(admission: _Admission, drain: Drain) -> Literal["ready", "not ready", "draining"]:
+    """Judge readiness. A refused token concerns all replicas: those that served before go on and say why (decision 34)."""
+    refused = admission.is_refused()
     if drain.is_on:
         return "draining"
-    return "not ready" if tokens.state is TokenState.REFUSED else "ready"
+    return "not ready" if refused else "ready"

@@ -10,6 +10,7 @@ from app.cache.freshness import RequestDirectives
 from app.fleet.jobs import Jobs
 from app.fleet.shared_value import SharedValue
 from app.fleet.view_versions import ViewVersions
+from app.history.histories import NO_HISTORIES, Histories
 from app.portfolio.directory import MerchantDirectory
 from app.portfolio.known_reads import KnownReads
 from app.portfolio.portfolio import Portfolio
@@ -56,9 +57,10 @@ def build_portfolio(
     known_reads: KnownReads,
     running_totals: RunningTotals,
     runtime: Runtime,
+    histories: Histories = NO_HISTORIES,
 ) -> Questions:
     """Build what answers over the cache."""
-    accounts, sweep = Accounts(known_reads.sources.cache), known_reads.sweep
+    accounts, sweep = Accounts(known_reads.sources.cache, histories), known_reads.sweep
     portfolio = Portfolio(
         directory=directory,
         accounts=accounts,

@@ -38,8 +38,10 @@ def build_redis(settings: RedisSettings, upstream_url: str, runtime: Runtime, *,
     return Shared(client, key_prefix, uuid4().hex, tasks=tasks, close=client.close)
 
 
-def build_redis_client(settings: RedisSettings, runtime: Runtime, *, plain: bool, probe_key: str) -> RedisClient:
-    """Build a client that connects when it is first used. Raises `StartError`."""
+def build_redis_client(
+    settings: RedisSettings, runtime: Runtime, *, plain: bool, probe_key: str, variable: str | None = None
+) -> RedisClient:
+    """Build a client that connects when it is first used. Raises `StartError`, which names the variable of the URL."""
     if settings.url is None:
         raise StartError(
             "There is no Redis: `tallygate serve` starts one of its own where TALLYGATE_REDIS_URL is unset."
@@ -53,12 +55,12 @@ def build_redis_client(settings: RedisSettings, runtime: Runtime, *, plain: bool
             probe_key=probe_key,
         )
     except ValueError as error:
-        raise StartError(f"{_variable(settings)} is wrong: {error}.") from None
+        raise StartError(f"{variable or _variable(settings)} is wrong: {error}.") from None
 
 
-def check_redis_url(settings: RedisSettings, *, plain: bool) -> None:
+def check_redis_url(settings: RedisSettings, *, plain: bool, variable: str | None = None) -> None:
     """Raise `StartError` if the URL, or a file that it names, cannot be used."""
-    build_redis_client(settings, Runtime(), plain=plain, probe_key="")
+    build_redis_client(settings, Runtime(), plain=plain, probe_key="", variable=variable)
 
 
 async def diagnose_redis(settings: RedisSettings) -> str | None:

@@ -15,6 +15,7 @@ from app.egress.pool import PoolOptions
 from app.egress.trust import Trust, TrustFiles
 from app.errors import StartError
 from app.fleet.shared_value import GetShared, SharedValue
+from app.history.recording import Recorder
 from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.retry_budget import RetryBudget
@@ -95,12 +96,13 @@ def build_upstream(
     return Upstream(transport, tokens, calls, client, coordination.lane, tasks=tasks)
 
 
-def build_origin(upstream: Upstream, permits: Budget) -> Origin:
-    """Let entries be loaded from the upstream, with the permit that each load asks for."""
+def build_origin(upstream: Upstream, permits: Budget, recorder: Recorder | None = None) -> Origin:
+    """Let entries be loaded from the upstream, with the permit that each load asks for, and their looks recorded."""
     return Origin(
         load=lambda account_id, request: upstream.client.fetch_balances(account_id, partial(permits.permit, request)),
         is_ready=lambda: upstream.client.is_ready,
         is_refused=lambda: upstream.tokens.state is TokenState.REFUSED,
+        recorder=recorder,
     )
 
 

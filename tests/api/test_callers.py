@@ -175,3 +175,17 @@ async def test_who_sends_many_wrong_keys_is_slowed_down_and_a_right_key_is_not(
         assert int(second.headers["retry-after"]) > 1
         assert (await service.get(PATH)).status_code == 200
         assert_problem(await service.anonymous.get(PATH), "unauthenticated")
+
+
+async def test_behind_a_trusted_proxy_one_address_is_slowed_down_and_not_its_neighbour(
+    upstream: Sandbox, valkey: EmbeddedValkey
+) -> None:
+    async with run_service(upstream, valkey.url, wrong_keys_rate=0.01, trusted_proxies=("127.0.0.0/8",)) as service:
+
+        async def ask(address: str) -> httpx.Response:
+            headers = {"Authorization": "Bearer wrong", "X-Forwarded-For": address}
+            return await service.anonymous.get(PATH, headers=headers)
+
+        assert_problem(await ask("198.51.100.7"), "unauthenticated")
+        assert_problem(await ask("203.0.113.9, 198.51.100.7"), "too-fast")
+        assert_problem(await ask("203.0.113.9"), "unauthenticated")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.errors import assert_problem
 from tests.support.service import Service
 
 READY = "/health/ready"
@@ -35,6 +36,19 @@ async def test_a_service_whose_token_is_refused_is_not_ready_until_it_is_accepte
     assert (await service.anonymous.head(READY)).status_code == 503
     await service.get("/v1/portfolio")
     assert (await service.anonymous.get(READY)).json()["status"] == "ready"
+
+
+async def test_a_service_that_the_upstream_let_in_stays_ready_when_its_token_is_refused(service: Service) -> None:
+    await service.get("/v1/portfolio")
+    assert (await service.anonymous.get(READY)).json()["token"] == "accepted"
+    with service.upstream.fault("token-expired"):
+        await service.get("/v1/merchants/12345/balances")
+        response = await service.anonymous.get(READY)
+        answer = await service.get("/v1/merchants/10001/balances")
+    assert response.status_code == 200
+    assert (response.json()["status"], response.json()["token"]) == ("ready", "refused")
+    assert response.json()["reason"].startswith("The upstream does not accept our token any more")
+    assert_problem(answer, "token-refused")
 
 
 async def test_a_token_that_really_expires_is_noticed(service: Service) -> None:

@@ -21,6 +21,9 @@ PATHS = {
     "/v1/portfolio/reconciliations/{reconciliationId}",
     "/v1/balances",
     "/v1/merchants",
+    "/v1/merchants/{merchantId}/changes",
+    "/v1/portfolio/changes",
+    "/v1/changes",
     "/v2/assets/account/assets",
     "/health/live",
     "/health/ready",
@@ -66,6 +69,8 @@ async def test_the_document_has_the_parameters_of_the_path_and_headers_that_are_
     heeded = {"Cache-Control", "If-None-Match"}
     if path.startswith("/health"):
         heeded = set()
+    elif path.endswith("/changes"):
+        heeded = {"Prefer"} if path == "/v1/changes" else set()
     elif path == "/v1/merchants" or "reconciliation" in path:
         heeded = {"If-None-Match"}
     assert parameters(document, path, "header") == heeded
@@ -91,11 +96,13 @@ async def test_every_answer_that_a_path_can_give_is_documented(document: Any, pa
         # an unknown parameter, a URI or headers too long, a crash
         assert {"200", "400", "414", "431", "500"} <= set(answers)
     else:
-        # that there is no such merchant cannot be said of the portfolio
+        # a list has a part for a merchant that there is not
         statuses = {"200", "304", "400", "401", "403", "404", "414", "429", "431", "500", "502", "503", "504"}
-        statuses -= {"404"} if path in {"/v1/balances", "/v1/merchants", "/v1/portfolio"} else set()
+        statuses -= {"404"} if path in {"/v1/balances", "/v1/merchants"} else set()
+        statuses -= {"304"} if path.endswith("/changes") else set()
         is_of_a_version = "after" in parameters(document, path, "query") and path != "/v1/merchants"
-        statuses |= {"410"} if is_of_a_version else set()
+        is_past = "at" in parameters(document, path, "query")
+        statuses |= {"410"} if is_of_a_version or is_past else set()
         assert statuses == set(answers)
     if path == "/health/ready":
         assert (
@@ -109,7 +116,7 @@ async def test_every_answer_that_a_path_can_give_is_documented(document: Any, pa
 
 @pytest.mark.parametrize("path", sorted(PATHS))
 async def test_the_formats_of_a_path_are_documented(document: Any, path: str) -> None:
-    one_format_only = path.startswith(("/v2", "/health"))
+    one_format_only = path.startswith(("/v2", "/health")) or path.endswith("/changes")
     every = [resolve(document, one) for one in document["paths"][path]["get"].get("parameters", ())]
     named = [each for each in every if each["name"] == "format"]
     assert [each["schema"]["enum"] for each in named] == [[], [["json", "csv", "text"]]][not one_format_only]

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.api.problem_kinds import PROBLEMS
-from app.errors import MethodNotAllowed, TallygateError, UnknownCode, UpstreamBusy
+from app.errors import HistoryGone, MethodNotAllowed, TallygateError, UnknownCode, UpstreamBusy
 from tests.support.apps import failing_app
 from tests.support.errors import assert_envelope, assert_problem
 
@@ -29,6 +29,8 @@ UNFORESEEN = [
 
 
 def make(kind: type[TallygateError], retry_after_seconds: float | None) -> TallygateError:
+    if kind is HistoryGone:
+        return HistoryGone("In our words.", kept_from_ms=0)
     if kind is MethodNotAllowed:
         return MethodNotAllowed("In our words.", allow="GET, HEAD")
     if kind is UnknownCode:

@@ -24,6 +24,8 @@ PATHS = [
     "/v1/merchants/{id}/balances/BTC?format=text",
 ]
 PATHS += ["/v1/merchants/{id}/balances?assets=", "/v1/merchants/{id}/balances?nonzero=x"]
+PATHS += [f"/v1/merchants/{{id}}/balances?at={at}" for at in ("2026-01-01T00:00:00Z", "9999-01-01T00:00:00Z")]
+PATHS += ["/v1/merchants/{id}/changes", "/v1/merchants/{id}/changes?limit=x", "/v1/changes?merchantId=12345,{id}"]
 PATHS += ["/v2/assets/account/assets?merchantId={id}"]
 PATHS += [f"/v1/balances?merchantId={ids}" for ids in ("{id}", "12345,{id}", "{id},12345", "12345,{id},{id}")]
 PATHS += ["/v1/balances?merchantId={id}&require=complete", "/v1/balances?merchantId={id}&format=csv"]

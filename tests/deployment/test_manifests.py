@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+import tomllib
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
@@ -45,9 +46,48 @@ def test_the_monitor_finds_the_service_by_a_port_that_it_has() -> None:
 
 
 @each_overlay
-def test_the_namespace_enforces_the_restricted_profile(overlay: str) -> None:
+def test_the_namespace_enforces_the_restricted_profile_and_warns_of_what_breaks_it(overlay: str) -> None:
     (namespace,) = of_kind("Namespace", overlay)
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    labels = namespace["metadata"]["labels"]
+    assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "warn", "audit")} == {"restricted"}
+
+
+@each_overlay
+def test_everything_says_what_it_is_of_which_release_and_which_version(overlay: str) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for document in render(overlay):
+        labels = document["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == overlay
+    for found in of_kind("Deployment", overlay):
+        if found["metadata"]["name"] == "tallygate":
+            labels = found["spec"]["template"]["metadata"]["labels"]
+            assert labels["app.kubernetes.io/version"] == version
+            assert labels["app.kubernetes.io/component"] == "gateway"
+            assert found["spec"]["minReadySeconds"] > 0
+
+
+def test_production_goes_before_what_can_wait_and_logs_in_to_its_registry() -> None:
+    (priority,) = of_kind("PriorityClass", "production")
+    assert pods("production")["tallygate"]["priorityClassName"] == priority["metadata"]["name"]
+    (account,) = of_kind("ServiceAccount", "production")
+    assert account["imagePullSecrets"] == [{"name": "tallygate-registry"}]
+
+
+def test_openshift_chooses_the_ids_and_answers_for_names() -> None:
+    for document in render("openshift"):
+        if document["kind"] not in OURS:
+            kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+    security = pods("openshift")["tallygate"]["securityContext"]
+    assert security == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    added = [one for one in of_kind("NetworkPolicy", "openshift") if "openshift-dns" in str(one)]
+    assert [port["port"] for port in added[0]["spec"]["egress"][0]["ports"]] == [5353, 5353]
+
+
+def test_a_managed_redis_is_reached_through_a_component_of_its_own() -> None:
+    after = render_with("managed-redis", "production")
+    (policy,) = [one for one in after if one not in render("production")]
+    kubernetes_validate.validate(policy, VERSIONS[-1], strict=True)
+    assert {port["port"] for port in policy["spec"]["egress"][0]["ports"]} == {6379, 6380}
 
 
 @each_overlay
@@ -75,8 +115,8 @@ def test_no_container_writes_to_its_image_or_gains_rights(overlay: str) -> None:
 def test_every_container_is_probed_and_bounded(overlay: str) -> None:
     for container in containers(overlay):
         assert {"livenessProbe", "readinessProbe"} <= container.keys()
-        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
-        assert "memory" in container["resources"]["limits"]
+        assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
+        assert container["resources"]["limits"].keys() == {"memory", "ephemeral-storage"}
         assert ":" in container["image"]
         assert not container["image"].endswith(":latest")
 

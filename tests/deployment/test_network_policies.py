@@ -81,5 +81,7 @@ def test_the_way_to_the_internet_does_not_lead_into_the_cluster() -> None:
         if "ipBlock" in peer
     ]
     assert blocks
-    for block in blocks:
+    assert {"cidr": "2000::/3"} in blocks  # neither fc00::/7, which is private, nor fe80::/10
+    assert {"cidr": "169.254.20.10/32"} in blocks  # NodeLocal DNSCache, at the port of names alone
+    for block in (one for one in blocks if one["cidr"] == "0.0.0.0/0"):
         assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(block["except"])

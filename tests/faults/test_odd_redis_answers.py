@@ -55,7 +55,15 @@ ANSWERS = {
     "no number": b":odd\r\n",
 }
 NAMES = [
-    *("READ_OR_LEASE", "READ_OR_LEASE_WITH_PERMIT", "STORE_AND_RELEASE", "TAKE_PERMITS", "SHARED_GET", "SHARED_SET"),
+    *(
+        "READ_OR_LEASE",
+        "READ_OR_LEASE_WITH_PERMIT",
+        "STORE_AND_RECORD",
+        "READ_FEED",
+        "TAKE_PERMITS",
+        "SHARED_GET",
+        "SHARED_SET",
+    ),
     *("START_JOB", "UPDATE_JOB", "MGET", "HSET", "HMGET", "SUBSCRIBE", "PUBSUB", "PING", "CLIENT"),
 ]
 CRASHES = {"task.crashed", "cache.flight_crashed", "request.crashed"}

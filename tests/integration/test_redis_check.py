@@ -71,6 +71,7 @@ async def test_the_documented_user_is_right_in_a_cluster() -> None:
 
 
 COMMANDS = ["ping", "set", "get", "mget", "pttl", "pexpire", "hset", "hmget", "zadd", "zcount", "zremrangebyscore"]
+COMMANDS += ["hget", "hsetnx", "hincrby", "hdel", "exists", "xadd", "xrange", "xrevrange", "xdel"]
 COMMANDS += ["eval", "evalsha", "time", "publish", "subscribe", "pubsub", "del"]
 
 

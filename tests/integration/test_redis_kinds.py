@@ -20,6 +20,9 @@ from app.balances.snapshots import AccountId, Entry, Snapshot
 from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, RedisTier
 from app.fleet.bus import Bus, Failure
+from app.history.feed import FeedPage, FeedReader
+from app.history.past import Past, Window
+from app.history.recording import HistoryOptions, Look, Recorder
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.commands import count_subscribers
 from app.redis.connections import connect
@@ -50,7 +53,12 @@ class Peer:
             runtime=runtime,
         )
         shared = Shared(self.redis_client, prefix, name)
-        self.tier = RedisTier(shared, policy=POLICY, metrics=runtime.metrics)
+        options = HistoryOptions(keep_ms=10**9, max_bytes=20_000)
+        self.tier = RedisTier(
+            shared, policy=POLICY, metrics=runtime.metrics, recorder=Recorder(shared, options, runtime.metrics)
+        )
+        self.feed = FeedReader(shared)
+        self.past = Past(shared, self.feed)
         budget = build_budget(shared, BudgetOptions(per_second=0.01, burst=10, concurrency=1), runtime)
         self.fleet_rate, self.replica_count = budget.rate, budget.replica_count
         self.entries: asyncio.Queue[Entry] = asyncio.Queue()
@@ -176,6 +184,27 @@ async def test_a_hundred_entries_together_are_leased_stored_published_and_found(
     assert {entry.account_id: entry for entry in heard} == listed == {key: snapshot(key) for key in KEYS}
     assert found == [Found(snapshot(key)) for key in KEYS]
     assert {line["event"] for line in logs} == {"bus.joined"}
+
+
+async def test_looks_are_numbered_and_their_changes_are_in_the_feed(url: str, plain: bool) -> None:
+    async with run_peers(url, plain=plain) as (one, other):
+        for as_of in range(1_000, 1_004):
+            looks = [(key, Snapshot(key, as_of, bool(as_of % 2), ())) for key in KEYS[:20]]
+            peer = one if as_of % 2 else other
+            await asyncio.gather(
+                *(peer.tier.store_and_release(entry, look=Look(as_of - 1), latest_as_of=10**6) for _, entry in looks)
+            )
+            await peer.tier.close()
+            assert {entry.sequence for _, entry in looks} == {as_of - 1_000}
+        page = await other.feed.read_after(None, 1000)
+        assert isinstance(page, FeedPage)
+        kept = [(entry.account_id, entry.sequence) for entry in page.entries]
+        assert len(set(kept)) == len(kept)
+        assert {(key, 3) for key in KEYS[:20]} <= set(kept)
+        assert page.meta.bytes <= 20_000
+        changes = await one.past.changes(KEYS[0], Window(), None, 100)
+        assert [change.after.sequence for change in changes.changes][-2:] == [2, 3]
+        assert (await one.past.at(KEYS[0], 1_003)).state.sequence == 3
 
 
 async def test_an_older_entry_is_neither_stored_nor_published(url: str, plain: bool) -> None:

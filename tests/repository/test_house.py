@@ -29,6 +29,7 @@ api.replies
 portfolio
 accounts
 cache
+history
 budget
 upstream
 fleet
@@ -103,7 +104,7 @@ def test_no_two_files_import_each_other() -> None:
         ("httptools", {"app.egress"}),
         ("redis", {"app.redis"}),
         ("granian", {"app.server"}),
-        ("cryptography", {"app.upstream.token_sealing"}),
+        ("cryptography", {"app.upstream.token_sealing", "app.history.cursors"}),
         ("opentelemetry", {"app.telemetry.otlp"}),
         ("prometheus_client", {"app.telemetry.exposition"}),
         ("tomllib", {"app.decoding"}),

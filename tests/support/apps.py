@@ -8,6 +8,7 @@ import httpx
 from litestar import Litestar
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts, Available
 from app.api.app import Access, ApiOptions, ServicePages, build_api
@@ -62,7 +63,7 @@ def build_app(cache: Cache, callers: Callers, metrics: Metrics, *, drain: Drain 
 
     return build_api(
         ApiOptions(version="0", policy=POLICY, **options),
-        Access(callers, FailedLogins(1000, monotonic)),
+        Access(callers, FailedLogins(1000, monotonic), ClientAddresses(())),
         Accounts(cache),
         FailingPortfolio(NotImplementedError()),
         ServicePages(look, None, drain or Drain()),
@@ -80,7 +81,11 @@ def _build_failing(error: Exception, runtime: Runtime, *, plain: bool, lifespan:
     caller = Caller("one", hash_key("key"), "all", portfolio=True, rate=100_000)
     return build_api(
         ApiOptions(version="0", policy=FreshnessPolicy(5_000, 30_000, 600_000, 10_000), plain=plain),
-        Access(Callers([caller], workers=1, monotonic=runtime.monotonic), FailedLogins(1000, runtime.monotonic)),
+        Access(
+            Callers([caller], workers=1, monotonic=runtime.monotonic),
+            FailedLogins(1000, runtime.monotonic),
+            ClientAddresses(()),
+        ),
         FailingAccounts(error),
         FailingPortfolio(error),
         ServicePages(look, scrape, Drain()),

@@ -14,7 +14,8 @@ def assert_problem(response: httpx.Response, name: str, *, instance: str | None 
     assert response.headers["content-type"] == "application/problem+json", response.text
     problem = response.json()
     retry_after = response.headers.get("retry-after")
-    assert list(problem) == _MEMBERS + (["retryAfter"] if retry_after else [])
+    more = (["retryAfter"] if retry_after else []) + (["keptFrom"] if name == "history-gone" else [])
+    assert list(problem) == _MEMBERS + more
     kind = KINDS[name]
     assert (problem["type"], problem["title"]) == (f"/problems/{name}", kind.title), response.text
     assert response.status_code == problem["status"] == kind.status

@@ -6,7 +6,7 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from app.redis import lua, lua_shared
+from app.redis import lua, lua_history, lua_shared
 from app.redis.scripts import make_script, make_single
 from tests.support.valkey import Valkey
 
@@ -15,6 +15,8 @@ _SINGLE = ("SHARED_GET", "SHARED_SET", "SHARED_FAIL", "TAKE_PERMITS", "PAUSE", "
 SCRIPTS = {make_script(getattr(lua, name), int).sha: name for name in _BATCHED} | {
     make_single(vars(lua).get(name) or vars(lua_shared)[name]).sha: name for name in _SINGLE
 }
+SCRIPTS[make_script(lua_history.STORE_AND_RECORD, int).sha] = "STORE_AND_RECORD"
+SCRIPTS[make_single(lua_history.READ_FEED).sha] = "READ_FEED"
 """The names of our scripts by their digests."""
 
 Replace = Callable[[str], bytes | None]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from fakeredis import FakeAsyncRedis, FakeServer
 from msgspec.structs import replace
@@ -12,6 +13,8 @@ from app.budget.budget import PermitRequest
 from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.history.feed import FeedReader
+from app.history.recording import HistoryOptions, Recorder
 from app.redis.client import RedisClient
 from app.redis.shared import Shared
 from app.resilience.circuit_breaker import CircuitBreaker
@@ -66,6 +69,7 @@ class Replica:
         per_second: float = 1000,
         burst: float = 1000,
         concurrency: int = 1000,
+        history: HistoryOptions | None = None,
     ) -> None:
         self.ahead_ms = 0
         self.is_refused = False
@@ -73,6 +77,7 @@ class Replica:
         self.shared = make_shared(server, name)
         self.redis_client = self.shared.client
         limits = BudgetOptions(per_second=per_second, burst=burst, concurrency=concurrency)
+        self.feed = FeedReader(self.shared)
         self.fleet_budget = build_budget(self.shared, limits, runtime)
         self.budget, self.fleet_rate = self.fleet_budget.permits, self.fleet_budget.rate
         self.replica_count = self.fleet_budget.replica_count
@@ -82,7 +87,8 @@ class Replica:
                 entry = await upstream.load(key)
                 return replace(entry, as_of=entry.as_of + self.ahead_ms) if self.ahead_ms else entry
 
-        origin = Origin(load=load, is_refused=lambda: self.is_refused)
+        recorder = None if history is None else Recorder(self.shared, history, runtime.metrics)
+        origin = Origin(load=load, is_refused=lambda: self.is_refused, recorder=recorder)
         self.parts = build_replica(self.shared, self.fleet_budget, origin, OPTIONS, runtime)
         self.memory, self.tier, self.fleet = self.parts.memory, self.parts.tier, self.parts.loader
         self.bus, self.cache = self.parts.bus, self.parts.cache
@@ -97,12 +103,12 @@ class Replica:
 
 @asynccontextmanager
 async def run_replicas(
-    upstream: Upstream, server: FakeServer, count: int, **options: float
+    upstream: Upstream, server: FakeServer, count: int, **options: Any
 ) -> AsyncIterator[list[Replica]]:
     """Run so many replicas over one Redis, in virtual time."""
     with virtual_redis_time():
         async with AsyncExitStack() as stack:
-            replicas = [Replica(upstream, server, f"r{number}", **options) for number in range(count)]  # type: ignore[arg-type]
+            replicas = [Replica(upstream, server, f"r{number}", **options) for number in range(count)]
             yield [await stack.enter_async_context(replica.running()) for replica in replicas]
 
 

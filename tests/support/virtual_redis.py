@@ -8,12 +8,18 @@ from typing import Any
 import fakeredis._helpers
 import fakeredis._socket._base
 import fakeredis.commands_mixins.server_mixin
+import fakeredis.model._stream
 from fakeredis import FakeAsyncRedis
 
 from tests.support.virtual_time import unix_ms
 
 # fakeredis takes no clock: these are its modules that ask for the time.
-_MODULES = (fakeredis._helpers, fakeredis._socket._base, fakeredis.commands_mixins.server_mixin)
+_MODULES = (
+    fakeredis._helpers,
+    fakeredis._socket._base,
+    fakeredis.commands_mixins.server_mixin,
+    fakeredis.model._stream,
+)
 
 
 class RedisClock:

@@ -39,6 +39,18 @@ def test_origins_are_read_once() -> None:
     assert settings.http.cors_origins == {"https://a", "http://b:8080"}
 
 
+def test_trusted_proxies_are_networks_and_nobody_by_default() -> None:
+    assert read_settings(NEEDED).access.trusted_proxies == ()
+    settings = read_settings(NEEDED | {"TALLYGATE_TRUSTED_PROXIES": "10.1.2.0/24, 2001:db8::1"})
+    assert settings.access.trusted_proxies == ("10.1.2.0/24", "2001:db8::1/128")
+
+
+@pytest.mark.parametrize("wrong", ["proxy", "10.1.2.3/24", "10.0.0.0/8,", "all"])
+def test_a_trusted_proxy_that_is_no_network_names_the_setting(wrong: str) -> None:
+    with pytest.raises(StartError, match="TALLYGATE_TRUSTED_PROXIES wants networks"):
+        read_settings(NEEDED | {"TALLYGATE_TRUSTED_PROXIES": wrong})
+
+
 @pytest.mark.parametrize("missing", NEEDED)
 def test_a_missing_setting_names_itself(missing: str) -> None:
     with pytest.raises(StartError, match=missing):

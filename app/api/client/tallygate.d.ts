@@ -74,6 +74,27 @@ interface components {
 			 */
 			status?: "alive";
 		};
+		/** Amounts */
+		Amounts: {
+			/**
+			 * Format: decimal
+			 * @example 1000
+			 * @example 0.00000001
+			 */
+			total: Amount;
+			/**
+			 * Format: decimal
+			 * @example 1000
+			 * @example 0.00000001
+			 */
+			free: Amount;
+			/**
+			 * Format: decimal
+			 * @example 1000
+			 * @example 0.00000001
+			 */
+			locked: Amount;
+		};
 		/** Anomaly */
 		Anomaly: {
 			assetId?: string;
@@ -142,8 +163,48 @@ interface components {
 			/** @default [] */
 			merchants: components["schemas"]["Part"][];
 		};
+		/** Between */
+		Between: {
+			/**
+			 * @description RFC 3339, UTC, milliseconds.
+			 * @example 2026-11-23T10:00:00.123Z
+			 */
+			until: string;
+			/**
+			 * @description RFC 3339, UTC, milliseconds.
+			 * @example 2026-11-23T10:00:00.123Z
+			 */
+			after?: string;
+		};
 		/** Breakdown */
 		Breakdown: components["schemas"]["WholeBreakdown"] | components["schemas"]["PartialBreakdown"];
+		/** Change */
+		Change: {
+			/** @description The merchant, as the upstream numbers it; 0 for all together. */
+			merchantId?: number;
+			epoch?: string;
+			/** @description Of this content, counted within the account's epoch. */
+			sequence: number;
+			/** @description The first look of an epoch, which is no change. */
+			first?: boolean;
+			observedBetween: components["schemas"]["Between"];
+			canDepositBefore?: boolean;
+			canDepositAfter?: boolean;
+			/** @description The upstream knew no such merchant then. */
+			absent?: boolean;
+			rows: components["schemas"]["RowChange"][];
+		};
+		/** Changes */
+		Changes: {
+			/** @description The merchant, as the upstream numbers it; 0 for all together. */
+			merchantId: number;
+			epoch: string;
+			/** @description Since when every change that looks found is kept. */
+			keptFrom: string;
+			changes: components["schemas"]["Change"][];
+			/** @description The `after` of what follows. */
+			next?: string;
+		};
 		/** Coverage */
 		Coverage: {
 			expected: number;
@@ -161,6 +222,17 @@ interface components {
 			/** @description The merchant, as the upstream numbers it. */
 			merchantId: number;
 			problem: components["schemas"]["PartProblem"];
+		};
+		/** Feed */
+		Feed: {
+			epoch: string;
+			/** @description Since when every change that looks found is kept. */
+			keptFrom: string;
+			/** @description False if changes after the cursor before are not kept any more. */
+			complete: boolean;
+			changes: components["schemas"]["Change"][];
+			/** @description The `after` of what follows. */
+			next: string;
 		};
 		/** Finding */
 		Finding: {
@@ -282,6 +354,40 @@ interface components {
 		};
 		/** Part */
 		Part: components["schemas"]["KnownPart"] | components["schemas"]["MissingPart"];
+		/** Past */
+		Past: {
+			/** @description The merchant, as the upstream numbers it; 0 for all together. */
+			merchantId: number;
+			/**
+			 * @description RFC 3339, UTC, milliseconds.
+			 * @example 2026-11-23T10:00:00.123Z
+			 */
+			at: string;
+			/**
+			 * @description `seen`: looks before and after said so. `between`: the last look before said so.
+			 * @enum {string}
+			 */
+			certainty: "seen" | "between";
+			/**
+			 * @description RFC 3339, UTC, milliseconds.
+			 * @example 2026-11-23T10:00:00.123Z
+			 */
+			asOf: string;
+			/** @description What looks found. */
+			holds: {
+				[key: string]: string;
+			};
+			/** @description How many looks found this content. */
+			looks: number;
+			/** @description Between two of them. */
+			longestGapSeconds: number;
+			/** @description Of this content, counted within the account's epoch. */
+			sequence: number;
+			epoch: string;
+			canDeposit: boolean;
+			balances: components["schemas"]["Row"][];
+			anomalies?: components["schemas"]["Anomaly"][];
+		};
 		/** Problem */
 		Problem: {
 			/** @description A path of this service that explains this kind of problem. */
@@ -294,6 +400,8 @@ interface components {
 			requestId: string;
 			/** @description Seconds, as in the Retry-After header. */
 			retryAfter?: number;
+			/** @description Since when the past is known. */
+			keptFrom?: string;
 			/** @description Each part that is missing. */
 			failed?: components["schemas"]["FailedPart"][];
 		};
@@ -363,6 +471,15 @@ interface components {
 			 * @example 0.00000001
 			 */
 			locked: Amount;
+		};
+		/** RowChange */
+		RowChange: {
+			assetId: string;
+			asset: string;
+			assetName: string;
+			before?: components["schemas"]["Amounts"];
+			after?: components["schemas"]["Amounts"];
+			change?: components["schemas"]["Amounts"];
 		};
 		/**
 		 * State
@@ -723,7 +840,7 @@ interface components {
 				"application/problem+json": components["schemas"]["Problem"];
 			};
 		};
-		/** @description No such merchant; No such asset; No such reconciliation; No result yet; Unknown path. */
+		/** @description No such merchant; No such asset; No such reconciliation; No result yet; No history; Unknown path. */
 		Problem404: {
 			headers: {
 				"X-Request-Id": components["headers"]["X-Request-Id"];
@@ -735,7 +852,7 @@ interface components {
 				"application/problem+json": components["schemas"]["Problem"];
 			};
 		};
-		/** @description This version of the view has expired. */
+		/** @description This version of the view has expired; This past is not kept any more; The feed of this cursor has ended. */
 		Problem410: {
 			headers: {
 				"X-Request-Id": components["headers"]["X-Request-Id"];
@@ -751,6 +868,8 @@ interface components {
 	parameters: {
 		/** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
 		"Cache-Control": string;
+		/** @description wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240). */
+		Prefer: string;
 		/** @description The ETag of the answer that you have: 304 if it is still so. */
 		"If-None-Match": string;
 	};
@@ -768,6 +887,8 @@ interface components {
 		Link: string;
 		/** @description The path of what was started. */
 		Location: string;
+		/** @description How long the request would have waited (RFC 7240). */
+		"Preference-Applied": string;
 		/** @description What is left of your quota, and in how many seconds it is whole. */
 		RateLimit: string;
 		/** @description Your quota. */
@@ -789,14 +910,17 @@ export declare const PROBLEM_KINDS: {
 	readonly "breaker-open": 503;
 	readonly "budget-spent": 503;
 	readonly "deadline-passed": 504;
+	readonly "feed-gone": 410;
 	readonly forbidden: 403;
 	readonly "headers-too-large": 431;
+	readonly "history-gone": 410;
 	readonly incomplete: 502;
 	readonly "internal-error": 500;
 	readonly "invalid-request": 400;
 	readonly "issuer-unavailable": 503;
 	readonly "malformed-answer": 502;
 	readonly "merchant-inactive": 502;
+	readonly "no-history": 404;
 	readonly "no-reconciliation": 404;
 	readonly "not-cached": 504;
 	readonly "not-known-yet": 503;
@@ -877,15 +1001,19 @@ export type Anomaly = Schemas["Anomaly"];
 export type Asset = Schemas["Asset"];
 export type Batch = Schemas["Batch"];
 export type Breakdown = Schemas["Breakdown"];
+export type Change = Schemas["Change"];
+export type Changes = Schemas["Changes"];
 export type Coverage = Schemas["Coverage"];
 export type Holders = Schemas["Holders"];
 export type KnownPart = Schemas["KnownPart"];
 export type Merchants = Schemas["Merchants"];
 export type MissingPart = Schemas["MissingPart"];
 export type Part = Schemas["Part"];
+export type Past = Schemas["Past"];
 export type Readiness = Schemas["Readiness"];
 export type Reconciliation = Schemas["Reconciliation"];
 export type Row = Schemas["Row"];
+export type RowChange = Schemas["RowChange"];
 export type UpstreamAccount = Schemas["UpstreamAccount"];
 /** A batch in which every merchant is there, with all of its rows. */
 export type WholeBatch = Batch & {
@@ -970,50 +1098,12 @@ export interface WatchOptions {
 	 */
 	readonly share?: boolean | string;
 }
-export interface Amounts {
-	readonly total: Amount;
-	readonly free: Amount;
-	readonly locked: Amount;
-}
-/** A row that changed. One that came or went lacks `before` or `after`: not listed is unknown, not zero. */
-export interface RowChange {
-	readonly assetId: string;
-	readonly asset: string;
-	readonly assetName: string;
-	readonly before?: Amounts;
-	readonly after?: Amounts;
-	readonly change?: Amounts;
-}
-/** A change of one account, or the first look of its epoch. */
-export interface Change {
-	readonly merchantId?: number;
-	readonly epoch?: string;
-	readonly sequence: number;
-	readonly first?: boolean;
-	readonly observedBetween: {
-		readonly after?: string;
-		readonly until: string;
-	};
-	readonly canDepositBefore?: boolean;
-	readonly canDepositAfter?: boolean;
-	readonly absent?: boolean;
-	readonly rows: readonly RowChange[];
-}
-/** A page of the changes of one account, oldest first. */
-export interface Changes {
-	readonly merchantId: number;
-	readonly epoch: string;
-	readonly keptFrom: string;
-	readonly changes: readonly Change[];
-	readonly next?: string;
-}
+/** A change in the feed: `epoch` and `sequence` identify it within its merchant. */
+export type FeedChange = Change & Required<Pick<Change, "merchantId" | "epoch">>;
 /** What `changes()` yields. After a `gap`, read the balances: changes before it cannot be known any more. */
 export type FeedEvent = {
 	readonly type: "changes";
-	readonly changes: readonly (Change & {
-		readonly merchantId: number;
-		readonly epoch: string;
-	})[];
+	readonly changes: readonly FeedChange[];
 	/** Keep it, and give it as `after` to go on from here. */
 	readonly cursor: string;
 } | {
@@ -1056,6 +1146,8 @@ export interface AccountOptions extends ReadOptions {
 	/** Only assets that are held. */
 	readonly nonzero?: boolean;
 }
+/** The past has no directives: it is as it was. */
+export type PastOptions = Pick<AccountOptions, "assets" | "nonzero" | "signal" | "deadlineSeconds">;
 export interface ListOptions extends AccountOptions {
 	/** Raise the problem `incomplete` if any part failed. */
 	readonly require?: "complete";
@@ -1126,6 +1218,10 @@ export declare class Tallygate {
 	getLiveness(options?: ReadOptions): Promise<Alive>;
 	/** Whether the gateway wants requests. One that does not is no error here. */
 	getReadiness(options?: ReadOptions): Promise<Readiness>;
+	/** A merchant's balances at a moment of the past (RFC 3339). `certainty` says whether looks before and after agree. */
+	getMerchantBalancesAt(merchantId: number, at: string, options?: PastOptions): Promise<Past>;
+	/** The upstream's own sum at a moment of the past (RFC 3339). */
+	getPortfolioAt(at: string, options?: PastOptions): Promise<Past>;
 	/** A page of the changes of one merchant, oldest first. */
 	getMerchantChanges(merchantId: number, options?: ChangesQuery): Promise<Changes>;
 	/** A page of the changes of the upstream's own sum. */

@@ -4,8 +4,10 @@ from typing import Any, Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from msgspec import Struct
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from app.access.client_addresses import ClientAddresses
 from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
@@ -30,6 +32,13 @@ UNMATCHED: Final = "unmatched"
 """The path of requests that match no route, in metrics."""
 
 
+class Identification(Struct, frozen=True):
+    """What names a request, and finds the address that it came from."""
+
+    request_ids: RequestIds
+    addresses: ClientAddresses
+
+
 class Edge:
     """Name each request, refuse one that is too large, answer HEAD as GET without a body, and count.
 
@@ -45,7 +54,7 @@ class Edge:
         audit: Audit,
         cors: Cors | None,
         drain: Drain,
-        request_ids: RequestIds,
+        identification: Identification,
         runtime: Runtime,
     ) -> None:
         self._app: Final = app
@@ -53,7 +62,8 @@ class Edge:
         self._audit: Final = audit
         self._cors: Final = cors
         self._drain: Final = drain
-        self._request_ids: Final = request_ids
+        self._request_ids: Final = identification.request_ids
+        self._addresses: Final = identification.addresses
         self._metrics: Final = runtime.metrics
         self._traces: Final = runtime.traces
         self._monotonic: Final = runtime.monotonic
@@ -75,7 +85,8 @@ class Edge:
         await ensure_task()
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
         client = scope["client"]
-        context = RequestContext(self._request_ids.name(given).decode(), address=client[0] if client else None)
+        address = self._addresses.find(client[0] if client else None, scope["headers"])
+        context = RequestContext(self._request_ids.name(given).decode(), address=address)
         is_head = scope["method"] == "HEAD"
         inner: HTTPScope = {
             **scope,

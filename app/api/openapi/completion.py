@@ -12,6 +12,7 @@ Json = dict[str, Any]
 TAGS: Final = {
     "Balances": "One merchant, many merchants, or all together.",
     "Portfolio": "Every merchant, who holds an asset, and whether the aggregate agrees.",
+    "Past": "What changed, and the feed of all changes.",
     "Service": "Health of the gateway itself.",
 }
 

@@ -25,10 +25,12 @@ from app.api.problem_kinds import PROBLEMS
 from app.api.rendering.problems import MEDIA_TYPE
 from app.api.requests import parameters
 from app.api.requests.formats import MEDIA_TYPES, Format
+from app.api.requests.moments import MOMENT_PATTERN
 from app.api.views.accounts import UpstreamEnvelope
 from app.api.views.problems import Problem
 from app.balances.merchants import MAX_MERCHANT_ID
 from app.balances.snapshots import MAX_NAME_CHARACTERS
+from app.history.cursors import CURSOR_PATTERN
 
 
 def _path(description: str, **schema: Any) -> PathParameter:
@@ -106,6 +108,26 @@ AfterParameter = Annotated[str | None, _query("after", _NEXT, parameters.CURSOR_
 AfterMerchantParameter = Annotated[
     str | None, _query("after", "The `next` of the page before.", parameters.MERCHANT_ID_PATTERN, "1")
 ]
+FromParameter = Annotated[
+    str | None, _query("from", "Changes found from then on (RFC 3339).", MOMENT_PATTERN, "2026-11-25T17:00:00.000Z")
+]
+UntilParameter = Annotated[
+    str | None, _query("until", "Changes found before then.", MOMENT_PATTERN, "2026-11-25T18:00:00.000Z")
+]
+_AT: Final = "The past: how it was at that moment, in JSON, which goes with no request directives."
+AtParameter = Annotated[str | None, _query("at", _AT, MOMENT_PATTERN, "2026-11-25T17:00:00.000Z")]
+AfterChangeParameter = Annotated[str | None, _query("after", "The `next` of the answer before.", CURSOR_PATTERN)]
+ALL_MERCHANTS: Final = "all"
+FeedMerchantsParameter = Annotated[
+    str,
+    _query(
+        "merchantId",
+        "1 to 1,000 merchant ids, separated by commas, or `all` that you may read.",
+        f"^(?:{ALL_MERCHANTS}|[1-9][0-9]{{0,15}}(?:,[1-9][0-9]{{0,15}})*)$",
+        "12345,10001",
+        ALL_MERCHANTS,
+    ),
+]
 SearchParameter = Annotated[
     str | None,
     QueryParameter(
@@ -130,7 +152,7 @@ SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"token": []}]
 
 
 def balance_responses(
-    view: type,
+    view: Any,
     described: str,
     *,
     not_found: bool = True,
@@ -181,6 +203,13 @@ class InPages(InFormats):
         if isinstance(answer, OpenAPIResponse):
             schema = Schema(type=OpenAPIType.STRING, examples=["running; whole=143; round=201"])
             answer.headers = {**(answer.headers or {}), "Sweep": OpenAPIHeader(description=_SWEEP, schema=schema)}
+
+
+def past_responses(view: type, described: str) -> dict[int, ResponseSpec]:
+    """List the responses of a GET of the past: the view and every possible problem, without 304."""
+    responses = balance_responses(view, described, paged=True)
+    del responses[304]
+    return responses
 
 
 def service_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:

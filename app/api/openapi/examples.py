@@ -73,6 +73,19 @@ _DONE: Final = _RUNNING | {
         }
     ],
 }
+_EPOCH: Final = "1796021343041-657c4b31"
+_CHANGE: Final = {
+    "sequence": 8,
+    "observedBetween": {"after": "2026-11-23T09:59:54.102Z", "until": _TIME},
+    "rows": [
+        {key: _USDT[key] for key in ("assetId", "asset", "assetName")}
+        | {
+            "before": {"total": "1100", "free": "900", "locked": "200"},
+            "after": _SUMS,
+            "change": {"total": "-100", "free": "-100", "locked": "0"},
+        }
+    ],
+}
 _JSON: Final = "application/json"
 
 BODIES: Final[dict[tuple[str, int, str], Any]] = {
@@ -100,6 +113,15 @@ BODIES: Final[dict[tuple[str, int, str], Any]] = {
     | {
         "total": _USDT | {"merchants": 1},
         "holders": [{"merchantId": 12345, "status": "fresh", "asOf": _TIME, **_SUMS, "share": "1"}],
+    },
+    ("getMerchantChanges", 200, _JSON): {"merchantId": 12345, "epoch": _EPOCH, "keptFrom": _TIME, "changes": [_CHANGE]},
+    ("getPortfolioChanges", 200, _JSON): {"merchantId": 0, "epoch": _EPOCH, "keptFrom": _TIME, "changes": [_CHANGE]},
+    ("getChanges", 200, _JSON): {
+        "epoch": _EPOCH,
+        "keptFrom": _TIME,
+        "complete": True,
+        "changes": [{"merchantId": 12345, "epoch": _EPOCH, **_CHANGE}],
+        "next": "64a0cb89.P2M5O5ZAxASDJvqJlxGUwNXmnkRttQDguRYqOn5xGEH65o3Xm-eA0_nYYaY",
     },
     ("getLastReconciliation", 200, _JSON): _DONE,
     ("getReconciliation", 200, _JSON): _RUNNING,

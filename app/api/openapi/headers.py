@@ -14,12 +14,22 @@ _WITH_DIRECTIVES: Final = {
 }
 """Operations that heed `Cache-Control`."""
 
+_WAITING: Final = "getChanges"
+_OF_THE_PAST: Final = {"getMerchantChanges", "getPortfolioChanges", _WAITING}
+"""Operations whose answers no cache keeps."""
+
 REQUEST_HEADERS: Final[dict[str, Any]] = {
     "Cache-Control": {
         "name": "Cache-Control",
         "in": "header",
         "description": "How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached.",
         "schema": {"type": "string", "examples": ["max-age=10"]},
+    },
+    "Prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "description": "wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240).",
+        "schema": {"type": "string", "examples": ["wait=20"]},
     },
     "If-None-Match": {
         "name": "If-None-Match",
@@ -43,6 +53,7 @@ RESPONSE_HEADERS: Final[dict[str, Any]] = {
     "ETag": _header("The tag of the content, without its times (RFC 9110, 8.8.3).", 'W/"1f8e"'),
     "Link": _header("The next page, if there is one (RFC 8288).", '</v1/merchants?after=1>; rel="next"'),
     "Location": _header("The path of what was started.", "/v1/portfolio/reconciliations/4f"),
+    "Preference-Applied": _header("How long the request would have waited (RFC 7240).", "wait=20"),
     "RateLimit": _header("What is left of your quota, and in how many seconds it is whole.", '"default";r=49;t=1'),
     "RateLimit-Policy": _header("Your quota.", '"default";q=50;w=1'),
     "Retry-After": _header("Seconds to wait before another request.", 2, kind="integer"),
@@ -58,6 +69,7 @@ _FIRST_ERROR: Final = 400
 def request_headers(method: str, operation: dict[str, Any]) -> list[str]:
     """Name the headers of requests that an operation heeds, beside the key."""
     names = ["Cache-Control"] if operation["operationId"] in _WITH_DIRECTIVES else []
+    names += ["Prefer"] if operation["operationId"] == _WAITING else []
     return [*names, "If-None-Match"] if method == "get" and "304" in operation["responses"] else names
 
 
@@ -71,6 +83,8 @@ def response_headers(operation: dict[str, Any], status: int) -> list[str]:
     if status == _ACCEPTED:
         names.append("Location")
     if status in {200, 304} and operation["security"]:
+        if operation["operationId"] in _OF_THE_PAST:
+            return [*names, "Cache-Control", "Vary", *(["Preference-Applied"] * (operation["operationId"] == _WAITING))]
         names += ["ETag", "Age", "Cache-Control", "Cache-Status", "Vary"]
         pages = any(parameter.get("name") == "after" for parameter in operation.get("parameters", ()))
         names += ["Link"] if pages else []

@@ -14,6 +14,7 @@ from app.access.callers import Caller, authorise
 from app.accounts import Accounts, Available
 from app.api.context import RequestContext
 from app.api.reads.admission import Admission
+from app.api.reads.past_reads import PastReads
 from app.api.reads.resources import Resource, Target, find_resource, find_target
 from app.api.rendering.representations import RepresentationCache
 from app.api.rendering.responses import render_response, render_table
@@ -23,7 +24,7 @@ from app.api.requests.formats import Format, choose_format
 from app.api.requests.headers import find_credential
 from app.balances.snapshots import Snapshot
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
-from app.errors import TallygateError
+from app.errors import InvalidRequest, TallygateError
 
 _LISTS: Final = (b"accept", b"if-none-match", b"accept-encoding", b"cache-control")
 _READ: Final = frozenset({*_LISTS, b"authorization", b"x-bh-token"})
@@ -81,6 +82,7 @@ class AccountReads:
         self._representations: Final = representations
         self._policy: Final = policy
         self._unix_ms: Final = unix_ms
+        self._past: Final = PastReads(accounts.histories.past, unix_ms)
 
     async def respond(self, request: ReadRequest, context: RequestContext) -> Reply:
         """Wait for the reply. Raises the `TallygateError` that is the answer instead. May be cancelled."""
@@ -88,6 +90,10 @@ class AccountReads:
         target = find_target(request.path, request.query)
         context.account_id = target.account_id
         resource, directives, output_format = self._decide(request, caller, target, self._unix_ms())
+        if target.at is not None:
+            if output_format is not Format.JSON or directives != RequestDirectives(directives.received_at):
+                raise InvalidRequest("at goes with JSON, and with no directives of Cache-Control.")
+            return await self._past.respond(target.account_id, target.at, resource.keeps, request.if_none_match)
         found = await self._accounts.get(target.account_id, directives, caller.name)
         return self._render(request, resource, output_format, found, self._unix_ms())
 
@@ -102,7 +108,7 @@ class AccountReads:
                 return None
             target = find_target(request.path, request.query)
             resource, directives, output_format = self._decide(request, caller, target, now)
-            is_json = output_format is Format.JSON
+            is_json = output_format is Format.JSON and target.at is None
             found = self._accounts.get_now(target.account_id, directives) if is_json else None
             if found is None:
                 return None

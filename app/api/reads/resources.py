@@ -9,6 +9,7 @@ from msgspec import Struct
 from app.api.rendering.representations import Name, Representation
 from app.api.rendering.responses import render_representation
 from app.api.requests.formats import Format
+from app.api.requests.moments import read_moment
 from app.api.requests.parameters import read_account_id, read_format, read_merchant_id, read_query
 from app.api.requests.paths import read_asset_id
 from app.api.requests.selection import Selection
@@ -22,9 +23,9 @@ PORTFOLIO: Final = "/v1/portfolio"
 UPSTREAM_SHAPE: Final = "/v2/assets/account/assets"
 
 _PARAMETERS: Final = {
-    ACCOUNT: ("assets", "nonzero", "format", "bom"),
+    ACCOUNT: ("assets", "nonzero", "format", "bom", "at"),
     ASSET: ("format", "bom"),
-    PORTFOLIO: ("assets", "nonzero", "format", "bom"),
+    PORTFOLIO: ("assets", "nonzero", "format", "bom", "at"),
     UPSTREAM_SHAPE: ("merchantId",),
 }
 _CACHED_URLS: Final = 4096
@@ -34,10 +35,14 @@ T = TypeVar("T")
 
 
 class Target(Struct, frozen=True, gc=False):
-    """Whose balances a URL asks for, and in which format. It is settled before the caller's right to read them."""
+    """Whose balances a URL asks for, in which format, and `at` which past moment (Unix ms), None for now.
+
+    It is settled before the caller's right to read them.
+    """
 
     account_id: AccountId
     named_format: Format | None
+    at: int | None = None
 
 
 class Resource(Struct, frozen=True, gc=False):
@@ -90,7 +95,8 @@ def find_target(path: str, query: bytes) -> Target:
             raise InvalidRequest("The parameter 'merchantId' is missing.")
         return Target(read_account_id(given["merchantId"]), Format.JSON)
     named_format = read_format(given.get("format"), given.get("bom"))
-    return Target(AGGREGATE if route == PORTFOLIO else read_merchant_id(path.split("/")[3]), named_format)
+    account_id = AGGREGATE if route == PORTFOLIO else read_merchant_id(path.split("/")[3])
+    return Target(account_id, named_format, read_moment("at", given.get("at")))
 
 
 @cached_by_url

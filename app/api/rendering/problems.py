@@ -7,9 +7,9 @@ from msgspec import UNSET, UnsetType
 
 from app.api.problem_kinds import kind_of, retry_after_seconds
 from app.api.replies import Reply
-from app.api.views.accounts import UpstreamEnvelope
+from app.api.views.accounts import UpstreamEnvelope, format_time
 from app.api.views.problems import FailedPart, PartProblem, Problem
-from app.errors import BodyTooSlow, Incomplete, MethodNotAllowed, TallygateError, Unauthenticated
+from app.errors import BodyTooSlow, HistoryGone, Incomplete, MethodNotAllowed, TallygateError, Unauthenticated
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -29,6 +29,7 @@ def render_problem(error: TallygateError, path: str, request_id: str) -> Reply:
         instance=path,
         request_id=request_id,
         retry_after=retry_after,
+        kept_from=format_time(error.kept_from_ms) if isinstance(error, HistoryGone) else UNSET,
         failed=_failed(error),
     )
     return Reply(kind.status, [("Content-Type", MEDIA_TYPE), *headers], msgspec.json.encode(problem))

@@ -10,6 +10,7 @@ from app.api.reads.account_reads import AccountReads, ReadRequest
 from app.api.routes.exchange import as_response
 from app.api.routes.litestar_quirks import AnyRequest, before_parsing
 from app.api.views.accounts import AccountView, AssetView, UpstreamEnvelope
+from app.api.views.history import PastView
 
 
 @get(
@@ -17,7 +18,7 @@ from app.api.views.accounts import AccountView, AssetView, UpstreamEnvelope
     operation_class=document.InFormats,
     operation_id="getMerchantBalances",
     summary="A merchant's balances",
-    responses=document.balance_responses(AccountView, "The balances."),
+    responses=document.balance_responses(AccountView | PastView, "The balances.", paged=True),
 )
 async def read_merchant(
     merchantId: document.MerchantIdParameter,  # noqa: N803  # the name that callers see
@@ -25,6 +26,7 @@ async def read_merchant(
     bom: document.BomParameter = None,
     assets: document.AssetsParameter = None,
     nonzero: document.FlagParameter = None,
+    at: document.AtParameter = None,
 ) -> Response[bytes]:
     """Give a merchant's balances, all of its assets or some."""
     raise NotImplementedError
@@ -53,7 +55,7 @@ async def read_asset(
     operation_id="getPortfolio",
     summary="All merchants together",
     responses=document.balance_responses(
-        AccountView, "The balances, as the upstream aggregates them.", not_found=False
+        AccountView | PastView, "The balances, as the upstream aggregates them.", paged=True
     ),
 )
 async def read_portfolio(
@@ -61,6 +63,7 @@ async def read_portfolio(
     bom: document.BomParameter = None,
     assets: document.AssetsParameter = None,
     nonzero: document.FlagParameter = None,
+    at: document.AtParameter = None,
 ) -> Response[bytes]:
     """Give the upstream's own aggregate over all merchants, in the shape of a merchant's balances."""
     raise NotImplementedError

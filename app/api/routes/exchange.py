@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
 
 from app.access.callers import ALL, Caller, authorise
+from app.access.readable import Readable
 from app.accounts import AccountResult, Accounts
 from app.api.context import context_of
 from app.api.openapi.document import BomParameter, FormatParameter
@@ -21,6 +22,7 @@ from app.api.replies import Reply
 from app.api.requests.cache_control import parse_request_directives
 from app.api.requests.formats import MEDIA_TYPES, Format, choose_format
 from app.api.requests.headers import join_lines
+from app.api.requests.moments import read_wait
 from app.api.requests.parameters import read_format
 from app.api.requests.selection import Selection
 from app.api.routes.litestar_quirks import AnyRequest
@@ -73,6 +75,16 @@ class Exchange:
         for account_id in account_ids:
             authorise(self.caller, account_id)
         return account_ids
+
+    @property
+    def wait_seconds(self) -> int:
+        """For how many seconds the request waits for news (RFC 7240)."""
+        return read_wait(self._header(b"prefer"))
+
+    def readable(self, wanted: Sequence[AccountId] | None) -> Readable:
+        """Return which of the wanted merchants the caller reads, of all for None. Raises `Forbidden`."""
+        self._context.merchants = None if wanted is None else len(wanted)
+        return Readable.of(self.caller, wanted)
 
     def authorise_portfolio(self) -> frozenset[AccountId] | str:
         """Return the merchants that the caller may read, or `ALL`. Raises `Forbidden` without the portfolio right."""

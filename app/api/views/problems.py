@@ -43,4 +43,5 @@ class Problem(Struct, frozen=True, rename="camel", omit_defaults=True):
     instance: Annotated[str, Meta(description="The path that was asked for.")]
     request_id: str
     retry_after: Annotated[int, Meta(ge=0, description="Seconds, as in the Retry-After header.")] | UnsetType = UNSET
+    kept_from: Annotated[str, Meta(description="Since when the past is known.")] | UnsetType = UNSET
     failed: Annotated[tuple[FailedPart, ...], Meta(description="Each part that is missing.")] | UnsetType = UNSET

@@ -5,8 +5,8 @@ import { systemClock, type Clock } from "./clock.ts";
 import { followChanges } from "./feed.ts";
 import { Http, type Call, type KeySource, type Received } from "./http.ts";
 import { judgeAccount, judgeListing, judgeMerchants } from "./judging.ts";
-import type { Changes, ChangesOptions, FeedEvent, WatchEvent, WatchOptions } from "./live.ts";
-import type { AccountOptions, ChangesQuery, ListOptions, PageOptions, ReadOptions } from "./options.ts";
+import type { ChangesOptions, FeedEvent, WatchEvent, WatchOptions } from "./live.ts";
+import type { AccountOptions, ChangesQuery, ListOptions, PageOptions, PastOptions, ReadOptions } from "./options.ts";
 import { exact, listAssets, listMerchants, merchantPath, readCall } from "./requests.ts";
 import type * as views from "./views.ts";
 import { watch } from "./watch.ts";
@@ -139,13 +139,23 @@ export class Tallygate {
     return (await this.#http.call(call)).json as views.Readiness;
   }
 
+  /** A merchant's balances at a moment of the past (RFC 3339). `certainty` says whether looks before and after agree. */
+  async getMerchantBalancesAt(merchantId: number, at: string, options: PastOptions = {}): Promise<views.Past> {
+    return this.#past(`${merchantPath(merchantId)}/balances`, at, options);
+  }
+
+  /** The upstream's own sum at a moment of the past (RFC 3339). */
+  async getPortfolioAt(at: string, options: PastOptions = {}): Promise<views.Past> {
+    return this.#past("/v1/portfolio", at, options);
+  }
+
   /** A page of the changes of one merchant, oldest first. */
-  async getMerchantChanges(merchantId: number, options: ChangesQuery = {}): Promise<Changes> {
+  async getMerchantChanges(merchantId: number, options: ChangesQuery = {}): Promise<views.Changes> {
     return this.#changes(`${merchantPath(merchantId)}/changes`, options);
   }
 
   /** A page of the changes of the upstream's own sum. */
-  async getPortfolioChanges(options: ChangesQuery = {}): Promise<Changes> {
+  async getPortfolioChanges(options: ChangesQuery = {}): Promise<views.Changes> {
     return this.#changes("/v1/portfolio/changes", options);
   }
 
@@ -168,10 +178,14 @@ export class Tallygate {
     return judgeAccount(received, received.json as views.Account);
   }
 
-  async #changes(path: string, options: ChangesQuery): Promise<Changes> {
+  async #past(path: string, at: string, options: PastOptions): Promise<views.Past> {
+    return (await this.#read(path, { at, ...listAssets(options) }, options)).json as views.Past;
+  }
+
+  async #changes(path: string, options: ChangesQuery): Promise<views.Changes> {
     const { from, until, limit, after } = options;
     const query = { from, until, ...listAssets(options), limit: text(limit), after };
-    return (await this.#read(path, query, options)).json as Changes;
+    return (await this.#read(path, query, options)).json as views.Changes;
   }
 }
 

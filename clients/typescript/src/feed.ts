@@ -2,15 +2,12 @@
 
 import { backOff } from "./clock.ts";
 import { asKnown, type Http } from "./http.ts";
-import type { Change, ChangesOptions, FeedEvent } from "./live.ts";
+import type { ChangesOptions, FeedChange, FeedEvent } from "./live.ts";
 import { isFinal, ProblemError, StatusError } from "./problems.ts";
 import { listMerchants } from "./requests.ts";
+import type { components } from "./schema.ts";
 
-interface FeedPage {
-  readonly complete: boolean;
-  readonly changes: readonly (Change & { readonly merchantId: number; readonly epoch: string })[];
-  readonly next: string;
-}
+type FeedPage = components["schemas"]["Feed"] & { readonly changes: readonly FeedChange[] };
 
 const SPARE_SECONDS = 15;
 

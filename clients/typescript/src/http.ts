@@ -113,7 +113,8 @@ export class Http {
   }
 
   async #headers(call: Call): Promise<Headers> {
-    const headers = new Headers({ accept: "application/json", ...call.headers });
+    // Beside a tag, or without its own cache, `fetch` adds `no-cache` unless there is a directive. This one changes nothing.
+    const headers = new Headers({ accept: "application/json", "cache-control": "no-transform", ...call.headers });
     const { credential } = this.settings;
     if (credential !== undefined) {
       headers.set("authorization", `Bearer ${typeof credential === "string" ? credential : await credential()}`);

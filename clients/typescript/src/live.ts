@@ -1,8 +1,7 @@
 /** What moves: events of a stream, and changes of the feed. The gateway's pages on history and watching explain them. */
 
-import type { Amount } from "./amounts.ts";
 import type { TallygateError } from "./problems.ts";
-import type { Coverage, Part } from "./views.ts";
+import type { Change, Coverage, Part } from "./views.ts";
 
 /** A part of a stream: whole, as in a batch. Replace what you have of this merchant by it. */
 export type WatchedPart = Part & {
@@ -69,49 +68,14 @@ export interface WatchOptions {
   readonly share?: boolean | string;
 }
 
-export interface Amounts {
-  readonly total: Amount;
-  readonly free: Amount;
-  readonly locked: Amount;
-}
-
-/** A row that changed. One that came or went lacks `before` or `after`: not listed is unknown, not zero. */
-export interface RowChange {
-  readonly assetId: string;
-  readonly asset: string;
-  readonly assetName: string;
-  readonly before?: Amounts;
-  readonly after?: Amounts;
-  readonly change?: Amounts;
-}
-
-/** A change of one account, or the first look of its epoch. */
-export interface Change {
-  readonly merchantId?: number;
-  readonly epoch?: string;
-  readonly sequence: number;
-  readonly first?: boolean;
-  readonly observedBetween: { readonly after?: string; readonly until: string };
-  readonly canDepositBefore?: boolean;
-  readonly canDepositAfter?: boolean;
-  readonly absent?: boolean;
-  readonly rows: readonly RowChange[];
-}
-
-/** A page of the changes of one account, oldest first. */
-export interface Changes {
-  readonly merchantId: number;
-  readonly epoch: string;
-  readonly keptFrom: string;
-  readonly changes: readonly Change[];
-  readonly next?: string;
-}
+/** A change in the feed: `epoch` and `sequence` identify it within its merchant. */
+export type FeedChange = Change & Required<Pick<Change, "merchantId" | "epoch">>;
 
 /** What `changes()` yields. After a `gap`, read the balances: changes before it cannot be known any more. */
 export type FeedEvent =
   | {
       readonly type: "changes";
-      readonly changes: readonly (Change & { readonly merchantId: number; readonly epoch: string })[];
+      readonly changes: readonly FeedChange[];
       /** Keep it, and give it as `after` to go on from here. */
       readonly cursor: string;
     }

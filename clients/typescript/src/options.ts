@@ -24,6 +24,9 @@ export interface AccountOptions extends ReadOptions {
   readonly nonzero?: boolean;
 }
 
+/** The past has no directives: it is as it was. */
+export type PastOptions = Pick<AccountOptions, "assets" | "nonzero" | "signal" | "deadlineSeconds">;
+
 export interface ListOptions extends AccountOptions {
   /** Raise the problem `incomplete` if any part failed. */
   readonly require?: "complete";

@@ -210,6 +210,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/merchants/{merchantId}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What changed in a merchant's balances
+         * @description Give what changed in a merchant's balances, and between which two looks at them.
+         */
+        get: operations["getMerchantChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/portfolio/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What changed in the aggregate
+         * @description Give what changed in the upstream's own aggregate over all merchants.
+         */
+        get: operations["getPortfolioChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What changed, of all that you may read
+         * @description Give the changes after a cursor. With `Prefer: wait=20` it waits up to 25 s where there is none.
+         */
+        get: operations["getChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -274,6 +334,27 @@ export interface components {
              * @constant
              */
             status?: "alive";
+        };
+        /** Amounts */
+        Amounts: {
+            /**
+             * Format: decimal
+             * @example 1000
+             * @example 0.00000001
+             */
+            total: Amount;
+            /**
+             * Format: decimal
+             * @example 1000
+             * @example 0.00000001
+             */
+            free: Amount;
+            /**
+             * Format: decimal
+             * @example 1000
+             * @example 0.00000001
+             */
+            locked: Amount;
         };
         /** Anomaly */
         Anomaly: {
@@ -343,8 +424,48 @@ export interface components {
             /** @default [] */
             merchants: components["schemas"]["Part"][];
         };
+        /** Between */
+        Between: {
+            /**
+             * @description RFC 3339, UTC, milliseconds.
+             * @example 2026-11-23T10:00:00.123Z
+             */
+            until: string;
+            /**
+             * @description RFC 3339, UTC, milliseconds.
+             * @example 2026-11-23T10:00:00.123Z
+             */
+            after?: string;
+        };
         /** Breakdown */
         Breakdown: components["schemas"]["WholeBreakdown"] | components["schemas"]["PartialBreakdown"];
+        /** Change */
+        Change: {
+            /** @description The merchant, as the upstream numbers it; 0 for all together. */
+            merchantId?: number;
+            epoch?: string;
+            /** @description Of this content, counted within the account's epoch. */
+            sequence: number;
+            /** @description The first look of an epoch, which is no change. */
+            first?: boolean;
+            observedBetween: components["schemas"]["Between"];
+            canDepositBefore?: boolean;
+            canDepositAfter?: boolean;
+            /** @description The upstream knew no such merchant then. */
+            absent?: boolean;
+            rows: components["schemas"]["RowChange"][];
+        };
+        /** Changes */
+        Changes: {
+            /** @description The merchant, as the upstream numbers it; 0 for all together. */
+            merchantId: number;
+            epoch: string;
+            /** @description Since when every change that looks found is kept. */
+            keptFrom: string;
+            changes: components["schemas"]["Change"][];
+            /** @description The `after` of what follows. */
+            next?: string;
+        };
         /** Coverage */
         Coverage: {
             expected: number;
@@ -362,6 +483,17 @@ export interface components {
             /** @description The merchant, as the upstream numbers it. */
             merchantId: number;
             problem: components["schemas"]["PartProblem"];
+        };
+        /** Feed */
+        Feed: {
+            epoch: string;
+            /** @description Since when every change that looks found is kept. */
+            keptFrom: string;
+            /** @description False if changes after the cursor before are not kept any more. */
+            complete: boolean;
+            changes: components["schemas"]["Change"][];
+            /** @description The `after` of what follows. */
+            next: string;
         };
         /** Finding */
         Finding: {
@@ -483,6 +615,40 @@ export interface components {
         };
         /** Part */
         Part: components["schemas"]["KnownPart"] | components["schemas"]["MissingPart"];
+        /** Past */
+        Past: {
+            /** @description The merchant, as the upstream numbers it; 0 for all together. */
+            merchantId: number;
+            /**
+             * @description RFC 3339, UTC, milliseconds.
+             * @example 2026-11-23T10:00:00.123Z
+             */
+            at: string;
+            /**
+             * @description `seen`: looks before and after said so. `between`: the last look before said so.
+             * @enum {string}
+             */
+            certainty: "seen" | "between";
+            /**
+             * @description RFC 3339, UTC, milliseconds.
+             * @example 2026-11-23T10:00:00.123Z
+             */
+            asOf: string;
+            /** @description What looks found. */
+            holds: {
+                [key: string]: string;
+            };
+            /** @description How many looks found this content. */
+            looks: number;
+            /** @description Between two of them. */
+            longestGapSeconds: number;
+            /** @description Of this content, counted within the account's epoch. */
+            sequence: number;
+            epoch: string;
+            canDeposit: boolean;
+            balances: components["schemas"]["Row"][];
+            anomalies?: components["schemas"]["Anomaly"][];
+        };
         /** Problem */
         Problem: {
             /** @description A path of this service that explains this kind of problem. */
@@ -495,6 +661,8 @@ export interface components {
             requestId: string;
             /** @description Seconds, as in the Retry-After header. */
             retryAfter?: number;
+            /** @description Since when the past is known. */
+            keptFrom?: string;
             /** @description Each part that is missing. */
             failed?: components["schemas"]["FailedPart"][];
         };
@@ -564,6 +732,15 @@ export interface components {
              * @example 0.00000001
              */
             locked: Amount;
+        };
+        /** RowChange */
+        RowChange: {
+            assetId: string;
+            asset: string;
+            assetName: string;
+            before?: components["schemas"]["Amounts"];
+            after?: components["schemas"]["Amounts"];
+            change?: components["schemas"]["Amounts"];
         };
         /**
          * State
@@ -924,7 +1101,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No such merchant; No such asset; No such reconciliation; No result yet; Unknown path. */
+        /** @description No such merchant; No such asset; No such reconciliation; No result yet; No history; Unknown path. */
         Problem404: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -936,7 +1113,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description This version of the view has expired. */
+        /** @description This version of the view has expired; This past is not kept any more; The feed of this cursor has ended. */
         Problem410: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -952,6 +1129,8 @@ export interface components {
     parameters: {
         /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
         "Cache-Control": string;
+        /** @description wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240). */
+        Prefer: string;
         /** @description The ETag of the answer that you have: 304 if it is still so. */
         "If-None-Match": string;
     };
@@ -969,6 +1148,8 @@ export interface components {
         Link: string;
         /** @description The path of what was started. */
         Location: string;
+        /** @description How long the request would have waited (RFC 7240). */
+        "Preference-Applied": string;
         /** @description What is left of your quota, and in how many seconds it is whole. */
         RateLimit: string;
         /** @description Your quota. */
@@ -1128,6 +1309,8 @@ export interface operations {
                 assets?: string;
                 /** @description `true`: only assets that are held. */
                 nonzero?: "true" | "false";
+                /** @description The past: how it was at that moment, in JSON, which goes with no request directives. */
+                at?: string;
             };
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
@@ -1157,7 +1340,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Account"];
+                    "application/json": components["schemas"]["Account"] | components["schemas"]["Past"];
                     "text/csv": string;
                     "text/plain": string;
                 };
@@ -1181,6 +1364,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            410: components["responses"]["Problem410"];
             414: components["responses"]["Problem414"];
             429: components["responses"]["Problem429"];
             431: components["responses"]["Problem431"];
@@ -1272,6 +1456,8 @@ export interface operations {
                 assets?: string;
                 /** @description `true`: only assets that are held. */
                 nonzero?: "true" | "false";
+                /** @description The past: how it was at that moment, in JSON, which goes with no request directives. */
+                at?: string;
             };
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
@@ -1298,7 +1484,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Account"];
+                    "application/json": components["schemas"]["Account"] | components["schemas"]["Past"];
                     "text/csv": string;
                     "text/plain": string;
                 };
@@ -1321,6 +1507,8 @@ export interface operations {
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            410: components["responses"]["Problem410"];
             414: components["responses"]["Problem414"];
             429: components["responses"]["Problem429"];
             431: components["responses"]["Problem431"];
@@ -1415,7 +1603,7 @@ export interface operations {
                     "application/json": components["schemas"]["UpstreamEnvelope"];
                 };
             };
-            /** @description No such merchant; No such asset; No such reconciliation; No result yet; Unknown path. */
+            /** @description No such merchant; No such asset; No such reconciliation; No result yet; No history; Unknown path. */
             404: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1899,6 +2087,153 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            414: components["responses"]["Problem414"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    getMerchantChanges: {
+        parameters: {
+            query?: {
+                /** @description Changes found from then on (RFC 3339). */
+                from?: string;
+                /** @description Changes found before then. */
+                until?: string;
+                /** @description Only these assets: ids, separated by commas. In an id, write a comma as `%2C` and a `%` as `%25`, then encode. */
+                assets?: string;
+                /** @description How many on a page. */
+                limit?: number;
+                /** @description The `next` of the answer before. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The merchant, as the upstream numbers it. */
+                merchantId: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its changes, oldest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Vary: components["headers"]["Vary"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            410: components["responses"]["Problem410"];
+            414: components["responses"]["Problem414"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    getPortfolioChanges: {
+        parameters: {
+            query?: {
+                /** @description Changes found from then on (RFC 3339). */
+                from?: string;
+                /** @description Changes found before then. */
+                until?: string;
+                /** @description Only these assets: ids, separated by commas. In an id, write a comma as `%2C` and a `%` as `%25`, then encode. */
+                assets?: string;
+                /** @description How many on a page. */
+                limit?: number;
+                /** @description The `next` of the answer before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its changes, oldest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Vary: components["headers"]["Vary"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            410: components["responses"]["Problem410"];
+            414: components["responses"]["Problem414"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    getChanges: {
+        parameters: {
+            query: {
+                /** @description 1 to 1,000 merchant ids, separated by commas, or `all` that you may read. */
+                merchantId: string;
+                /** @description How many on a page. */
+                limit?: number;
+                /** @description The `next` of the answer before. */
+                after?: string;
+            };
+            header?: {
+                /** @description wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240). */
+                Prefer?: components["parameters"]["Prefer"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Changes in the order recorded, each at least once. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feed"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            410: components["responses"]["Problem410"];
             414: components["responses"]["Problem414"];
             429: components["responses"]["Problem429"];
             431: components["responses"]["Problem431"];

@@ -92,6 +92,7 @@ const refusals = {
   "body-too-large": () => gateway.queryBalances(Array.from({ length: 400_000 }, (_, index) => index + 1)),
   "uri-too-long": () => gateway.getBalances(Array.from({ length: 1000 }, () => 9007199254740991)),
   "headers-too-large": () => as("x".repeat(60_000)).getPortfolio(),
+  "no-history": () => gateway.getMerchantBalancesAt(99999, "2026-01-01T00:00:00Z"),
   "not-cached": () => gateway.getMerchantBalances(777, { onlyIfCached: true, maxAge: 0, deadlineSeconds: 1 }),
   "incomplete": () => gateway.getBalances([12345, 99999], { require: "complete" }),
   "too-fast": () => Promise.all(Array.from({ length: 6 }, () => as("slow", { deadlineSeconds: 0.4 }).getPortfolio())),
@@ -196,18 +197,18 @@ if (isWatchable) {
   });
 }
 
-if ("/v1/changes" in document.paths) {
-  test("changes are followed from the first look on, and from a cursor", async () => {
-    await gateway.getMerchantBalances(777, { noCache: true });
-    await stage.upstream("POST", "/merchants/777/move");
-    await gateway.getMerchantBalances(777, { noCache: true });
-    const newest = (await gateway.getMerchantChanges(777)).changes.at(-1);
-    const events = gateway.changes({ merchantIds: [777], limit: 1 });
-    const seen = await until(events, (event) => event.changes?.some(({ sequence }) => sequence === newest.sequence));
-    await stage.upstream("POST", "/merchants/777/move");
-    await gateway.getMerchantBalances(777, { noCache: true });
-    const { value: next } = await gateway.changes({ merchantIds: "all", after: seen.at(-1).cursor }).next();
-    assert.ok(next.changes.some(({ merchantId, sequence }) => merchantId === 777 && sequence > newest.sequence));
-    await assert.rejects(as("one").changes({ merchantIds: [777] }).next(), { kind: "forbidden" });
-  });
-}
+test("changes are followed from the first look on, and from a cursor", async () => {
+  await gateway.getMerchantBalances(777, { noCache: true });
+  await stage.upstream("POST", "/merchants/777/move");
+  await gateway.getMerchantBalances(777, { noCache: true });
+  const past = await gateway.getMerchantBalancesAt(777, new Date().toISOString());
+  assert.equal(past.certainty, "between");
+  const newest = (await gateway.getMerchantChanges(777)).changes.at(-1);
+  const events = gateway.changes({ merchantIds: [777], limit: 1 });
+  const seen = await until(events, (event) => event.changes?.some(({ sequence }) => sequence === newest.sequence));
+  await stage.upstream("POST", "/merchants/777/move");
+  await gateway.getMerchantBalances(777, { noCache: true });
+  const { value: next } = await gateway.changes({ merchantIds: "all", after: seen.at(-1).cursor }).next();
+  assert.ok(next.changes.some(({ merchantId, sequence }) => merchantId === 777 && sequence > newest.sequence));
+  await assert.rejects(as("one").changes({ merchantIds: [777] }).next(), { kind: "forbidden" });
+});

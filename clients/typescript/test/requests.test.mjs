@@ -80,6 +80,13 @@ test("an unchanged answer is not sent again, and gets its new age", async (t) =>
   assert.deepEqual([second.state, second.ageSeconds, second.staleValue], ["stale", 9, ACCOUNT]);
 });
 
+test("a tag does not make the platform ask for a newer answer than the gateway has", async (t) => {
+  const { client, fake } = await withFake(t, (_, response) => answer(response, ACCOUNT, { etag: 'W/"1"' }));
+  await client.getMerchantBalances(1);
+  await client.getMerchantBalances(1);
+  assert.deepEqual(fake.requests.map(({ headers }) => headers["cache-control"]), ["no-transform", "no-transform"]);
+});
+
 test("a tag is not sent for another caller", async (t) => {
   const keys = ["tg_a", "tg_b"];
   const { client, fake } = await withFake(t, (_, response) => answer(response, ACCOUNT, { etag: 'W/"1"' }), { credential: async () => keys.shift() });

@@ -6,7 +6,7 @@ import pytest
 
 from app.api.problem_kinds import PROBLEMS
 from app.api.rendering.problems import render_problem
-from app.errors import MethodNotAllowed, StartError, TallygateError
+from app.errors import HistoryGone, MethodNotAllowed, StartError, TallygateError
 
 
 def _leaves(error: type[TallygateError] = TallygateError) -> Iterator[type[TallygateError]]:
@@ -18,6 +18,8 @@ def _leaves(error: type[TallygateError] = TallygateError) -> Iterator[type[Tally
 
 
 def _make(kind: type[TallygateError], **more: Any) -> TallygateError:
+    if kind is HistoryGone:
+        return HistoryGone("detail", kept_from_ms=0, **more)
     if kind is MethodNotAllowed:
         return MethodNotAllowed("detail", allow="GET, HEAD")
     return kind("detail", **more)
@@ -38,7 +40,8 @@ def test_every_problem_has_all_its_members(kind: type[TallygateError]) -> None:
     reply = render_problem(_make(kind), "/v1/x", "id-1")
     body = json.loads(reply.body)
     assert dict(reply.headers)["Content-Type"] == "application/problem+json"
-    assert set(body) == {"type", "title", "status", "detail", "instance", "requestId"}
+    more = {"keptFrom"} if kind is HistoryGone else set()
+    assert set(body) == {"type", "title", "status", "detail", "instance", "requestId"} | more
     assert (body["status"], body["instance"], body["requestId"]) == (reply.status, "/v1/x", "id-1")
 
 

@@ -1,0 +1,108 @@
+"""The feed of all changes: read after a position, in the order recorded, each change at least once."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from app.balances.snapshots import AccountId
+from app.history.cursors import Cursors, FeedPosition
+from app.history.recording import feed_names
+from app.history.results import KEY_BYTES, FeedEntry, FeedMeta, FeedSlice, read_feed
+from app.redis import lua_history
+from app.redis.client import RedisClient, RedisFailure
+from app.redis.scripts import make_single, run_single
+from app.redis.shared import Shared
+
+_AT_ONCE: Final = 500
+_MOST_CHANGED: Final = 20_000
+"""How many changes `changed_since` reads: after more, all is as good as changed."""
+
+
+class FeedPage(Struct, frozen=True):
+    """Changes after a position, oldest first, and the position after them. `is_last` if no newer ones were there."""
+
+    meta: FeedMeta
+    entries: Sequence[FeedEntry]
+    position: FeedPosition
+    is_last: bool
+
+
+class FeedGone(Struct, frozen=True):
+    """What follows a position is not kept any more, or its epoch has ended (`is_other_epoch`)."""
+
+    meta: FeedMeta
+    is_other_epoch: bool
+
+
+class FeedReader:
+    """Read the feed. No method raises errors of Redis, or depends on who may read what: that is the caller's part.
+
+    A position is a `FeedPosition`; `cursors` seals them for callers. The first reader begins an epoch where there is none.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self.cursors: Final = Cursors(self._load_key)
+        self._shared: Final = shared
+        self._client: Final[RedisClient] = shared.client
+        self._read: Final = make_single(lua_history.READ_FEED)
+
+    async def read_after(self, position: FeedPosition | None, limit: int) -> FeedPage | FeedGone | RedisFailure:
+        """Read up to `limit` changes after a position, from the oldest kept one for None.
+
+        Waits for one command at most. May be cancelled.
+        """
+        found = await self._read_slice("" if position is None else _id_of(position.place), limit)
+        if isinstance(found, RedisFailure):
+            return found
+        meta = found.meta
+        if position is not None and position.epoch != meta.epoch:
+            return FeedGone(meta, is_other_epoch=True)
+        if position is not None and position.place < meta.popped:
+            return FeedGone(meta, is_other_epoch=False)
+        start = meta.popped if position is None else position.place
+        last = found.last or start
+        return FeedPage(meta, found.entries, FeedPosition(meta.epoch, last), is_last=last >= found.newest)
+
+    async def changed_since(self, position: FeedPosition) -> set[AccountId] | RedisFailure | None:
+        """Return the accounts that changed since a position; None if that cannot be known: too long ago, or other epoch."""
+        changed: set[AccountId] = set()
+        for _ in range(_MOST_CHANGED // _AT_ONCE):
+            page = await self.read_after(position, _AT_ONCE)
+            if isinstance(page, RedisFailure):
+                return page
+            if isinstance(page, FeedGone):
+                return None
+            changed.update(entry.account_id for entry in page.entries)
+            if page.is_last:
+                return changed
+            position = page.position
+        return None
+
+    async def latest_position(self) -> FeedPosition | RedisFailure:
+        """Return the position after the newest change."""
+        found = await self._read_slice("", 0)
+        return found if isinstance(found, RedisFailure) else FeedPosition(found.meta.epoch, found.newest)
+
+    async def read_meta(self) -> FeedMeta | RedisFailure:
+        """Return what is known of the feed."""
+        found = await self._read_slice("", 0)
+        return found if isinstance(found, RedisFailure) else found.meta
+
+    async def _read_slice(self, after: str, limit: int) -> FeedSlice | RedisFailure:
+        arguments: list[Any] = [self._shared.replica_id, os.urandom(KEY_BYTES), after, limit]
+        found = await self._client.execute(
+            lambda: run_single(self._client.client, self._read, feed_names(self._shared), arguments), read_feed
+        )
+        if not isinstance(found, RedisFailure):
+            self.cursors.use(found.meta.epoch, found.meta.key)
+        return found
+
+    async def _load_key(self) -> tuple[str, bytes] | RedisFailure:
+        meta = await self.read_meta()
+        return meta if isinstance(meta, RedisFailure) else (meta.epoch, meta.key)
+
+
+def _id_of(place: tuple[int, int]) -> str:
+    return f"{place[0]}-{place[1]}"
