@@ -14,8 +14,8 @@ export interface Tabs {
 
 type Lead = (cursor: string | undefined, signal: AbortSignal) => AsyncIterable<WatchEvent>;
 
-/** What tabs send each other: events for all, a question for what is known, and the answer for one. */
-type Message = { event: WatchEvent } | { ask: string } | { to: string; events: WatchEvent[] };
+/** What tabs send each other: that one leads now, events for all, a question for what is known, and the answer for one. */
+type Message = { leads: true } | { event: WatchEvent } | { ask: string } | { to: string; events: WatchEvent[] };
 
 /** A tab that leads sends nothing for longer only if it is frozen: a pause and an attempt take up to 60 s. */
 const SILENCE_MS = 75_000;
@@ -111,6 +111,7 @@ class Member {
     const own = new AbortController();
     for (const signal of [lost, this.#left.signal]) signal.addEventListener("abort", () => own.abort(), { once: true });
     this.#leading = this.#joined = true;
+    this.#send({ leads: true }); // for those who asked when nobody did
     try {
       for await (const event of this.lead(this.#shown.cursor, own.signal)) {
         if (own.signal.aborted) return;
@@ -131,7 +132,9 @@ class Member {
       return;
     }
     this.#heardAt = this.clock.now();
-    if ("to" in message) {
+    if ("leads" in message) {
+      if (!this.#joined) this.#ask();
+    } else if ("to" in message) {
       if (message.to !== this.#id || this.#joined) return;
       this.#joined = true;
       message.events.forEach((event) => this.#accept(event));
