@@ -19,7 +19,8 @@ TallygateError
 │   ├── BodyTooLarge
 │   ├── UriTooLong
 │   ├── HeadersTooLarge
-│   └── TooFast
+│   ├── TooFast
+│   └── TooManyStreams
 ├── UpstreamError                 why there is no fresh answer of the upstream
 │   ├── UpstreamRefusal           a final refusal: never remembered as data, never covered by stale data
 │   │   ├── TokenRefused
@@ -143,6 +144,10 @@ class HeadersTooLarge(RequestError):
 
 class TooFast(RequestError):
     """The caller has used up its rate."""
+
+
+class TooManyStreams(RequestError):
+    """The caller, or this process, has as many streams as it may."""
 
 
 class UpstreamError(TallygateError):

@@ -14,7 +14,7 @@ from app.balances.snapshots import AccountId, Entry, Row, Snapshot
 from app.budget.budget import PermitRequest
 from app.budget.fleet_budget import BudgetOptions, FleetBudget, build_budget
 from app.cache.freshness import Fetch, FreshnessPolicy, RequestDirectives, age_ms, decide, early_refresh_ms
-from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.cache.replica import Origin, ReplicaHooks, ReplicaOptions, build_replica
 from app.cache.served import Served
 from app.errors import TallygateError
 from app.fleet.bus import Failure
@@ -84,7 +84,9 @@ class Replica:
             return entry
 
         options = ReplicaOptions(policy=POLICY, patience_seconds=5.45)
-        self.parts: Final = build_replica(shared, self.budget, Origin(load=load), options, runtime, listener=self.queue)
+        self.parts: Final = build_replica(
+            shared, self.budget, Origin(load=load), options, runtime, ReplicaHooks(listener=self.queue)
+        )
         self.parts.bus.connected = True  # the modelled server tells the loader by itself
         server.listeners[name] = self
 

@@ -13,7 +13,7 @@ from app.access.callers import Caller, Callers, hash_key
 from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
-from app.api.app import Access, ApiOptions, ServicePages, build_api
+from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.api.reads.hot_path import HotPath, read_plain_headers
 from app.budget.fleet_budget import BudgetOptions, build_budget
@@ -75,8 +75,7 @@ def build(callers: Callers) -> tuple[Edge, str]:
     edge = build_api(
         ApiOptions(version="0", policy=POLICY),
         Access(callers, FailedLogins(1_000, time.monotonic), ClientAddresses(())),
-        Accounts(replica.cache),
-        NOBODY,
+        Balances(Accounts(replica.cache), NOBODY),
         ServicePages(NOBODY, None, Drain()),
         runtime,
     )

@@ -27,7 +27,8 @@ class Caller(Struct, frozen=True):
     """A client program: what it may read, and its limits.
 
     `rate` is requests a second, None for no limit; `concurrency` is simultaneous requests, None for the default.
-    `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key.
+    `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key; reads refuse
+    the token from `valid_until` (Unix seconds) on. `streams` is open streams in a process, None for the default.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Caller(Struct, frozen=True):
     rate: float | None = None
     concurrency: int | None = None
     other_key_sha256: str | None = None
+    streams: int | None = None
+    valid_until: float | None = None
 
     @property
     def has_token(self) -> bool:
@@ -141,6 +144,10 @@ class Callers:
     def acquire_slot(self, caller: Caller) -> Callable[[], None]:
         """Acquire a slot for a request of a caller. Return what releases it. Raises `TooFast`."""
         return self.quota_of(caller).acquire_slot()
+
+    def acquire_stream(self, caller: Caller, retry_after_seconds: float) -> Callable[[], None]:
+        """Acquire a place for a stream of a caller. Return what releases it. Raises `TooManyStreams`."""
+        return self.quota_of(caller).acquire_stream(caller.streams, retry_after_seconds)
 
     def limits(self, caller: Caller) -> Headers:
         """Return the rate headers of a caller; none if it has no rate."""

@@ -77,13 +77,14 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     portfolio: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
+    streams: AtOnce | None = None
 
     def as_caller(self) -> Caller:
         """Convert it to the access rules' form."""
         first, *others = [self.key_sha256] if isinstance(self.key_sha256, str) else self.key_sha256
         other = others[0] if others else None
         merchants = _as_keys(self.merchants)
-        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other)
+        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other, self.streams)
 
 
 class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +97,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
     portfolio: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
+    streams: AtOnce | None = None
 
     def __post_init__(self) -> None:
         if self.merchants is not None and self.merchants_claim is not None:
@@ -111,6 +113,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
             portfolio=self.portfolio,
             rate=self.rate,
             concurrency=self.concurrency,
+            streams=self.streams,
         )
 
 

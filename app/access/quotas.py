@@ -4,10 +4,11 @@ from collections.abc import Callable
 from math import ceil, floor
 from typing import Final
 
-from app.errors import TooFast
+from app.errors import TooFast, TooManyStreams
 from app.resilience.rate_limiter import RateLimiter
 
 DEFAULT_CONCURRENCY: Final = 1000
+DEFAULT_STREAMS: Final = 20
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -24,6 +25,7 @@ class CallerQuota:
         self._policy = ""
         self._places = max(1, DEFAULT_CONCURRENCY // workers)
         self._inside = 0
+        self._streams = 0
 
     def configure(self, per_second: float | None, concurrency: int | None) -> None:
         """Apply the caller's limits. An unchanged rate keeps what was used of it."""
@@ -52,6 +54,23 @@ class CallerQuota:
         def leave() -> None:
             nonlocal left
             self._inside -= not left
+            left = True
+
+        return leave
+
+    def acquire_stream(self, most: int | None, retry_after_seconds: float) -> Callable[[], None]:
+        """Acquire a place for one of `most` streams in this process. Return what releases it, once.
+
+        Raises `TooManyStreams` if none is free.
+        """
+        if self._streams >= (DEFAULT_STREAMS if most is None else most):
+            raise TooManyStreams("You have as many streams here as you may.", retry_after_seconds=retry_after_seconds)
+        self._streams += 1
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            self._streams -= not left
             left = True
 
         return leave

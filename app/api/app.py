@@ -16,7 +16,7 @@ from app.accounts import Accounts
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.deadline import RequestDeadline
-from app.api.middleware.edge import Edge, Identification
+from app.api.middleware.edge import Edge, Front, Identification
 from app.api.openapi.document import openapi_config
 from app.api.reads.account_reads import AccountReads
 from app.api.reads.admission import Admission
@@ -36,6 +36,9 @@ from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
 from app.api.routes.service import ReadinessProbe, service_routes
+from app.api.routes.watch import watch_routes
+from app.api.streams.live import Live
+from app.api.streams.watch import Watch
 from app.cache.freshness import FreshnessPolicy
 from app.portfolio.portfolio import Portfolio
 from app.resilience.draining import Drain
@@ -71,6 +74,14 @@ class Access(Struct, frozen=True):
     addresses: ClientAddresses
 
 
+class Balances(Struct, frozen=True):
+    """What answers questions about balances. Without `live`, no stream opens and no read waits."""
+
+    accounts: Accounts
+    portfolio: Portfolio
+    live: Live | None = None
+
+
 class ServicePages(Struct, frozen=True):
     """What the pages about the service itself show. Without `scrape` there is no page of metrics."""
 
@@ -82,8 +93,7 @@ class ServicePages(Struct, frozen=True):
 def build_api(
     options: ApiOptions,
     access: Access,
-    accounts: Accounts,
-    portfolio: Portfolio,
+    balances: Balances,
     service: ServicePages,
     runtime: Runtime,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
@@ -91,15 +101,18 @@ def build_api(
     """Build the ASGI application."""
     admission = Admission(access.callers, access.failed_logins)
     representations = RepresentationCache(REPRESENTATIONS, REPRESENTATION_BYTES)
-    reads = AccountReads(admission, accounts, representations, options.policy, runtime.unix_ms)
+    accounts, live = balances.accounts, balances.live
+    polls = None if live is None else live.long_polls
+    reads = AccountReads(admission, accounts, representations, options.policy, runtime.unix_ms, polls)
     request_ids = RequestIds(SystemRandom().getrandbits)
     hot_path = HotPath(reads, access.callers, accounts, options.policy, request_ids, runtime)
-    dependencies = _dependencies(accounts, portfolio, options.policy, runtime)
+    dependencies = _dependencies(balances, options.policy, runtime)
     app = Litestar(
         route_handlers=[
             guard_routes("Balances", BATCH, admission, dependencies),
             account_routes("Balances", reads),
             guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
+            watch_routes("Balances"),
             guard_routes("Past", HISTORY, admission, dependencies),
             service_routes(service.look, service.scrape),
             client_routes(),
@@ -111,7 +124,10 @@ def build_api(
     )
     return Edge(
         RequestDeadline(app if options.plain else bypass_framework(app, reads), options.deadline_seconds),
-        hot_path=None if options.plain else hot_path,
+        front=Front(
+            None if options.plain else hot_path,
+            None if live is None else Watch(admission, access.callers, live.scopes, live.streams, runtime),
+        ),
         audit=Audit(runtime.monotonic, refusals=options.audit_refusals, answers=options.audit_answers),
         cors=Cors(options.origins) if options.origins else None,
         drain=service.drain,
@@ -120,17 +136,23 @@ def build_api(
     )
 
 
-def _dependencies(
-    accounts: Accounts, portfolio: Portfolio, policy: FreshnessPolicy, runtime: Runtime
-) -> dict[str, Provide]:
+def _dependencies(balances: Balances, policy: FreshnessPolicy, runtime: Runtime) -> dict[str, Provide]:
     fragments = BatchFragments(FRAGMENT_BYTES)
+    polls = None if balances.live is None else balances.live.long_polls
 
     def make_exchange(request: AnyRequest) -> Exchange:
-        return Exchange(request, accounts=accounts, fragments=fragments, policy=policy, unix_ms=runtime.unix_ms)
+        return Exchange(
+            request,
+            accounts=balances.accounts,
+            fragments=fragments,
+            policy=policy,
+            unix_ms=runtime.unix_ms,
+            long_polls=polls,
+        )
 
     return {
         "exchange": Provide(make_exchange, sync_to_thread=False),
         "output_format": Provide(choose_output_format, sync_to_thread=False),
-        "portfolio": Provide(lambda: portfolio, sync_to_thread=False),
-        "pages": Provide(lambda: Paginator(portfolio.versions), sync_to_thread=False),
+        "portfolio": Provide(lambda: balances.portfolio, sync_to_thread=False),
+        "pages": Provide(lambda: Paginator(balances.portfolio.versions), sync_to_thread=False),
     }

@@ -25,6 +25,7 @@ class RequestContext(Struct):
     """Facts about one request, each set by the layer that finds it out. The edge counts and audits by them.
 
     `limits` gives the headers of the caller's rate. `release` gives back the caller's slot. `age` is in seconds.
+    `waited_seconds` passed because the caller preferred to wait.
     """
 
     request_id: str
@@ -37,6 +38,7 @@ class RequestContext(Struct):
     status: int | None = None
     age: int | None = None
     problem: str | None = None
+    waited_seconds: float = 0
 
 
 def context_of(scope: Scope) -> RequestContext:

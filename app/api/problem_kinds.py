@@ -79,6 +79,9 @@ PROBLEMS: Final[dict[type[TallygateError], ProblemKind]] = {
     errors.TooFast: ProblemKind(
         "too-fast", 429, "Too many requests", "Wait as long as Retry-After says, and stay within your rate."
     ),
+    errors.TooManyStreams: ProblemKind(
+        "too-many-streams", 429, "Too many streams", "End another stream, or wait as long as Retry-After says."
+    ),
     errors.HeadersTooLarge: ProblemKind(
         "headers-too-large", 431, "The headers are too large", "Send fewer or shorter headers."
     ),

@@ -1,6 +1,7 @@
 """Exponential backoff for each account whose last fetch failed."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -23,11 +24,17 @@ class _Failure(Struct, frozen=True):
 class Backoff:
     """Remember the last failures of up to `capacity` accounts.
 
-    A pause lasts half a second, then twice as long each time up to half a minute, less up to a quarter at random.
+    `on_failure` is called for each. A pause lasts half a second, then twice as long each time up to half a minute, less up to a quarter at random.
     """
 
-    def __init__(self, capacity: int, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        runtime: Runtime,
+        on_failure: Callable[[AccountId, TallygateError], None] = lambda _, __: None,
+    ) -> None:
         self._capacity: Final = capacity
+        self._on_failure: Final = on_failure
         self._monotonic: Final = runtime.monotonic
         self._random: Final = runtime.random
         self._failures: Final[OrderedDict[AccountId, _Failure]] = OrderedDict()
@@ -52,6 +59,7 @@ class Backoff:
         self._failures.move_to_end(account_id)
         if len(self._failures) > self._capacity:
             self._failures.popitem(last=False)
+        self._on_failure(account_id, error)
 
     def record_success(self, account_id: AccountId) -> None:
         """Forget the failures of an account."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from app.balances.snapshots import AccountId
 from app.budget.fleet_budget import FleetBudget
 from app.budget.prefetch import PermitPrefetcher
 from app.cache.backoff import Backoff
@@ -13,6 +14,7 @@ from app.cache.fleet_loader import FleetLoader, Load
 from app.cache.freshness import FreshnessPolicy
 from app.cache.memory import Listener, MemoryTier
 from app.cache.redis_tier import RedisTier
+from app.errors import TallygateError
 from app.fleet.bus import Bus, Failure
 from app.history.recording import Recorder
 from app.redis.shared import Shared
@@ -44,6 +46,19 @@ class Origin(Struct, frozen=True, kw_only=True):
     recorder: Recorder | None = None
 
 
+class ReplicaHooks(Struct, frozen=True, kw_only=True):
+    """What is called when something happens to a replica's cache.
+
+    `listener` hears what memory keeps and drops, `on_failure` each load that failed at another replica, and
+    `on_load_failure` each that failed here. `on_subscribed` is called when the bus is joined (again).
+    """
+
+    listener: Listener | None = None
+    on_failure: Callable[[Failure], None] = lambda _: None
+    on_load_failure: Callable[[AccountId, TallygateError], None] = lambda _, __: None
+    on_subscribed: Callable[[], None] = lambda: None
+
+
 class Replica(Part, frozen=True):
     """The parts of a replica's cache."""
 
@@ -54,21 +69,19 @@ class Replica(Part, frozen=True):
     cache: Cache
 
 
+_NO_HOOKS: Final = ReplicaHooks()
+
+
 def build_replica(
     shared: Shared,
     budget: FleetBudget,
     origin: Origin,
     options: ReplicaOptions,
     runtime: Runtime,
-    *,
-    listener: Listener | None = None,
-    on_failure: Callable[[Failure], None] = lambda _: None,
+    hooks: ReplicaHooks = _NO_HOOKS,
 ) -> Replica:
-    """Build the cache of one replica. `listener` is notified of what memory keeps and drops.
-
-    `on_failure` is called for each load that failed at another replica.
-    """
-    memory = MemoryTier(options.capacity, options.capacity_bytes, listener)
+    """Build the cache of one replica."""
+    memory = MemoryTier(options.capacity, options.capacity_bytes, hooks.listener)
     tier = RedisTier(shared, policy=options.policy, metrics=runtime.metrics, recorder=origin.recorder)
     loader = FleetLoader(
         memory=memory,
@@ -79,27 +92,37 @@ def build_replica(
         policy=options.policy,
         runtime=runtime,
     )
+
+    def on_subscribed() -> None:
+        memory.distrust()
+        hooks.on_subscribed()
+
     bus = Bus(
         shared,
-        on_subscribed=memory.distrust,
+        on_subscribed=on_subscribed,
         on_entry=loader.on_entry,
-        on_failure=_call_both(loader.on_failure, on_failure),
+        on_failure=_call_both(loader.on_failure, hooks.on_failure),
         on_lease_released=loader.on_lease_released,
         on_withdrawn=memory.forget,
         metrics=runtime.metrics,
     )
-    cache = _build_cache(memory, loader, origin, options, runtime)
+    cache = _build_cache(memory, loader, origin, options, runtime, hooks)
     tasks = {"bus": bus.listen, "leases": tier.renew_leases}
     return Replica(memory, tier, loader, bus, cache, tasks=tasks, close=cache.close)
 
 
 def _build_cache(
-    memory: MemoryTier, loader: FleetLoader, origin: Origin, options: ReplicaOptions, runtime: Runtime
+    memory: MemoryTier,
+    loader: FleetLoader,
+    origin: Origin,
+    options: ReplicaOptions,
+    runtime: Runtime,
+    hooks: ReplicaHooks,
 ) -> Cache:
     return Cache(
         memory=memory,
         fleet=loader,
-        backoff=Backoff(options.capacity, runtime),
+        backoff=Backoff(options.capacity, runtime, hooks.on_load_failure),
         is_refused=origin.is_refused,
         policy=options.policy,
         patience_seconds=options.patience_seconds,

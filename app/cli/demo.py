@@ -23,7 +23,9 @@ Tallygate is at {url}, the simulated upstream at {upstream}. Ctrl-C ends both. T
   curl -H 'Authorization: Bearer {key}' {url}/v1/merchants/12345/balances
   curl -H 'Authorization: Bearer {key}' {url}/v1/portfolio
   curl -H 'X-BH-TOKEN: {key}' '{url}/v2/assets/account/assets?merchantId=12345'
+  curl -N -H 'Authorization: Bearer {key}' '{url}/v1/watch?merchantId=all&within=5&format=text'
 
+The last line shows balances as they change: one of them moves every ten seconds or so.
 The paths are explained at {url}/docs.
 """
 
@@ -68,6 +70,7 @@ def _start_upstream(stack: ExitStack, port: int, token: str) -> str:
                 f"--port={port}",
                 "--control-port=0",
                 "--stop-on-eof",
+                "--moves-per-second=0.1",
             ],
             env={**os.environ, "SANDBOX_TOKEN": token},
             stdin=subprocess.PIPE,

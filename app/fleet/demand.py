@@ -40,6 +40,11 @@ class Demand:
         self._share: float | None = None
 
     @property
+    def is_possible(self) -> bool:
+        """Whether there is ever any demand."""
+        return self._seconds > 0
+
+    @property
     def is_there(self) -> bool:
         """Whether there is demand, as far as this replica knows."""
         return self._monotonic() < self._until

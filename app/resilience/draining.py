@@ -8,14 +8,14 @@ class Drain:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._on_begin: Callable[[], None] | None = None
+        self._on_begin: list[Callable[[], None]] = []
 
     def watch(self, on_begin: Callable[[], None]) -> None:
-        """Call `on_begin` when draining begins."""
-        self._on_begin = on_begin
+        """Call `on_begin`, too, when draining begins."""
+        self._on_begin.append(on_begin)
 
     def begin(self) -> None:
         """Start draining. May be repeated."""
         self.is_on = True
-        if self._on_begin is not None:
-            self._on_begin()
+        for on_begin in self._on_begin:
+            on_begin()

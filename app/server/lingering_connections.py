@@ -44,7 +44,7 @@ class LingeringConnections:
         silent = set[int]()
         is_over = self._loop.time() >= self._until
         if is_over or self._under_way() == 0:
-            for connection in _connections_at(self._port):
+            for connection in connections_at(self._port):
                 inode = os.fstat(connection.fileno()).st_ino
                 # twice in a row, since an answer may be between the server's buffer and the kernel's
                 if is_over or (inode in self._silent and not _is_sending(connection)):
@@ -56,14 +56,22 @@ class LingeringConnections:
         self._loop.call_later(_LOOK_SECONDS, self._look)
 
 
-def _connections_at(port: int) -> Iterator[socket.socket]:
+def connections_at(port: int) -> Iterator[socket.socket]:
     """Give the accepted connections of this process at one of its ports. Where `/proc` is missing, there are none."""
+    for one in sockets_at(port):
+        with suppress(OSError):
+            if one.getpeername():  # a listening socket has no peer
+                yield one
+
+
+def sockets_at(port: int) -> Iterator[socket.socket]:
+    """Give the sockets of this process at one of its ports, each while it is looked at."""
     with suppress(FileNotFoundError):
         for descriptor in _DESCRIPTORS.iterdir():
             with suppress(OSError):
                 if stat.S_ISSOCK(descriptor.stat().st_mode):
                     with socket.socket(fileno=os.dup(int(descriptor.name))) as one:
-                        if _port_of(one) == port and one.getpeername():  # a listening socket has no peer
+                        if _port_of(one) == port:
                             yield one
 
 

@@ -35,6 +35,7 @@ from app.server.hung_workers import replace_hung_workers
 from app.server.lingering_connections import LingeringConnections
 from app.server.scheduling import schedule_as_batch, tune_garbage_collection
 from app.server.shutdown import END_DRAIN, handle_signals_in_parent, handle_signals_in_worker
+from app.server.stalled_readers import bound_stalls, cut_connections
 from app.settings.environment import read_settings
 from app.settings.sections import Settings
 from app.telemetry.exposition import Exposition
@@ -105,7 +106,14 @@ def load_app(folder: Path) -> Edge:
     handle_signals_in_worker(loop, drain, settings.process.drain_seconds, lingering.begin_closing)
     if not settings.process.plain:
         start_requests_eagerly(loop, REQUEST_COROUTINE)
-    app = create_app(settings, read_clients(settings.access.clients_file), exposition=exposition, drain=drain)
+    bound_stalls(loop, settings.http.port)
+    app = create_app(
+        settings,
+        read_clients(settings.access.clients_file),
+        exposition=exposition,
+        drain=drain,
+        cut=partial(cut_connections, settings.http.port),
+    )
     tune_garbage_collection()
     return app
 

@@ -37,6 +37,7 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     cors_origins: frozenset[str] = frozenset()
     request_timeout_seconds: SomeSeconds = 30
     connections: Count = 1000
+    streams: Annotated[int, Meta(ge=0, le=10_000)] = 250
 
 
 class UpstreamSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"upstream_{name}"):

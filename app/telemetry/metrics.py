@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from app.telemetry.families import Counter, Family, Gauge, Histogram, Merge
+from app.telemetry.watch_metrics import WatchMetrics
 
 FAST: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 CALLS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0, 5.0, 10.0)
@@ -65,6 +66,7 @@ class Metrics:
         self._make_history()
         self._make_balances()
         self._make_process(version)
+        self.watch: Final = WatchMetrics()
 
     def hot(self, path: str, method: str, status: int) -> HotSeries:
         """Return the counter of one kind of requests that memory answers: `path` is the template. It may be kept."""
@@ -87,7 +89,8 @@ class Metrics:
     def families(self) -> Iterator[Family]:
         """Return every metric, with all counts."""
         self._flush_hot()
-        return (one for one in vars(self).values() if isinstance(one, Counter | Histogram | Gauge))
+        named = {**vars(self), **vars(self.watch)}
+        return (one for one in named.values() if isinstance(one, Counter | Histogram | Gauge))
 
     def _flush_hot(self) -> None:
         """Add the counts of the hot series to their metrics."""

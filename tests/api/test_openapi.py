@@ -21,6 +21,7 @@ PATHS = {
     "/v1/portfolio/reconciliations/{reconciliationId}",
     "/v1/balances",
     "/v1/merchants",
+    "/v1/watch",
     "/v1/merchants/{merchantId}/changes",
     "/v1/portfolio/changes",
     "/v1/changes",
@@ -66,9 +67,11 @@ async def test_the_document_has_the_parameters_of_the_path_and_headers_that_are_
 ) -> None:
     assert parameters(document, path, "path") == set(re.findall(r"{(\w+)}", path))
     assert not parameters(document, path, "cookie")
-    heeded = {"Cache-Control", "If-None-Match"}
+    heeded = {"Cache-Control", "If-None-Match", "Prefer"}
     if path.startswith("/health"):
         heeded = set()
+    elif path == "/v1/watch":
+        heeded = {"Last-Event-ID"}
     elif path.endswith("/changes"):
         heeded = {"Prefer"} if path == "/v1/changes" else set()
     elif path == "/v1/merchants" or "reconciliation" in path:
@@ -100,7 +103,8 @@ async def test_every_answer_that_a_path_can_give_is_documented(document: Any, pa
         statuses = {"200", "304", "400", "401", "403", "404", "414", "429", "431", "500", "502", "503", "504"}
         statuses -= {"404"} if path in {"/v1/balances", "/v1/merchants"} else set()
         statuses -= {"304"} if path.endswith("/changes") else set()
-        is_of_a_version = "after" in parameters(document, path, "query") and path != "/v1/merchants"
+        statuses -= {"304", "404"} if path == "/v1/watch" else set()
+        is_of_a_version = "after" in parameters(document, path, "query") and path not in {"/v1/merchants", "/v1/watch"}
         is_past = "at" in parameters(document, path, "query")
         statuses |= {"410"} if is_of_a_version or is_past else set()
         assert statuses == set(answers)
@@ -116,6 +120,10 @@ async def test_every_answer_that_a_path_can_give_is_documented(document: Any, pa
 
 @pytest.mark.parametrize("path", sorted(PATHS))
 async def test_the_formats_of_a_path_are_documented(document: Any, path: str) -> None:
+    if path == "/v1/watch":
+        types = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert set(types) == {"text/event-stream", "application/jsonl", "text/plain"}
+        return
     one_format_only = path.startswith(("/v2", "/health")) or path.endswith("/changes")
     every = [resolve(document, one) for one in document["paths"][path]["get"].get("parameters", ())]
     named = [each for each in every if each["name"] == "format"]

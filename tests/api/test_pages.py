@@ -89,6 +89,8 @@ async def test_every_example_of_the_docs_can_be_asked_for(calm: Service) -> None
     for body, example in examples:
         if body:
             response = await calm.client.post(example, json={"merchantIds": [12345]})
+        elif example.startswith("/v1/watch"):
+            response = await calm.client.head(example)  # a stream would not end
         else:
             response = await calm.get(example)
         none_yet = '-reconciliation"' in response.text

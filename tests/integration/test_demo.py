@@ -46,16 +46,26 @@ async def curl(line: str) -> str:
     """Do what a line says, read as a shell would and curl would, which need not be there."""
     program, *headers, url = shlex.split(line)
     assert program == "curl"
+    assert "-N" not in headers
     assert set(headers[::2]) <= {"-H"}
     async with newcomer() as client:
         response = await client.get(url, headers=dict(header.split(": ", 1) for header in headers[1::2]))
     return response.raise_for_status().text
 
 
+async def follow(line: str) -> str:
+    """Do what a line about a stream says, and give the first line that comes."""
+    program, unbuffered, option, header, url = shlex.split(line)
+    assert (program, unbuffered, option) == ("curl", "-N", "-H")
+    async with newcomer() as client, client.stream("GET", url, headers=dict([header.split(": ", 1)])) as response:
+        return await anext(response.aiter_lines())
+
+
 async def test_its_lines_work_as_they_stand_and_an_interrupt_leaves_nothing(private_tmp: Path) -> None:
     async with run_demo(private_tmp) as (process, printed):
-        lines = [line.strip() for line in printed if line.strip().startswith("curl ")]
+        *lines, stream = [line.strip() for line in printed if line.strip().startswith("curl ")]
         answers = [json.loads(await curl(line)) for line in lines]
+        assert (await follow(stream)).startswith("merchant")
         rows = [answer.get("data", answer)["balances"] for answer in answers]
         assert [{row["assetId"]: row["total"] for row in each} for each in rows] == EXPECTED
         docs = re.findall(r"http://\S+/docs", printed[-1])[0]

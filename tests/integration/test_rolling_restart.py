@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -47,6 +48,13 @@ def now_ms() -> int:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+async def service(upstream: Sandbox, valkey: EmbeddedValkey) -> AsyncIterator[Service]:
+    """A service without a history: what it adds, replicas of before ignore."""
+    async with run_service(upstream, valkey.url, history_seconds=0) as running:
+        yield running
 
 
 @pytest.fixture
@@ -136,6 +144,17 @@ async def test_what_is_fetched_here_is_leased_stored_and_published_in_the_record
         with service.upstream.fault("malformed"):
             detail = (await balances(service, 10001)).json()["detail"]
         assert await next_message() == failure_message(10001, "MalformedAnswer", detail, lease)
+
+
+async def test_with_a_history_an_entry_only_has_fields_more(upstream: Sandbox, valkey: EmbeddedValkey) -> None:
+    upstream.world.set(5, [])
+    async with run_service(upstream, valkey.url) as service:
+        await balances(service, 5)
+        peer = Peer(service.redis, upstream.url)
+        stored = json.loads(await peer.redis.get(peer.key(5)))
+    before = json.loads(EMPTY % stored["asOf"])
+    assert {name: stored[name] for name in before} == before
+    assert set(stored) - set(before) == {"epoch", "sequence"}
 
 
 async def test_the_keys_are_those_of_before(service: Service, peer: Peer) -> None:

@@ -18,6 +18,7 @@ main
 wiring
 api.app
 api.routes api.middleware
+api.streams
 api.reads
 api.openapi
 api.context
@@ -27,6 +28,7 @@ api.requests
 api.problem_kinds api.client
 api.replies
 portfolio
+watch
 accounts
 cache
 history

@@ -11,7 +11,7 @@ from app.access.callers import Caller, Callers, hash_key
 from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts, Available
-from app.api.app import Access, ApiOptions, ServicePages, build_api
+from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.api.routes.service import Readiness
 from app.balances.snapshots import AccountId
@@ -64,8 +64,7 @@ def build_app(cache: Cache, callers: Callers, metrics: Metrics, *, drain: Drain 
     return build_api(
         ApiOptions(version="0", policy=POLICY, **options),
         Access(callers, FailedLogins(1000, monotonic), ClientAddresses(())),
-        Accounts(cache),
-        FailingPortfolio(NotImplementedError()),
+        Balances(Accounts(cache), FailingPortfolio(NotImplementedError())),
         ServicePages(look, None, drain or Drain()),
         virtual_runtime(metrics=metrics),
     )
@@ -86,8 +85,7 @@ def _build_failing(error: Exception, runtime: Runtime, *, plain: bool, lifespan:
             FailedLogins(1000, runtime.monotonic),
             ClientAddresses(()),
         ),
-        FailingAccounts(error),
-        FailingPortfolio(error),
+        Balances(FailingAccounts(error), FailingPortfolio(error)),
         ServicePages(look, scrape, Drain()),
         runtime,
         lifespan,

@@ -12,7 +12,7 @@ from app.balances.snapshots import Absence, AccountId, Entry, Row, Snapshot
 from app.budget.budget import PermitRequest
 from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
-from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.cache.replica import Origin, ReplicaHooks, ReplicaOptions, build_replica
 from app.history.feed import FeedReader
 from app.history.recording import HistoryOptions, Recorder
 from app.redis.client import RedisClient
@@ -30,7 +30,10 @@ OPTIONS = ReplicaOptions(policy=POLICY, patience_seconds=PATIENCE_SECONDS, capac
 
 
 class Upstream:
-    """An upstream that takes `seconds` for an answer, gives `error` if there is one, and counts its calls."""
+    """An upstream that takes `seconds` for an answer, gives `error` if there is one, and counts its calls.
+
+    Each answer has another amount, but for accounts in `amounts`.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.1
@@ -39,6 +42,7 @@ class Upstream:
         self.absent = False
         self.arrivals: list[float] = []
         self.asked: list[AccountId] = []
+        self.amounts: dict[AccountId, str] = {}
 
     @property
     def calls(self) -> int:
@@ -47,7 +51,7 @@ class Upstream:
     async def load(self, key: AccountId) -> Entry:
         self.arrivals.append(monotonic())
         self.asked.append(key)
-        amount = str(self.calls)
+        amount = self.amounts.get(key) or str(self.calls)
         await asyncio.sleep(self.seconds)
         if error := self.crashes.get(key, self.error):
             raise error
@@ -58,7 +62,10 @@ class Upstream:
 
 
 class Replica:
-    """One replica: its cache, and the parts that tests look into. Its clock is `ahead_ms` ahead of the others'."""
+    """One replica: its cache, and the parts that tests look into. Its clock is `ahead_ms` ahead of the others'.
+
+    `limits` are those of `BudgetOptions`, 1,000 where left out.
+    """
 
     def __init__(
         self,
@@ -66,19 +73,18 @@ class Replica:
         server: FakeServer,
         name: str,
         *,
-        per_second: float = 1000,
-        burst: float = 1000,
-        concurrency: int = 1000,
         history: HistoryOptions | None = None,
+        hooks: ReplicaHooks | None = None,
+        **limits: float,
     ) -> None:
         self.ahead_ms = 0
         self.is_refused = False
         runtime = virtual_runtime(lambda: 0.5, unix_ms=lambda: unix_ms() + self.ahead_ms)
         self.shared = make_shared(server, name)
         self.redis_client = self.shared.client
-        limits = BudgetOptions(per_second=per_second, burst=burst, concurrency=concurrency)
+        options = BudgetOptions(**{"per_second": 1000, "burst": 1000, "concurrency": 1000, **limits})  # type: ignore[arg-type]
         self.feed = FeedReader(self.shared)
-        self.fleet_budget = build_budget(self.shared, limits, runtime)
+        self.fleet_budget = build_budget(self.shared, options, runtime)
         self.budget, self.fleet_rate = self.fleet_budget.permits, self.fleet_budget.rate
         self.replica_count = self.fleet_budget.replica_count
 
@@ -89,7 +95,7 @@ class Replica:
 
         recorder = None if history is None else Recorder(self.shared, history, runtime.metrics)
         origin = Origin(load=load, is_refused=lambda: self.is_refused, recorder=recorder)
-        self.parts = build_replica(self.shared, self.fleet_budget, origin, OPTIONS, runtime)
+        self.parts = build_replica(self.shared, self.fleet_budget, origin, OPTIONS, runtime, hooks or ReplicaHooks())
         self.memory, self.tier, self.fleet = self.parts.memory, self.parts.tier, self.parts.loader
         self.bus, self.cache = self.parts.bus, self.parts.cache
 

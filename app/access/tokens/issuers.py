@@ -44,6 +44,7 @@ class Rule(Struct, frozen=True):
     portfolio: bool = False
     rate: float | None = None
     concurrency: int | None = None
+    streams: int | None = None
 
     def fits(self, subject: str, groups: frozenset[str]) -> bool:
         """Return whether this rule applies to such a token."""
@@ -82,7 +83,7 @@ class Issuer(Struct, frozen=True):
         merchants = rule.merchants
         if rule.merchants_claim is not None:
             merchants = _read_merchants(_follow(claims, rule.merchants_claim))
-        return Caller(name, "", merchants, rule.portfolio, rule.rate, rule.concurrency)
+        return Caller(name, "", merchants, rule.portfolio, rule.rate, rule.concurrency, streams=rule.streams)
 
 
 def is_confidential(url: str) -> bool:

@@ -5,6 +5,7 @@ from itertools import accumulate
 from typing import Any, Final, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from app.access.callers import Caller
 from app.access.tokens.issuers import Issuer
@@ -86,7 +87,8 @@ def read_claims(payload: bytes, issuer: Issuer, now: float) -> tuple[Caller, flo
         raise Unauthenticated("This token has expired.")
     if max(claims.nbf, claims.iat) > now + issuer.leeway_seconds:
         raise Unauthenticated("This token is not valid yet.")
-    return issuer.caller_for(claims.sub, _read(payload, dict[str, Any])), until
+    caller = issuer.caller_for(claims.sub, _read(payload, dict[str, Any]))
+    return replace(caller, valid_until=until), until
 
 
 def _decode(part: str) -> bytes:

@@ -46,6 +46,11 @@ class Audit:
         elif self.logs_all and caller is not None:
             log.info("audit.answered", caller=caller, status=status, **about)
 
+    def record_end(self, caller: str, path: str, seconds: float) -> None:
+        """Log that a stream of a known caller has ended, if every answer is logged."""
+        if self.logs_all:
+            log.info("audit.stream_ended", caller=caller, path=path, seconds=round(seconds, 3))
+
     def _record_refusal(self, caller: str | None, status: int, about: Mapping[str, Any]) -> None:
         quota = self._quota_of(caller)
         if quota.rate.acquire(self._monotonic()) > 0:

@@ -11,7 +11,7 @@ Header = tuple[bytes, bytes]
 
 READABLE: Final = (
     b"access-control-expose-headers",
-    b"Age, Cache-Status, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
+    b"Age, Cache-Status, ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
 )
 _TRACING: Final = b"baggage, traceparent, tracestate"
 """Headers that OpenTelemetry adds to the requests of a page (W3C Trace Context, W3C Baggage)."""

@@ -17,6 +17,8 @@ from app.api.replies import SAFE
 from app.api.requests.hosts import HOST, are_hosts_right
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
+from app.api.streams.watch import PATH as WATCH
+from app.api.streams.watch import OpenStream, Watch
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.resilience.draining import Drain
 from app.runtime import Runtime
@@ -30,6 +32,13 @@ _HTTP: Final = ScopeType.HTTP  # bound here, since an enum looks its members up 
 
 UNMATCHED: Final = "unmatched"
 """The path of requests that match no route, in metrics."""
+
+
+class Front(Struct, frozen=True):
+    """What answers before the application: the hot path, and the paths of streams, each if it is there."""
+
+    hot_path: HotPath | None
+    watch: Watch | None
 
 
 class Identification(Struct, frozen=True):
@@ -50,7 +59,7 @@ class Edge:
         self,
         app: ASGIApp,
         *,
-        hot_path: HotPath | None,
+        front: Front,
         audit: Audit,
         cors: Cors | None,
         drain: Drain,
@@ -58,7 +67,8 @@ class Edge:
         runtime: Runtime,
     ) -> None:
         self._app: Final = app
-        self._hot_path: Final = None if audit.logs_all else hot_path
+        self._hot_path: Final = None if audit.logs_all else front.hot_path
+        self._watch: Final = front.watch
         self._audit: Final = audit
         self._cors: Final = cors
         self._drain: Final = drain
@@ -96,12 +106,15 @@ class Edge:
         }
         closes = self._drain.is_on and scope["http_version"].startswith("1")
         finish = _finish_response(send, context, has_body=not is_head, closes=closes)
+        stream: OpenStream | None = None
         self._metrics.under_way += 1
         with self._traces.request(scope["headers"]) as span:
             names = bind_contextvars(**_ids(context.request_id, span))
             try:
                 if refusal := _refuse(inner):
                     await send_reply(render_refusal(refusal, inner), finish)
+                elif self._watch is not None and inner["path"] == WATCH and inner["method"] == "GET":
+                    stream = await self._watch.begin(inner, finish)
                 else:
                     await self._app(inner, receive, finish)
             finally:
@@ -111,12 +124,15 @@ class Edge:
                 path = inner.get("path_template", UNMATCHED)
                 self._record(context, scope["method"], path, self._monotonic() - began, span)
                 reset_contextvars(**names)
+        if stream is not None:  # counted and audited already: it is under way no longer
+            await stream.run(receive, finish, has_body=not is_head)
+            self._audit.record_end(stream.stream.caller_name, path, self._monotonic() - began)
 
     def _record(self, context: RequestContext, method: str, path: str, seconds: float, span: RequestSpan) -> None:
         """Count and audit a request. One whose client left before the answer has no status."""
         span.annotate(method if method in METHODS else "other", path, context.status)
         if context.status is not None:
-            self._metrics.request(path, method, context.status, seconds)
+            self._metrics.request(path, method, context.status, max(0.0, seconds - context.waited_seconds))
             caller = None if context.caller is None else context.caller.name
             self._audit.record(caller, context.status, _about(context, method, path))
         if context.problem is not None:

@@ -14,6 +14,7 @@ _WITH_DIRECTIVES: Final = {
 }
 """Operations that heed `Cache-Control`."""
 
+_STREAM: Final = "watch"
 _WAITING: Final = "getChanges"
 _OF_THE_PAST: Final = {"getMerchantChanges", "getPortfolioChanges", _WAITING}
 """Operations whose answers no cache keeps."""
@@ -28,8 +29,14 @@ REQUEST_HEADERS: Final[dict[str, Any]] = {
     "Prefer": {
         "name": "Prefer",
         "in": "header",
-        "description": "wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240).",
+        "description": "wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken.",
         "schema": {"type": "string", "examples": ["wait=20"]},
+    },
+    "Last-Event-ID": {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The id of the last event that you have.",
+        "schema": {"type": "string"},
     },
     "If-None-Match": {
         "name": "If-None-Match",
@@ -62,6 +69,7 @@ RESPONSE_HEADERS: Final[dict[str, Any]] = {
 }
 
 _MAY_WAIT: Final = {429, 502, 503, 504}
+_OK: Final = 200
 _ACCEPTED: Final = 202
 _FIRST_ERROR: Final = 400
 
@@ -69,8 +77,11 @@ _FIRST_ERROR: Final = 400
 def request_headers(method: str, operation: dict[str, Any]) -> list[str]:
     """Name the headers of requests that an operation heeds, beside the key."""
     names = ["Cache-Control"] if operation["operationId"] in _WITH_DIRECTIVES else []
-    names += ["Prefer"] if operation["operationId"] == _WAITING else []
-    return [*names, "If-None-Match"] if method == "get" and "304" in operation["responses"] else names
+    if operation["operationId"] == _STREAM:
+        return ["Last-Event-ID"]
+    is_conditional = method == "get" and "304" in operation["responses"]
+    names += ["Prefer"] if operation["operationId"] == _WAITING or (names and is_conditional) else []
+    return [*names, "If-None-Match"] if is_conditional else names
 
 
 def response_headers(operation: dict[str, Any], status: int) -> list[str]:
@@ -82,10 +93,13 @@ def response_headers(operation: dict[str, Any], status: int) -> list[str]:
         names.append("Retry-After")
     if status == _ACCEPTED:
         names.append("Location")
-    if status in {200, 304} and operation["security"]:
+    if status == _OK and operation["operationId"] == _STREAM:
+        return [*names, "Cache-Control", "Vary"]
+    if status in {_OK, 304} and operation["security"]:
         if operation["operationId"] in _OF_THE_PAST:
             return [*names, "Cache-Control", "Vary", *(["Preference-Applied"] * (operation["operationId"] == _WAITING))]
         names += ["ETag", "Age", "Cache-Control", "Cache-Status", "Vary"]
+        names += ["Preference-Applied"] if operation["operationId"] in _WITH_DIRECTIVES else []
         pages = any(parameter.get("name") == "after" for parameter in operation.get("parameters", ()))
         names += ["Link"] if pages else []
     return names

@@ -14,6 +14,7 @@ from app.access.callers import Caller, authorise
 from app.accounts import Accounts, Available
 from app.api.context import RequestContext
 from app.api.reads.admission import Admission
+from app.api.reads.long_polls import wait_for_change
 from app.api.reads.past_reads import PastReads
 from app.api.reads.resources import Resource, Target, find_resource, find_target
 from app.api.rendering.representations import RepresentationCache
@@ -25,8 +26,9 @@ from app.api.requests.headers import find_credential
 from app.balances.snapshots import Snapshot
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.errors import InvalidRequest, TallygateError
+from app.watch.long_polls import LongPolls
 
-_LISTS: Final = (b"accept", b"if-none-match", b"accept-encoding", b"cache-control")
+_LISTS: Final = (b"accept", b"if-none-match", b"accept-encoding", b"cache-control", b"prefer")
 _READ: Final = frozenset({*_LISTS, b"authorization", b"x-bh-token"})
 
 
@@ -41,6 +43,7 @@ class ReadRequest(Struct, frozen=True, gc=False):
     if_none_match: str | None
     accept_encoding: str | None
     cache_control: str | None = None
+    prefer: str | None = None
 
     @classmethod
     def of(cls, scope: HTTPScope) -> Self:
@@ -67,7 +70,7 @@ class ImmediateReply(Struct, frozen=True, gc=False):
 
 
 class AccountReads:
-    """Answer reads of one account. `unix_ms` gives Unix time in milliseconds."""
+    """Answer reads of one account. `unix_ms` gives Unix time in milliseconds. Without `long_polls`, no read waits."""
 
     def __init__(
         self,
@@ -76,12 +79,14 @@ class AccountReads:
         representations: RepresentationCache,
         policy: FreshnessPolicy,
         unix_ms: Callable[[], int],
+        long_polls: LongPolls | None = None,
     ) -> None:
         self._admission: Final = admission
         self._accounts: Final = accounts
         self._representations: Final = representations
         self._policy: Final = policy
         self._unix_ms: Final = unix_ms
+        self._long_polls: Final = long_polls
         self._past: Final = PastReads(accounts.histories.past, unix_ms)
 
     async def respond(self, request: ReadRequest, context: RequestContext) -> Reply:
@@ -94,8 +99,15 @@ class AccountReads:
             if output_format is not Format.JSON or directives != RequestDirectives(directives.received_at):
                 raise InvalidRequest("at goes with JSON, and with no directives of Cache-Control.")
             return await self._past.respond(target.account_id, target.at, resource.keeps, request.if_none_match)
-        found = await self._accounts.get(target.account_id, directives, caller.name)
-        return self._render(request, resource, output_format, found, self._unix_ms())
+
+        async def look() -> Reply:
+            found = await self._accounts.get(target.account_id, directives, caller.name)
+            return self._render(request, resource, output_format, found, self._unix_ms())
+
+        reply = await look()
+        if request.prefer is None or request.if_none_match is None or self._long_polls is None:
+            return reply
+        return await wait_for_change(self._long_polls, [target.account_id], request.prefer, look, reply, context)
 
     def respond_now(self, request: ReadRequest, now: int) -> ImmediateReply | None:
         """Return the same reply at `now` (Unix milliseconds) if it is JSON and needs no waiting, else None.

@@ -37,7 +37,7 @@ _KEY_HEADERS: Final = (
     REQUEST_ID,
     HOST,
 )
-_UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent")
+_UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent", b"prefer")
 _find_place: Final = ({name: place for place, name in enumerate(_KEY_HEADERS)} | dict.fromkeys(_UNUSUAL, -1)).get
 
 

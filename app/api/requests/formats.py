@@ -37,11 +37,37 @@ def choose_format(accept: str | None) -> Format:
     A header that accepts none of ours gets JSON: client libraries send some unasked. An unreadable range is ignored, and
     so are parameters other than the weight.
     """
+    weights = _read_weights(accept)
+    return max(Format, key=lambda each: _weigh(MEDIA_TYPES[each].partition(";")[0], weights))
+
+
+class StreamFormat(StrEnum):
+    """The formats of streams. The first one wins among those that a request prefers equally, or does not accept."""
+
+    EVENTS = "events"
+    JSONL = "jsonl"
+    TEXT = "text"
+
+
+STREAM_TYPES: Final = {
+    StreamFormat.EVENTS: "text/event-stream",
+    StreamFormat.JSONL: "application/jsonl",
+    StreamFormat.TEXT: "text/plain; charset=utf-8",
+}
+
+
+def choose_stream_format(accept: str | None) -> StreamFormat:
+    """Choose the format of a stream that an Accept header prefers. None stands for a missing header."""
+    weights = _read_weights(accept)
+    return max(StreamFormat, key=lambda each: _weigh(STREAM_TYPES[each].partition(";")[0], weights))
+
+
+def _read_weights(accept: str | None) -> dict[str, float]:
     weights: dict[str, float] = {}
     for element in (accept or "*/*").split(","):
         if match := _RANGE.fullmatch(element):
             weights[match[1].lower()] = float(match[2] or 1)
-    return max(Format, key=lambda each: _weigh(MEDIA_TYPES[each].partition(";")[0], weights))
+    return weights
 
 
 def _weigh(media_type: str, weights: dict[str, float]) -> float:

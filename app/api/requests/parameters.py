@@ -17,6 +17,7 @@ MAX_SEARCH: Final = 64
 ASSETS_PATTERN: Final = "^[^,]+(,[^,]+){0,99}$"
 SORT_PATTERN: Final = r"^-?[^-][\s\S]{0,255}$"
 LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"
+WITHIN_PATTERN: Final = "^([5-9]|[1-9][0-9]|[1-5][0-9]{2}|600)$"
 CURSOR_PATTERN: Final = "^[0-9a-f]{24}-[1-9][0-9]{0,8}$"
 
 _LONG_ID: Final = len(str(MAX_MERCHANT_ID))

@@ -94,11 +94,15 @@ async def _answer(
     account_ids = exchange.authorise_all(parameters.read_merchant_ids(merchants))
     all_or_nothing = parameters.read_require(require)
     selection = Selection.read(assets, nonzero)
-    parts = await exchange.accounts.get_many(account_ids, exchange.directives, exchange.caller.name)
-    failed = _find_failed(parts) if all_or_nothing else {}
-    if failed:
-        raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
-    return await exchange.respond_batch(parts, selection, output_format)
+
+    async def look() -> Response[bytes]:
+        parts = await exchange.accounts.get_many(account_ids, exchange.directives, exchange.caller.name)
+        failed = _find_failed(parts) if all_or_nothing else {}
+        if failed:
+            raise Incomplete(f"There are no balances of {len(failed)} of {len(parts)} merchants: see failed.", failed)
+        return await exchange.respond_batch(parts, selection, output_format)
+
+    return await exchange.respond_changed(account_ids, look)
 
 
 def _find_failed(parts: Iterable[AccountResult]) -> dict[str, TallygateError]:

@@ -1,7 +1,8 @@
 """Exchange: what a handler asks of its request, and the responses it sends, for every path but account reads."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from litestar import Response
@@ -24,6 +25,7 @@ from app.api.requests.formats import MEDIA_TYPES, Format, choose_format
 from app.api.requests.headers import join_lines
 from app.api.requests.moments import read_wait
 from app.api.requests.parameters import read_format
+from app.api.requests.prefer import applied
 from app.api.requests.selection import Selection
 from app.api.routes.litestar_quirks import AnyRequest
 from app.api.routes.paging import Page
@@ -35,6 +37,7 @@ from app.balances.snapshots import AGGREGATE, AccountId
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.errors import Forbidden, InternalError
 from app.portfolio.parts import Parts
+from app.watch.long_polls import LongPolls
 
 
 class Exchange:
@@ -48,12 +51,14 @@ class Exchange:
         fragments: BatchFragments,
         policy: FreshnessPolicy,
         unix_ms: Callable[[], int],
+        long_polls: LongPolls | None = None,
     ) -> None:
         self.accounts: Final = accounts
         self._request: Final = request
         self._fragments: Final = fragments
         self._policy: Final = policy
         self._unix_ms: Final = unix_ms
+        self._long_polls: Final = long_polls
         self._context: Final = context_of(request.scope)
         if self._context.caller is None:
             raise InternalError("No guard has admitted this request.")
@@ -105,6 +110,25 @@ class Exchange:
         """Return the time of the oldest part (Unix milliseconds), or now if there is none."""
         of_oldest = oldest(parts.parts)
         return self._unix_ms() if of_oldest is None else of_oldest
+
+    async def respond_changed(
+        self, account_ids: Collection[AccountId] | str, look: Callable[[], Awaitable[Response[bytes]]]
+    ) -> Response[bytes]:
+        """Respond as `look` does. A 304 is put off, as long as the caller prefers, until there is a 200 instead.
+
+        `account_ids` are those that the response shows, or `ALL`.
+        """
+        response = await look()
+        seconds = read_wait(self._header(b"prefer"))
+        is_conditional = self._request.method == HttpMethod.GET and self._header(b"if-none-match") is not None
+        if self._long_polls is None or not seconds or not is_conditional:
+            return response
+        if _is_known(response):
+            began, ids = time.monotonic(), account_ids if not isinstance(account_ids, str) else None
+            response = await self._long_polls.wait(ids, seconds, look, response, _is_known)
+            self._context.waited_seconds = time.monotonic() - began
+        response.set_header(*applied(seconds))
+        return response
 
     async def respond_page(self, page: Page, parts: Parts | None, output_format: Format) -> Response[bytes]:
         """Respond with a page, or 304. `parts` are those that were read for it, None for a stored version."""
@@ -172,6 +196,10 @@ def choose_output_format(
 ) -> Format:
     """Choose the format of a response. It depends on `exchange`: for two independent dependencies Litestar makes tasks."""
     return exchange.choose_format(named_format, bom)
+
+
+def _is_known(response: Response[bytes]) -> bool:
+    return response.status_code == 304  # noqa: PLR2004
 
 
 def _sweep_header(view: Tabular | bytes) -> list[tuple[str, str]]:

@@ -46,11 +46,15 @@ async def read_breakdown(
             raise InvalidRequest("sort goes with the first page: those after it keep its order.")
         page = await pages.next_page(BreakdownView, after, scope=scope, limit=page_size)
         return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, output_format)
-    parts, ordered = await portfolio.get_breakdown(readable, order, exchange.directives, exchange.caller.name)
-    items = [PartView.of(part, name=parts.name_of(part)) for part in ordered]
-    as_of = exchange.as_of(parts)
-    page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=page_size)
-    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
+
+    async def look() -> Response[bytes]:
+        parts, ordered = await portfolio.get_breakdown(readable, order, exchange.directives, exchange.caller.name)
+        items = [PartView.of(part, name=parts.name_of(part)) for part in ordered]
+        as_of = exchange.as_of(parts)
+        page = await pages.first_page(BreakdownView.of(parts), items, scope=scope, as_of=as_of, limit=page_size)
+        return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
+
+    return await exchange.respond_changed(readable, look)
 
 
 @get(
@@ -78,11 +82,15 @@ async def read_holders(
     if after is not None:
         page = await pages.next_page(HoldersView, after, scope=scope, limit=page_size)
         return await exchange.respond_page(page.with_sweep(portfolio.sweep_status(readable)), None, output_format)
-    parts, holders = await portfolio.get_holders(readable, asset_id, exchange.directives, exchange.caller.name)
-    items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
-    head = HoldersView.of(asset_id, parts, holders)
-    page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=page_size)
-    return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
+
+    async def look() -> Response[bytes]:
+        parts, holders = await portfolio.get_holders(readable, asset_id, exchange.directives, exchange.caller.name)
+        items = [HolderView.of(holder, name=parts.name_of(holder.part)) for holder in holders.holders]
+        head = HoldersView.of(asset_id, parts, holders)
+        page = await pages.first_page(head, items, scope=scope, as_of=exchange.as_of(parts), limit=page_size)
+        return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
+
+    return await exchange.respond_changed(readable, look)
 
 
 @get(

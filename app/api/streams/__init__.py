@@ -1,0 +1,1 @@
+"""Streams: `/v1/watch`, raw ASGI before the web framework."""

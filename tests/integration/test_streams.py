@@ -1,0 +1,103 @@
+"""Streams over the wire: clients of all kinds, and readers that stop reading or vanish while the service ends."""
+
+import asyncio
+import json
+import signal
+import socket
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from app.redis.embedded import EmbeddedValkey
+from app.server.stalled_readers import cut_connections, listeners_at, set_options
+from sandbox import Sandbox
+from tests.support.gateway import KEY, Gateway, newcomer, run_gateway, write_clients
+
+REQUEST = (
+    b"GET /v1/watch?merchantId=12345&within=5 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+    + KEY.encode()
+    + b"\r\n\r\n"
+)
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+
+
+async def test_httpx_follows_a_merchant_that_moves(gateway: Gateway, shared_upstream: Sandbox) -> None:
+    async with (
+        newcomer(gateway.url, HEADERS) as client,
+        client.stream("GET", "/v1/watch?merchantId=12345&within=5&format=jsonl") as response,
+    ):
+        assert (response.status_code, response.headers["x-accel-buffering"]) == (200, "no")
+        totals = []
+        async for line in response.aiter_lines():
+            event = json.loads(line)
+            if event["event"] == "synced":
+                shared_upstream.world.move(12345)
+            if event["event"] == "balances":
+                totals.append([row["total"] for row in event["data"]["balances"]])
+            if len(totals) == 2:
+                break
+        assert totals[0] != totals[1]
+
+
+async def test_readers_that_read_nothing_do_not_keep_a_worker_from_its_end(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    clients = write_clients(tmp_path / "clients.toml")
+    clients.write_text(clients.read_text() + "streams = 250\n")
+    async with run_gateway(
+        shared_upstream, tmp_path, redis_url=valkey.url, drain_seconds=1, connections=600, clients_file=clients
+    ) as gateway:
+        port = int(gateway.url.rpartition(":")[2])
+        with ExitStack() as stack:
+            for _ in range(250):
+                reader = stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                reader.sendall(REQUEST)
+            await _opened(gateway, 250)
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.ended() == 0
+        assert gateway.named("worker.died") == []
+        assert await gateway.logged("server.stopped")
+
+
+async def _opened(gateway: Gateway, count: int) -> None:
+    while True:
+        lines = (await gateway.get("/metrics")).text.splitlines()
+        if f'tallygate_streams{{format="events"}} {count}.0' in lines:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def test_curl_shows_events_as_they_come(gateway: Gateway) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("curl", "-sN", "-H", f"Authorization: Bearer {KEY}", f"{gateway.url}/v1/watch?merchantId=12345"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    lines = [(await process.stdout.readline()).decode() for _ in range(3)]
+    assert [line.partition(":")[0] for line in lines] == ["retry", "event", "data"]
+    process.terminate()
+    await process.wait()
+
+
+@pytest.mark.parametrize("stall_ms", [1500])
+async def test_accepted_connections_inherit_the_bounds_and_are_cut_by_the_address_of_their_peer(stall_ms: int) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        for listener in listeners_at(port):
+            set_options(listener, stall_ms)
+        with (
+            closing(socket.create_connection(("127.0.0.1", port))) as one,
+            closing(socket.create_connection(("127.0.0.1", port))) as other,
+        ):
+            accepted = [server.accept()[0] for _ in range(2)]
+            assert [each.getsockopt(socket.IPPROTO_TCP, 18) for each in accepted] == [stall_ms, stall_ms]
+            await cut_connections(port, [one.getsockname()])
+            one.settimeout(5)
+            other.setblocking(False)
+            assert one.recv(1) == b""
+            with pytest.raises(BlockingIOError):
+                other.recv(1)
+            for each in accepted:
+                each.close()
