@@ -15,7 +15,7 @@ from app.balances.amounts import Amount
 from app.balances.merchants import Directory, Merchant
 from app.balances.snapshots import AccountId, Entry, Row, Snapshot
 from app.cache.freshness import RequestDirectives
-from app.errors import TallygateError, UpstreamFaulty
+from app.errors import TallygateError, TokenRefused, UpstreamFaulty
 from app.fleet.demand import Demand
 from app.portfolio.directory import MerchantDirectory
 from app.portfolio.sweep import Sweep
@@ -56,7 +56,7 @@ class PortfolioUpstream:
     def __init__(self, conditions: PortfolioConditions, random: Random) -> None:
         self._seconds: Final = conditions.upstream_seconds
         self._random: Final = random
-        self.pause_seconds = 0.0
+        self.refuses_the_token = False
         self.merchants = [AccountId(str(10_001 + number)) for number in range(conditions.merchants)]
         self.failing: Final = frozenset(random.sample(self.merchants, round(conditions.failing * conditions.merchants)))
         self.began: Final[list[float]] = []
@@ -66,6 +66,8 @@ class PortfolioUpstream:
         """Answer for one merchant."""
         self.began.append(monotonic())
         await asyncio.sleep(self._seconds * self._random.lognormvariate(0, 0.3))
+        if self.refuses_the_token:
+            raise TokenRefused("It refuses the token.")
         if account_id in self.failing:
             raise UpstreamFaulty("It fails.")
         self.answers[account_id].append(monotonic())
@@ -124,6 +126,7 @@ class SweepingReplica(Replica):
         )
         super().__init__(name, fleet, world.server, world.upstream.answer, world.random)
         self._stop: Final = asyncio.Event()
+        self.pause_seconds = 0.0
         self.directory: Final = MerchantDirectory(
             merchants=None,
             fetch=world.upstream.list_merchants,
@@ -145,7 +148,7 @@ class SweepingReplica(Replica):
                 parts.loader.look_up,
                 parts.memory.peek,
                 parts.cache,
-                lambda: world.upstream.pause_seconds,
+                lambda: self.pause_seconds,
             ),
             queue=self.queue,
             budget=self.budget,

@@ -15,6 +15,7 @@ ALWAYS: Final = float("inf")
 _IDLE_SECONDS: Final = 1.0
 _ALWAYS_MS: Final = 60_000
 _LEASE_MARGIN_MS: Final = 500
+_HAND_OVER_SECONDS: Final = 2 * _IDLE_SECONDS
 
 
 class Demand:
@@ -36,7 +37,7 @@ class Demand:
         self._recorded_at = float("-inf")
         self._is_written = True
         self._until = ALWAYS if seconds == ALWAYS else float("-inf")
-        self._lease_until = float("-inf")
+        self._lease_until = self._handed_over_until = float("-inf")
         self._share: float | None = None
 
     @property
@@ -91,9 +92,15 @@ class Demand:
                 read_flag,
             )
 
+    def hand_over(self) -> None:
+        """Leave the lease to the other replicas for two seconds. If none took it by then, it returns to this one."""
+        self._handed_over_until, self._lease_until = self._monotonic() + _HAND_OVER_SECONDS, float("-inf")
+        self._changed.set()
+
     async def _renew(self, share: float | None) -> None:
         sent_at = self._monotonic()
-        arguments = [self._replica_id, LEASE_MS, self._unwritten_ms(), "" if share is None else f"{share:.3f}"]
+        lease_ms = 0 if sent_at < self._handed_over_until else LEASE_MS
+        arguments = [self._replica_id, lease_ms, self._unwritten_ms(), "" if share is None else f"{share:.3f}"]
         found = await self._redis_client.execute(
             lambda: run_single(self._redis_client.client, self._script, self._keys, arguments), _read_demand
         )

@@ -113,7 +113,7 @@ class MerchantDirectory:
             try:
                 await self._renew(self._now_ms() - round(_EARLIEST * self._refresh_seconds * 1000))
             except TallygateError as error:
-                log.warning("directory.stale", error=type(error).__name__)
+                log.warning("directory.stale", error=type(error).__name__, detail=error.detail)
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
     async def _begin(self) -> None:

@@ -14,7 +14,8 @@ from app.budget.fleet_budget import FleetBudget
 from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
 from app.errors import AccessRefused, BreakerOpen, BudgetSpent, TallygateError, TokenRefused, UpstreamBusy
 from app.fleet.demand import Demand
-from app.portfolio.sweep_figures import ReachedShare, Starvation, SweepOptions, SweepStatus
+from app.portfolio.sweep_figures import Outage, ReachedShare, SweepOptions, SweepStatus
+from app.portfolio.sweep_log import SweepLog
 from app.portfolio.sweep_queue import UNKNOWN, Need, SweepQueue
 from app.portfolio.sweep_sources import SweepSources
 from app.resilience.rate_limiter import RateLimiter
@@ -58,14 +59,14 @@ class Sweep:
         rate = options.per_second * options.share
         self._refreshes: Final = RateLimiter(rate, max(1.0, rate))
         self._reached: Final = ReachedShare()
-        self._starvation: Final = Starvation(options)
+        self._outage: Final = Outage()
+        self._log: Final = SweepLog(options)
         self._changed: Final = asyncio.Event()
         self._asked: Final = asyncio.Event()
         self._in_flight = 0
         self._not_before = float("-inf")
         self._is_informed = False
         self._names: Mapping[AccountId, str] | None = None
-        self._sized = 0
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -111,14 +112,14 @@ class Sweep:
     async def keep_informed(self) -> None:
         """While there is demand, learn who the merchants are and what Redis has of the new ones, until cancelled."""
         if (configured := self._sources.directory.configured) is not None:
-            self._note_size(configured)
+            self._log.note_size(configured)
         while True:
             self._asked.clear()
             if self.demand.is_there:
                 await self._inform()
             else:
                 self._is_informed = False
-            self._note_starvation()
+            self._log.note_starvation(len(self.queue), self.reached, demanded=self.demand.is_ours)
             await self._wait_for(self._asked, _PERIOD_SECONDS)
 
     async def run(self) -> None:
@@ -128,6 +129,7 @@ class Sweep:
                 await self._pause(wait)
             elif (need := self.queue.take()) is None:
                 self._reached.end_shortage()
+                self._outage.end()
                 await self._pause(self.queue.seconds_to_due())
             elif need.as_of and (wait := self._pace()) > 0:
                 self.queue.put_back(need.account_id)
@@ -139,27 +141,32 @@ class Sweep:
         try:
             listing = await self._sources.directory.list()
         except TallygateError as error:
-            log.warning("sweep.no_directory", error=type(error).__name__)
+            log.warning("sweep.no_directory", error=type(error).__name__, detail=error.detail)
             return
         if self.set_merchants(listing.names) or not self._is_informed:
             unknown = self.queue.list_unknown()
             for start in range(0, len(unknown), _CHUNK):
                 await self._sources.look_up(unknown[start : start + _CHUNK])
         self._is_informed = True
-        self._note_size(len(self.queue))
+        self._log.note_size(len(self.queue))
         self._changed.set()
 
     def _wait_seconds(self) -> float:
         """Return the seconds until a fetch may start, 0 if it may now."""
         if not (self.demand.is_ours and self._is_informed):
             self._reached.forget_window()
+            self._outage.end()
             return _PERIOD_SECONDS / 4
-        if (pause := max(self._sources.pause_seconds(), self._budget.rate.pause_seconds())) > 0:
+        breaker_seconds = self._sources.pause_seconds()
+        if breaker_seconds > 0 and self._outage.has_lasted(self._monotonic()):
+            self.demand.hand_over()
+        if (pause := max(breaker_seconds, self._budget.rate.pause_seconds())) > 0:
             self._reached.forget_window()
             return min(pause, _PERIOD_SECONDS)
         self._reached.check(self._monotonic())
         headroom = self.options.headroom
-        if self._in_flight >= self.options.concurrency - headroom or not self._budget.permits.is_free(headroom):
+        slots = 1 if self.queue.refusal else self.options.concurrency - headroom  # one call finds out if that is over
+        if self._in_flight >= slots or not self._budget.permits.is_free(headroom):
             return _BLOCKED_SECONDS
         return max(self._budget.rate.wait_seconds(), self._not_before - self._monotonic())
 
@@ -204,6 +211,7 @@ class Sweep:
                 self._count(need)
                 self.queue.fail(need.account_id, error)
             case Loaded(_, began_at):
+                self._outage.end()
                 if began_at is not None:
                     self._count(need)
             case None:
@@ -217,27 +225,6 @@ class Sweep:
     def _count(self, need: Need) -> None:
         options = self.options
         self._reached.count(self._monotonic(), options.per_second * (1 if need.as_of == UNKNOWN else options.share))
-
-    def _note_size(self, merchants: int) -> None:
-        """Log what the number of merchants means for the budget, when it is first known, and when it has changed."""
-        if merchants != self._sized:
-            self._sized = merchants
-            rate, seconds = self.options.per_second, self.options.round_seconds(merchants)
-            log.info("sweep.sized", merchants=merchants, rate=rate, round_seconds=round(seconds, 1))
-
-    def _note_starvation(self) -> None:
-        """Log when the sweep begins or ends to be starved, at the replica that sweeps."""
-        merchants = len(self.queue)
-        is_starved = self._starvation.changed(merchants, self.reached, demanded=self.demand.is_ours)
-        if is_starved:
-            log.warning(
-                "sweep.starved",
-                merchants=merchants,
-                rate=self.options.per_second,
-                rate_that_would_do=round(self.options.rate_that_would_do(merchants, self.reached), 1),
-            )
-        elif is_starved is False:
-            log.info("sweep.recovered", merchants=merchants)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but no longer than until something changed."""

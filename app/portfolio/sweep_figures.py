@@ -10,6 +10,7 @@ _WINDOW_SECONDS: Final = 2.0
 _WEIGHT: Final = 0.3
 _LEAST_SHARE: Final = 0.01
 _RECOVERED: Final = 0.9
+_LONG_OUTAGE_SECONDS: Final = 10.0
 
 
 class SweepState(StrEnum):
@@ -97,6 +98,26 @@ class ReachedShare:
     def end_shortage(self) -> None:
         """Take the whole rate as reached: nothing is due, so no former shortage lasts."""
         self._began_at, self.value = None, 1.0
+
+
+class Outage:
+    """Notice when this replica did not reach the upstream for ten seconds. Times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._began_at: float | None = None
+
+    def has_lasted(self, now: float) -> bool:
+        """Note that no call is admitted, and return whether ten seconds passed since that, or since it last returned so."""
+        if self._began_at is None:
+            self._began_at = now
+        if now - self._began_at < _LONG_OUTAGE_SECONDS:
+            return False
+        self._began_at = now
+        return True
+
+    def end(self) -> None:
+        """Note that a call succeeded, or that none is needed here."""
+        self._began_at = None
 
 
 class Starvation:

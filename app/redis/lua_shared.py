@@ -107,19 +107,20 @@ return 1
 RENEW_DEMAND: Final = (
     TOLERANT_CALL
     + """
--- KEYS: demand, lease, share. ARGV: owner, lease time, how long there is demand from now on (0: nothing new), the share of the rate
--- that the owner gets (empty: not known). Keeps the demand, and renews the lease, or takes it where it is free, while there is
--- demand. Gives how long there is demand, 1 if the lease is ours, and the share that its holder gets, or ''.
+-- KEYS: demand, lease, share. ARGV: owner, lease time (0: leave it to others), how long there is demand from now on (0: nothing new),
+-- the share of the rate that the owner gets (empty: not known). Keeps the demand, and renews the lease, or takes it where it is
+-- free, while there is demand. Gives how long there is demand, 1 if the lease is ours, and the share that its holder gets, or ''.
 local wanted = tonumber(ARGV[3])
 if wanted > redis.call('PTTL', KEYS[1]) and wanted > 0 then
   redis.call('SET', KEYS[1], '1', 'PX', wanted)
 end
 local left = math.max(redis.call('PTTL', KEYS[1]), 0)
 local holder = call('GET', KEYS[2])
-if left == 0 and holder == ARGV[1] then
+local unwanted = left == 0 or ARGV[2] == '0'
+if unwanted and holder == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
-if left == 0 or (holder and holder ~= ARGV[1]) then
+if unwanted or (holder and holder ~= ARGV[1]) then
   return {left, 0, call('GET', KEYS[3]) or ''}
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])

@@ -83,23 +83,30 @@ class UpstreamClient:
 
     async def _read_directory(self, turn: AcquirePermit) -> Mapping[int, Merchant]:
         for _ in range(_DIRECTORY_LOOKS):
-            found, total = await self._read_pages(turn)
-            if len(found) > total:
-                log.warning("directory.total_wrong", listed=len(found), total=total)
+            found, total, repeated = await self._read_pages(turn)
+            if len(found) != total:
+                log.warning("directory.total_wrong", listed=len(found), total=total, repeated=repeated[:_LOGGED])
             if len(found) >= total:
                 return found
         raise MalformedAnswer("The upstream's directory lists fewer merchants than it says there are.")
 
-    async def _read_pages(self, turn: AcquirePermit) -> tuple[Mapping[int, Merchant], int]:
-        """Read pages up to the last one: a short one that completes the total, or one that brings nothing new."""
+    async def _read_pages(self, turn: AcquirePermit) -> tuple[Mapping[int, Merchant], int, list[int]]:
+        """Read pages up to the last one: a short one that completes the total, or one that brings nothing new.
+
+        Returns the merchants by id, how many the upstream says there are, and the ids that came more than once.
+        """
         found: dict[int, Merchant] = {}
+        repeated: list[int] = []
         for page in range(1, _MAX_PAGES + 1):
             merchants, total = await self._calls.execute(partial(self._ask_directory, page), turn)
             known = len(found)
-            found |= {merchant.id: merchant for merchant in merchants}
+            for merchant in merchants:
+                if merchant.id in found:
+                    repeated.append(merchant.id)
+                found[merchant.id] = merchant
             is_last = len(found) == total and len(merchants) < directory.PAGE_SIZE
             if is_last or len(found) == known:
-                return found, total
+                return found, total, repeated
         raise MalformedAnswer(f"The upstream's directory does not end within {_MAX_PAGES} pages.")
 
     async def _ask_directory(self, page: int) -> tuple[list[Merchant], int]:
@@ -109,7 +116,7 @@ class UpstreamClient:
         except UnknownMerchant:
             raise MalformedAnswer("The upstream says that its directory is no merchant.") from None
         except ValueError as error:
-            raise MalformedAnswer(f"The upstream's directory is not as documented: {error}.") from None
+            raise MalformedAnswer(f"Page {page} of the upstream's directory is not as documented: {error}.") from None
 
     async def _ask(self, key: AccountId) -> Entry:
         answer = await self._wire.get(BALANCES_PATH, {"merchantId": key})

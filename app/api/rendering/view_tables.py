@@ -211,7 +211,7 @@ def _sweep_note(sweep: SweepView | UnsetType) -> list[str]:
     if isinstance(sweep, UnsetType):
         return []
     whole = f"every merchant is known in {sweep.seconds_to_whole} s, " if sweep.seconds_to_whole else ""
-    return [f"the sweep is {sweep.state}: {whole}a round takes {sweep.seconds_to_round} s"]
+    return [f"the sweep is {sweep.state}: {whole}a round takes {sweep.seconds_to_round} s at the whole rate"]
 
 
 def _next_page_note(after: str | UnsetType) -> list[str]:

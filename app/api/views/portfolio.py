@@ -35,7 +35,10 @@ class SweepView(Struct, frozen=True, rename="camel"):
 
     state: SweepState
     seconds_to_whole: Annotated[int, Meta(ge=0, description="Until every merchant is known, about.")]
-    seconds_to_round: Annotated[int, Meta(ge=0, description="What a round over all merchants takes, about.")]
+    seconds_to_round: Annotated[
+        int,
+        Meta(ge=0, description="What a round over all merchants takes, about, at the whole rate that is reached."),
+    ]
 
     @classmethod
     def of(cls, status: SweepStatus) -> "SweepView":

@@ -66,7 +66,7 @@ async def _use(permits: Budget) -> None:
         pass
 
 
-@pytest.mark.parametrize("pause", ["breaker", "budget"])
+@pytest.mark.parametrize("pause", ["breaker", "budget", "token"])
 async def test_an_upstream_that_is_away_makes_no_sweep_starved(pause: str) -> None:
     conditions = PortfolioConditions(merchants=400, budget=10)
     async with run_portfolio(conditions) as fleet:
@@ -74,13 +74,15 @@ async def test_an_upstream_that_is_away_makes_no_sweep_starved(pause: str) -> No
         (replica,) = fleet.replicas
         before, calls = replica.sweep.reached, len(fleet.upstream.began)
         if pause == "breaker":
-            fleet.upstream.pause_seconds = 0.5
+            replica.pause_seconds = 0.5
+        elif pause == "token":
+            fleet.upstream.refuses_the_token = True
         else:
             await replica.budget.rate.pause(60)
         await fleet.ask(60)
         assert len(fleet.upstream.began) <= calls + conditions.concurrency
         assert replica.sweep.reached > 0.9 * before
-        fleet.upstream.pause_seconds = 0
+        replica.pause_seconds, fleet.upstream.refuses_the_token = 0, False
         await fleet.ask(40)
         assert_in_time(fleet, conditions, late_seconds=60)
 
@@ -118,6 +120,19 @@ async def test_a_replica_that_stops_gives_the_sweep_to_another_one_soon() -> Non
         await sweeping.sweep.demand.release()
         await asyncio.sleep(1.1)
         assert len(fleet.sweeping) == 1
+
+
+async def test_a_replica_that_alone_does_not_reach_the_upstream_leaves_the_sweep_to_another_one() -> None:
+    conditions = PortfolioConditions(merchants=400, budget=10, replicas=4)
+    async with run_portfolio(conditions) as fleet:
+        await fleet.ask(12)
+        (sweeping,) = fleet.sweeping
+        sweeping.pause_seconds = 0.5
+        await fleet.ask(9, every_seconds=1)
+        assert fleet.sweeping == [sweeping]
+        await fleet.ask(80, every_seconds=1)
+        assert fleet.sweeping[0] is not sweeping
+        assert_in_time(fleet, conditions, late_seconds=15)
 
 
 async def test_redis_may_be_away_for_a_while() -> None:

@@ -65,6 +65,24 @@ async def test_the_lease_passes_to_another_when_it_is_given_back(server: FakeSer
         assert holder.is_ours or other.is_ours
 
 
+async def test_a_lease_that_is_handed_over_goes_to_another_or_returns_where_there_is_none(server: FakeServer) -> None:
+    async with run_demands(server, seconds=ALWAYS) as demands:
+        await asyncio.sleep(1)
+        (holder,) = [demand for demand in demands if demand.is_ours]
+        (other,) = [demand for demand in demands if not demand.is_ours]
+        holder.hand_over()
+        assert not holder.is_ours
+        await asyncio.sleep(5)
+        assert [holder.is_ours, other.is_ours] == [False, True]
+    async with run_demands(server, 1, seconds=ALWAYS) as (alone,):
+        await asyncio.sleep(5)
+        alone.hand_over()
+        await asyncio.sleep(1.5)
+        assert not alone.is_ours
+        await asyncio.sleep(2)
+        assert alone.is_ours
+
+
 async def test_without_redis_each_meets_its_own_demand(server: FakeServer) -> None:
     async with run_demands(server) as (one, other):
         one.record()

@@ -1,7 +1,7 @@
 """A directory is read until a page brings nothing new, whatever its pager does."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,7 +18,7 @@ from app.upstream.envelope import UpstreamResponse
 from app.upstream.token_source import Token, TokenSource
 from tests.support.virtual_time import monotonic, virtual_runtime
 
-Pager = Callable[[int, int], tuple[range, int]]
+Pager = Callable[[int, int], tuple[Sequence[int | str], int]]
 """From the number of a call and of a page: the merchants of the answer, and the total that it says there are."""
 
 
@@ -105,3 +105,32 @@ async def test_a_total_that_is_too_low_hides_no_merchant_and_is_logged(total: in
         found = await _client(directory).fetch_directory(_turn)
     assert len(found.merchants) == 2500
     assert [(line["event"], line["listed"], line["total"]) for line in logs] == [("directory.total_wrong", 2500, total)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "repeated"),
+    [((range(1, 601), [*range(600, 700), 600]), [600, 600]), (([1, 2, 2, *range(3, 600)],), [2])],
+    ids=["across_pages", "within_one_page"],
+)
+async def test_a_merchant_that_is_listed_twice_for_another_is_named_in_the_log(
+    pages: Sequence[Sequence[int]], repeated: list[int]
+) -> None:
+    total = sum(map(len, pages))
+    directory = _Directory(lambda _, page: (pages[page - 1] if page <= len(pages) else range(0), total))
+    with capture_logs() as logs, pytest.raises(MalformedAnswer, match="fewer"):
+        await _client(directory).fetch_directory(_turn)
+    said = [line for line in logs if line["event"] == "directory.total_wrong"]
+    assert said
+    assert [(line["listed"], line["total"], line["repeated"]) for line in said] == [
+        (total - len(repeated), total, repeated)
+    ] * len(said)
+
+
+async def test_the_page_and_the_place_of_what_cannot_be_read_are_logged_and_no_value_of_it() -> None:
+    directory = _Directory(lambda _, page: (_page(page, PAGE_SIZE) if page == 1 else ["Harbour Trading"], 2000))
+    with capture_logs() as logs, pytest.raises(MalformedAnswer):
+        await _client(directory).fetch_directory(_turn)
+    detail = logs[-1]["detail"]
+    assert "Page 2 " in detail
+    assert "$.data[0].merchantId" in detail
+    assert "Harbour" not in detail
