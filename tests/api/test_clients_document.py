@@ -34,6 +34,7 @@ NAMES = {
     "startReconciliation",
     "getLiveness",
     "getReadiness",
+    "watch",
 }
 """The operations that docs/decisions/0033 promises."""
 

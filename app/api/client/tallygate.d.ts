@@ -519,7 +519,7 @@ interface components {
 			state: components["schemas"]["SweepState"];
 			/** @description Until every merchant is known, about. */
 			secondsToWhole: number;
-			/** @description What a round over all merchants takes, about. */
+			/** @description What a round over all merchants takes, about, at the whole rate that is reached. */
 			secondsToRound: number;
 		};
 		/**
@@ -740,7 +740,7 @@ interface components {
 				"application/problem+json": components["schemas"]["Problem"];
 			};
 		};
-		/** @description Too many requests. */
+		/** @description Too many requests; Too many streams. */
 		Problem429: {
 			headers: {
 				"X-Request-Id": components["headers"]["X-Request-Id"];
@@ -868,8 +868,10 @@ interface components {
 	parameters: {
 		/** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
 		"Cache-Control": string;
-		/** @description wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240). */
+		/** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
 		Prefer: string;
+		/** @description The id of the last event that you have. */
+		"Last-Event-ID": string;
 		/** @description The ETag of the answer that you have: 304 if it is still so. */
 		"If-None-Match": string;
 	};
@@ -928,6 +930,7 @@ export declare const PROBLEM_KINDS: {
 	readonly "store-unavailable": 503;
 	readonly "token-refused": 502;
 	readonly "too-fast": 429;
+	readonly "too-many-streams": 429;
 	readonly "too-old": 503;
 	readonly unauthenticated: 401;
 	readonly "unknown-asset": 404;

@@ -40,8 +40,8 @@ class ClientFile(Struct, frozen=True):
 
 def client_routes() -> Router:
     """Collect the paths of the client's files."""
-    script = ClientFile.read(_SCRIPT, "text/javascript; charset=utf-8")
-    types = ClientFile.read(_TYPES, "text/plain; charset=utf-8")
+    script = ClientFile.read(_SCRIPT, "text/javascript")
+    types = ClientFile.read(_TYPES, "text/plain")
 
     @get(f"/client/{_SCRIPT}", include_in_schema=False, sync_to_thread=False)
     def get_script(request: AnyRequest) -> Response[bytes]:

@@ -26,6 +26,7 @@ export const PROBLEM_KINDS = {
   "store-unavailable": 503,
   "token-refused": 502,
   "too-fast": 429,
+  "too-many-streams": 429,
   "too-old": 503,
   "unauthenticated": 401,
   "unknown-asset": 404,

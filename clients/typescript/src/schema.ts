@@ -210,6 +210,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/watch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Balances as they change
+         * @description Send each balance that changes, whole, and now and then how old all of them are.
+         */
+        get: operations["watch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/merchants/{merchantId}/changes": {
         parameters: {
             query?: never;
@@ -780,7 +800,7 @@ export interface components {
             state: components["schemas"]["SweepState"];
             /** @description Until every merchant is known, about. */
             secondsToWhole: number;
-            /** @description What a round over all merchants takes, about. */
+            /** @description What a round over all merchants takes, about, at the whole rate that is reached. */
             secondsToRound: number;
         };
         /**
@@ -1001,7 +1021,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Too many requests. */
+        /** @description Too many requests; Too many streams. */
         Problem429: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1129,8 +1149,10 @@ export interface components {
     parameters: {
         /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
         "Cache-Control": string;
-        /** @description wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240). */
+        /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
         Prefer: string;
+        /** @description The id of the last event that you have. */
+        "Last-Event-ID": string;
         /** @description The ETag of the answer that you have: 304 if it is still so. */
         "If-None-Match": string;
     };
@@ -1184,6 +1206,8 @@ export interface operations {
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
                 "Cache-Control"?: components["parameters"]["Cache-Control"];
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description The ETag of the answer that you have: 304 if it is still so. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -1203,6 +1227,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1222,6 +1247,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1276,6 +1302,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1315,6 +1342,8 @@ export interface operations {
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
                 "Cache-Control"?: components["parameters"]["Cache-Control"];
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description The ETag of the answer that you have: 304 if it is still so. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -1337,6 +1366,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1356,6 +1386,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1385,6 +1416,8 @@ export interface operations {
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
                 "Cache-Control"?: components["parameters"]["Cache-Control"];
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description The ETag of the answer that you have: 304 if it is still so. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -1409,6 +1442,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1428,6 +1462,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1462,6 +1497,8 @@ export interface operations {
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
                 "Cache-Control"?: components["parameters"]["Cache-Control"];
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description The ETag of the answer that you have: 304 if it is still so. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -1481,6 +1518,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1500,6 +1538,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1527,6 +1566,8 @@ export interface operations {
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
                 "Cache-Control"?: components["parameters"]["Cache-Control"];
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description The ETag of the answer that you have: 304 if it is still so. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -1546,6 +1587,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1563,6 +1605,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -1627,7 +1670,7 @@ export interface operations {
                     "application/json": components["schemas"]["UpstreamEnvelope"];
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many requests; Too many streams. */
             429: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1891,6 +1934,8 @@ export interface operations {
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
                 "Cache-Control"?: components["parameters"]["Cache-Control"];
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description The ETag of the answer that you have: 304 if it is still so. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -1910,6 +1955,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     Link: components["headers"]["Link"];
                     /** @description For callers who may read all merchants: how their fetching is (`running`, `idle`, `starved`), in how many seconds every merchant is known, and how many a round over all takes. A structured field (RFC 9651). */
                     Sweep?: string;
@@ -1932,6 +1978,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     Link: components["headers"]["Link"];
                     [name: string]: unknown;
                 };
@@ -1966,6 +2013,8 @@ export interface operations {
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
                 "Cache-Control"?: components["parameters"]["Cache-Control"];
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
+                Prefer?: components["parameters"]["Prefer"];
                 /** @description The ETag of the answer that you have: 304 if it is still so. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -1988,6 +2037,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     Link: components["headers"]["Link"];
                     /** @description For callers who may read all merchants: how their fetching is (`running`, `idle`, `starved`), in how many seconds every merchant is known, and how many a round over all takes. A structured field (RFC 9651). */
                     Sweep?: string;
@@ -2010,6 +2060,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     "Cache-Status": components["headers"]["Cache-Status"];
                     Vary: components["headers"]["Vary"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     Link: components["headers"]["Link"];
                     [name: string]: unknown;
                 };
@@ -2087,6 +2138,59 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            414: components["responses"]["Problem414"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    watch: {
+        parameters: {
+            query: {
+                /** @description 1 to 1,000 merchant ids, separated by commas, or `all` that you may read. */
+                merchantId: string;
+                /** @description `true`: the upstream's aggregate, too, as merchant 0. */
+                portfolio?: "true" | "false";
+                /** @description Only these assets: ids, separated by commas. In an id, write a comma as `%2C` and a `%` as `%25`, then encode. */
+                assets?: string;
+                /** @description The age in seconds that balances reach at most: 5 to 600, 35 if left out. `hello` says what is expected. */
+                within?: string;
+                /** @description The id of the last event that you have. A `Last-Event-ID` header counts more. */
+                after?: string;
+                /** @description Counts more than Accept: server-sent events, JSON lines, or lines for a terminal. */
+                format?: "events" | "jsonl" | "text";
+            };
+            header?: {
+                /** @description The id of the last event that you have. */
+                "Last-Event-ID"?: components["parameters"]["Last-Event-ID"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events, until the stream ends. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Vary: components["headers"]["Vary"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                    "application/jsonl": string;
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             414: components["responses"]["Problem414"];
             429: components["responses"]["Problem429"];
             431: components["responses"]["Problem431"];
@@ -2206,7 +2310,7 @@ export interface operations {
                 after?: string;
             };
             header?: {
-                /** @description wait=n: where nothing is new, wait up to n seconds, 25 at most (RFC 7240). */
+                /** @description wait=n: wait up to n seconds for what is new, 25 at most (RFC 7240); beside If-None-Match, if that is taken. */
                 Prefer?: components["parameters"]["Prefer"];
             };
             path?: never;
