@@ -27,6 +27,7 @@ from app.api.rendering.representations import RepresentationCache
 from app.api.requests.request_ids import RequestIds
 from app.api.routes.accounts import account_routes
 from app.api.routes.batch import BATCH
+from app.api.routes.client import client_routes
 from app.api.routes.exchange import Exchange, choose_output_format
 from app.api.routes.framework_errors import respond_with_problem
 from app.api.routes.guards import guard_routes
@@ -116,6 +117,7 @@ def build_api(
             guard_routes("Past", HISTORY, admission, dependencies),
             guard_routes("Caller", ME, admission, dependencies),
             service_routes(service.look, service.scrape),
+            client_routes(),
         ],
         exception_handlers={Exception: respond_with_problem},
         openapi_config=openapi_config(options.version, NoDocumentPages(path="/")),

@@ -30,7 +30,10 @@ PATHS = {
     "/health/live",
     "/health/ready",
 }
-UNDOCUMENTED = {"/openapi.json", "/docs", "/metrics", "/problems", "/problems/{name}"}
+UNDOCUMENTED = {
+    *("/openapi.json", "/docs", "/metrics", "/problems", "/problems/{name}"),
+    *("/client/tallygate.js", "/client/tallygate.d.ts"),
+}
 """Pages about the service, for people and for who reads the document."""
 
 

@@ -25,7 +25,7 @@ api.context
 api.rendering
 api.views
 api.requests
-api.problem_kinds
+api.problem_kinds api.client
 api.replies
 portfolio
 watch

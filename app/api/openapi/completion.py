@@ -112,6 +112,8 @@ def _simplify(node: Any) -> Any:
         found = _simplify_parameter(found)
     if len(found.get("oneOf", ())) == 1:
         found = {**found.pop("oneOf")[0], **found}
+    if all("$ref" in one for one in found.get("oneOf", [{}])):  # nothing keeps an answer from being both
+        found["anyOf"] = found.pop("oneOf")
     for bound in {"minimum", "maximum"} & set(found):
         found[bound] = int(found[bound])
     if isinstance(pattern := found.get("pattern"), str):
