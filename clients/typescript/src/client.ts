@@ -129,6 +129,11 @@ export class Tallygate {
     return judgeAccount(received, (received.json as { data: views.UpstreamAccount }).data);
   }
 
+  /** Who you are for the gateway, what you may read, how fast, and until when. */
+  async getMe(options: ReadOptions = {}): Promise<views.Me> {
+    return (await this.#read("/v1/me", {}, options)).json as views.Me;
+  }
+
   async getLiveness(options: ReadOptions = {}): Promise<views.Alive> {
     return (await this.#read("/health/live", {}, options)).json as views.Alive;
   }

@@ -41,6 +41,8 @@ test("each view is read, fresh and exact", async () => {
     assert.equal(batch.state, "partial");
     assert.deepEqual(batch.partialValue.merchants.map(({ status }) => status), ["fresh", "unavailable"]);
   }
+  const me = await gateway.getMe();
+  assert.deepEqual([me.source, me.merchants, me.portfolio], ["key", "all", true]);
   assert.deepEqual(await gateway.getLiveness(), { status: "alive" });
   assert.equal((await gateway.getReadiness()).status, "ready");
 });
