@@ -11,10 +11,11 @@ import structlog
 from litestar import Litestar
 
 from app.access.clients_file import Clients
-from app.api.app import Access, ApiOptions, ServicePages, build_api
+from app.api.app import Access, ApiOptions, Moved, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.balances.snapshots import AccountId
 from app.budget.fleet_budget import build_budget
+from app.cache.freshness import FreshnessPolicy
 from app.cache.memory import Listeners
 from app.cache.replica import build_replica
 from app.portfolio.running_totals import RunningTotals
@@ -28,8 +29,9 @@ from app.upstream.transport import Transport
 from app.wiring.access import build_access
 from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
-from app.wiring.health import build_health
+from app.wiring.health import Health, build_health
 from app.wiring.history import build_history
+from app.wiring.moved import MovedParts, build_moved
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
 from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue, build_sweep_sources
@@ -62,24 +64,17 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
     sweep = build_sweep(settings, queue, build_sweep_sources(directory, replica, upstream), shared, budget, runtime)
     known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
     questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime, history.histories)
+    moved = build_moved(settings.upstream.event_keys_file, replica, shared, runtime)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
     health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
-    parts = (shared, history, budget, upstream, replica, questions, access, health)
+    parts = (shared, history, budget, upstream, replica, moved, questions, access, health)
     watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
-        ApiOptions(
-            version=version("tallygate"),
-            policy=options.policy,
-            deadline_seconds=make_deadline(settings),
-            origins=settings.http.cors_origins,
-            audit_refusals=settings.access.audit is not Audited.NONE,
-            audit_answers=settings.access.audit is Audited.ALL,
-            plain=settings.process.plain,
-        ),
+        _make_options(settings, options.policy),
         Access(access.callers, access.failed_logins, access.addresses),
         questions.accounts,
         questions.portfolio,
-        ServicePages(health.look, exposition.page if settings.telemetry.metrics_port is None else None, drain),
+        _make_pages(settings, health, exposition, drain, moved),
         runtime,
         [_make_lifespan(settings.http, transport, parts, runtime.traces)],
     )
@@ -88,6 +83,25 @@ def create_app(settings: Settings, clients: Clients, *, exposition: Exposition, 
 def make_deadline(settings: Settings) -> float:
     """Give how many seconds a request may take in all: as set, but never less than the wait for balances may take."""
     return max(settings.http.request_timeout_seconds, read_timeout_seconds(settings) + _SPARE_SECONDS)
+
+
+def _make_options(settings: Settings, policy: FreshnessPolicy) -> ApiOptions:
+    return ApiOptions(
+        version=version("tallygate"),
+        policy=policy,
+        deadline_seconds=make_deadline(settings),
+        origins=settings.http.cors_origins,
+        audit_refusals=settings.access.audit is not Audited.NONE,
+        audit_answers=settings.access.audit is Audited.ALL,
+        plain=settings.process.plain,
+    )
+
+
+def _make_pages(
+    settings: Settings, health: Health, exposition: Exposition, drain: Drain, moved: MovedParts
+) -> ServicePages:
+    scrape = exposition.page if settings.telemetry.metrics_port is None else None
+    return ServicePages(health.look, scrape, drain, Moved(moved.notices, moved.events))
 
 
 def _make_lifespan(settings: HttpSettings, transport: Transport, parts: Iterable[Part], traces: Traces) -> Lifespan:

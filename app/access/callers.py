@@ -27,7 +27,7 @@ class Caller(Struct, frozen=True):
     """A client program: what it may read, and its limits.
 
     `rate` is requests a second, None for no limit; `concurrency` is simultaneous requests, None for the default.
-    `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key.
+    `other_key_sha256` is accepted too, while one key replaces the other. With `moves` it may report moves of what it reads. A caller with a token has no key.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Caller(Struct, frozen=True):
     rate: float | None = None
     concurrency: int | None = None
     other_key_sha256: str | None = None
+    moves: bool = False
 
     @property
     def has_token(self) -> bool:

@@ -75,6 +75,7 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     key_sha256: KeyHash | Annotated[list[KeyHash], Meta(min_length=1, max_length=2)]
     merchants: Merchants = field(default_factory=list)
     portfolio: bool = False
+    moves: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
 
@@ -83,7 +84,7 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
         first, *others = [self.key_sha256] if isinstance(self.key_sha256, str) else self.key_sha256
         other = others[0] if others else None
         merchants = _as_keys(self.merchants)
-        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other)
+        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other, self.moves)
 
 
 class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +95,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
     merchants: Merchants | None = None
     merchants_claim: Claim | None = None
     portfolio: bool = False
+    moves: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
 
@@ -109,6 +111,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
             merchants=_as_keys(self.merchants or []),
             merchants_claim=None if self.merchants_claim is None else _as_path(self.merchants_claim),
             portfolio=self.portfolio,
+            moves=self.moves,
             rate=self.rate,
             concurrency=self.concurrency,
         )

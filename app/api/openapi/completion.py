@@ -13,6 +13,7 @@ TAGS: Final = {
     "Balances": "One merchant, many merchants, or all together.",
     "Portfolio": "Every merchant, who holds an asset, and whether the aggregate agrees.",
     "Past": "What changed, and the feed of all changes.",
+    "Moves": "Reports of our own programs that money was moved.",
     "Service": "Health of the gateway itself.",
 }
 
