@@ -31,6 +31,7 @@ class Caller(Struct, frozen=True):
     `rate` is requests a second, None for no limit; `concurrency` is simultaneous requests, None for the default.
     `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key.
     Reads refuse its keys or its token outside of `validity`. `streams` is open streams in a process, None for the default.
+    With `moves` it may report moves of what it reads.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Caller(Struct, frozen=True):
     other_key_sha256: str | None = None
     streams: int | None = None
     validity: Validity = Validity()
+    moves: bool = False
 
     @property
     def has_token(self) -> bool:

@@ -83,6 +83,7 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     key_sha256: KeyHash | Annotated[list[KeyHash], Meta(min_length=1, max_length=2)]
     merchants: Merchants = field(default_factory=list)
     portfolio: bool = False
+    moves: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
     streams: AtOnce | None = None
@@ -100,7 +101,16 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
         merchants = _as_keys(self.merchants)
         validity = Validity(_as_ms(self.not_before, 0), _as_ms(self.expires, FOREVER))
         return Caller(
-            self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other, self.streams, validity
+            self.name,
+            first,
+            merchants,
+            self.portfolio,
+            self.rate,
+            self.concurrency,
+            other,
+            self.streams,
+            validity,
+            self.moves,
         )
 
 
@@ -112,6 +122,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
     merchants: Merchants | None = None
     merchants_claim: Claim | None = None
     portfolio: bool = False
+    moves: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
     streams: AtOnce | None = None
@@ -128,6 +139,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
             merchants=_as_keys(self.merchants or []),
             merchants_claim=None if self.merchants_claim is None else _as_path(self.merchants_claim),
             portfolio=self.portfolio,
+            moves=self.moves,
             rate=self.rate,
             concurrency=self.concurrency,
             streams=self.streams,

@@ -1,11 +1,11 @@
 """The API, put together: Litestar with our routes and errors, and the layers around it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Final
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.di import Provide
 from msgspec import Struct
 
@@ -34,6 +34,7 @@ from app.api.routes.guards import guard_routes
 from app.api.routes.history import HISTORY, read_window
 from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
 from app.api.routes.me import ME
+from app.api.routes.moved import MOVED, event_routes
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
 from app.api.routes.service import ReadinessProbe, service_routes
@@ -41,6 +42,8 @@ from app.api.routes.watch import watch_routes
 from app.api.streams.live import Live
 from app.api.streams.watch import Watch
 from app.cache.freshness import FreshnessPolicy
+from app.moved.events import Events
+from app.moved.notices import Notices
 from app.portfolio.portfolio import Portfolio
 from app.resilience.draining import Drain
 from app.runtime import Runtime
@@ -83,12 +86,20 @@ class Balances(Struct, frozen=True):
     live: Live | None = None
 
 
+class Moved(Struct, frozen=True):
+    """What takes notice of moves. Without `events` the upstream cannot report any."""
+
+    notices: Notices
+    events: Events | None = None
+
+
 class ServicePages(Struct, frozen=True):
-    """What the pages about the service itself show. Without `scrape` there is no page of metrics."""
+    """What the service's own paths show and take. Without `scrape` there is no page of metrics."""
 
     look: ReadinessProbe
     scrape: Scrape | None
     drain: Drain
+    moved: Moved | None = None
 
 
 def build_api(
@@ -116,6 +127,7 @@ def build_api(
             watch_routes("Balances"),
             guard_routes("Past", HISTORY, admission, dependencies),
             guard_routes("Caller", ME, admission, dependencies),
+            *_moved_routes(service.moved, admission, access.failed_logins, dependencies),
             service_routes(service.look, service.scrape),
             client_routes(),
         ],
@@ -136,6 +148,16 @@ def build_api(
         identification=Identification(request_ids, access.addresses),
         runtime=runtime,
     )
+
+
+def _moved_routes(
+    moved: Moved | None, admission: Admission, failed_logins: FailedLogins, dependencies: dict[str, Provide]
+) -> Iterable[Router]:
+    notices = None if moved is None else moved.notices
+    named = {"notices": Provide(lambda: notices, sync_to_thread=False)}
+    yield guard_routes("Moves", MOVED, admission, dependencies | named)
+    if moved is not None and moved.events is not None:
+        yield event_routes(moved.events, failed_logins)
 
 
 def _dependencies(balances: Balances, policy: FreshnessPolicy, runtime: Runtime) -> dict[str, Provide]:

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from app.balances.snapshots import AccountId, Entry, StoredAccountId
+from app.balances.snapshots import AccountId, Entry, StoredAccountId, UnixMs
 from app.decoding import JsonDecoder, Undecodable
 from app.errors import TallygateError, Unreachable, UpstreamError
 from app.redis.connections import CONNECTION_ERRORS
@@ -55,12 +55,20 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
         return error_class(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
 
 
+class Move(msgspec.Struct, frozen=True, rename="camel"):
+    """A move of an account, and when it was heard of (Unix milliseconds): never earlier than what was stored then."""
+
+    account_id: StoredAccountId = msgspec.field(name="key")
+    at: UnixMs
+
+
 class _Message(msgspec.Struct, frozen=True):
     sender: str
     entry: Entry | None = None
     failure: Failure | None = None
     released: StoredAccountId | None = msgspec.field(name="freed", default=None)
     withdrawn: StoredAccountId | msgspec.UnsetType = msgspec.UNSET  # replicas of earlier versions do not know it
+    moved: Move | msgspec.UnsetType = msgspec.UNSET  # nor this
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
@@ -81,9 +89,9 @@ def encode_withdrawn(sender: str, account_id: AccountId) -> bytes:
 class Bus:
     """Listen on the channel: each message of another replica, and each (re)subscription, goes to a callback.
 
-    `on_lease_released` gets the accounts whose lease another replica released without a result, `on_withdrawn` those
-    of which nothing known may be served any more. While `connected` is
-    false, messages are missed.
+    `on_lease_released` gets the accounts whose lease another replica released without a result. `on_doubt` gets those that
+    moved, with the time, and with None those of which nothing known may be served any more. While `connected` is false,
+    messages are missed.
     """
 
     def __init__(
@@ -94,7 +102,7 @@ class Bus:
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
         on_lease_released: Callable[[AccountId], None],
-        on_withdrawn: Callable[[AccountId], None] = lambda _: None,
+        on_doubt: Callable[[AccountId, int | None], None] = lambda *_: None,
         metrics: Metrics,
     ) -> None:
         self._metrics: Final = metrics
@@ -105,7 +113,7 @@ class Bus:
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
         self._on_lease_released: Final = on_lease_released
-        self._on_withdrawn: Final = on_withdrawn
+        self._on_doubt: Final = on_doubt
         self._decoder: Final[JsonDecoder[_Message]] = JsonDecoder(_Message)
         self._unreadable: Final = LogThrottle()
         self._own_start: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
@@ -202,7 +210,9 @@ class Bus:
         if message.released is not None:
             self._on_lease_released(message.released)
         if message.withdrawn is not msgspec.UNSET:
-            self._on_withdrawn(message.withdrawn)
+            self._on_doubt(message.withdrawn, None)
+        if message.moved is not msgspec.UNSET:
+            self._on_doubt(message.moved.account_id, message.moved.at)
 
 
 def _leaves(error_class: type[UpstreamError]) -> list[type[UpstreamError]]:

@@ -56,6 +56,7 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    event_keys_file: str | None = None
 
 
 class RedisSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"redis_{name}"):

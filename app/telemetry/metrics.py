@@ -64,6 +64,7 @@ class Metrics:
         self._make_upstream()
         self._make_redis()
         self._make_history()
+        self._make_moves()
         self._make_balances()
         self._make_process(version)
         self.watch: Final = WatchMetrics()
@@ -205,6 +206,24 @@ class Metrics:
         self.history_cut = Gauge(
             "tallygate_history_cut_short", "1 if changes were dropped before their time in the last hour.", Merge.MAX
         )
+
+    def _make_moves(self) -> None:
+        self.upstream_events = Counter(
+            "tallygate_upstream_events_total",
+            "Events of the upstream, by type; those with a wrong signature apart.",
+            ("type",),
+            [("bad-signature",)],
+        )
+        self.upstream_events_repeated = Counter(
+            "tallygate_upstream_events_repeated_total", "Events of the upstream that were known, and had no effect."
+        )
+        self.chases = Counter(
+            "tallygate_chases_total",
+            "Chases of accounts that moved, by what they found.",
+            ("outcome",),
+            [("changed",), ("unchanged",)],
+        )
+        self.chase_looks = Counter("tallygate_chase_looks_total", "Looks at accounts that moved.")
 
     def _make_balances(self) -> None:
         self.anomalies = Counter(

@@ -29,6 +29,7 @@ NAMES = {
     "getChanges",
     "getBreakdown",
     "getHolders",
+    "reportMoves",
     "getLastReconciliation",
     "getReconciliation",
     "startReconciliation",

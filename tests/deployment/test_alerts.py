@@ -37,6 +37,7 @@ from tests.support.valkey import run_valkey
 
 STEP_SECONDS = 60
 STEPS = 10
+EVENT_KEYS = str(Path(__file__).parents[1] / "support/event_keys.txt")
 PATH = "/v1/merchants/12345/balances"
 
 Does = Callable[[Service], Awaitable[None]]
@@ -87,6 +88,11 @@ async def change_too_much(service: Service) -> None:
         service.upstream.world.set(777, [row(str(number))])
         await service.get("/v1/merchants/777/balances", Cache_Control="no-cache")
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_history_cut_short 1" in scraped)
+
+
+async def forge_an_event(service: Service) -> None:
+    """Send an event without a signature."""
+    assert (await service.anonymous.post("/v1/upstream/events", content=b"{}")).status_code in {401, 429}
 
 
 async def miss_the_clients(service: Service) -> None:
@@ -142,6 +148,7 @@ CAUSES = [
         "TallygateKeyExpires",
         Cause(settings={"more": [Caller("left", hash_key("left"), "all", validity=Validity(until=1))]}, steps=3),
     ),
+    ("TallygateEventsForged", Cause(forge_an_event, settings={"upstream_event_keys_file": EVENT_KEYS})),
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")

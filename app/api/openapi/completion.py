@@ -14,6 +14,7 @@ TAGS: Final = {
     "Portfolio": "Every merchant, who holds an asset, and whether the aggregate agrees.",
     "Past": "What changed, and the feed of all changes.",
     "Caller": "Who you are here, and what you may read.",
+    "Moves": "Reports of our own programs that money was moved.",
     "Service": "Health of the gateway itself.",
 }
 
