@@ -55,9 +55,6 @@ def create_app(
     def withdraw(account_id: AccountId) -> None:
         replica.cache.loads.withdraw(account_id)
 
-    def on_subscribed() -> None:
-        watching.on_subscribed()
-
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
     shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
@@ -66,7 +63,7 @@ def create_app(
     history = build_history(settings, shared, drain, runtime)
     origin, options = build_origin(upstream, budget.permits, history.recorder), replica_options(settings)
     news, totals, queue = AccountNews(), RunningTotals(), build_sweep_queue(options.policy, runtime)
-    hooks = make_hooks(news, totals, queue, on_subscribed)
+    hooks = make_hooks(news, totals, queue, lambda: watching.on_subscribed())
     replica = build_replica(shared, budget, origin, options, runtime, hooks)
     directory = build_directory(settings.directory, shared, upstream, runtime)
     sweep = build_sweep(settings, queue, build_sweep_sources(directory, replica, upstream), shared, budget, runtime)

@@ -19,9 +19,13 @@ from tallygate_client import (
     UnavailableError,
 )
 
+from app.access.callers import Caller, hash_key
+from app.balances.snapshots import AccountId
+from app.redis.embedded import EmbeddedValkey
+from sandbox import Sandbox
 from tests.api.test_clients_document import NAMES
 from tests.clients.conftest import connect
-from tests.support.service import Service
+from tests.support.service import Service, run_service
 
 README = Path(__file__).parents[2] / "clients/python/README.md"
 
@@ -63,6 +67,17 @@ async def test_an_unchanged_answer_is_read_by_its_tag(service: Service, client: 
 async def test_the_caller_sees_itself(client: AsyncClient, service: Service) -> None:
     assert (await client.get_me()).merchants == "all"
     assert (await connect(service, "some").get_me()).merchants == (777, 12345)
+
+
+async def test_moves_are_reported_by_those_who_may(
+    client: AsyncClient, valkey: EmbeddedValkey, upstream: Sandbox
+) -> None:
+    with pytest.raises(ForbiddenError):
+        await client.report_moves([12345])
+    mover = Caller("mover", hash_key("tg_mover"), frozenset({AccountId("12345")}), moves=True)
+    async with run_service(upstream, valkey.url, flush=False, more=[mover]) as service:
+        moving = AsyncClient("http://tallygate.test", "tg_mover", http=service.anonymous)
+        assert (await moving.report_moves([12345])).merchants == 1
 
 
 async def test_all_together_and_every_merchant(client: AsyncClient) -> None:

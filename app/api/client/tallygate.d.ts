@@ -317,6 +317,25 @@ interface components {
 			/** @description Send it as `after` for the page that follows, of the same version. */
 			next?: string;
 		};
+		/** Me */
+		Me: {
+			name: string;
+			/**
+			 * @description What the credential is.
+			 * @enum {string}
+			 */
+			source: "key" | "token";
+			/** @description The merchants that you may read, or `all` there are. */
+			merchants: number[] | "all";
+			/** @description Whether you may read all merchants together. */
+			portfolio: boolean;
+			quota: components["schemas"]["Quota"];
+			/**
+			 * @description When the key or the token ends; left out if it does not.
+			 * @example 2027-05-31T22:00:00.000Z
+			 */
+			until?: string;
+		};
 		/** Merchant */
 		Merchant: {
 			/** @description The merchant, as the upstream numbers it; 0 for all together. */
@@ -336,6 +355,13 @@ interface components {
 			/** @description The `after` of the next page, if there is one. */
 			next?: string;
 		};
+		/** Moved */
+		Moved: {
+			/** @description What is older is fetched before it is served. */
+			movedAt: string;
+			/** @description How many merchants were named. */
+			merchants: number;
+		};
 		/**
 		 * NoShares
 		 * @description Why there are no shares.
@@ -354,6 +380,69 @@ interface components {
 		};
 		/** Part */
 		Part: components["schemas"]["KnownPart"] | components["schemas"]["MissingPart"];
+		/** PastBreakdown */
+		PastBreakdown: {
+			/**
+			 * @description RFC 3339, UTC, milliseconds.
+			 * @example 2026-11-23T10:00:00.123Z
+			 */
+			at: string;
+			complete: boolean;
+			coverage: components["schemas"]["PastCoverage"];
+			/** @description When the upstream listed the merchants, RFC 3339 in UTC; missing where they are configured. */
+			directoryAsOf?: string;
+			/**
+			 * @description That list could not be read again in time: merchants that came since are not in it.
+			 * @default false
+			 */
+			directoryStale?: boolean;
+			/** @description Pages of one version show one moment. */
+			version?: string;
+			totals?: components["schemas"]["Total"][];
+			partialTotals?: components["schemas"]["Total"][];
+			merchants?: components["schemas"]["PastPart"][];
+			/** @description Send it as `after` for the page that follows, of the same version. */
+			next?: string;
+		};
+		/** PastCoverage */
+		PastCoverage: {
+			expected: number;
+			seen: number;
+			between: number;
+			unavailable: number;
+			/**
+			 * @description Of the known ones, how many lack a row: see `anomalies`.
+			 * @default 0
+			 */
+			partial?: number;
+		};
+		/** PastPart */
+		PastPart: {
+			/** @description The merchant, as the upstream numbers it. */
+			merchantId: number;
+			/** @description In the breakdown and for holders, where the upstream's directory has one. */
+			merchantName?: string;
+			/** @enum {string} */
+			certainty: "seen" | "between" | "unavailable";
+			/**
+			 * @description RFC 3339, UTC, milliseconds.
+			 * @example 2026-11-23T10:00:00.123Z
+			 */
+			asOf?: string;
+			/** @description What looks found. */
+			holds?: {
+				[key: string]: string;
+			};
+			looks?: number;
+			longestGapSeconds?: number;
+			/** @description Of this content, counted within the account's epoch. */
+			sequence?: number;
+			epoch?: string;
+			canDeposit?: boolean;
+			balances?: components["schemas"]["Row"][];
+			anomalies?: components["schemas"]["Anomaly"][];
+			problem?: components["schemas"]["PartProblem"];
+		};
 		/** Past */
 		Past: {
 			/** @description The merchant, as the upstream numbers it; 0 for all together. */
@@ -404,6 +493,13 @@ interface components {
 			keptFrom?: string;
 			/** @description Each part that is missing. */
 			failed?: components["schemas"]["FailedPart"][];
+		};
+		/** Quota */
+		Quota: {
+			/** @description Requests at the same time. */
+			concurrency: number;
+			/** @description Requests a second; left out if unlimited. */
+			rate?: number;
 		};
 		/** Readiness */
 		Readiness: {
@@ -704,7 +800,7 @@ interface components {
 				"application/problem+json": components["schemas"]["Problem"];
 			};
 		};
-		/** @description No valid key. */
+		/** @description No valid key; The signature is wrong. */
 		Problem401: {
 			headers: {
 				"X-Request-Id": components["headers"]["X-Request-Id"];
@@ -907,6 +1003,7 @@ interface components {
 /** The kinds of problems, with their statuses. The gateway explains each at `/problems/<kind>`. */
 export declare const PROBLEM_KINDS: {
 	readonly "access-refused": 502;
+	readonly "bad-signature": 401;
 	readonly "body-too-large": 413;
 	readonly "body-too-slow": 408;
 	readonly "breaker-open": 503;
@@ -1013,6 +1110,8 @@ export type Merchants = Schemas["Merchants"];
 export type MissingPart = Schemas["MissingPart"];
 export type Part = Schemas["Part"];
 export type Past = Schemas["Past"];
+export type Me = Schemas["Me"];
+export type Moved = Schemas["Moved"];
 export type Readiness = Schemas["Readiness"];
 export type Reconciliation = Schemas["Reconciliation"];
 export type Row = Schemas["Row"];
@@ -1218,6 +1317,10 @@ export declare class Tallygate {
 	startReconciliation(options?: ReadOptions): Promise<Reconciliation>;
 	/** A merchant's balances in the upstream's own shape. Raises `EnvelopeError`, since problems have that shape too. */
 	getUpstreamBalances(merchantId: number, options?: ReadOptions): Promise<Answer<UpstreamAccount>>;
+	/** Report that money was moved: what is older than now is fetched before it is served. It needs the right `moves`. */
+	reportMoves(merchantIds: readonly number[], options?: ReadOptions): Promise<Moved>;
+	/** Who you are for the gateway, what you may read, how fast, and until when. */
+	getMe(options?: ReadOptions): Promise<Me>;
 	getLiveness(options?: ReadOptions): Promise<Alive>;
 	/** Whether the gateway wants requests. One that does not is no error here. */
 	getReadiness(options?: ReadOptions): Promise<Readiness>;

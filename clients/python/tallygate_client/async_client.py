@@ -66,6 +66,10 @@ class AsyncClient:
         """Read who you are, what you may read, how fast, and until when."""
         return await self._call(calls.plain("/v1/me", models.Me))
 
+    async def report_moves(self, merchant_ids: list[int]) -> models.Moved:
+        """Report that money was moved: what is older than now is fetched before it is served."""
+        return await self._call(calls.plain("/v1/moved", models.Moved, **calls.merchants_body(merchant_ids)))
+
     async def get_merchant_balances(
         self,
         merchant_id: int,

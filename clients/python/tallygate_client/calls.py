@@ -1,6 +1,6 @@
 """Calls: what is sent for each operation, and how its answer is read. Pure: nothing here touches the network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -38,6 +38,12 @@ def decode(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnexpectedAnswerError(f"The answer is not as documented: {error}.") from error
+
+
+def merchants_body(merchant_ids: Iterable[int]) -> dict[str, Any]:
+    """Return what a POST of merchant ids has besides its path."""
+    body = b'{"merchantIds":[%s]}' % ",".join(map(str, merchant_ids)).encode()
+    return {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": body}
 
 
 def plain(path: str, kind: type[T], **more: Any) -> Call[T]:

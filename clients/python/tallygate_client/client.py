@@ -65,6 +65,10 @@ class Client:
         """Read who you are, what you may read, how fast, and until when."""
         return self._call(calls.plain("/v1/me", models.Me))
 
+    def report_moves(self, merchant_ids: list[int]) -> models.Moved:
+        """Report that money was moved: what is older than now is fetched before it is served."""
+        return self._call(calls.plain("/v1/moved", models.Moved, **calls.merchants_body(merchant_ids)))
+
     def get_merchant_balances(
         self,
         merchant_id: int,

@@ -237,6 +237,13 @@ class Me(Struct, frozen=True):
     until: datetime | None = None
 
 
+class Moved(Struct, frozen=True, rename="camel"):
+    """What was marked, and when."""
+
+    moved_at: datetime
+    merchants: int
+
+
 class Between(Struct, frozen=True):
     """Two looks: a change happened after the first and before or at the second."""
 

@@ -129,6 +129,12 @@ export class Tallygate {
     return judgeAccount(received, (received.json as { data: views.UpstreamAccount }).data);
   }
 
+  /** Report that money was moved: what is older than now is fetched before it is served. It needs the right `moves`. */
+  async reportMoves(merchantIds: readonly number[], options: ReadOptions = {}): Promise<views.Moved> {
+    const call: Call = { ...readCall("/v1/moved", {}, options), method: "POST", body: { merchantIds: merchantIds.map(exact) } };
+    return (await this.#http.call(call)).json as views.Moved;
+  }
+
   /** Who you are for the gateway, what you may read, how fast, and until when. */
   async getMe(options: ReadOptions = {}): Promise<views.Me> {
     return (await this.#read("/v1/me", {}, options)).json as views.Me;

@@ -3,6 +3,7 @@
 /** The kinds of problems, with their statuses. The gateway explains each at `/problems/<kind>`. */
 export const PROBLEM_KINDS = {
   "access-refused": 502,
+  "bad-signature": 401,
   "body-too-large": 413,
   "body-too-slow": 408,
   "breaker-open": 503,

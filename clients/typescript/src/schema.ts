@@ -290,6 +290,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who you are, and what you may read
+         * @description Give the caller's name, rights and limits, and when its key or token ends.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/moved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report that money was moved
+         * @description Have what is known of merchants fetched again, since their money was moved. It needs the right `moves`.
+         */
+        post: operations["reportMoves"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -598,6 +638,25 @@ export interface components {
             /** @description Send it as `after` for the page that follows, of the same version. */
             next?: string;
         };
+        /** Me */
+        Me: {
+            name: string;
+            /**
+             * @description What the credential is.
+             * @enum {string}
+             */
+            source: "key" | "token";
+            /** @description The merchants that you may read, or `all` there are. */
+            merchants: number[] | "all";
+            /** @description Whether you may read all merchants together. */
+            portfolio: boolean;
+            quota: components["schemas"]["Quota"];
+            /**
+             * @description When the key or the token ends; left out if it does not.
+             * @example 2027-05-31T22:00:00.000Z
+             */
+            until?: string;
+        };
         /** Merchant */
         Merchant: {
             /** @description The merchant, as the upstream numbers it; 0 for all together. */
@@ -617,6 +676,13 @@ export interface components {
             /** @description The `after` of the next page, if there is one. */
             next?: string;
         };
+        /** Moved */
+        Moved: {
+            /** @description What is older is fetched before it is served. */
+            movedAt: string;
+            /** @description How many merchants were named. */
+            merchants: number;
+        };
         /**
          * NoShares
          * @description Why there are no shares.
@@ -635,6 +701,69 @@ export interface components {
         };
         /** Part */
         Part: components["schemas"]["KnownPart"] | components["schemas"]["MissingPart"];
+        /** PastBreakdown */
+        PastBreakdown: {
+            /**
+             * @description RFC 3339, UTC, milliseconds.
+             * @example 2026-11-23T10:00:00.123Z
+             */
+            at: string;
+            complete: boolean;
+            coverage: components["schemas"]["PastCoverage"];
+            /** @description When the upstream listed the merchants, RFC 3339 in UTC; missing where they are configured. */
+            directoryAsOf?: string;
+            /**
+             * @description That list could not be read again in time: merchants that came since are not in it.
+             * @default false
+             */
+            directoryStale?: boolean;
+            /** @description Pages of one version show one moment. */
+            version?: string;
+            totals?: components["schemas"]["Total"][];
+            partialTotals?: components["schemas"]["Total"][];
+            merchants?: components["schemas"]["PastPart"][];
+            /** @description Send it as `after` for the page that follows, of the same version. */
+            next?: string;
+        };
+        /** PastCoverage */
+        PastCoverage: {
+            expected: number;
+            seen: number;
+            between: number;
+            unavailable: number;
+            /**
+             * @description Of the known ones, how many lack a row: see `anomalies`.
+             * @default 0
+             */
+            partial?: number;
+        };
+        /** PastPart */
+        PastPart: {
+            /** @description The merchant, as the upstream numbers it. */
+            merchantId: number;
+            /** @description In the breakdown and for holders, where the upstream's directory has one. */
+            merchantName?: string;
+            /** @enum {string} */
+            certainty: "seen" | "between" | "unavailable";
+            /**
+             * @description RFC 3339, UTC, milliseconds.
+             * @example 2026-11-23T10:00:00.123Z
+             */
+            asOf?: string;
+            /** @description What looks found. */
+            holds?: {
+                [key: string]: string;
+            };
+            looks?: number;
+            longestGapSeconds?: number;
+            /** @description Of this content, counted within the account's epoch. */
+            sequence?: number;
+            epoch?: string;
+            canDeposit?: boolean;
+            balances?: components["schemas"]["Row"][];
+            anomalies?: components["schemas"]["Anomaly"][];
+            problem?: components["schemas"]["PartProblem"];
+        };
         /** Past */
         Past: {
             /** @description The merchant, as the upstream numbers it; 0 for all together. */
@@ -685,6 +814,13 @@ export interface components {
             keptFrom?: string;
             /** @description Each part that is missing. */
             failed?: components["schemas"]["FailedPart"][];
+        };
+        /** Quota */
+        Quota: {
+            /** @description Requests at the same time. */
+            concurrency: number;
+            /** @description Requests a second; left out if unlimited. */
+            rate?: number;
         };
         /** Readiness */
         Readiness: {
@@ -985,7 +1121,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No valid key. */
+        /** @description No valid key; The signature is wrong. */
         Problem401: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1336,7 +1472,7 @@ export interface operations {
                 assets?: string;
                 /** @description `true`: only assets that are held. */
                 nonzero?: "true" | "false";
-                /** @description The past: how it was at that moment, in JSON, which goes with no request directives. */
+                /** @description The past: how it was at that moment. It goes with no request directives. */
                 at?: string;
             };
             header?: {
@@ -1491,7 +1627,7 @@ export interface operations {
                 assets?: string;
                 /** @description `true`: only assets that are held. */
                 nonzero?: "true" | "false";
-                /** @description The past: how it was at that moment, in JSON, which goes with no request directives. */
+                /** @description The past: how it was at that moment. It goes with no request directives. */
                 at?: string;
             };
             header?: {
@@ -1622,7 +1758,7 @@ export interface operations {
                     "application/json": components["schemas"]["UpstreamEnvelope"];
                 };
             };
-            /** @description No valid key. */
+            /** @description No valid key; The signature is wrong. */
             401: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1930,6 +2066,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before: the one that follows, of the same version of the view. */
                 after?: string;
+                /** @description The past: how it was at that moment. It goes with no request directives. */
+                at?: string;
             };
             header?: {
                 /** @description How old the answer may be (RFC 9111, 5.2.1): max-age, max-stale, min-fresh, no-cache, only-if-cached. */
@@ -1962,7 +2100,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Breakdown"];
+                    "application/json": components["schemas"]["Breakdown"] | components["schemas"]["PastBreakdown"];
                     "text/csv": string;
                     "text/plain": string;
                 };
@@ -2209,6 +2347,10 @@ export interface operations {
                 until?: string;
                 /** @description Only these assets: ids, separated by commas. In an id, write a comma as `%2C` and a `%` as `%25`, then encode. */
                 assets?: string;
+                /** @description Counts more than Accept: JSON, CSV for a spreadsheet, or a table for a terminal. */
+                format?: "json" | "csv" | "text";
+                /** @description With `format=csv` only: begin with a byte order mark, without which Excel shows other letters for some. */
+                bom?: "true" | "false";
                 /** @description How many on a page. */
                 limit?: number;
                 /** @description The `next` of the answer before. */
@@ -2235,6 +2377,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Changes"];
+                    "text/csv": string;
+                    "text/plain": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2260,6 +2404,10 @@ export interface operations {
                 until?: string;
                 /** @description Only these assets: ids, separated by commas. In an id, write a comma as `%2C` and a `%` as `%25`, then encode. */
                 assets?: string;
+                /** @description Counts more than Accept: JSON, CSV for a spreadsheet, or a table for a terminal. */
+                format?: "json" | "csv" | "text";
+                /** @description With `format=csv` only: begin with a byte order mark, without which Excel shows other letters for some. */
+                bom?: "true" | "false";
                 /** @description How many on a page. */
                 limit?: number;
                 /** @description The `next` of the answer before. */
@@ -2283,6 +2431,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Changes"];
+                    "text/csv": string;
+                    "text/plain": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2304,6 +2454,10 @@ export interface operations {
             query: {
                 /** @description 1 to 1,000 merchant ids, separated by commas, or `all` that you may read. */
                 merchantId: string;
+                /** @description Counts more than Accept: JSON, CSV for a spreadsheet, or a table for a terminal. */
+                format?: "json" | "csv" | "text";
+                /** @description With `format=csv` only: begin with a byte order mark, without which Excel shows other letters for some. */
+                bom?: "true" | "false";
                 /** @description How many on a page. */
                 limit?: number;
                 /** @description The `next` of the answer before. */
@@ -2331,6 +2485,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Feed"];
+                    "text/csv": string;
+                    "text/plain": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -2338,6 +2494,79 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             410: components["responses"]["Problem410"];
+            414: components["responses"]["Problem414"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            502: components["responses"]["Problem502"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller, as it is known now. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Vary: components["headers"]["Vary"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            414: components["responses"]["Problem414"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    reportMoves: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BatchQuestion"];
+            };
+        };
+        responses: {
+            /** @description They are marked, and looked at. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Moved"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
             414: components["responses"]["Problem414"];
             429: components["responses"]["Problem429"];
             431: components["responses"]["Problem431"];

@@ -19,6 +19,7 @@ export type MissingPart = Schemas["MissingPart"];
 export type Part = Schemas["Part"];
 export type Past = Schemas["Past"];
 export type Me = Schemas["Me"];
+export type Moved = Schemas["Moved"];
 export type Readiness = Schemas["Readiness"];
 export type Reconciliation = Schemas["Reconciliation"];
 export type Row = Schemas["Row"];

@@ -43,6 +43,7 @@ test("each view is read, fresh and exact", async () => {
   }
   const me = await gateway.getMe();
   assert.deepEqual([me.source, me.merchants, me.portfolio], ["key", "all", true]);
+  await assert.rejects(gateway.reportMoves([12345]), { kind: "forbidden" });
   assert.deepEqual(await gateway.getLiveness(), { status: "alive" });
   assert.equal((await gateway.getReadiness()).status, "ready");
 });
