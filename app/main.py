@@ -55,6 +55,9 @@ def create_app(
     def withdraw(account_id: AccountId) -> None:
         replica.cache.loads.withdraw(account_id)
 
+    def on_subscribed() -> None:
+        watching.on_subscribed()
+
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
     shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
@@ -63,8 +66,7 @@ def create_app(
     history = build_history(settings, shared, drain, runtime)
     origin, options = build_origin(upstream, budget.permits, history.recorder), replica_options(settings)
     news, totals, queue = AccountNews(), RunningTotals(), build_sweep_queue(options.policy, runtime)
-    hooks = make_hooks(news, totals, queue, lambda: watching.on_subscribed())
-    replica = build_replica(shared, budget, origin, options, runtime, hooks)
+    replica = build_replica(shared, budget, origin, options, runtime, make_hooks(news, totals, queue, on_subscribed))
     directory = build_directory(settings.directory, shared, upstream, runtime)
     sweep = build_sweep(settings, queue, build_sweep_sources(directory, replica, upstream), shared, budget, runtime)
     known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
