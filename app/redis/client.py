@@ -101,7 +101,7 @@ class RedisClient:
         """Read the answer, or the error, of a batch of `commands` that went another way than by `execute`."""
         result = self.classify(answer, read)
         if not isinstance(result, RedisFailure):
-            self._breaker.record_success()
+            self._record_success()
         return self._count(result, commands)
 
     def classify(self, result: Any, read: Callable[[Any], T], *, writes: bool = False) -> T | RedisFailure:
@@ -193,14 +193,14 @@ class RedisClient:
             if isinstance(error, Exception):
                 return self._classify_error(error)
             raise
-        self._breaker.record_success()
+        self._record_success()
         if writes:
             self._refusals.record_accepted()
         return result
 
     def _classify_error(self, error: Exception) -> RedisFailure:
         if isinstance(error, ResponseError):
-            self._breaker.record_success()
+            self._record_success()
             self._refusals.record_refusal(error)
             self._note_trouble(distrusted=is_of_server_state(error))
             return RedisFailure.REFUSED
@@ -209,6 +209,11 @@ class RedisClient:
         else:
             self._record_unusable(error)
         return RedisFailure.UNAVAILABLE
+
+    def _record_success(self) -> None:
+        """Count an answer. A late one does not end an outage: only the probe does, which logs it."""
+        if self._breaker.state is State.CLOSED:
+            self._breaker.record_success()
 
     def _record_outage(self, error: Exception) -> None:
         if is_of_server_state(error):
