@@ -244,6 +244,7 @@ class Pipeline:
     def __init__(self, client: "Client") -> None:
         self._client: Final = client
         self._batches: Final[list[list[Run]]] = []
+        self._marks: Final[list[Any]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -254,10 +255,12 @@ class Pipeline:
     def get(self, name: str) -> None:
         """Take a look-up along."""
         self._batches.append([(GET, [name], [])])
+        self._marks.append(None)
 
     def execute_command(self, _: str, name: str, count: int, *words: Any) -> None:
-        """Add a command: the keys of all runs, how many runs there are, and the arguments of each."""
-        keys, runs, arguments = words[:count], words[count], words[count + 1 :]
+        """Add a command: the keys of all runs, how many runs there are, the arguments of each, and a mark."""
+        keys, runs, arguments = words[:count], words[count], words[count + 1 : -1]
+        self._marks.append(words[-1])
         self._batches.append(
             [
                 (
@@ -274,7 +277,7 @@ class Pipeline:
         del raise_on_error, allow_redirections
         found = iter(await self._client.send([run for batch in self._batches for run in batch]))
         results = [[next(found) for _ in batch] for batch in self._batches]
-        return [one[0] if batch[0][0] is GET else one for batch, one in zip(self._batches, results, strict=True)]
+        return [one[0] if mark is None else [*one, mark] for mark, one in zip(self._marks, results, strict=True)]
 
 
 class Client:
@@ -299,8 +302,7 @@ class Client:
         """Send one command in a round trip of its own."""
         _, name, count, *rest = words
         if name in self._server.single_commands:
-            (result,) = await self.send([(name, rest[:count], rest[count:])])
-            return result
+            return [*await self.send([(name, rest[:count], rest[count:-1])]), rest[-1]]
         pipeline = Pipeline(self)
         pipeline.execute_command(*words)
         (found,) = await pipeline.execute(raise_on_error=False)
