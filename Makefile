@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What talks to the engine; `make upgrade COMPOSE='docker compose -f docker-compose.real.yml'` for the real upstream.
 COMPOSE ?= docker compose
 
-.PHONY: demo run test test-containers test-pythons image upgrade bench fmt lock openapi rules chart sbom clean
+.PHONY: demo run test test-node test-containers test-pythons image upgrade bench fmt lock openapi python-client rules chart sbom clean
 
 demo: .venv/run
 	@$(BIN)/tallygate demo
@@ -23,6 +23,12 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --maxfail=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+
+# The TypeScript client and what is generated from the document. It installs Node and Chromium if they are missing.
+test-node: .venv/dev
+	clients/typescript/scripts/prepare.sh
+	npm ci --silent --prefix clients/typescript
+	npm test --silent --prefix clients/typescript
 
 # The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
 test-containers: .venv/dev
@@ -71,6 +77,10 @@ lock: .venv/run
 
 openapi: .venv/dev
 	$(BIN)/python -m tests.support.write_document clients/openapi.json
+
+python-client: .venv/dev
+	$(BIN)/python -m tests.support.write_sync_client
+	$(BIN)/ruff format --quiet clients/python
 
 # `make rules RUNBOOK=https://wiki.example.org/runbook.md` leads the alerts to where your runbook is.
 rules: deploy/prometheus/rules.yml

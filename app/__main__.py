@@ -40,7 +40,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _run_key(arguments: argparse.Namespace) -> str:
     if arguments.action == "list":
         return key.list_clients(read_clients(read_clients_path(os.environ)))
-    return key.make_client(arguments.client, arguments.merchants, portfolio=arguments.portfolio)
+    return key.make_client(
+        arguments.client, arguments.merchants, portfolio=arguments.portfolio, expires=arguments.expires
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--client", required=True, help="the name of the program that gets the key")
     new.add_argument("--merchants", required=True, help="`all`, or the ids that it may read, separated by commas")
     new.add_argument("--portfolio", action="store_true", help="it may read all merchants together")
+    new.add_argument("--expires", help="when the key ends, such as 2027-06-01T00:00:00Z; never if left out")
     return parser
 
 

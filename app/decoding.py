@@ -104,6 +104,24 @@ def decode_base64url(text: str) -> bytes:
         raise _undecodable(error) from None
 
 
+def decode_base64(text: str) -> bytes:
+    """Decode base64 with padding. Raises `Undecodable`."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise _undecodable(error) from None
+
+
+def decode_hex(text: str) -> bytes:
+    """Decode hex, without spaces. Raises `Undecodable`."""
+    if not text.isalnum():
+        raise Undecodable("it is not hex")
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise _undecodable(error) from None
+
+
 def decompress(data: bytes, max_bytes: int) -> bytes:
     """Decompress zlib data of at most `max_bytes`. Raises `Undecodable`, also for a larger or a truncated one."""
     stream = zlib.decompressobj()

@@ -4,6 +4,7 @@ TallygateError
 ├── RequestError                  what the caller sent, or may not have
 │   ├── InvalidRequest
 │   ├── Unauthenticated
+│   ├── BadSignature
 │   ├── Forbidden
 │   ├── UnknownMerchant
 │   ├── UnknownAsset
@@ -72,6 +73,10 @@ class InvalidRequest(RequestError):
 
 class Unauthenticated(RequestError):
     """No valid credential came with the request."""
+
+
+class BadSignature(RequestError):
+    """An event of the upstream has no signature, or a wrong one."""
 
 
 class Forbidden(RequestError):

@@ -11,7 +11,7 @@ import structlog
 from litestar import Litestar
 
 from app.access.clients_file import Clients
-from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
+from app.api.app import Access, ApiOptions, Balances, Moved, ServicePages, build_api
 from app.api.middleware.edge import Edge
 from app.api.streams.streams import Cut
 from app.balances.snapshots import AccountId
@@ -30,8 +30,9 @@ from app.watch.news import AccountNews
 from app.wiring.access import build_access
 from app.wiring.cache_options import budget_options, read_timeout_seconds, replica_options
 from app.wiring.gauges import watch_gauges
-from app.wiring.health import build_health
+from app.wiring.health import Health, build_health
 from app.wiring.history import build_history
+from app.wiring.moved import MovedParts, build_moved
 from app.wiring.portfolio import build_directory, build_portfolio
 from app.wiring.redis import build_redis
 from app.wiring.sweep import build_known_reads, build_sweep, build_sweep_queue, build_sweep_sources
@@ -65,24 +66,24 @@ def create_app(
     history = build_history(settings, shared, drain, runtime)
     origin, options = build_origin(upstream, budget.permits, history.recorder), replica_options(settings)
     news, totals, queue = AccountNews(), RunningTotals(), build_sweep_queue(options.policy, runtime)
-    hooks = make_hooks(news, totals, queue, on_subscribed)
-    replica = build_replica(shared, budget, origin, options, runtime, hooks)
+    replica = build_replica(shared, budget, origin, options, runtime, make_hooks(news, totals, queue, on_subscribed))
     directory = build_directory(settings.directory, shared, upstream, runtime)
     sweep = build_sweep(settings, queue, build_sweep_sources(directory, replica, upstream), shared, budget, runtime)
     known = build_known_reads(settings, sweep, replica, budget, upstream.tokens, runtime)
     questions = build_portfolio(settings.directory, shared, directory, known, totals, runtime, history.histories)
+    moved = build_moved(settings.upstream.event_keys_file, replica, shared, runtime)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
     health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
     source = WatchedReplica(replica, budget, upstream.tokens, history.feed)
     process = Process(drain, make_deadline(settings), cut)
     watching = build_watching(settings, news, source, questions, access.callers, process, runtime)
-    parts = (shared, history, budget, upstream, replica, questions, access, health, watching)
+    parts = (shared, history, budget, upstream, replica, moved, questions, access, health, watching)
     watch_gauges(runtime.metrics, shared, budget, upstream, replica, questions, access)
     return build_api(
         _api_options(settings, options.policy),
         Access(access.callers, access.failed_logins, access.addresses),
         Balances(questions.accounts, questions.portfolio, watching.live),
-        ServicePages(health.look, exposition.page if settings.telemetry.metrics_port is None else None, drain),
+        _make_pages(settings, health, exposition, drain, moved),
         runtime,
         [_make_lifespan(settings.http, transport, parts, runtime.traces)],
     )
@@ -103,6 +104,13 @@ def _api_options(settings: Settings, policy: FreshnessPolicy) -> ApiOptions:
         audit_answers=settings.access.audit is Audited.ALL,
         plain=settings.process.plain,
     )
+
+
+def _make_pages(
+    settings: Settings, health: Health, exposition: Exposition, drain: Drain, moved: MovedParts
+) -> ServicePages:
+    scrape = exposition.page if settings.telemetry.metrics_port is None else None
+    return ServicePages(health.look, scrape, drain, Moved(moved.notices, moved.events))
 
 
 def _make_lifespan(settings: HttpSettings, transport: Transport, parts: Iterable[Part], traces: Traces) -> Lifespan:

@@ -244,7 +244,7 @@ class Pipeline:
     def __init__(self, client: "Client") -> None:
         self._client: Final = client
         self._batches: Final[list[list[Run]]] = []
-        self._marks: Final[list[Any]] = []
+        self._marks: Final[list[list[bytes]]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -255,12 +255,12 @@ class Pipeline:
     def get(self, name: str) -> None:
         """Take a look-up along."""
         self._batches.append([(GET, [name], [])])
-        self._marks.append(None)
+        self._marks.append([])
 
     def execute_command(self, _: str, name: str, count: int, *words: Any) -> None:
         """Add a command: the keys of all runs, how many runs there are, the arguments of each, and a mark."""
         keys, runs, arguments = words[:count], words[count], words[count + 1 : -1]
-        self._marks.append(words[-1])
+        self._marks.append([words[-1]])
         self._batches.append(
             [
                 (
@@ -276,8 +276,10 @@ class Pipeline:
         """Send all commands in one round trip. The model refuses nothing."""
         del raise_on_error, allow_redirections
         found = iter(await self._client.send([run for batch in self._batches for run in batch]))
-        results = [[next(found) for _ in batch] for batch in self._batches]
-        return [one[0] if mark is None else [*one, mark] for mark, one in zip(self._marks, results, strict=True)]
+        results = [
+            [*(next(found) for _ in batch), *mark] for batch, mark in zip(self._batches, self._marks, strict=True)
+        ]
+        return [one[0] if batch[0][0] is GET else one for batch, one in zip(self._batches, results, strict=True)]
 
 
 class Client:
@@ -302,7 +304,9 @@ class Client:
         """Send one command in a round trip of its own."""
         _, name, count, *rest = words
         if name in self._server.single_commands:
-            return [*await self.send([(name, rest[:count], rest[count:-1])]), rest[-1]]
+            *arguments, mark = rest[count:]
+            (result,) = await self.send([(name, rest[:count], arguments)])
+            return [result, mark]
         pipeline = Pipeline(self)
         pipeline.execute_command(*words)
         (found,) = await pipeline.execute(raise_on_error=False)

@@ -9,7 +9,9 @@ from typing import Final, Literal, Protocol
 from msgspec import Struct
 
 from app.access.quotas import CallerQuota, Headers
+from app.access.validity import FOREVER, Validity
 from app.balances.snapshots import AGGREGATE, AccountId
+from app.clock import unix_ms
 from app.errors import Forbidden, Unauthenticated
 
 KEY_PREFIX: Final = "tg_"
@@ -27,8 +29,9 @@ class Caller(Struct, frozen=True):
     """A client program: what it may read, and its limits.
 
     `rate` is requests a second, None for no limit; `concurrency` is simultaneous requests, None for the default.
-    `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key; reads refuse
-    the token from `valid_until` (Unix seconds) on. `streams` is open streams in a process, None for the default.
+    `other_key_sha256` is accepted too, while one key replaces the other. A caller with a token has no key.
+    Reads refuse its keys or its token outside of `validity`. `streams` is open streams in a process, None for the default.
+    With `moves` it may report moves of what it reads.
     """
 
     name: str
@@ -39,7 +42,8 @@ class Caller(Struct, frozen=True):
     concurrency: int | None = None
     other_key_sha256: str | None = None
     streams: int | None = None
-    valid_until: float | None = None
+    validity: Validity = Validity()
+    moves: bool = False
 
     @property
     def has_token(self) -> bool:
@@ -50,6 +54,11 @@ class Caller(Struct, frozen=True):
     def key_hashes(self) -> tuple[str, ...]:
         """The SHA-256 of each accepted key."""
         return (self.key_sha256,) if self.other_key_sha256 is None else (self.key_sha256, self.other_key_sha256)
+
+    @property
+    def valid_until(self) -> float | None:
+        """From when reads refuse its keys or its token, in Unix seconds; None for never."""
+        return None if self.validity.until == FOREVER else self.validity.until / 1000
 
     def may_read(self, key: AccountId) -> bool:
         """Return whether this caller may read a merchant, or, as `AGGREGATE`, the portfolio."""
@@ -71,7 +80,7 @@ class TokenAuthenticator(Protocol):
 class Callers:
     """Authenticate and admit callers. `judge`, if there is one, verifies tokens.
 
-    `monotonic` returns seconds; limits are divided between `workers` processes. Within one `generation`, keys and the
+    `monotonic` returns seconds, `now` Unix milliseconds; limits are divided between `workers` processes. Within one `generation`, keys and the
     rights of callers with keys do not change.
     """
 
@@ -82,10 +91,12 @@ class Callers:
         workers: int,
         monotonic: Callable[[], float],
         judge: TokenAuthenticator | None = None,
+        now: Callable[[], int] = unix_ms,
     ) -> None:
         self._workers: Final = workers
         self._monotonic: Final = monotonic
         self._judge: Final = judge
+        self._now: Final = now
         self._callers: tuple[Caller, ...] = ()
         self._by_digest: dict[bytes, Caller] = {}
         self._quotas: Final[dict[str, CallerQuota]] = {}
@@ -114,7 +125,7 @@ class Callers:
         return True
 
     def find_known(self, presented: str | None) -> Caller | None:
-        """Return the caller of a key, or of a token that was accepted before; None for anything else.
+        """Return the caller of a valid key, or of a token that was accepted before; None for anything else.
 
         The look-up is by digest, so that its time reveals nothing about a credential.
         """
@@ -122,7 +133,19 @@ class Callers:
             return None
         digest = _digest(presented)
         caller = self._by_digest.get(digest)
-        return self._judge.find_known(digest) if caller is None and self._judge is not None else caller
+        if caller is not None:
+            return caller if caller.validity.has(self._now()) else None
+        return None if self._judge is None else self._judge.find_known(digest)
+
+    def find_invalid(self, presented: str) -> Caller | None:
+        """Return the caller of a key that is known but not valid now, for the operator only."""
+        caller = self._by_digest.get(_digest(presented))
+        return None if caller is None or caller.validity.has(self._now()) else caller
+
+    def seconds_left(self) -> dict[str, float]:
+        """Return the seconds until the keys of each caller end, 0 after that, by name; only of callers whose keys end."""
+        left = ((caller.name, caller.validity.seconds_left(self._now())) for caller in self._callers)
+        return {name: seconds for name, seconds in left if seconds is not None}
 
     async def identify(self, presented: str | None) -> Caller:
         """Return the caller of a credential. Raises `Unauthenticated`, or `IssuerUnavailable` if it is unverifiable."""

@@ -1,6 +1,7 @@
 """The clients file (TOML): read, checked, and converted to access rules."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
@@ -8,6 +9,7 @@ from msgspec import Meta, Struct, field
 from app.access.callers import ALL, Caller
 from app.access.tokens.issuers import USUAL_ALGORITHMS, Issuer, Rule, Source, is_confidential
 from app.access.tokens.jwks import Algorithm
+from app.access.validity import FOREVER, Validity
 from app.balances.snapshots import AccountId
 from app.decoding import Undecodable, convert, parse_toml
 from app.errors import StartError
@@ -19,6 +21,8 @@ KeyHash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Merchants = list[Annotated[int, Meta(ge=1, le=2**63 - 1)]] | Literal["all"]
 PerSecond = Annotated[float, Meta(gt=0)]
 AtOnce = Annotated[int, Meta(ge=1, le=10_000)]
+Moment = Annotated[datetime, Meta(tz=True)]
+"""An RFC 3339 text or a TOML date-time, both with an offset."""
 Claim = Name | Annotated[list[Name], Meta(min_length=1)]
 
 _HTTPS: Final = "https://, or http:// to this very machine and then without `bearer_file`"
@@ -64,6 +68,10 @@ def _as_keys(merchants: Merchants) -> frozenset[AccountId] | Literal["all"]:
     return ALL if merchants == ALL else frozenset(AccountId(str(merchant)) for merchant in merchants)
 
 
+def _as_ms(moment: datetime | None, otherwise: int) -> int:
+    return otherwise if moment is None else int(moment.timestamp() * 1000)
+
+
 def _as_path(claim: str | list[str]) -> tuple[str, ...]:
     return (claim,) if isinstance(claim, str) else tuple(claim)
 
@@ -75,16 +83,35 @@ class _Client(Struct, frozen=True, forbid_unknown_fields=True):
     key_sha256: KeyHash | Annotated[list[KeyHash], Meta(min_length=1, max_length=2)]
     merchants: Merchants = field(default_factory=list)
     portfolio: bool = False
+    moves: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
     streams: AtOnce | None = None
+    not_before: Moment | None = None
+    expires: Moment | None = None
+
+    def __post_init__(self) -> None:
+        if self.not_before is not None and self.expires is not None and self.not_before >= self.expires:
+            raise ValueError("Expected `not_before` to be earlier than `expires`")
 
     def as_caller(self) -> Caller:
         """Convert it to the access rules' form."""
         first, *others = [self.key_sha256] if isinstance(self.key_sha256, str) else self.key_sha256
         other = others[0] if others else None
         merchants = _as_keys(self.merchants)
-        return Caller(self.name, first, merchants, self.portfolio, self.rate, self.concurrency, other, self.streams)
+        validity = Validity(_as_ms(self.not_before, 0), _as_ms(self.expires, FOREVER))
+        return Caller(
+            self.name,
+            first,
+            merchants,
+            self.portfolio,
+            self.rate,
+            self.concurrency,
+            other,
+            self.streams,
+            validity,
+            self.moves,
+        )
 
 
 class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +122,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
     merchants: Merchants | None = None
     merchants_claim: Claim | None = None
     portfolio: bool = False
+    moves: bool = False
     rate: PerSecond | None = None
     concurrency: AtOnce | None = None
     streams: AtOnce | None = None
@@ -111,6 +139,7 @@ class _Rule(Struct, frozen=True, forbid_unknown_fields=True):
             merchants=_as_keys(self.merchants or []),
             merchants_claim=None if self.merchants_claim is None else _as_path(self.merchants_claim),
             portfolio=self.portfolio,
+            moves=self.moves,
             rate=self.rate,
             concurrency=self.concurrency,
             streams=self.streams,

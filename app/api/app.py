@@ -1,11 +1,11 @@
 """The API, put together: Litestar with our routes and errors, and the layers around it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Final
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.di import Provide
 from msgspec import Struct
 
@@ -27,11 +27,14 @@ from app.api.rendering.representations import RepresentationCache
 from app.api.requests.request_ids import RequestIds
 from app.api.routes.accounts import account_routes
 from app.api.routes.batch import BATCH
+from app.api.routes.client import client_routes
 from app.api.routes.exchange import Exchange, choose_output_format
 from app.api.routes.framework_errors import respond_with_problem
 from app.api.routes.guards import guard_routes
-from app.api.routes.history import HISTORY
+from app.api.routes.history import HISTORY, read_window
 from app.api.routes.litestar_quirks import AnyRequest, NoDocumentPages
+from app.api.routes.me import ME
+from app.api.routes.moved import MOVED, event_routes
 from app.api.routes.paging import Paginator
 from app.api.routes.portfolio import PORTFOLIO
 from app.api.routes.service import ReadinessProbe, service_routes
@@ -39,6 +42,8 @@ from app.api.routes.watch import watch_routes
 from app.api.streams.live import Live
 from app.api.streams.watch import Watch
 from app.cache.freshness import FreshnessPolicy
+from app.moved.events import Events
+from app.moved.notices import Notices
 from app.portfolio.portfolio import Portfolio
 from app.resilience.draining import Drain
 from app.runtime import Runtime
@@ -81,12 +86,20 @@ class Balances(Struct, frozen=True):
     live: Live | None = None
 
 
+class Moved(Struct, frozen=True):
+    """What takes notice of moves. Without `events` the upstream cannot report any."""
+
+    notices: Notices
+    events: Events | None = None
+
+
 class ServicePages(Struct, frozen=True):
-    """What the pages about the service itself show. Without `scrape` there is no page of metrics."""
+    """What the service's own paths show and take. Without `scrape` there is no page of metrics."""
 
     look: ReadinessProbe
     scrape: Scrape | None
     drain: Drain
+    moved: Moved | None = None
 
 
 def build_api(
@@ -113,7 +126,10 @@ def build_api(
             guard_routes("Portfolio", PORTFOLIO, admission, dependencies),
             watch_routes("Balances"),
             guard_routes("Past", HISTORY, admission, dependencies),
+            guard_routes("Caller", ME, admission, dependencies),
+            *_moved_routes(service.moved, admission, access.failed_logins, dependencies),
             service_routes(service.look, service.scrape),
+            client_routes(),
         ],
         exception_handlers={Exception: respond_with_problem},
         openapi_config=openapi_config(options.version, NoDocumentPages(path="/")),
@@ -134,6 +150,16 @@ def build_api(
     )
 
 
+def _moved_routes(
+    moved: Moved | None, admission: Admission, failed_logins: FailedLogins, dependencies: dict[str, Provide]
+) -> Iterable[Router]:
+    notices = None if moved is None else moved.notices
+    named = {"notices": Provide(lambda: notices, sync_to_thread=False)}
+    yield guard_routes("Moves", MOVED, admission, dependencies | named)
+    if moved is not None and moved.events is not None:
+        yield event_routes(moved.events, failed_logins)
+
+
 def _dependencies(balances: Balances, policy: FreshnessPolicy, runtime: Runtime) -> dict[str, Provide]:
     fragments = BatchFragments(FRAGMENT_BYTES)
     polls = None if balances.live is None else balances.live.long_polls
@@ -152,5 +178,6 @@ def _dependencies(balances: Balances, policy: FreshnessPolicy, runtime: Runtime)
         "exchange": Provide(make_exchange, sync_to_thread=False),
         "output_format": Provide(choose_output_format, sync_to_thread=False),
         "portfolio": Provide(lambda: balances.portfolio, sync_to_thread=False),
+        "window": Provide(read_window, sync_to_thread=False),
         "pages": Provide(lambda: Paginator(balances.portfolio.versions), sync_to_thread=False),
     }

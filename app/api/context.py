@@ -25,6 +25,7 @@ class RequestContext(Struct):
     """Facts about one request, each set by the layer that finds it out. The edge counts and audits by them.
 
     `limits` gives the headers of the caller's rate. `release` gives back the caller's slot. `age` is in seconds.
+    `refused_key` is the name of the caller whose key is known, but not valid now. Only the audit log shows it.
     `waited_seconds` passed because the caller preferred to wait.
     """
 
@@ -38,6 +39,7 @@ class RequestContext(Struct):
     status: int | None = None
     age: int | None = None
     problem: str | None = None
+    refused_key: str | None = None
     waited_seconds: float = 0
 
 

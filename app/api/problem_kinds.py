@@ -42,6 +42,9 @@ PROBLEMS: Final[dict[type[TallygateError], ProblemKind]] = {
     errors.Unauthenticated: ProblemKind(
         "unauthenticated", 401, "No valid key", "Send a key from the operator of this service, or a valid token."
     ),
+    errors.BadSignature: ProblemKind(
+        "bad-signature", 401, "The signature is wrong", "Register the webhook's public key with the operator."
+    ),
     errors.Forbidden: ProblemKind("forbidden", 403, "Access denied", "Ask the operator of this service for access."),
     errors.UnknownMerchant: ProblemKind(
         "unknown-merchant", 404, "No such merchant", "Check the id: the upstream does not know it.", _NO_MERCHANT

@@ -29,7 +29,7 @@ def _form(digits: int) -> str:
 
 
 _THREE: Final = re.compile(" ".join([_form(_ROW_DIGITS)] * 3))
-_PLAIN: Final = r"(?:0E-[1-9]|(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?)"
+_PLAIN: Final = r"(?:0E-(?:[1-9]|[12][0-9]|30)|(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?)"
 _PLAIN_ONE: Final = re.compile(_PLAIN)
 _PLAIN_THREE: Final = re.compile(" ".join([_PLAIN] * 3))
 _ALONE: Final = f"^{_form(_SUM_DIGITS)}$(?!\\n)"
@@ -96,7 +96,9 @@ def format_amount(number: Decimal) -> Amount:
 
 
 def _trim_plain(text: str) -> Amount:
-    return ZERO if "E" in text else _trim(text)
+    if "." in text:
+        return Amount(text.rstrip("0").rstrip("."))
+    return ZERO if "E" in text else Amount(text)
 
 
 def _trim(text: str) -> Amount:

@@ -83,7 +83,18 @@ class _Numbered(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
         force_setattr(self, "epoch", epoch)
 
 
-class Snapshot(_Numbered, frozen=True, gc=False, rename="camel", tag="balances"):
+class _Marked(_Numbered, frozen=True, gc=False, kw_only=True, rename="camel"):
+    """What is known to be from before a move: `moved_at` (Unix ms) is never earlier than `as_of`, unset without a move."""
+
+    moved_at: UnixMs | UnsetType = UNSET
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the account has moved since this was read."""
+        return self.moved_at is not UNSET
+
+
+class Snapshot(_Marked, frozen=True, gc=False, rename="camel", tag="balances"):
     """An account's balances by the upstream. `as_of` is when its answer had arrived, in Unix milliseconds.
 
     Rows are sorted by `asset_id`, one for each asset.
@@ -117,7 +128,7 @@ class Snapshot(_Numbered, frozen=True, gc=False, rename="camel", tag="balances")
         return any(one.kind is AnomalyKind.UNREADABLE_ASSET and one.asset_id == asset_id for one in self.anomalies)
 
 
-class Absence(_Numbered, frozen=True, gc=False, rename="camel", tag="absent"):
+class Absence(_Marked, frozen=True, gc=False, rename="camel", tag="absent"):
     """The upstream's answer that there is no such merchant, and when it arrived (Unix milliseconds)."""
 
     account_id: StoredAccountId = field(name="key")  # the name that entries in Redis have

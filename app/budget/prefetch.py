@@ -1,11 +1,8 @@
 """Permit prefetching: a permit comes with the lease, for the call that follows immediately."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
-
-from msgspec import Struct
+from collections.abc import Callable
+from typing import Final, Self
 
 from app.budget.budget import Budget, PermitRequest, Priority
 from app.budget.fleet_rate import FleetRateLimiter
@@ -16,11 +13,28 @@ _USABLE_SECONDS: Final = 0.25
 """How long a prefetched permit may be used. A call that waits for a token must not hold a slot: the token needs one."""
 
 
-class PrefetchedPermit(Struct):
-    """Script arguments that also take a permit, None where that is not possible. `result` is what Redis answered."""
+class PrefetchedPermit:
+    """Script arguments that also take a permit, None where that is not possible. `result` is what Redis answered.
 
-    arguments: ExtraArguments | None
-    result: Permits | None = None
+    A class of its own, since `contextlib` takes longer than what is done here, and each fetch comes by.
+    """
+
+    __slots__ = ("_permit_request", "_prefetcher", "arguments", "result")
+
+    def __init__(
+        self, prefetcher: "PermitPrefetcher", permit_request: PermitRequest, arguments: ExtraArguments | None
+    ) -> None:
+        self._prefetcher: Final = prefetcher
+        self._permit_request: Final = permit_request
+        self.arguments: Final = arguments
+        self.result: Permits | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.arguments is not None:
+            self._prefetcher.keep_or_release(self._permit_request, self.result)
 
 
 class PermitPrefetcher:
@@ -37,20 +51,15 @@ class PermitPrefetcher:
         self._fleet_rate: Final = fleet_rate
         self._is_ready: Final = is_ready
 
-    @contextmanager
-    def with_lease(self, permit_request: PermitRequest) -> Iterator[PrefetchedPermit]:
-        """Reserve a slot while the context lasts, and after it for the request if a permit was granted."""
+    def with_lease(self, permit_request: PermitRequest) -> PrefetchedPermit:
+        """Reserve a slot now, to be kept after the context if a permit was granted. Enter the context immediately."""
         arguments = (
             self._fleet_rate.script_arguments(leave_headroom=permit_request.priority is not Priority.WAITING)
             if self._is_ready()
             else None
         )
-        prefetched = PrefetchedPermit(arguments if arguments is not None and self._budget.reserve_slot() else None)
-        try:
-            yield prefetched
-        finally:
-            if prefetched.arguments is not None:
-                self._keep_or_release(permit_request, prefetched.result)
+        is_reserved = arguments is not None and self._budget.reserve_slot()
+        return PrefetchedPermit(self, permit_request, arguments if is_reserved else None)
 
     async def secure(self, permit_request: PermitRequest) -> bool:
         """Return whether a call that has its lease may go on: it has a permit, or may wait for one with the lease.
@@ -75,14 +84,15 @@ class PermitPrefetcher:
         """Return the seconds until there may be a permit again, as last heard."""
         return self._fleet_rate.wait_seconds()
 
-    def _is_paused(self) -> bool:
-        return self._fleet_rate.pause_seconds() > 0
-
-    def _keep_or_release(self, permit_request: PermitRequest, result: Permits | None) -> None:
+    def keep_or_release(self, permit_request: PermitRequest, result: Permits | None) -> None:
+        """Keep the reserved slot for the request if a permit was granted, or release it."""
         if result is not None and self._fleet_rate.record(*result)[0]:
             self._keep(permit_request)
         else:
             self._budget.release()
+
+    def _is_paused(self) -> bool:
+        return self._fleet_rate.pause_seconds() > 0
 
     def _keep(self, permit_request: PermitRequest) -> None:
         loop = asyncio.get_running_loop()

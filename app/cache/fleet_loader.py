@@ -6,7 +6,6 @@ from typing import Final
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest
@@ -20,6 +19,7 @@ from app.cache.freshness import (
     satisfies,
 )
 from app.cache.memory import MemoryTier
+from app.cache.moves import Moves, order
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
 from app.errors import BudgetSpent, TallygateError
 from app.fleet.bus import Failure
@@ -81,6 +81,7 @@ class FleetLoader:
         self._now_ms: Final = runtime.unix_ms
         self._random: Final = runtime.random
         self._no_warning_before = 0.0
+        self.moves: Final = Moves(memory, redis, runtime.unix_ms)
         self._expected: Final[dict[AccountId, asyncio.Future[LoadFailed | None]]] = {}
 
     async def load(
@@ -195,15 +196,15 @@ class FleetLoader:
         return result
 
     async def _load_from_upstream(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:
-        """Call the upstream. Its answer counts as newer than what was known at the call, whatever the clocks say."""
-        began_at = self._now_ms()
-        known = self._memory.peek(account_id)
+        """Call the upstream. Its answer counts as newer than what was known at the call."""
+        began_at, known = self._now_ms(), self.moves.begin_call(account_id)
         try:
             entry = await self._load(account_id, permit_request)
         except TallygateError as error:
             return LoadFailed(error)
-        if known is not None and entry.as_of <= known.as_of:
-            entry = replace(entry, as_of=known.as_of + 1)
+        finally:
+            moved_at = self.moves.end_call(account_id)
+        entry = order(entry, known, moved_at)
         return Loaded(self._memory.put(entry), began_at)
 
     async def _wait_for_leaseholder(self, account_id: AccountId, lease_seconds: float) -> LoadFailed | None:

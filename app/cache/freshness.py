@@ -27,6 +27,9 @@ class FreshnessPolicy(Struct, frozen=True):
     portfolio_stale_ms: int = 0
     """The age up to which a view of all merchants takes an entry."""
 
+    takes_moved: bool = False
+    """Whether an entry from before a move is served, as stale: a view of all merchants waits for none of them."""
+
 
 class RequestDirectives(Struct, frozen=True):
     """What one request accepts (RFC 9111, 5.2.1), and when it was received (Unix milliseconds)."""
@@ -73,11 +76,17 @@ def latest_plausible_as_of(now: int) -> int:
 
 
 def decide(entry: Entry | None, now: int, policy: FreshnessPolicy, directives: RequestDirectives) -> Decision:
-    """Decide what a request gets at `now` (Unix milliseconds) if `entry` is stored."""
+    """Decide what a request gets at `now` (Unix milliseconds) if `entry` is stored.
+
+    An entry from before a move satisfies nobody, `max-stale` included. It may cover a failed fetch all the same.
+    """
     if entry is not None and entry.as_of <= latest_plausible_as_of(now) and not directives.no_cache:
         age, lifetime = age_ms(entry, now), _lifetime(entry, policy)
         if age <= _oldest_servable(entry, lifetime, policy, directives):
-            return ServeFresh(entry) if age <= lifetime else ServeStaleAndRevalidate(entry)
+            if not entry.is_moved:
+                return ServeFresh(entry) if age <= lifetime else ServeStaleAndRevalidate(entry)
+            if policy.takes_moved:
+                return ServeStaleAndRevalidate(entry)
     return Refuse() if directives.only_if_cached else Fetch()
 
 
@@ -87,10 +96,12 @@ def satisfies(
     """Return whether an entry that a caller waited for is acceptable.
 
     `fetch_began_at` is when the upstream was called, None if the entry was stored. An entry that arrived after the
-    request is always young enough.
+    request is young enough, unless a move came in between. The answer to a call made for the request always is: else
+    nobody would get an answer about an account that moves all the time.
     """
-    if directives.no_cache:
-        return fetch_began_at is not None and fetch_began_at >= directives.received_at
+    was_asked_for = fetch_began_at is not None and fetch_began_at >= directives.received_at
+    if was_asked_for or directives.no_cache or entry.is_moved:
+        return was_asked_for
     return entry.as_of >= directives.received_at or not isinstance(decide(entry, now, policy, directives), Fetch)
 
 
@@ -163,7 +174,8 @@ def retention_ms(entry: Entry, policy: FreshnessPolicy) -> int:
 
 def ttl_seconds(entry: Entry, now: int, policy: FreshnessPolicy) -> int:
     """Return the seconds for which an entry stays fresh, in step with `Age`; negative if it is stale."""
-    return _lifetime(entry, policy) // 1000 - age_ms(entry, now) // 1000
+    left = _lifetime(entry, policy) // 1000 - age_ms(entry, now) // 1000
+    return min(left, -1) if entry.is_moved else left
 
 
 def _lifetime(entry: Entry, policy: FreshnessPolicy) -> int:

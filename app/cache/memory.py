@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from app.balances.snapshots import Absence, AccountId, Entry
 
@@ -91,10 +92,19 @@ class MemoryTier:
             self.bytes += (size := size_bytes(entry)) - held.size_bytes
             held.entry, held.size_bytes = entry, size
             self._notify(entry)
+        elif entry.moved_at is not UNSET:
+            self.mark_moved(entry.account_id, entry.moved_at)
         held.epoch = self._epoch
         self._held.move_to_end(entry.account_id)
         self._shrink()
         return held.entry
+
+    def mark_moved(self, account_id: AccountId, moved_at: int) -> None:
+        """Mark an entry that is from no later than a move (Unix milliseconds). What was made of it is outdated, too."""
+        held = self._held.get(account_id)
+        if held is not None and held.entry.as_of <= moved_at and not held.entry.is_moved:
+            held.entry = replace(held.entry, moved_at=moved_at)
+            self._notify(held.entry)
 
     def forget(self, account_id: AccountId) -> None:
         """Drop the entry of an account."""

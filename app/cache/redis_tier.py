@@ -1,21 +1,21 @@
 """Redis tier: the entries that all replicas share, and the lease by which one of them fetches."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from app.balances.snapshots import AccountId, Entry
 from app.cache.freshness import FreshnessPolicy, retention_ms
 from app.decoding import JsonDecoder, Undecodable
-from app.fleet.bus import Failure, encode_failure, encode_released, encode_withdrawn
+from app.fleet.bus import Failure, Move, encode_failure, encode_released, encode_withdrawn
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.history.recording import Look, Recorder, is_unnumbered
 from app.history.results import read_recorded
-from app.redis import lua, lua_history
+from app.redis import lua, lua_history, lua_shared
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisFailure
 from app.redis.commands import get_values
@@ -55,6 +55,22 @@ class LeaseHeldElsewhere(msgspec.Struct, frozen=True):
     lease_ms: int
 
 
+class _HeldLease:
+    """Note the lease of an account as ours while the context lasts."""
+
+    __slots__ = ("_account_id", "_leases")
+
+    def __init__(self, leases: set[AccountId], account_id: AccountId) -> None:
+        self._leases: Final = leases
+        self._account_id: Final = account_id
+
+    def __enter__(self) -> None:
+        self._leases.add(self._account_id)
+
+    def __exit__(self, *_: object) -> None:
+        self._leases.discard(self._account_id)
+
+
 LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
 
 
@@ -81,6 +97,7 @@ class RedisTier:
         self._store_and_release: Final = make_script(lua.STORE_AND_RELEASE, read_flag, writes=True)
         self._store_and_record: Final = make_script(lua_history.STORE_AND_RECORD, read_recorded, writes=True)
         self._release_and_notify: Final = make_script(lua.RELEASE_AND_NOTIFY, read_flag)
+        self._mark_moved: Final = make_script(lua_shared.MARK_MOVED, read_integer, writes=True)
         self._renew_lease: Final = make_script(lua.RENEW_LEASE, read_flag)
 
     async def get_many(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
@@ -135,8 +152,9 @@ class RedisTier:
         """
         recorder = self._recorder if look is not None and is_unnumbered(entry) else None
         encoded = msgspec.json.encode(entry)
+        content = msgspec.json.encode(replace(entry, moved_at=msgspec.UNSET)) if entry.is_moved else encoded
         if recorder is not None and look is not None and recorder.is_own:
-            await recorder.record(entry, encoded, look, latest_as_of)
+            await recorder.record(entry, content, look, latest_as_of)
             encoded, recorder = msgspec.json.encode(entry), None
         names = self._names(entry.account_id)
         ttl_ms = max(retention_ms(entry, self._policy), 1)
@@ -144,7 +162,7 @@ class RedisTier:
         if recorder is None or look is None:
             await self._batcher.run(self._store_and_release, names, arguments)
             return
-        arguments += recorder.arguments(entry, encoded, look, latest_as_of)
+        arguments += recorder.arguments(entry, content, look, latest_as_of)
         names += recorder.names(entry.account_id)
         recorder.settle(entry, await self._batcher.run(self._store_and_record, names, arguments))
 
@@ -158,14 +176,9 @@ class RedisTier:
         arguments = [self._replica_id, encode_released(self._replica_id, account_id), self._channel]
         await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
-    @contextmanager
-    def holding_lease(self, account_id: AccountId) -> Iterator[None]:
+    def holding_lease(self, account_id: AccountId) -> "_HeldLease":
         """Have `renew_leases` renew a lease while the context lasts. If we die, it expires within `LEASE_MS`."""
-        self._leases.add(account_id)
-        try:
-            yield
-        finally:
-            self._leases.discard(account_id)
+        return _HeldLease(self._leases, account_id)
 
     async def renew_leases(self) -> None:
         """Renew the leases that we hold, until cancelled. A lease is renewed once it has lasted a whole period."""
@@ -186,6 +199,11 @@ class RedisTier:
         await self._redis_client.execute(lambda: client.publish(self._channel, message), read_integer)
         if self._recorder is not None:
             await self._recorder.forget(account_id)
+
+    async def mark_moved(self, move: Move, *, latest_as_of: int) -> int | RedisFailure:
+        """Mark an entry as from before a move, and publish that. Return when it moved: no earlier than the entry."""
+        arguments = [self._replica_id, move.account_id, move.at, latest_as_of, self._channel]
+        return await self._batcher.run(self._mark_moved, [self._name(move.account_id)], arguments)
 
     async def close(self) -> None:
         """Wait until all commands that were sent are answered, at most a command's time-out."""

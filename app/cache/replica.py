@@ -103,7 +103,7 @@ def build_replica(
         on_entry=loader.on_entry,
         on_failure=_call_both(loader.on_failure, hooks.on_failure),
         on_lease_released=loader.on_lease_released,
-        on_withdrawn=memory.forget,
+        on_doubt=loader.moves.doubt,
         metrics=runtime.metrics,
     )
     cache = _build_cache(memory, loader, origin, options, runtime, hooks)

@@ -22,6 +22,7 @@ from app.runtime import Runtime
 from app.server.descriptors import plan_descriptors
 from app.settings.environment import read_settings, unknown_settings
 from app.settings.sections import AccessSettings, RedisSettings, Settings, UpstreamSettings
+from app.wiring.history import diagnose_history
 from app.wiring.redis import diagnose_redis
 from app.wiring.sweep import sweep_options
 from app.wiring.upstream import Coordination, Upstream, build_transport, build_upstream
@@ -68,6 +69,8 @@ async def _look(settings: Settings) -> AsyncIterator[Finding]:
     for finding in await _check_callers(settings.access):
         yield finding
     yield await _check_redis(settings.redis)
+    if settings.history.redis_url is not None:
+        yield await _check_history(settings)
     for finding in await _check_upstream(settings):
         yield finding
 
@@ -122,6 +125,15 @@ async def _check_redis(settings: RedisSettings) -> Finding:
     except StartError as error:
         return Wrong("redis", error.detail)
     return Wrong("redis", trouble) if trouble else Right("redis", "It does all that is needed.")
+
+
+async def _check_history(settings: Settings) -> Finding:
+    """Do the same with a store of its own for the history."""
+    try:
+        trouble = await diagnose_history(settings)
+    except StartError as error:
+        return Wrong("history", error.detail)
+    return Wrong("history", trouble) if trouble else Right("history", "Its Redis does all that is needed.")
 
 
 async def _check_upstream(settings: Settings) -> list[Finding]:

@@ -8,11 +8,13 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from app.balances.snapshots import AccountId, Entry, StoredAccountId
+from app.balances.snapshots import AccountId, Entry, StoredAccountId, UnixMs
 from app.decoding import JsonDecoder, Undecodable
 from app.errors import TallygateError, Unreachable, UpstreamError
 from app.redis.connections import CONNECTION_ERRORS
+from app.redis.pipe import can_be_piped
 from app.redis.shared import Shared
+from app.redis.subscription import Subscription, open_subscription
 from app.redis.timeouts import RedisTrouble, translating
 from app.telemetry.log_throttle import LogThrottle
 from app.telemetry.metrics import Metrics
@@ -53,12 +55,20 @@ class Failure(msgspec.Struct, frozen=True, rename="camel"):
         return error_class(self.detail, retry_after_seconds=self.retry_after_seconds, code=self.code)
 
 
+class Move(msgspec.Struct, frozen=True, rename="camel"):
+    """A move of an account, and when it was heard of (Unix milliseconds): never earlier than what was stored then."""
+
+    account_id: StoredAccountId = msgspec.field(name="key")
+    at: UnixMs
+
+
 class _Message(msgspec.Struct, frozen=True):
     sender: str
     entry: Entry | None = None
     failure: Failure | None = None
     released: StoredAccountId | None = msgspec.field(name="freed", default=None)
     withdrawn: StoredAccountId | msgspec.UnsetType = msgspec.UNSET  # replicas of earlier versions do not know it
+    moved: Move | msgspec.UnsetType = msgspec.UNSET  # nor this
 
 
 def encode_failure(sender: str, failure: Failure) -> bytes:
@@ -79,9 +89,9 @@ def encode_withdrawn(sender: str, account_id: AccountId) -> bytes:
 class Bus:
     """Listen on the channel: each message of another replica, and each (re)subscription, goes to a callback.
 
-    `on_lease_released` gets the accounts whose lease another replica released without a result, `on_withdrawn` those
-    of which nothing known may be served any more. While `connected` is
-    false, messages are missed.
+    `on_lease_released` gets the accounts whose lease another replica released without a result. `on_doubt` gets those that
+    moved, with the time, and with None those of which nothing known may be served any more. While `connected` is false,
+    messages are missed.
     """
 
     def __init__(
@@ -92,7 +102,7 @@ class Bus:
         on_entry: Callable[[Entry], None],
         on_failure: Callable[[Failure], None],
         on_lease_released: Callable[[AccountId], None],
-        on_withdrawn: Callable[[AccountId], None] = lambda _: None,
+        on_doubt: Callable[[AccountId, int | None], None] = lambda *_: None,
         metrics: Metrics,
     ) -> None:
         self._metrics: Final = metrics
@@ -103,7 +113,7 @@ class Bus:
         self._on_entry: Final = on_entry
         self._on_failure: Final = on_failure
         self._on_lease_released: Final = on_lease_released
-        self._on_withdrawn: Final = on_withdrawn
+        self._on_doubt: Final = on_doubt
         self._decoder: Final[JsonDecoder[_Message]] = JsonDecoder(_Message)
         self._unreadable: Final = LogThrottle()
         self._own_start: Final = b'{"sender":%b,' % msgspec.json.encode(shared.replica_id)
@@ -127,6 +137,25 @@ class Bus:
             await asyncio.sleep(pause)
 
     async def _listen_once(self, client: Any) -> None:
+        if can_be_piped(client):
+            await self._listen_directly(client)
+        else:
+            await self._listen_by_pubsub(client)
+
+    async def _listen_directly(self, client: Any) -> None:
+        subscription: Subscription | None = None
+        try:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                subscription = await translating(
+                    open_subscription(client, self._channel, self._on_joined, self._on_data)
+                )
+            while client is self._redis_client.client:
+                await subscription.listen(_PING_SECONDS)
+        finally:
+            if subscription is not None:
+                await subscription.release()
+
+    async def _listen_by_pubsub(self, client: Any) -> None:
         async with client.pubsub() as pubsub:
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
                 await translating(client.initialize())  # a cluster's pubsub does not do so by itself
@@ -145,11 +174,14 @@ class Bus:
     def _on_message(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "subscribe":
-                self.connected = True
-                log.info("bus.joined")
-                self._on_subscribed()
+                self._on_joined()
             case "message":
                 self._on_data(message["data"])
+
+    def _on_joined(self) -> None:
+        self.connected = True
+        log.info("bus.joined")
+        self._on_subscribed()
 
     def _on_data(self, data: Any) -> None:
         """Handle a batch of messages, one a line. All have one sender; our own batches are not decoded."""
@@ -178,7 +210,9 @@ class Bus:
         if message.released is not None:
             self._on_lease_released(message.released)
         if message.withdrawn is not msgspec.UNSET:
-            self._on_withdrawn(message.withdrawn)
+            self._on_doubt(message.withdrawn, None)
+        if message.moved is not msgspec.UNSET:
+            self._on_doubt(message.moved.account_id, message.moved.at)
 
 
 def _leaves(error_class: type[UpstreamError]) -> list[type[UpstreamError]]:

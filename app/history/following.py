@@ -24,6 +24,9 @@ _AT_ONCE: Final = 500
 _LOOK_SECONDS: Final = 0.25
 """How often one process looks for news while anyone waits."""
 
+_SKEW_MS: Final = 60_000
+"""How much earlier by a replica's clock a look may have arrived than Redis wrote it down."""
+
 Reads = Callable[[AccountId], bool]
 """Whether a caller reads an account: it may, and asked for it."""
 
@@ -119,6 +122,7 @@ class Following:
         start = None if after is None else await self._open(after)
         while True:
             page, entries = await self._scan(accounts, reads, start, limit)
+            cursor = self._feed.cursors.seal(page.position)  # now: the epoch may end before all is found
             if entries or (left := until - loop.time()) <= 0:
                 break
             start = page.position
@@ -136,7 +140,7 @@ class Following:
             await self._kept_from(page.meta, accounts),
             None not in changes,
             [change for change in changes if change is not None],
-            self._feed.cursors.seal(page.position),
+            cursor,
         )
 
     async def _open(self, after: str) -> FeedPosition:
@@ -163,6 +167,9 @@ class Following:
             if isinstance(page, FeedGone):
                 if page.is_other_epoch:
                     raise feed_ended()
+                if start is not None and accounts is not None and not await self._has_dropped(accounts, start):
+                    start = FeedPosition(page.meta.epoch, page.meta.popped)
+                    continue
                 kept_from = await self._kept_from(page.meta, accounts)
                 raise HistoryGone("What follows this cursor is not kept any more.", kept_from_ms=kept_from)
             for entry in page.entries:
@@ -174,6 +181,17 @@ class Following:
             if page.is_last:
                 return page, shown
             start = page.position
+
+    async def _has_dropped(self, accounts: Sequence[AccountId], start: FeedPosition) -> bool:
+        """Check whether a change of these accounts may have been dropped that came after a position.
+
+        The oldest state that an account keeps began with the newest change that was dropped.
+        """
+        began = start.place[0] - _SKEW_MS
+        if began < self._unix_ms() - self._options.keep_ms:
+            return True
+        found = await asyncio.gather(*(self._past.find(one, "from", 0, 1) for one in accounts))
+        return any(one is not None and one.oldest and one.states[0].since >= began for one in found)
 
     async def _find_change(self, entry: FeedEntry) -> FeedChange | None:
         """Return what an entry of the feed names, None if it is not kept any more."""

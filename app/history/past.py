@@ -161,6 +161,11 @@ class Past:
         return self._cursors.seal_bytes(_PURPOSE, _account(account_id) + number + _mark(epoch))
 
 
+def no_history() -> NoHistory:
+    """Say that no history is kept here."""
+    return NoHistory("This service keeps no history.")
+
+
 def store_away() -> StoreUnavailable:
     """Say that the history is kept in Redis."""
     return StoreUnavailable("The history is kept in Redis, and it is away.", retry_after_seconds=2)

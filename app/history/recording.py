@@ -24,7 +24,8 @@ OF_ENTRY: Final = "="
 
 NO_MERCHANT: Final = b"-"
 _DIGEST_BYTES: Final = 12
-_LEVEL: Final = 1
+_LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 1, 12, 5
+"""Small tables: zlib's usual 256 KiB are cleared for each content, which took ten times as long as compressing it."""
 
 
 class HistoryOptions(Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ class Recorder:
         if isinstance(entry, Absence):
             packed: bytes | str = NO_MERCHANT
         else:
-            packed = OF_ENTRY if has_same_content(entry, look.known) else zlib.compress(content, _LEVEL)
+            packed = OF_ENTRY if has_same_content(entry, look.known) else compress(content)
         return [
             entry.as_of,
             look.asked_at,
@@ -132,6 +133,12 @@ class Recorder:
 
     def _submit_drop(self, account_id: AccountId, epoch: str, sequence: int) -> asyncio.Future[Any]:
         return self._batcher.submit(self._drop, [history_name(self._shared, account_id)], [epoch, sequence])
+
+
+def compress(content: bytes) -> bytes:
+    """Compress a content as zlib data."""
+    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
+    return stream.compress(content) + stream.flush()
 
 
 def content_of(encoded: bytes) -> bytes:

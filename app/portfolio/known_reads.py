@@ -169,7 +169,10 @@ def _widen(policy: FreshnessPolicy) -> FreshnessPolicy:
     """Let a view take what is stale, and believe in an absence, up to the age that is set for views of all."""
     stale_ms = max(policy.portfolio_stale_ms - policy.fresh_ms, 0)
     return replace(
-        policy, stale_while_revalidate_ms=stale_ms, absent_ms=max(policy.portfolio_stale_ms, policy.absent_ms)
+        policy,
+        stale_while_revalidate_ms=stale_ms,
+        absent_ms=max(policy.portfolio_stale_ms, policy.absent_ms),
+        takes_moved=True,
     )
 
 

@@ -9,10 +9,12 @@ from app.balances.snapshots import AccountId
 from app.cache.freshness import RequestDirectives
 from app.errors import TallygateError, UnknownAsset
 from app.fleet.view_versions import ViewVersions
+from app.history.past import no_history
 from app.portfolio.directory import Listing, MerchantDirectory
 from app.portfolio.holders import Holders, find_holders
 from app.portfolio.known_reads import KnownReads
 from app.portfolio.parts import Parts, Sort, order
+from app.portfolio.past_parts import PastParts, read_past
 from app.portfolio.reconciler import Reconciler, Reconciliation
 from app.portfolio.running_totals import RunningTotals
 from app.portfolio.sweep_figures import SweepStatus
@@ -91,6 +93,23 @@ class Portfolio:
         if sort.asset_id is not None and parts.is_complete and not parts.lists(sort.asset_id):
             raise UnknownAsset("sort names an asset that no merchant lists.")
         return parts, order(parts.parts, sort)
+
+    async def get_past(self, readable: frozenset[AccountId] | str, moment: int) -> PastParts:
+        """Return what is known of every readable merchant at a moment (Unix ms). The list of merchants is that of now.
+
+        Raises `NoHistory` where none is kept, `StoreUnavailable`, or the `UpstreamError` that prevents a list.
+        """
+        past = self._accounts.histories.past
+        if past is None:
+            raise no_history()
+        if isinstance(readable, frozenset):
+            listing = Listing(dict.fromkeys(sorted(readable, key=int), ""), None, is_stale=False)
+            names = self._directory.names()
+        else:
+            listing = await self._directory.list()
+            names = listing.names
+        parts, totals = await read_past(past, list(listing.names), moment)
+        return PastParts(parts, totals, names, listing.as_of, listing.is_stale)
 
     async def get_holders(
         self, readable: frozenset[AccountId] | str, asset_id: str, directives: RequestDirectives, caller: str

@@ -2,7 +2,7 @@
 
 An entry and its lease lie in one slot of a cluster. Times are milliseconds. Leases are held by replica id. Scripts up
 to `RENEW_LEASE` run in batches: `BATCH` defines `call` and `publish(channel, message)` for them, and `as_of(entry)`,
-which is nil for what does not begin like an entry. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
+which is nil for what does not begin like an entry, and `is_moved(entry)`: quotes within its texts are escaped. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
 
 The clock of Redis may be set back, and expiry is kept as a moment. So no script believes in a time that is further ahead
 than it can lawfully be: a lease or a pause is cut to its length, a permit to one burst and one interval.
@@ -45,7 +45,8 @@ A `Retry-After` counts as an hour at most. So long is a pause of an earlier vers
 
 READ_OR_LEASE: Final = """
 -- KEYS: entry, lease. ARGV: replica id, lease time, the oldest `asOf` that needs no fetch, the replica's own `asOf`, the
--- latest plausible `asOf`. Returns the entry, unless it is implausible, or too old and not newer than the replica's; and
+-- latest plausible `asOf`. Returns the entry, unless it is implausible, or too old and not newer than the replica's. One
+-- from before a move is never new enough, and returned in any case, so that the replica hears of the move. Returns besides
 -- 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's. It may be ours already, by a command
 -- whose answer came too late.
 local held = call('GET', KEYS[1])
@@ -53,10 +54,12 @@ if held then
   local known = as_of(held)
   if known and known > tonumber(ARGV[5]) then
     held = false
-  elseif known and known >= tonumber(ARGV[3]) then
-    return {held, -1}
-  elseif known and known <= tonumber(ARGV[4]) then
-    held = false
+  elseif not (known and is_moved(held)) then
+    if known and known >= tonumber(ARGV[3]) then
+      return {held, -1}
+    elseif known and known <= tonumber(ARGV[4]) then
+      held = false
+    end
   end
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
@@ -129,6 +132,9 @@ local function publish(name, message)
 end
 local function as_of(entry)
   return tonumber(string.match(entry, '^{"type":"%%l+","key":"%%d+","asOf":(%%d+)[,}]'))
+end
+local function is_moved(entry)
+  return string.find(entry, ',"movedAt":', 1, true)
 end
 local function run(KEYS, ARGV)
 %s

@@ -22,7 +22,9 @@ _CLOSED_STEPS: Final = 2 * _STEPS + 1
 _MAX_WAITING: Final = 1000
 """What waits in the pipe is written, and kept in memory, however slow the server is."""
 
-_NOTHING: Final = object()
+NOTHING: Final = object()
+"""What a reader gives while it has no whole answer."""
+
 _PACK: Final[Any] = hiredis.pack_command  # its type says that a command has one word
 
 OnAnswers = Callable[[list[Any] | Exception], None]
@@ -55,9 +57,7 @@ class Pipe(asyncio.Protocol):
         self._sent: Final[deque[_Sent]] = deque()
         self._step = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._reader: Final = hiredis.Reader(
-            protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOTHING
-        )
+        self._reader: Final = make_reader()
         self._transport: Final = getattr(connection, WRITER).transport
         self._former: Final = self._transport.get_protocol()
         self._transport.set_protocol(self)
@@ -97,7 +97,7 @@ class Pipe(asyncio.Protocol):
         """Match the answers in `data` with what was sent."""
         try:
             self._reader.feed(data)
-            while self.is_open and (answer := self._reader.gets()) is not _NOTHING:
+            while self.is_open and (answer := self._reader.gets()) is not NOTHING:
                 self._on_answer(answer)
         except (InvalidResponse, ValueError) as error:  # no RESP, or no UTF-8 in an error
             self.abort(error)
@@ -156,6 +156,11 @@ def can_be_piped(client: AnyRedis) -> bool:
 async def open_pipe(client: Any, timeout_seconds: float) -> Pipe:
     """Open a pipe by a connection of the client's pool. Raises what redis-py raises."""
     return Pipe(client, await client.connection_pool.get_connection(), timeout_seconds)
+
+
+def make_reader() -> hiredis.Reader:
+    """Make a reader of answers. It gives `NOTHING` for a part of one, and raises `InvalidResponse` for other bytes."""
+    return hiredis.Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=NOTHING)
 
 
 def pack_command(*words: str | bytes | float) -> bytes:

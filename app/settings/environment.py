@@ -84,11 +84,11 @@ def read_token_file(path: str) -> Secret:
     return Secret(text)
 
 
-def read_redis_url_file(path: str) -> Secret:
-    """Read the URL of Redis from its file again. Raises `StartError` with the reason if it cannot be used."""
-    text = _read_secret_text("TALLYGATE_REDIS_URL_FILE", path)
+def read_redis_url_file(path: str, variable: str) -> Secret:
+    """Read the URL of a Redis again from the file that a variable names. Raises `StartError` if it cannot be used."""
+    text = _read_secret_text(variable, path)
     if not _is_header_text(text):
-        raise StartError(f"TALLYGATE_REDIS_URL_FILE: {path} is not printable ASCII.")
+        raise StartError(f"{variable}: {path} is not printable ASCII.")
     return Secret(text)
 
 

@@ -56,6 +56,7 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    event_keys_file: str | None = None
 
 
 class RedisSettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"redis_{name}"):
@@ -72,6 +73,7 @@ class HistorySettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"h
     seconds: Annotated[float, Meta(ge=0, le=315_360_000)] = 604_800
     bytes: Annotated[int, Meta(ge=0, le=2**50)] = 256 * 1024 * 1024
     redis_url: Secret | None = None
+    redis_url_file: str | None = None
 
 
 class AccessSettings(Struct, frozen=True, kw_only=True):

@@ -64,6 +64,7 @@ class Metrics:
         self._make_upstream()
         self._make_redis()
         self._make_history()
+        self._make_moves()
         self._make_balances()
         self._make_process(version)
         self.watch: Final = WatchMetrics()
@@ -206,6 +207,24 @@ class Metrics:
             "tallygate_history_cut_short", "1 if changes were dropped before their time in the last hour.", Merge.MAX
         )
 
+    def _make_moves(self) -> None:
+        self.upstream_events = Counter(
+            "tallygate_upstream_events_total",
+            "Events of the upstream, by type; those with a wrong signature apart.",
+            ("type",),
+            [("bad-signature",)],
+        )
+        self.upstream_events_repeated = Counter(
+            "tallygate_upstream_events_repeated_total", "Events of the upstream that were known, and had no effect."
+        )
+        self.chases = Counter(
+            "tallygate_chases_total",
+            "Chases of accounts that moved, by what they found.",
+            ("outcome",),
+            [("changed",), ("unchanged",)],
+        )
+        self.chase_looks = Counter("tallygate_chase_looks_total", "Looks at accounts that moved.")
+
     def _make_balances(self) -> None:
         self.anomalies = Counter(
             "tallygate_anomalies_total", "Oddities in the upstream's balances.", ("kind", "asset"), bound=_ASSETS
@@ -237,6 +256,9 @@ class Metrics:
 
     def _make_process(self, version: str) -> None:
         self.callers = Gauge("tallygate_callers", "Callers that are known.", Merge.MIN)
+        self.key_seconds_left = Gauge(
+            "tallygate_key_seconds_left", "Until the keys of a caller end, for keys that do.", Merge.MIN, ("client",)
+        )
         self.clients_file_ok = Gauge(
             "tallygate_clients_file_ok",
             "0 while the clients file cannot be read and the last good one counts.",

@@ -9,6 +9,7 @@ from app.access.client_addresses import ClientAddresses
 from app.access.clients_file import Clients, parse_clients, read_clients_text
 from app.access.clients_watch import ClientsFileWatcher
 from app.access.failed_logins import FailedLogins
+from app.access.key_expiry import KeyExpiryWatcher
 from app.access.tokens.issuers import Source
 from app.access.tokens.jwks_cache import JwksCache
 from app.access.tokens.jwks_source import fetch_keys
@@ -35,10 +36,15 @@ def build_access(settings: AccessSettings, clients: Clients, workers: int, runti
 
     verifier = TokenVerifier(build_jwks_cache, time.time)
     verifier.replace_all(clients.issuers)
-    callers = Callers(clients.callers, workers=workers, monotonic=runtime.monotonic, judge=verifier)
+    callers = Callers(
+        clients.callers, workers=workers, monotonic=runtime.monotonic, judge=verifier, now=runtime.unix_ms
+    )
     failed_logins = FailedLogins(settings.wrong_keys_rate / workers, runtime.monotonic)
     watcher = _watch_clients(settings.clients_file, callers, verifier) if settings.clients_file else None
-    tasks = {"issuers": verifier.tend} | ({"clients": watcher.keep_watching} if watcher else {})
+    expiry = KeyExpiryWatcher(callers.seconds_left)
+    tasks = {"issuers": verifier.tend, "key expiry": expiry.keep_watching} | (
+        {"clients": watcher.keep_watching} if watcher else {}
+    )
     addresses = ClientAddresses(settings.trusted_proxies)
     return AccessControl(callers, failed_logins, addresses, watcher, tasks=tasks)
 

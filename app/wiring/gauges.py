@@ -41,6 +41,7 @@ def watch_gauges(
     _watch_sweep(metrics, questions.sweep)
     _watch_reconciliations(metrics, questions.portfolio.reconciler)
     metrics.callers.watch(lambda: len(access.callers))
+    metrics.key_seconds_left.watch_all(lambda: {(name,): left for name, left in access.callers.seconds_left().items()})
     if (watcher := access.watcher) is not None:
         metrics.clients_file_ok.watch(lambda: watcher.is_ok)
 

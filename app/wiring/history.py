@@ -11,7 +11,7 @@ from app.resilience.draining import Drain
 from app.resilience.supervision import Part
 from app.runtime import Runtime
 from app.settings.sections import RedisSettings, Settings
-from app.wiring.redis import build_redis_client, check_redis_url
+from app.wiring.redis import build_redis_client, build_url_watcher, check_redis_url, diagnose_redis
 
 _VARIABLE = "TALLYGATE_HISTORY_REDIS_URL"
 _SPARE_SECONDS = 2
@@ -43,6 +43,10 @@ def build_history(settings: Settings, shared: Shared, drain: Drain, runtime: Run
     tasks = {"history_figures": figures.keep_looking, "history_news": news.keep_looking}
     if is_own:
         tasks |= {"history_link": store.client.probe_while_lost, "history_renewal": store.client.renew_while_refused}
+        own = _own_redis(settings)
+        watcher = build_url_watcher(own, store.client, plain=settings.process.plain, variable=f"{_VARIABLE}_FILE")
+        if watcher is not None:
+            tasks["history_redis_url"] = watcher.keep_watching
 
     async def close() -> None:
         await past.close()
@@ -57,6 +61,15 @@ def _longest_wait_seconds(settings: Settings) -> int:
     return max(0, int(settings.http.request_timeout_seconds - _SPARE_SECONDS))
 
 
+async def diagnose_history(settings: Settings) -> str | None:
+    """Use the store of the history as the service would: None if nothing is wrong with it, or there is none of its own.
+
+    Raises `StartError`.
+    """
+    own = _own_redis(settings)
+    return await diagnose_redis(own, variable=f"{_VARIABLE}_FILE" if own.url_file else _VARIABLE)
+
+
 def check_history_url(settings: Settings) -> None:
     """Raise `StartError` if there is a URL of a store for the history, and it cannot be used."""
     if settings.history.redis_url is not None:
@@ -64,7 +77,10 @@ def check_history_url(settings: Settings) -> None:
 
 
 def _own_redis(settings: Settings) -> RedisSettings:
-    return RedisSettings(url=settings.history.redis_url, timeout_seconds=settings.redis.timeout_seconds)
+    kept = settings.history
+    return RedisSettings(
+        url=kept.redis_url, url_file=kept.redis_url_file, timeout_seconds=settings.redis.timeout_seconds
+    )
 
 
 def _share_own(settings: Settings, shared: Shared, runtime: Runtime) -> Shared:

@@ -31,10 +31,8 @@ def build_redis(settings: RedisSettings, upstream_url: str, runtime: Runtime, *,
     key_prefix = f"{_KEY_PREFIX}:{fingerprint}"
     client = build_redis_client(settings, runtime, plain=plain, probe_key=f"{key_prefix}:probe")
     tasks = {"link": client.probe_while_lost, "renewal": client.renew_while_refused}
-    if settings.url is not None and settings.url_file is not None:
-        tasks["redis_url"] = _build_watcher(
-            settings.url, settings.url_file, client, settings, plain=plain
-        ).keep_watching
+    if (watcher := build_url_watcher(settings, client, plain=plain)) is not None:
+        tasks["redis_url"] = watcher.keep_watching
     return Shared(client, key_prefix, uuid4().hex, tasks=tasks, close=client.close)
 
 
@@ -63,16 +61,19 @@ def check_redis_url(settings: RedisSettings, *, plain: bool, variable: str | Non
     build_redis_client(settings, Runtime(), plain=plain, probe_key="", variable=variable)
 
 
-async def diagnose_redis(settings: RedisSettings) -> str | None:
-    """Use Redis as the service would, and return what is wrong with it, None if nothing is. Raises `StartError`."""
+async def diagnose_redis(settings: RedisSettings, *, variable: str | None = None) -> str | None:
+    """Use Redis as the service would, and return what is wrong with it, None if nothing is.
+
+    Raises `StartError`. Both name the variable of the URL.
+    """
     if settings.url is None:
         return None
     key_prefix = f"{_KEY_PREFIX}:check:{uuid4().hex}"
     try:
         trouble = await find_trouble(settings.url.reveal(), key_prefix, settings.timeout_seconds)
     except ValueError as error:
-        raise StartError(f"{_variable(settings)} is wrong: {error}.") from None
-    return trouble and f"{_variable(settings)}: {trouble}"
+        raise StartError(f"{variable or _variable(settings)} is wrong: {error}.") from None
+    return trouble and f"{variable or _variable(settings)}: {trouble}"
 
 
 def _variable(settings: RedisSettings) -> str:
@@ -83,9 +84,11 @@ def _connecting(settings: RedisSettings, *, plain: bool) -> Callable[[Secret], C
     return lambda url: lambda: connect(url.reveal(), settings.timeout_seconds, plain=plain)
 
 
-def _build_watcher(
-    first: Secret, path: str, client: RedisClient, settings: RedisSettings, *, plain: bool
-) -> RedisUrlWatcher:
-    return RedisUrlWatcher(
-        first, partial(asyncio.to_thread, read_redis_url_file, path), _connecting(settings, plain=plain), client
-    )
+def build_url_watcher(
+    settings: RedisSettings, client: RedisClient, *, plain: bool, variable: str = "TALLYGATE_REDIS_URL_FILE"
+) -> RedisUrlWatcher | None:
+    """Build what watches the file of the URL, None if there is no such file."""
+    if settings.url is None or settings.url_file is None:
+        return None
+    read = partial(asyncio.to_thread, read_redis_url_file, settings.url_file, variable)
+    return RedisUrlWatcher(settings.url, read, _connecting(settings, plain=plain), client)

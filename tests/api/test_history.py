@@ -112,7 +112,6 @@ async def test_what_is_not_known_of_the_past_is_refused(calm: Service, newcomer:
     assert gone.json()["keptFrom"] == first["asOf"]
     assert_problem(await calm.get(f"{path}/balances?at={LATER}"), "invalid-request")
     assert_problem(await calm.get(f"{path}/balances?at={first['asOf']}", cache_control="max-age=5"), "invalid-request")
-    assert_problem(await calm.get(f"{path}/balances?at={first['asOf']}&format=csv"), "invalid-request")
     assert_problem(await calm.get(f"{path}/balances/USDT?at={first['asOf']}"), "invalid-request")
 
 

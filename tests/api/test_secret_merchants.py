@@ -29,7 +29,7 @@ PATHS += ["/v1/merchants/{id}/changes", "/v1/merchants/{id}/changes?limit=x", "/
 PATHS += ["/v1/watch?merchantId=12345,{id}", "/v2/assets/account/assets?merchantId={id}"]
 PATHS += [f"/v1/balances?merchantId={ids}" for ids in ("{id}", "12345,{id}", "{id},12345", "12345,{id},{id}")]
 PATHS += ["/v1/balances?merchantId={id}&require=complete", "/v1/balances?merchantId={id}&format=csv"]
-BODY = ["/v1/balances", "/v1/balances?require=complete", "/v1/balances?assets=BTC&format=text"]
+BODY = ["/v1/balances", "/v1/balances?require=complete", "/v1/balances?assets=BTC&format=text", "/v1/moved"]
 
 REQUESTS: list[tuple[str, list[tuple[bytes, bytes]]]] = [
     *((path, []) for path in (*PATHS, *BODY)),

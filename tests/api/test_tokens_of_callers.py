@@ -86,6 +86,13 @@ async def test_the_rate_of_a_rule_holds_for_all_tokens_of_a_subject(trusting: Se
     assert_problem(await ask(trusting, make(sub="fast", realm_access={"roles": ["books"]}, jti="x")), "too-fast")
 
 
+async def test_a_token_shows_its_rights_and_its_end(trusting: Service) -> None:
+    answer = (await ask(trusting, make(exp=1_900_000_000), "/v1/me")).json()
+    assert (answer["source"], answer["merchants"], answer["portfolio"]) == ("token", [12345], False)
+    assert answer["until"] == "2030-03-17T17:47:10.000Z"
+    assert "until" not in (await ask(trusting, make(exp=1e300), "/v1/me")).json()
+
+
 async def test_keys_go_on_working_beside_tokens(trusting: Service) -> None:
     assert (await trusting.get(OWN)).status_code == 200
 

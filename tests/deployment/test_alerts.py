@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from app.access.callers import Caller, hash_key
+from app.access.validity import Validity
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect
 from app.redis.embedded import EmbeddedValkey
@@ -35,6 +37,7 @@ from tests.support.valkey import run_valkey
 
 STEP_SECONDS = 60
 STEPS = 10
+EVENT_KEYS = str(Path(__file__).parents[1] / "support/event_keys.txt")
 PATH = "/v1/merchants/12345/balances"
 
 Does = Callable[[Service], Awaitable[None]]
@@ -87,6 +90,11 @@ async def change_too_much(service: Service) -> None:
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_history_cut_short 1" in scraped)
 
 
+async def forge_an_event(service: Service) -> None:
+    """Send an event without a signature."""
+    assert (await service.anonymous.post("/v1/upstream/events", content=b"{}")).status_code in {401, 429}
+
+
 async def miss_the_clients(service: Service) -> None:
     """Wait until the service has seen that its clients file is gone."""
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_clients_file_ok 1" not in scraped)
@@ -136,6 +144,11 @@ CAUSES = [
         Cause(settings={"portfolio_demand_seconds": "always", "portfolio_stale_seconds": 0.001}),
     ),
     ("TallygateHistoryShort", Cause(change_too_much, settings={"history_bytes": 1_000}, steps=3)),
+    (
+        "TallygateKeyExpires",
+        Cause(settings={"more": [Caller("left", hash_key("left"), "all", validity=Validity(until=1))]}, steps=3),
+    ),
+    ("TallygateEventsForged", Cause(forge_an_event, settings={"upstream_event_keys_file": EVENT_KEYS})),
     ("TallygateClientsFileBroken", Cause(miss_the_clients, settings={"clients_file": "/gone/clients.toml"}, steps=3)),
 ]
 OUTAGES = ("TallygateRedisAway", "TallygateBusDeaf")

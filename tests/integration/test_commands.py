@@ -44,6 +44,19 @@ async def test_check_is_content_when_all_is_right(
     assert shared_upstream.counters.balance_calls == before + 1
 
 
+async def test_check_tries_a_redis_of_its_own_for_the_history(
+    shared_upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    right = await check(shared_upstream.url, tmp_path, redis_timeout_seconds=5, history_redis_url=valkey.url)
+    assert read_findings(right)["history"] == ("right", "Its Redis does all that is needed.")
+    away = f"redis://:secret-9b@127.0.0.1:{free_port()}"
+    wrong = await check(shared_upstream.url, tmp_path, history_redis_url=away)
+    assert wrong.status == 1
+    verdict, sentence = read_findings(wrong)["history"]
+    assert (verdict, sentence.partition(":")[0]) == ("wrong", "TALLYGATE_HISTORY_REDIS_URL")
+    assert "secret-9b" not in wrong.said
+
+
 async def test_check_needs_no_redis(shared_upstream: Sandbox, tmp_path: Path) -> None:
     finished = await check(shared_upstream.url, tmp_path)
     assert finished.status == 0

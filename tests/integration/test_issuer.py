@@ -198,7 +198,7 @@ async def test_check_fetches_the_keys_of_issuers_and_key_list_names_who_may_ask(
     assert (checked.status, "kc: It answered with status 503" in checked.output) == (1, True)
     listed = await run(as_variables({"clients_file": clients}), "key", "list")
     assert [line.split() for line in listed.output.splitlines()] == [
-        ["name", "keys", "merchants", "portfolio"],
+        ["name", "keys", "merchants", "portfolio", "expires"],
         ["web", "2", "7,12", "yes"],
         ["kc/…", "tokens", "by", "its", "rules"],
     ]

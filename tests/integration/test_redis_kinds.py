@@ -259,19 +259,20 @@ async def test_while_slots_of_a_cluster_move_only_their_accounts_go_without_redi
     servers: tuple[dict[str, str], Watched],
 ) -> None:
     async with run_peers(servers[0]["cluster"]) as (peer, _):
-        there, nowhere = KEYS[0], KEYS[1]  # a TRYAGAIN for the one, an ASK for the other
+        keys = [AccountId(str(number)) for number in range(1001, 1101)]  # in whose slots no other test leaves a key
+        there, nowhere = keys[:2]  # a TRYAGAIN for the one, an ASK for the other
         await peer.tier.store_and_release(snapshot(there))
         client, (name, other) = peer.redis_client.client, (peer.tier._name(key) for key in (there, nowhere))
         with capture_logs() as logs:
             await begin_move(client, name)
             end = await begin_move(client, other)
-            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in KEYS))
+            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in keys))
             assert found == [RedisFailure.REFUSED] * 2 + [LeaseAcquired(None)] * 98
             assert await peer.tier.read_or_lease(there, 9) == RedisFailure.REFUSED
             await end()
             assert await peer.tier.read_or_lease(nowhere, 9) == LeaseAcquired(None)
             await ask_node(client, client.get_node_from_key(name), "SETSLOT", client.keyslot(name), "STABLE")
-            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in KEYS))
+            found = await asyncio.gather(*(peer.tier.read_or_lease(key, 9) for key in keys))
             assert found == [LeaseAcquired(snapshot(there)), *[LeaseAcquired(None)] * 99]
         assert [line["event"] for line in logs] == ["redis.refuses"]
 

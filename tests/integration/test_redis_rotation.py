@@ -130,3 +130,17 @@ async def test_a_bad_file_keeps_the_old_url(shared_upstream: Sandbox, tmp_path: 
             url_file.unlink()
             await gateway.logged("redis.url_unusable", 2)
             assert await read(gateway)
+
+
+async def test_a_new_url_of_the_history_is_used_without_a_restart(shared_upstream: Sandbox, tmp_path: Path) -> None:
+    url_file = tmp_path / "history-url"
+    async with run_valkey(port=free_port()) as first, run_valkey(port=free_port()) as other:
+        write(url_file, first.url)
+        async with run_gateway(shared_upstream, tmp_path, history_redis_url_file=url_file, **SETTINGS) as gateway:
+            assert await read(gateway)
+            assert await first.ask("DBSIZE") != 0
+            write(url_file, other.url)
+            await gateway.logged("redis.url_changed")
+            await other.ask("FLUSHALL")
+            assert await read(gateway)
+            assert await other.ask("DBSIZE") != 0

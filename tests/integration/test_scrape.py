@@ -10,6 +10,7 @@ UNKNOWN = {
     "tallygate_sweep_oldest_seconds",  # while nobody asks for all merchants
     "tallygate_sweep_round_seconds",
     "tallygate_sweep_unknown",
+    "tallygate_key_seconds_left",  # of callers whose keys end
     "tallygate_streams",  # by format, while there is none
 }
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.api.requests.parameters import read_cursor
 from app.api.routes import paging
 from app.api.views.parts import PartView
+from app.api.views.past_breakdown import PastBreakdownView, PastPartView
 from app.api.views.portfolio import BreakdownView, HoldersView, HolderView
 from app.balances.merchants import Directory
 from app.balances.reconciliation import Finding
@@ -19,6 +20,7 @@ from app.balances.snapshots import Absence, Anomaly, Entry, Row, Snapshot
 from app.decoding import JsonDecoder, MsgpackDecoder, Undecodable
 from app.fleet import bus, view_versions
 from app.fleet.bus import Failure
+from app.history.states import Content
 from app.portfolio.directory import _pack, _unpack
 from app.portfolio.reconciler import Reconciliation
 from app.secret import Secret
@@ -47,6 +49,9 @@ JSON_RECORDS: list[Any] = [
     HolderView,
     BreakdownView,
     HoldersView,
+    Content,
+    PastPartView,
+    PastBreakdownView,
 ]
 MSGPACK_RECORDS: list[Any] = [WorkerHealth, MetricsSample]
 

@@ -42,6 +42,7 @@ class Rule(Struct, frozen=True):
     merchants: frozenset[AccountId] | Literal["all"] = frozenset()
     merchants_claim: Path | None = None
     portfolio: bool = False
+    moves: bool = False
     rate: float | None = None
     concurrency: int | None = None
     streams: int | None = None
@@ -83,7 +84,16 @@ class Issuer(Struct, frozen=True):
         merchants = rule.merchants
         if rule.merchants_claim is not None:
             merchants = _read_merchants(_follow(claims, rule.merchants_claim))
-        return Caller(name, "", merchants, rule.portfolio, rule.rate, rule.concurrency, streams=rule.streams)
+        return Caller(
+            name,
+            "",
+            merchants,
+            rule.portfolio,
+            rule.rate,
+            rule.concurrency,
+            streams=rule.streams,
+            moves=rule.moves,
+        )
 
 
 def is_confidential(url: str) -> bool:

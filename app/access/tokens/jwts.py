@@ -88,7 +88,7 @@ def read_claims(payload: bytes, issuer: Issuer, now: float) -> tuple[Caller, flo
     if max(claims.nbf, claims.iat) > now + issuer.leeway_seconds:
         raise Unauthenticated("This token is not valid yet.")
     caller = issuer.caller_for(claims.sub, _read(payload, dict[str, Any]))
-    return replace(caller, valid_until=until), until
+    return replace(caller, validity=caller.validity.ending_in_seconds(until)), until
 
 
 def _decode(part: str) -> bytes:

@@ -146,6 +146,7 @@ def _about(context: RequestContext, method: str, path: str) -> dict[str, Any]:
         "merchants": context.merchants,
         "age": context.age,
         "problem": context.problem,
+        "invalid_key_of": context.refused_key,
         "address": context.address if context.caller is None else None,
     }
     known = {name: value for name, value in fields.items() if value is not None}

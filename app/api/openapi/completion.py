@@ -13,6 +13,8 @@ TAGS: Final = {
     "Balances": "One merchant, many merchants, or all together.",
     "Portfolio": "Every merchant, who holds an asset, and whether the aggregate agrees.",
     "Past": "What changed, and the feed of all changes.",
+    "Caller": "Who you are here, and what you may read.",
+    "Moves": "Reports of our own programs that money was moved.",
     "Service": "Health of the gateway itself.",
 }
 
@@ -111,6 +113,8 @@ def _simplify(node: Any) -> Any:
         found = _simplify_parameter(found)
     if len(found.get("oneOf", ())) == 1:
         found = {**found.pop("oneOf")[0], **found}
+    if all("$ref" in one for one in found.get("oneOf", [{}])):  # nothing keeps an answer from being both
+        found["anyOf"] = found.pop("oneOf")
     for bound in {"minimum", "maximum"} & set(found):
         found[bound] = int(found[bound])
     if isinstance(pattern := found.get("pattern"), str):

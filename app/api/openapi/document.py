@@ -114,7 +114,7 @@ FromParameter = Annotated[
 UntilParameter = Annotated[
     str | None, _query("until", "Changes found before then.", MOMENT_PATTERN, "2026-11-25T18:00:00.000Z")
 ]
-_AT: Final = "The past: how it was at that moment, in JSON, which goes with no request directives."
+_AT: Final = "The past: how it was at that moment. It goes with no request directives."
 AtParameter = Annotated[str | None, _query("at", _AT, MOMENT_PATTERN, "2026-11-25T17:00:00.000Z")]
 AfterChangeParameter = Annotated[str | None, _query("after", "The `next` of the answer before.", CURSOR_PATTERN)]
 ALL_MERCHANTS: Final = "all"
@@ -217,6 +217,11 @@ def service_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
     return {200: ResponseSpec(view, generate_examples=False, description=described)} | _document_problems(
         {400, 414, 431, 500}, Problem
     )
+
+
+def caller_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
+    """List the responses of a path about the caller itself, which asks nothing of Redis or the upstream."""
+    return {**service_responses(view, described), **_document_problems({401, 429, 503, 504}, Problem)}
 
 
 def _document_problems(statuses: Iterable[int], error: type) -> dict[int, ResponseSpec]:

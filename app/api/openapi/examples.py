@@ -89,6 +89,14 @@ _CHANGE: Final = {
 _JSON: Final = "application/json"
 
 BODIES: Final[dict[tuple[str, int, str], Any]] = {
+    ("getMe", 200, _JSON): {
+        "name": "web",
+        "source": "key",
+        "merchants": [12345, 10001],
+        "portfolio": False,
+        "quota": {"concurrency": 100, "rate": 50},
+        "until": "2027-05-31T22:00:00.000Z",
+    },
     ("getMerchantBalances", 200, _JSON): {key: _PART[key] for key in _PART if key != "status"},
     ("getAssetBalance", 200, _JSON): {"merchantId": 12345, "asOf": _TIME} | _USDT,
     ("getPortfolio", 200, _JSON): {key: _PART[key] for key in _PART if key != "status"} | {"merchantId": 0},
@@ -123,6 +131,7 @@ BODIES: Final[dict[tuple[str, int, str], Any]] = {
         "changes": [{"merchantId": 12345, "epoch": _EPOCH, **_CHANGE}],
         "next": "64a0cb89.P2M5O5ZAxASDJvqJlxGUwNXmnkRttQDguRYqOn5xGEH65o3Xm-eA0_nYYaY",
     },
+    ("reportMoves", 202, _JSON): {"movedAt": _TIME, "merchants": 1},
     ("getLastReconciliation", 200, _JSON): _DONE,
     ("getReconciliation", 200, _JSON): _RUNNING,
     ("startReconciliation", 202, _JSON): _RUNNING | {"read": 0},

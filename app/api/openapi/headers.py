@@ -16,7 +16,7 @@ _WITH_DIRECTIVES: Final = {
 
 _STREAM: Final = "watch"
 _WAITING: Final = "getChanges"
-_OF_THE_PAST: Final = {"getMerchantChanges", "getPortfolioChanges", _WAITING}
+_UNCACHED: Final = {"getMerchantChanges", "getPortfolioChanges", _WAITING, "getMe"}
 """Operations whose answers no cache keeps."""
 
 REQUEST_HEADERS: Final[dict[str, Any]] = {
@@ -96,7 +96,7 @@ def response_headers(operation: dict[str, Any], status: int) -> list[str]:
     if status == _OK and operation["operationId"] == _STREAM:
         return [*names, "Cache-Control", "Vary"]
     if status in {_OK, 304} and operation["security"]:
-        if operation["operationId"] in _OF_THE_PAST:
+        if operation["operationId"] in _UNCACHED:
             return [*names, "Cache-Control", "Vary", *(["Preference-Applied"] * (operation["operationId"] == _WAITING))]
         names += ["ETag", "Age", "Cache-Control", "Cache-Status", "Vary"]
         names += ["Preference-Applied"] if operation["operationId"] in _WITH_DIRECTIVES else []

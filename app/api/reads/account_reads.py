@@ -96,9 +96,10 @@ class AccountReads:
         context.account_id = target.account_id
         resource, directives, output_format = self._decide(request, caller, target, self._unix_ms())
         if target.at is not None:
-            if output_format is not Format.JSON or directives != RequestDirectives(directives.received_at):
-                raise InvalidRequest("at goes with JSON, and with no directives of Cache-Control.")
-            return await self._past.respond(target.account_id, target.at, resource.keeps, request.if_none_match)
+            if directives != RequestDirectives(directives.received_at):
+                raise InvalidRequest("at goes with no directives of Cache-Control.")
+            keep, known = resource.keeps, request.if_none_match
+            return await self._past.respond(target.account_id, target.at, keep, known, output_format)
 
         async def look() -> Reply:
             found = await self._accounts.get(target.account_id, directives, caller.name)

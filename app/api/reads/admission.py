@@ -18,18 +18,19 @@ class Admission:
 
     async def admit(self, credential: str | None, context: RequestContext) -> Caller:
         """Return the caller, with a slot that the edge releases. Raises `Unauthenticated`, `IssuerUnavailable` or `TooFast`."""
-        caller = await self._identify(credential, context.address or "")
+        caller = await self._identify(credential, context)
         context.caller = caller
         context.limits = lambda: self._callers.limits(caller)
         self._callers.admit(caller)
         context.release = self._callers.acquire_slot(caller)
         return caller
 
-    async def _identify(self, credential: str | None, address: str) -> Caller:
+    async def _identify(self, credential: str | None, context: RequestContext) -> Caller:
         """Identify a caller. An address that sent too many wrong credentials may send only known ones."""
         caller = self.find_known(credential)
         if caller is not None:
             return caller
+        address = context.address or ""
         if credential:
             self._failed_logins.check(address)
         try:
@@ -37,4 +38,6 @@ class Admission:
         except Unauthenticated:
             if credential:
                 self._failed_logins.count(address)
+                invalid = self._callers.find_invalid(credential)
+                context.refused_key = None if invalid is None else invalid.name
             raise

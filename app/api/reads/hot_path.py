@@ -100,7 +100,7 @@ class HotPath:
     def _renew(self, memo: Memo, key: MemoKey, now: int) -> Memo | None:
         """Memoise an answer for the next second of its age, which alone has changed; None if anything else has."""
         snapshot = memo.snapshot
-        since, until = constant_age_span(snapshot, now, self._policy)
+        since, until = memo.validity.clip(*constant_age_span(snapshot, now, self._policy))
         is_valid = memo.generation == self._callers.generation and since <= now < until
         found = self._accounts.get_now(snapshot.account_id, RequestDirectives(now)) if is_valid else None
         if found is None or found.snapshot is not snapshot:
@@ -127,7 +127,7 @@ class HotPath:
         if answered is None:
             return None
         caller, snapshot, reply = answered.caller, answered.snapshot, RawReply.of(answered.reply)
-        since, until = constant_age_span(snapshot, now, self._policy)
+        since, until = caller.validity.clip(*constant_age_span(snapshot, now, self._policy))
         memo = Memo(
             generation=self._callers.generation,
             snapshot=snapshot,
@@ -136,6 +136,7 @@ class HotPath:
             until=until,
             early=early_refresh_from(snapshot, self._policy),
             rated=None if caller.rate is None else caller,
+            validity=caller.validity,
             status=reply.status,
             headers=[*reply.headers, *SAFE],
             body=as_body(b"" if method == "HEAD" else reply.body),

@@ -10,6 +10,7 @@ from litestar.types import HTTPResponseBodyEvent
 from msgspec import Struct
 
 from app.access.callers import Caller
+from app.access.validity import Validity
 from app.api.replies import RawHeaders
 from app.balances.snapshots import Snapshot
 from app.telemetry.metrics import HotSeries
@@ -31,7 +32,8 @@ class Memo(Struct, frozen=True, gc=False):
     """An answer, and what it depends on: a generation of callers, a snapshot, and a span of Unix milliseconds.
 
     Age is measured from `as_of`, clamped to now if the writer's clock is ahead. From `early` on, each hit may trigger an
-    early background refresh. `rated` is a caller with a rate, else None. `series` counts the answers.
+    early background refresh. `rated` is a caller with a rate, else None. `validity` is that of
+    the caller's keys. `series` counts the answers.
     """
 
     generation: int
@@ -41,6 +43,7 @@ class Memo(Struct, frozen=True, gc=False):
     until: int
     early: int
     rated: Caller | None
+    validity: Validity
     status: int
     headers: RawHeaders
     body: HTTPResponseBodyEvent

@@ -13,6 +13,7 @@ from app.api.views.accounts import UpstreamEnvelope, View
 from app.api.views.batch import BatchView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import PartView, without_times
+from app.api.views.past_breakdown import PastBreakdownView
 from app.api.views.portfolio import HoldersView, PagedView, ReconciliationView
 
 
@@ -31,6 +32,12 @@ def etag_of_list(view: PagedView | BatchView) -> str:
         return etag_of_bytes(msgspec.json.encode(timeless))
     unnamed = msgspec.structs.replace(timeless, version=UNSET, next=UNSET, directory_as_of=UNSET, sweep=UNSET)
     return etag_of_bytes(msgspec.json.encode((unnamed, timeless.next is UNSET)))
+
+
+def etag_of_past(view: PastBreakdownView) -> str:
+    """Make the tag of a page of the past: times are content there. A newer directory of the same merchants keeps it."""
+    unnamed = msgspec.structs.replace(view, version=UNSET, next=UNSET, directory_as_of=UNSET)
+    return etag_of_bytes(msgspec.json.encode((unnamed, view.next is UNSET)))
 
 
 def etag_of_result(view: ReconciliationView | MerchantsView) -> str:

@@ -29,6 +29,14 @@ def read_moment(name: str, text: str | None) -> int | None:
     return found
 
 
+def read_past_moment(text: str, now: int) -> int:
+    """Read `at` as Unix milliseconds. Raises `InvalidRequest` for a time to come."""
+    found = read_moment("at", text)
+    if found is None or found > now:
+        raise InvalidRequest("at wants a time that has been.")
+    return found
+
+
 def read_wait(prefer: str | None) -> int:
     """Read for how many seconds a request waits, from `Prefer: wait=`: 1 to 25, or 0 if it does not.
 

@@ -14,6 +14,7 @@ from app.portfolio.parts import Sort
 MERCHANT_ID_PATTERN: Final = "^[1-9][0-9]{0,18}$"
 MAX_MERCHANTS: Final = 1000
 MAX_SEARCH: Final = 64
+MAX_BODY_BYTES: Final = 64 * 1024
 ASSETS_PATTERN: Final = "^[^,]+(,[^,]+){0,99}$"
 SORT_PATTERN: Final = r"^-?[^-][\s\S]{0,255}$"
 LIMIT_PATTERN: Final = "^([1-9][0-9]{0,2}|1000)$"

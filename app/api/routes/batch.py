@@ -20,7 +20,6 @@ from app.api.views.batch import BatchView
 from app.errors import Incomplete, MalformedAnswer, TallygateError
 
 _PATH: Final = "/v1/balances"
-_MAX_BODY_BYTES: Final = 64 * 1024
 
 _DESCRIBED: Final = "Each merchant's balances, or why they are missing."
 
@@ -62,7 +61,7 @@ async def read_many(
     summary="Many merchants' balances, for long lists",
     status_code=200,
     responses=document.post_responses(BatchView, _DESCRIBED, takes_body=True),
-    request_max_body_size=_MAX_BODY_BYTES,
+    request_max_body_size=parameters.MAX_BODY_BYTES,
     request_class=JsonRequest,
 )
 async def ask_for_many(

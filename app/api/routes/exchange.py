@@ -8,6 +8,7 @@ from typing import Final
 from litestar import Response
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
+from msgspec import UNSET
 
 from app.access.callers import ALL, Caller, authorise
 from app.access.readable import Readable
@@ -15,7 +16,7 @@ from app.accounts import AccountResult, Accounts
 from app.api.context import context_of
 from app.api.openapi.document import BomParameter, FormatParameter
 from app.api.rendering.batch_fragments import BatchFragments
-from app.api.rendering.conditional import etag_of_format, etag_of_list, etag_of_result, matches
+from app.api.rendering.conditional import etag_of_format, etag_of_list, etag_of_past, etag_of_result, matches
 from app.api.rendering.list_headers import age_header, link_next, list_headers
 from app.api.rendering.responses import VARY
 from app.api.rendering.view_tables import Tabular, write
@@ -23,21 +24,26 @@ from app.api.replies import Reply
 from app.api.requests.cache_control import parse_request_directives
 from app.api.requests.formats import MEDIA_TYPES, Format, choose_format
 from app.api.requests.headers import join_lines
-from app.api.requests.moments import read_wait
+from app.api.requests.moments import read_past_moment, read_wait
 from app.api.requests.parameters import read_format
 from app.api.requests.prefer import applied
 from app.api.requests.selection import Selection
 from app.api.routes.litestar_quirks import AnyRequest
 from app.api.routes.paging import Page
 from app.api.views.batch import BatchView
+from app.api.views.history import ChangesView, FeedView
 from app.api.views.merchants import MerchantsView
 from app.api.views.parts import oldest
+from app.api.views.past_breakdown import PastBreakdownView
 from app.api.views.portfolio import BreakdownView, HoldersView, PagedView, ReconciliationView, SweepView
 from app.balances.snapshots import AGGREGATE, AccountId
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
-from app.errors import Forbidden, InternalError
+from app.errors import Forbidden, InternalError, InvalidRequest
 from app.portfolio.parts import Parts
 from app.watch.long_polls import LongPolls
+
+_CHECKED: Final = (("Cache-Control", "private, no-cache"), ("Vary", VARY))
+_UNCACHED: Final = (("Cache-Control", "no-store"), ("Vary", VARY))
 
 
 class Exchange:
@@ -91,6 +97,13 @@ class Exchange:
         self._context.merchants = None if wanted is None else len(wanted)
         return Readable.of(self.caller, wanted)
 
+    def read_past(self, at: str) -> int:
+        """Read a moment of the past (Unix ms). Raises `InvalidRequest`, also for a request with directives."""
+        moment = read_past_moment(at, self._unix_ms())
+        if self.directives != RequestDirectives(self.directives.received_at):
+            raise InvalidRequest("at goes with no directives of Cache-Control.")
+        return moment
+
     def authorise_portfolio(self) -> frozenset[AccountId] | str:
         """Return the merchants that the caller may read, or `ALL`. Raises `Forbidden` without the portfolio right."""
         authorise(self.caller, AGGREGATE)
@@ -132,6 +145,8 @@ class Exchange:
 
     async def respond_page(self, page: Page, parts: Parts | None, output_format: Format) -> Response[bytes]:
         """Respond with a page, or 304. `parts` are those that were read for it, None for a stored version."""
+        if isinstance(page.view, PastBreakdownView):  # a later look may still make it more certain
+            return await self._respond_unless_known(etag_of_past(page.view), [*_CHECKED], page.view, output_format)
         return await self._respond_list(page.view, page.as_of, None if parts is None else parts.parts, output_format)
 
     async def respond_batch(
@@ -148,16 +163,23 @@ class Exchange:
         self, view: ReconciliationView | MerchantsView, output_format: Format, *, as_of: int | None = None
     ) -> Response[bytes]:
         """Respond with a result that is valid until the next one, or 304. `as_of` gives it an age (Unix milliseconds)."""
-        headers = [("Cache-Control", "private, no-cache"), ("Vary", VARY), *age_header(as_of, self._unix_ms())]
+        headers = [*_CHECKED, *age_header(as_of, self._unix_ms())]
         return await self._respond_unless_known(etag_of_result(view), headers, view, output_format)
 
     async def respond_state(
         self, view: ReconciliationView, output_format: Format, *, status: int = 200, location: str | None = None
     ) -> Response[bytes]:
         """Respond with the present state of a job."""
-        headers = [("Content-Type", MEDIA_TYPES[output_format]), ("Cache-Control", "no-store"), ("Vary", VARY)]
+        headers = [("Content-Type", MEDIA_TYPES[output_format]), *_UNCACHED]
         headers += [] if location is None else [("Location", location)]
         return as_response(Reply(status, headers, await _write(view, output_format)))
+
+    async def respond_changes(
+        self, view: ChangesView | FeedView, output_format: Format, headers: Sequence[tuple[str, str]] = ()
+    ) -> Response[bytes]:
+        """Respond with changes, which nobody caches: a later request finds more of them."""
+        sent = [("Content-Type", MEDIA_TYPES[output_format]), *_UNCACHED, *headers, *self._next_link(view)]
+        return as_response(Reply(200, sent, await _write(view, output_format)))
 
     async def _respond_list(
         self,
@@ -181,11 +203,10 @@ class Exchange:
         return as_response(Reply(200, headers, await _write(view, output_format)))
 
     def _next_link(self, view: Tabular | bytes) -> list[tuple[str, str]]:
-        match view:
-            case BreakdownView(next=str(after)) | HoldersView(next=str(after)) | MerchantsView(next=str(after)):
-                return [link_next(self._request.scope["path"], self._request.scope["query_string"], after)]
-            case _:
-                return []
+        after = getattr(view, "next", UNSET)
+        if not isinstance(after, str):
+            return []
+        return [link_next(self._request.scope["path"], self._request.scope["query_string"], after)]
 
     def _header(self, name: bytes) -> str | None:
         return join_lines(self._request.scope["headers"], name)

@@ -1,5 +1,6 @@
 """Cursor pagination: the first page of a view made now, and later pages of the version stored with it."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, Self, TypeVar
 
@@ -8,6 +9,7 @@ from msgspec import UNSET, Struct
 
 from app.api.requests.parameters import read_cursor
 from app.api.views.parts import PartView
+from app.api.views.past_breakdown import PastBreakdownView, PastPartView
 from app.api.views.portfolio import BreakdownView, HoldersView, HolderView, PagedView, SweepView
 from app.balances.snapshots import UnixMs
 from app.decoding import Undecodable, decode_json
@@ -16,23 +18,24 @@ from app.fleet.view_versions import ViewVersions
 from app.portfolio.sweep_figures import SweepStatus
 from app.redis.client import RedisFailure
 
-V = TypeVar("V", BreakdownView, HoldersView)
+V = TypeVar("V", BreakdownView, HoldersView, PastBreakdownView)
 
 _ITEMS: Final[dict[type, tuple[str, type]]] = {
     BreakdownView: ("merchants", PartView),
     HoldersView: ("holders", HolderView),
+    PastBreakdownView: ("merchants", PastPartView),
 }
 
 
 class Page(Struct, frozen=True):
     """A page of a view, and the time of the oldest part of the whole view (Unix milliseconds)."""
 
-    view: PagedView
+    view: PagedView | PastBreakdownView
     as_of: int
 
     def with_sweep(self, status: SweepStatus | None) -> Self:
         """Add how the sweep is now. No version keeps that: each page has its own."""
-        if status is None:
+        if status is None or isinstance(self.view, PastBreakdownView):
             return self
         return msgspec.structs.replace(self, view=msgspec.structs.replace(self.view, sweep=SweepView.of(status)))
 
@@ -50,7 +53,13 @@ class Paginator:
         self._versions: Final = versions
 
     async def first_page(
-        self, head: PagedView, items: list[PartView] | list[HolderView], *, scope: str, as_of: int, limit: int
+        self,
+        head: PagedView | PastBreakdownView,
+        items: Sequence[PartView] | Sequence[HolderView] | Sequence[PastPartView],
+        *,
+        scope: str,
+        as_of: int,
+        limit: int,
     ) -> Page:
         """Return the first page, and store the whole view if there are more."""
         encoded = [msgspec.json.encode(item) for item in items]
@@ -85,7 +94,9 @@ def _gone() -> ViewGone:
     return ViewGone("The version of the view that this cursor belongs to is not kept any more.")
 
 
-def _fill(head: PagedView, version: str, items: tuple[Struct, ...], shown: int, count: int) -> PagedView:
+def _fill(
+    head: PagedView | PastBreakdownView, version: str, items: tuple[Struct, ...], shown: int, count: int
+) -> PagedView | PastBreakdownView:
     name, _ = _ITEMS[type(head)]
     shown += len(items)
     after = UNSET if shown >= count else f"{version}-{shown}"

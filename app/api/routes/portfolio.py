@@ -13,6 +13,7 @@ from app.api.routes.exchange import Exchange
 from app.api.routes.merchants import read_merchants
 from app.api.routes.paging import Paginator
 from app.api.views.parts import PartView
+from app.api.views.past_breakdown import PastBreakdownView, PastPartView
 from app.api.views.portfolio import BreakdownView, HoldersView, HolderView, ReconciliationView
 from app.errors import InvalidRequest
 from app.portfolio.portfolio import Portfolio
@@ -22,24 +23,31 @@ _RECONCILIATIONS: Final = "/v1/portfolio/reconciliations"
 
 @get(
     "/v1/portfolio/merchants",
-    query=("sort", "limit", "after", "format", "bom"),
+    query=("sort", "limit", "after", "format", "bom", "at"),
     operation_class=document.InPages,
     operation_id="getBreakdown",
     summary="Every merchant, and the totals",
-    responses=document.balance_responses(BreakdownView, "The merchants that the caller may read.", paged=True),
+    responses=document.balance_responses(
+        BreakdownView | PastBreakdownView, "The merchants that the caller may read.", paged=True
+    ),
 )
 async def read_breakdown(
     exchange: NamedDependency[Exchange],
     portfolio: NamedDependency[Portfolio],
-    pages: NamedDependency[Paginator],
     output_format: NamedDependency[Format],
     sort: document.SortParameter = None,
     limit: document.LimitParameter = None,
     after: document.AfterParameter = None,
+    at: document.AtParameter = None,
 ) -> Response[bytes]:
     """Give each merchant's balances and their exact totals by asset. All pages of a version show one moment."""
     readable = exchange.authorise_portfolio()
     page_size, order = read_limit(limit), read_sort(sort)
+    pages = Paginator(portfolio.versions)
+    if at is not None:
+        if sort is not None:
+            raise InvalidRequest("at shows merchants by id, without sort.")
+        return await _respond_past(exchange, portfolio, pages, (at, after, page_size), output_format)
     scope = exchange.scope("merchants")
     if after is not None:
         if sort is not None:
@@ -55,6 +63,27 @@ async def read_breakdown(
         return await exchange.respond_page(page.with_sweep(parts.sweep), parts, output_format)
 
     return await exchange.respond_changed(readable, look)
+
+
+async def _respond_past(
+    exchange: Exchange,
+    portfolio: Portfolio,
+    pages: Paginator,
+    asked: tuple[str, str | None, int],
+    output_format: Format,
+) -> Response[bytes]:
+    """Respond with each merchant at a moment: the page of `asked`, which is that moment, the cursor and a size."""
+    at, after, page_size = asked
+    moment = exchange.read_past(at)
+    scope = exchange.scope(f"merchants at {moment}")
+    if after is not None:
+        page = await pages.next_page(PastBreakdownView, after, scope=scope, limit=page_size)
+    else:
+        parts = await portfolio.get_past(exchange.authorise_portfolio(), moment)
+        items = [PastPartView.of(part, parts.name_of(part)) for part in parts.parts]
+        head = PastBreakdownView.of(parts, moment)
+        page = await pages.first_page(head, items, scope=scope, as_of=moment, limit=page_size)
+    return await exchange.respond_page(page, None, output_format)
 
 
 @get(

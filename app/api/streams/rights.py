@@ -20,8 +20,8 @@ class StreamRights:
 
     @property
     def are_current(self) -> bool:
-        """Whether nothing has changed that they depend on. A token may lose its validity at any time."""
-        if self.caller.has_token:
+        """Whether nothing has changed that they depend on. A key or token may lose its validity at any time."""
+        if self.caller.has_token or self.caller.validity.is_limited:
             return self._callers.find_known(self._credential) is self.caller
         return self._callers.generation == self._generation
 

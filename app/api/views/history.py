@@ -14,6 +14,7 @@ from app.history.past import ChangesPage, PastState
 KeptFrom = Annotated[str, Meta(description="Since when every change that looks found is kept.")]
 Number = Annotated[int, Meta(ge=0, description="Of this content, counted within the account's epoch.")]
 Next = Annotated[str, Meta(description="The `after` of what follows.")]
+Holds = Annotated[dict[Literal["from", "confirmedUntil", "changedBy"], str], Meta(description="What looks found.")]
 
 
 class PastView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -26,7 +27,7 @@ class PastView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
         Meta(description="`seen`: looks before and after said so. `between`: the last look before said so."),
     ]
     as_of: Time
-    holds: Annotated[dict[Literal["from", "confirmedUntil", "changedBy"], str], Meta(description="What looks found.")]
+    holds: Holds
     looks: Annotated[int, Meta(ge=1, description="How many looks found this content.")]
     longest_gap_seconds: Annotated[float, Meta(ge=0, description="Between two of them.")]
     sequence: Number
@@ -39,18 +40,12 @@ class PastView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     def of(cls, snapshot: Snapshot, past: PastState, at: int, keep: RowFilter) -> Self:
         """Show what is known of a moment (Unix ms)."""
         rows, anomalies = select_rows(snapshot, keep)
-        holds: dict[Literal["from", "confirmedUntil", "changedBy"], str] = {
-            "from": format_time(past.state.since),
-            "confirmedUntil": format_time(past.looks.until),
-        }
-        if past.changed_by is not None:
-            holds["changedBy"] = format_time(past.changed_by)
         return cls(
             merchant_id=int(snapshot.account_id),
             at=format_time(at),
             certainty="seen" if past.is_seen else "between",
             as_of=format_time(past.state.since),
-            holds=holds,
+            holds=holds_of(past),
             looks=past.looks.looks,
             longest_gap_seconds=past.looks.gap_ms / 1000,
             sequence=past.state.sequence,
@@ -168,6 +163,14 @@ class FeedView(Struct, frozen=True, rename="camel"):
         """Show a part of the feed."""
         shown = tuple(map(ChangeView.of_feed, followed.changes))
         return cls(followed.epoch, format_time(followed.kept_from), followed.is_complete, shown, followed.next)
+
+
+def holds_of(past: PastState) -> Holds:
+    """Show from when to when looks found a state, and when the first one found another."""
+    holds: Holds = {"from": format_time(past.state.since), "confirmedUntil": format_time(past.looks.until)}
+    if past.changed_by is not None:
+        holds["changedBy"] = format_time(past.changed_by)
+    return holds
 
 
 def _amounts(row: Row | None) -> Amounts | UnsetType:

@@ -1,9 +1,12 @@
 """The clients file, issuers of tokens included: what is taken, and what a wrong one says."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from app.access.clients_file import parse_clients
 from app.access.tokens.issuers import Source
+from app.access.validity import FOREVER, Validity
 from app.balances.snapshots import AccountId
 from app.errors import StartError
 
@@ -21,9 +24,32 @@ def test_an_issuer_needs_no_client_beside_it() -> None:
     assert issuer.rules[0].merchants == frozenset({AccountId("1")})
 
 
+def as_ms(year: int, month: int, day: int, hour: int = 0) -> int:
+    return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("lines", "validity"),
+    [
+        ("", Validity()),
+        ("expires = 2027-06-01T00:00:00Z", Validity(until=as_ms(2027, 6, 1))),
+        ('expires = "2027-06-01T02:00:00.5+02:00"', Validity(until=as_ms(2027, 6, 1) + 500)),
+        ("not_before = 2026-12-01T00:00:00-01:00", Validity(as_ms(2026, 12, 1, 1), FOREVER)),
+    ],
+)
+def test_keys_begin_and_end_when_the_file_says(lines: str, validity: Validity) -> None:
+    (caller,) = parse_clients(CLIENT + lines, "x").callers
+    assert caller.validity == validity
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (CLIENT + "expires = 2027-06-01T00:00:00\n", "expires"),
+        (CLIENT + "expires = 2027-06-01\n", "expires"),
+        (CLIENT + 'expires = "June"\n', "expires"),
+        (CLIENT + "expires = 1790000000\n", "expires"),
+        (CLIENT + "not_before = 2027-06-01T00:00:00Z\nexpires = 2027-06-01T00:00:00Z\n", "earlier"),
         (ISSUER, "rule"),
         (ISSUER + 'algorithms = ["HS256"]\n' + RULE, "HS256"),
         (ISSUER + 'algorithms = ["none"]\n' + RULE, "none"),

@@ -1,5 +1,6 @@
 """The memory of the hot path is bounded."""
 
+from app.access.validity import Validity
 from app.api.reads.memo import Memo, MemoKey, memo_table, raw_request_index
 from app.api.replies import as_body
 from app.balances.snapshots import AccountId, Snapshot
@@ -12,7 +13,7 @@ def _key(number: int) -> MemoKey:
 
 def _memo(size: int) -> Memo:
     snapshot = Snapshot(AccountId("1"), 0, True, ())
-    return Memo(1, snapshot, 0, 0, 1000, 900, None, 200, [], as_body(b"x" * size), HotSeries())
+    return Memo(1, snapshot, 0, 0, 1000, 900, None, Validity(), 200, [], as_body(b"x" * size), HotSeries())
 
 
 def test_a_memo_is_found_by_all_that_was_key() -> None:

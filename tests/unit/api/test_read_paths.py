@@ -12,6 +12,7 @@ import pytest
 from fakeredis import FakeServer
 
 from app.access.callers import Caller, Callers, hash_key
+from app.access.validity import Validity
 from app.balances.snapshots import AccountId, Snapshot
 from app.errors import Unreachable
 from app.resilience.draining import Drain
@@ -128,7 +129,7 @@ class Paths:
         self.memory = replica.memory
         self.drain = Drain()
         tokens = ShortLivedTokens(hash_key("eyJ"), monotonic() + 0.5, monotonic)
-        self.callers = Callers(CALLERS, workers=1, monotonic=monotonic, judge=tokens)
+        self.callers = Callers(CALLERS, workers=1, monotonic=monotonic, judge=tokens, now=unix_ms)
         self.plain, self.bypass, self.hot, self._warm_up = (
             ReadPath(name, replica.cache, self.callers, self.drain, frozenset(origins))
             for name in ("plain", "bypass", "hot", "plain")
@@ -248,6 +249,31 @@ async def test_a_token_that_ends_within_the_second_is_good_no_longer(paths: Path
         await asyncio.sleep(0.15)
     assert statuses == [200, 200, 200, 401]
     assert paths.hot_answers == 3
+
+
+async def test_a_key_that_ends_within_the_second_is_good_no_longer(paths: Paths) -> None:
+    await paths.warm_up(HOT[0])
+    begins, ends = unix_ms() + 100, unix_ms() + 500
+    paths.callers.replace_all([*CALLERS, Caller("brief", hash_key("brief"), "all", validity=Validity(begins, ends))])
+    statuses = []
+    for _ in range(6):
+        statuses.append((await paths.ask(HOT[0], headers=[(b"authorization", b"Bearer brief"), GIVEN]))[0])
+        await asyncio.sleep(0.1)
+    assert statuses == [401, 200, 200, 200, 200, 401]
+    assert paths.hot_answers == 4
+
+
+async def test_a_renewed_memo_ends_with_the_key(paths: Paths) -> None:
+    await paths.warm_up(HOT[0])
+    paths.callers.replace_all(
+        [*CALLERS, Caller("brief", hash_key("brief"), "all", validity=Validity(0, unix_ms() + 1500))]
+    )
+    statuses = []
+    for _ in range(4):
+        statuses.append((await paths.ask(HOT[0], headers=[(b"authorization", b"Bearer brief"), GIVEN]))[0])
+        await asyncio.sleep(0.45)
+    assert statuses == [200, 200, 200, 200]
+    assert (await paths.ask(HOT[0], headers=[(b"authorization", b"Bearer brief"), GIVEN]))[0] == 401
 
 
 async def test_a_caller_that_gets_a_rate_is_held_to_it_at_once(paths: Paths) -> None:

@@ -172,3 +172,10 @@ def test_three_that_are_parsed_together_are_what_parsing_makes_of_each(
         assert not all(len(s) <= 30 and s[:1] != "-" and _is_canonical(s) for s in map(str, (total, free, locked)))
     else:
         assert list(taken) == [parse_amount(one) for one in (total, free, locked)]
+
+
+def test_a_zero_of_any_allowed_number_of_decimals_is_plain() -> None:
+    for decimals in range(1, 31):
+        assert parse_plain("1", f"0E-{decimals}", "0.50") == ["1", "0", "0.5"]
+    with pytest.raises(ValueError, match="power of ten"):
+        parse_amount("0E-31")

@@ -1,7 +1,6 @@
 """The pipe: answers are matched in their order, however they are cut and however late they come."""
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,36 +8,9 @@ from redis.exceptions import BusyLoadingError, InvalidResponse, NoScriptError
 from redis.exceptions import ConnectionError as NoConnection
 
 from app.redis.pipe import Pipe, pack_command
+from tests.support.taken_connection import Transport, make_connection
 
 TIMEOUT_SECONDS = 1.0
-
-
-class Transport:
-    """What a pipe does with its connection. `former` is the protocol that it takes over from."""
-
-    def __init__(self) -> None:
-        self.written = b""
-        self.aborted = False
-        self.former = SimpleNamespace(connection_lost=self.lose)
-        self.lost: list[object] = []
-
-    def lose(self, error: object) -> None:
-        self.lost.append(error)
-
-    def get_protocol(self) -> object:
-        return self.former
-
-    def set_protocol(self, _: object) -> None:
-        """Nothing reads here."""
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def write(self, data: bytes) -> None:
-        self.written += data
-
-    def abort(self) -> None:
-        self.aborted = True
 
 
 class World:
@@ -46,8 +18,7 @@ class World:
 
     def __init__(self) -> None:
         self.transport = Transport()
-        connection = SimpleNamespace(_writer=SimpleNamespace(transport=self.transport))
-        self.pipe = Pipe(None, connection, TIMEOUT_SECONDS)
+        self.pipe = Pipe(None, make_connection(self.transport), TIMEOUT_SECONDS)
         self.got: dict[str, Any] = {}
 
     def send(self, word: str, count: int = 1) -> None:

@@ -1,0 +1,85 @@
+"""Moves of accounts: what is known from before a move is marked, at every replica, and never served as fresh again."""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from app.balances.snapshots import AccountId, Entry
+from app.cache.freshness import latest_plausible_as_of
+from app.cache.memory import MemoryTier
+from app.cache.redis_tier import RedisTier
+from app.fleet.bus import Move
+from app.redis.client import RedisFailure
+
+
+class Moves:
+    """Mark what one replica knows, and what it is just being answered. `now_ms` gives Unix milliseconds.
+
+    No clock decides what is older than a move: what was stored or under way when the move was heard of is older.
+    """
+
+    def __init__(self, memory: MemoryTier, redis: RedisTier, now_ms: Callable[[], int]) -> None:
+        self._memory: Final = memory
+        self._redis: Final = redis
+        self._now_ms: Final = now_ms
+        self._calls: Final[dict[AccountId, int]] = {}  # under way, and when the account moved meanwhile (0: it did not)
+        self._watched: Final[dict[AccountId, bool]] = {}
+
+    async def mark(self, account_id: AccountId) -> Move:
+        """Mark what every replica knows of an account that has just moved; without Redis, what this one knows."""
+        now = self._now_ms()
+        move = Move(account_id, now)
+        self.hear(move)
+        moved_at = await self._redis.mark_moved(move, latest_as_of=latest_plausible_as_of(now))
+        if not isinstance(moved_at, RedisFailure):
+            self.hear(move := Move(account_id, moved_at))
+        return move
+
+    def hear(self, move: Move) -> None:
+        """Mark what this replica knows of an account that moved, and what it is being answered."""
+        moved_at = min(move.at, latest_plausible_as_of(self._now_ms()))
+        kept = self._memory.peek(move.account_id)
+        if kept is not None and kept.as_of <= latest_plausible_as_of(self._now_ms()):
+            self._memory.mark_moved(move.account_id, moved_at)
+        if move.account_id in self._calls:
+            self._calls[move.account_id] = moved_at
+        if move.account_id in self._watched:
+            self._watched[move.account_id] = True
+
+    def watch(self, account_id: AccountId) -> None:
+        """Note from now on whether an account moves, for its chase."""
+        self._watched[account_id] = False
+
+    def unwatch(self, account_id: AccountId) -> bool:
+        """Return whether an account has moved since `watch`."""
+        return self._watched.pop(account_id, False)
+
+    def begin_call(self, account_id: AccountId) -> Entry | None:
+        """Begin a call of the upstream, and return what is known before it."""
+        self._calls[account_id] = 0
+        return self._memory.peek(account_id)
+
+    def doubt(self, account_id: AccountId, moved_at: int | None) -> None:
+        """Mark an account that moved; forget one of which nothing known may be served any more (None)."""
+        if moved_at is None:
+            self._memory.forget(account_id)
+        else:
+            self.hear(Move(account_id, moved_at))
+
+    def end_call(self, account_id: AccountId) -> int:
+        """End a call of the upstream. Return when the account moved since it began (Unix milliseconds), 0 if it did not."""
+        return self._calls.pop(account_id, 0)
+
+
+def order(entry: Entry, known: Entry | None, moved_at: int) -> Entry:
+    """Order an answer after what was known at its call, whatever the clocks say.
+
+    A move at `moved_at`, during the call, may be in the answer or not, so the answer counts as from before it.
+    """
+    if known is not None:
+        newest = known.as_of if known.moved_at is UNSET else known.moved_at
+        if entry.as_of <= newest:
+            entry = replace(entry, as_of=newest + 1)
+    return replace(entry, moved_at=max(moved_at, entry.as_of)) if moved_at else entry

@@ -1,0 +1,1 @@
+"""Moves: events of the upstream and notices of our own programs, and the looks that find what moved."""

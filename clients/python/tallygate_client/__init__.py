@@ -1,0 +1,50 @@
+"""Tallygate client: merchants' balances, exact, and never taken for fresh and whole unasked."""
+
+from tallygate_client.answers import Answer
+from tallygate_client.async_client import AsyncClient
+from tallygate_client.client import Client
+from tallygate_client.live import Balances, Disconnected, FeedChanges, Gap, Heartbeat, Hello, Synced
+from tallygate_client.models import FreshPart, MissingPart, Part, StalePart
+from tallygate_client.problems import (
+    ForbiddenError,
+    GoneError,
+    InvalidRequestError,
+    NoAnswerError,
+    NotAcceptedError,
+    NotFoundError,
+    ProblemError,
+    TallygateError,
+    TooFastError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnexpectedAnswerError,
+)
+
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "Balances",
+    "Client",
+    "Disconnected",
+    "FeedChanges",
+    "ForbiddenError",
+    "FreshPart",
+    "Gap",
+    "GoneError",
+    "Heartbeat",
+    "Hello",
+    "InvalidRequestError",
+    "MissingPart",
+    "NoAnswerError",
+    "NotAcceptedError",
+    "NotFoundError",
+    "Part",
+    "ProblemError",
+    "StalePart",
+    "Synced",
+    "TallygateError",
+    "TooFastError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnexpectedAnswerError",
+]

@@ -1,0 +1,158 @@
+// Tabs that share a connection, with locks that are granted when the test says, and time that it moves.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+
+import { build } from "esbuild";
+
+import { fakeClock, part } from "./support/fake_gateway.mjs";
+
+const source = new URL("../src/tabs.ts", import.meta.url).pathname;
+const [{ text }] = (await build({ entryPoints: [source], bundle: true, format: "esm", write: false })).outputFiles;
+const { watchTogether } = await import(`data:text/javascript,${encodeURIComponent(text)}`);
+
+/** Locks of which one is held at a time. They are granted when `grant` is called, or stolen right away. */
+function fakeLocks() {
+  const queue = [];
+  let holder;
+  const hold = (one) => {
+    holder = one;
+    one.work().then(one.resolve, one.reject).finally(() => holder === one && (holder = undefined));
+  };
+  return {
+    grant: () => holder === undefined && queue.length > 0 && hold(queue.shift()),
+    request: (_, { signal, steal }, work) => new Promise((resolve, reject) => {
+      const one = { work, resolve, reject };
+      if (steal) {
+        holder?.reject(new DOMException("stolen", "AbortError"));
+        return hold(one);
+      }
+      queue.push(one);
+      signal.addEventListener("abort", () => queue.includes(one) && (queue.splice(queue.indexOf(one), 1), reject(signal.reason)));
+    }),
+  };
+}
+
+/** A connection of a leader, into which the test puts events. */
+function openConnection() {
+  const pending = [];
+  let wake = () => undefined;
+  return {
+    cursors: [],
+    put: (event) => (pending.push(event), wake()),
+    lead(cursor, signal) {
+      this.cursors.push(cursor);
+      return (async function* () {
+        signal.addEventListener("abort", () => wake());
+        while (!signal.aborted) {
+          while (pending.length > 0 && !signal.aborted) yield pending.shift();
+          await new Promise((resolve) => (wake = resolve));
+        }
+      })();
+    },
+  };
+}
+
+const connected = { type: "connected", resumed: "new", heartbeatSeconds: 10 };
+const balances = (sequence) => ({ type: "balances", part: part(sequence), cursor: `c${sequence}` });
+const synced = { type: "synced", coverage: {}, cursor: "c" };
+
+function stage(t) {
+  const name = `tallygate test ${t.name}`;
+  const locks = fakeLocks();
+  const connection = openConnection();
+  const clock = fakeClock();
+  const tabs = { locks, channel: (channel) => new BroadcastChannel(channel) };
+  const open = () => {
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    const events = watchTogether(tabs, name, clock, stop.signal, (cursor, signal) => connection.lead(cursor, signal));
+    const seen = [];
+    const reading = (async () => {
+      for await (const event of events) seen.push(event.part?.sequence ?? event.reason ?? event.type);
+    })();
+    return { seen, stop: () => (stop.abort(), reading) };
+  };
+  return { open, locks, connection, clock };
+}
+
+/** Let messages between tabs arrive. */
+async function settle(fits = () => false) {
+  for (let turns = 0; turns < 200 && !fits(); turns++) await turn();
+}
+
+async function sees(tab, wanted) {
+  await settle(() => tab.seen.length >= wanted.length);
+  assert.deepEqual(tab.seen, wanted);
+}
+
+test("a tab that asked before any tab had the connection sees everything once one has", async (t) => {
+  const { open, locks, connection } = stage(t);
+  const [first, second] = [open(), open()];
+  await settle();
+  locks.grant();
+  [connected, balances(1), synced].forEach(connection.put);
+  await sees(first, ["connected", 1, "synced"]);
+  await sees(second, ["connected", 1, "synced"]);
+  connection.put(balances(2));
+  await sees(second, ["connected", 1, "synced", 2]);
+});
+
+test("a tab that comes later is shown the newest of each merchant", async (t) => {
+  const { open, locks, connection } = stage(t);
+  const first = open();
+  locks.grant();
+  [connected, balances(1), synced, balances(2)].forEach(connection.put);
+  await sees(first, ["connected", 1, "synced", 2]);
+  await sees(open(), ["connected", 2, "synced"]);
+});
+
+test("the next tab goes on from the last cursor when the first one closes", async (t) => {
+  const { open, locks, connection } = stage(t);
+  const first = open();
+  locks.grant();
+  const second = open();
+  [connected, balances(1), synced].forEach(connection.put);
+  await sees(second, ["connected", 1, "synced"]);
+  await first.stop();
+  await settle();
+  locks.grant();
+  await settle();
+  assert.deepEqual(connection.cursors, [undefined, "c"]);
+  connection.put(balances(2));
+  await sees(second, ["connected", 1, "synced", 2]);
+});
+
+test("a tab that sends nothing for long loses the connection, and the gap is said", async (t) => {
+  const { open, locks, connection, clock } = stage(t);
+  const first = open();
+  locks.grant();
+  const second = open();
+  [connected, balances(1), synced].forEach(connection.put);
+  await sees(second, ["connected", 1, "synced"]);
+  await settle();
+  clock.pass(); // of the leader, which does not care
+  clock.pass();
+  await sees(second, ["connected", 1, "synced", "silent"]);
+  await settle();
+  assert.deepEqual(connection.cursors, [undefined, "c"]);
+  [connected, balances(2), synced].forEach(connection.put);
+  await sees(second, ["connected", 1, "synced", "silent", "connected", 2, "synced"]);
+  assert.equal(first.seen.at(-1), "synced");
+});
+
+test("what asking again cannot help is raised by the tab that asked, and the next one asks for itself", async (t) => {
+  const { locks } = stage(t);
+  const tabs = { locks, channel: (channel) => new BroadcastChannel(channel) };
+  let asked = 0;
+  const lead = async function* () {
+    throw new Error(`refused ${++asked}`);
+  };
+  const open = () => watchTogether(tabs, t.name, fakeClock(), undefined, lead).next().catch((error) => error.message);
+  const both = [open(), open()];
+  await settle();
+  locks.grant();
+  await settle();
+  locks.grant();
+  assert.deepEqual(await Promise.all(both), ["refused 1", "refused 2"]);
+});

@@ -1,0 +1,39 @@
+"""The synchronous Python client, made from the asynchronous one word by word, as httpcore makes its own."""
+
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "clients/python/tallygate_client"
+
+_WORDS = (
+    (r"import asyncio\n", ""),
+    (
+        r"sleep: Callable\[\[float\], Awaitable\[None\]\] = asyncio\.sleep",
+        "sleep: Callable[[float], None] = time.sleep",
+    ),
+    (r", Awaitable, Callable", ", Callable"),
+    (r"AsyncIterator, Callable", "Callable, Iterator"),
+    (r"(async|await) ", ""),
+    (r"AsyncIterator", "Iterator"),
+    (r"for (\w+) in (.+):\n +yield \1\n", r"yield from \2\n"),
+    (r"AsyncClient", "Client"),
+    (r"__aenter__", "__enter__"),
+    (r"__aexit__", "__exit__"),
+    (r"\ba(close|read|iter_bytes)\b", r"\1"),
+    (r"Cancelling a call ends its request\. ", ""),
+    (
+        r"The asynchronous client\. `client\.py` is made from this file by `make python-client`; a test compares them\.",
+        "The synchronous client, made from `async_client.py` by `make python-client`. Threads may share it.",
+    ),
+)
+
+
+def make_sync(source: str) -> str:
+    """Return the synchronous twin of the asynchronous client."""
+    for pattern, text in _WORDS:
+        source = re.sub(pattern, text, source)
+    return source
+
+
+if __name__ == "__main__":
+    (FOLDER / "client.py").write_text(make_sync((FOLDER / "async_client.py").read_text()))

@@ -1,0 +1,89 @@
+"""Readers of the feed: what others do, or the loss of the store, changes no answer of theirs."""
+
+import asyncio
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+
+from app.balances.snapshots import AccountId, Snapshot
+from app.errors import FeedEnded, HistoryGone
+from app.history.following import Following, News
+from app.history.past import Past
+from app.history.recording import HistoryOptions, Look
+from app.runtime import Runtime
+from tests.support.replica import Replica, Upstream, run_replicas
+from tests.support.virtual_time import unix_ms
+
+MINE, OTHERS = AccountId("5"), AccountId("6")
+OPTIONS = HistoryOptions(keep_ms=604_800_000, max_bytes=2_000)
+
+
+def follow(replica: Replica) -> tuple[Following, News]:
+    news = News(replica.feed, lambda: False)
+    runtime = Runtime(unix_ms=unix_ms)
+    past = Past(replica.shared, replica.feed)
+    return Following(replica.feed, past, news, OPTIONS, runtime, longest_wait_seconds=20), news
+
+
+async def look(replica: Replica, key: AccountId, amount: int) -> None:
+    await asyncio.sleep(0.01)
+    found = Snapshot(key, unix_ms(), can_deposit=bool(amount % 2), balances=())
+    await replica.tier.store_and_release(found, look=Look(found.as_of - 1))
+
+
+async def test_a_cursor_stays_good_while_only_changes_of_others_are_dropped(server: FakeServer) -> None:
+    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
+        following, _ = follow(one)
+        await look(one, MINE, 1)
+        begun = await following.read([MINE], {MINE}.__contains__, None, 10, 0)
+        await asyncio.sleep(100)
+        for amount in range(40):
+            await look(one, OTHERS, amount)
+        quiet = await following.read([MINE], {MINE}.__contains__, begun.next, 10, 0)
+        assert (list(quiet.changes), quiet.is_complete) == ([], True)
+        await look(one, MINE, 2)
+        found = await following.read([MINE], {MINE}.__contains__, begun.next, 10, 0)
+        assert [change.change.after.sequence for change in found.changes] == [1]
+        with pytest.raises(HistoryGone):
+            await following.read([OTHERS], {OTHERS}.__contains__, begun.next, 10, 0)
+        with pytest.raises(HistoryGone):
+            await following.read(None, lambda _: True, begun.next, 10, 0)
+
+
+async def test_a_cursor_is_gone_once_a_change_of_its_own_was_dropped(server: FakeServer) -> None:
+    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
+        following, _ = follow(one)
+        await look(one, MINE, 1)
+        begun = await following.read([MINE], {MINE}.__contains__, None, 10, 0)
+        await asyncio.sleep(100)
+        await look(one, MINE, 2)
+        for amount in range(40):
+            await look(one, OTHERS, amount)
+        with pytest.raises(HistoryGone):
+            await following.read([MINE], {MINE}.__contains__, begun.next, 10, 0)
+
+
+async def test_who_reads_while_another_reader_finds_the_next_epoch_gets_an_answer(server: FakeServer) -> None:
+    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
+        following, _ = follow(one)
+        await look(one, MINE, 1)
+
+        def reads(_: AccountId) -> bool:
+            asyncio.get_running_loop().call_soon(one.feed.cursors.use, "1-another", bytes(32))
+            return True
+
+        found = await following.read(None, reads, None, 10, 0)
+        assert [change.account_id for change in found.changes] == [MINE]
+
+
+async def test_who_waits_while_the_store_is_lost_gets_the_end_of_the_feed(server: FakeServer) -> None:
+    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
+        following, news = follow(one)
+        looking = asyncio.create_task(news.keep_looking())
+        begun = await following.read([MINE], {MINE}.__contains__, None, 10, 0)
+        waiting = asyncio.create_task(following.read([MINE], {MINE}.__contains__, begun.next, 10, 5))
+        await asyncio.sleep(1)
+        await FakeAsyncRedis(server=server).flushall()
+        with pytest.raises(FeedEnded):
+            await waiting
+        looking.cancel()
