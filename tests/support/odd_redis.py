@@ -35,11 +35,27 @@ class OddRedis:
         self.replace: Replace = lambda _: None
         self.distort: Callable[[bytes], bytes] = bytes
         self.seen: set[str] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """End all connections, and wait until they are closed."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving)
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Answer one connection until either side ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        with suppress(asyncio.CancelledError):
+            await self._serve(reader, writer)
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_unix_connection(self._server.url.removeprefix("unix://"))
         pumping: asyncio.Task[None] | None = None
-        with suppress(OSError, IncompleteReadError):
+        with suppress(OSError, IncompleteReadError, asyncio.CancelledError):
             while True:
                 raw, words = await _read_command(reader)
                 name = _name(words)
@@ -58,6 +74,9 @@ class OddRedis:
             pumping.cancel()
         for one in (writer, inner_writer):
             one.close()
+        for one in (writer, inner_writer):
+            with suppress(OSError):
+                await one.wait_closed()
 
 
 @asynccontextmanager
@@ -70,6 +89,7 @@ async def run_odd_redis(server: Valkey) -> AsyncIterator[OddRedis]:
         yield odd
     finally:
         listener.close()
+        await odd.close()
 
 
 def _name(words: list[bytes]) -> str:
