@@ -40,7 +40,7 @@ class Positions(Protocol):
 
 
 class NoPositions:
-    """Positions without a feed: whoever comes again is shown everything."""
+    """Positions without a feed: each stream that resumes is shown everything."""
 
     def heard(self) -> FeedPosition | None:
         """Know no place."""
