@@ -149,7 +149,7 @@ class LiveReplica:
             self.demand,
             self.news,
             replica.memory.peek,
-            directory.names,
+            directory.known,
             self.drain,
             LongPollOptions(longest_seconds=29, within_seconds=5, drain_seconds=LONG_DRAIN),
             runtime,
