@@ -24,6 +24,7 @@ from tallygate_client.options import (
     PageOptions,
     PastOptions,
     PastPageOptions,
+    QueryOptions,
     ReadOptions,
 )
 from tallygate_client.sending import Sending, TagCache
@@ -108,7 +109,7 @@ class AsyncClient:
         """Read up to 1,000 merchants."""
         return await self._call(operations.batch(merchant_ids, options))
 
-    async def query_balances(self, merchant_ids: list[int], **options: Unpack[BatchOptions]) -> Answer[models.Batch]:
+    async def query_balances(self, merchant_ids: list[int], **options: Unpack[QueryOptions]) -> Answer[models.Batch]:
         """Read up to 1,000 merchants, for lists too long for a URL."""
         return await self._call(operations.query(merchant_ids, options))
 

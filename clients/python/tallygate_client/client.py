@@ -23,6 +23,7 @@ from tallygate_client.options import (
     PageOptions,
     PastOptions,
     PastPageOptions,
+    QueryOptions,
     ReadOptions,
 )
 from tallygate_client.sending import Sending, TagCache
@@ -105,7 +106,7 @@ class Client:
         """Read up to 1,000 merchants."""
         return self._call(operations.batch(merchant_ids, options))
 
-    def query_balances(self, merchant_ids: list[int], **options: Unpack[BatchOptions]) -> Answer[models.Batch]:
+    def query_balances(self, merchant_ids: list[int], **options: Unpack[QueryOptions]) -> Answer[models.Batch]:
         """Read up to 1,000 merchants, for lists too long for a URL."""
         return self._call(operations.query(merchant_ids, options))
 

@@ -15,6 +15,7 @@ from tallygate_client.options import (
     PageOptions,
     PastOptions,
     PastPageOptions,
+    QueryOptions,
     ReadOptions,
     write_merchants,
 )
@@ -65,7 +66,7 @@ def batch(merchant_ids: list[int], options: BatchOptions) -> Call[Answer[models.
     return calls.listing("/v1/balances", models.Batch, options, params=params)
 
 
-def query(merchant_ids: list[int], options: BatchOptions) -> Call[Answer[models.Batch]]:
+def query(merchant_ids: list[int], options: QueryOptions) -> Call[Answer[models.Batch]]:
     """Many merchants, named in the body."""
     return calls.listing("/v1/balances", models.Batch, options, **calls.merchants_body(merchant_ids))
 

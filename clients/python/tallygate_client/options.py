@@ -12,12 +12,11 @@ class CallOptions(TypedDict, total=False):
     deadline_seconds: float
 
 
-class ReadOptions(CallOptions, total=False):
-    """How old an answer may be, in seconds (RFC 9111, 5.2.1), and how long it may wait for news.
+class DirectiveOptions(CallOptions, total=False):
+    """How old an answer may be, in seconds (RFC 9111, 5.2.1).
 
     `max_stale=True` accepts any staleness. `no_cache` asks the upstream. `only_if_cached` does not, and raises the
-    problem `not-cached`. `wait_seconds`, 1 to 25, waits for other content than this client got last, and comes on top
-    of the deadline.
+    problem `not-cached`.
     """
 
     max_age: int
@@ -25,14 +24,23 @@ class ReadOptions(CallOptions, total=False):
     min_fresh: int
     no_cache: bool
     only_if_cached: bool
+
+
+class ReadOptions(DirectiveOptions, total=False):
+    """How long a read may wait for other content than this client got last: 1 to 25 s, on top of the deadline."""
+
     wait_seconds: int
 
 
-class AccountOptions(ReadOptions, total=False):
+class RowOptions(TypedDict, total=False):
     """Which rows of an account: these `assets`, and with `nonzero` only those that are held."""
 
     assets: Sequence[str]
     nonzero: bool
+
+
+class AccountOptions(ReadOptions, RowOptions, total=False):
+    """A read of accounts."""
 
 
 class BatchOptions(AccountOptions, total=False):
@@ -41,11 +49,14 @@ class BatchOptions(AccountOptions, total=False):
     require_complete: bool
 
 
-class PastOptions(CallOptions, total=False):
-    """Which rows of a past account."""
+class QueryOptions(DirectiveOptions, RowOptions, total=False):
+    """As `BatchOptions`, without waiting."""
 
-    assets: Sequence[str]
-    nonzero: bool
+    require_complete: bool
+
+
+class PastOptions(CallOptions, RowOptions, total=False):
+    """Which rows of a past account."""
 
 
 class PageOptions(ReadOptions, total=False):
