@@ -38,6 +38,8 @@ _KEY_HEADERS: Final = (
     HOST,
 )
 _UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent", b"prefer")
+# Beside a tag, `fetch` adds `no-cache` or `max-age=0`, unless there is a directive: ours adds this one, which changes nothing.
+_WITHOUT_EFFECT: Final = (b"cache-control", b"no-transform")
 _find_place: Final = ({name: place for place, name in enumerate(_KEY_HEADERS)} | dict.fromkeys(_UNUSUAL, -1)).get
 
 
@@ -170,7 +172,8 @@ class HotPath:
 def read_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | None:
     """Return the headers that an answer depends on, in the order of `_KEY_HEADERS`; None if the request is not plain.
 
-    A plain request has none of the unusual headers, none of the others twice, a valid host, and few bytes of headers.
+    A plain request has no unusual header that has an effect, none of the others twice, a valid host, and few bytes of
+    headers.
     """
     found: list[bytes | None] = [None] * len(_KEY_HEADERS)
     size = 0
@@ -179,7 +182,10 @@ def read_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | N
         place = _find_place(name)
         if place is None:
             size += len(name)
-        elif place < 0 or found[place] is not None:
+        elif place < 0:
+            if (name, value) != _WITHOUT_EFFECT:
+                return None
+        elif found[place] is not None:
             return None
         else:
             found[place] = value
