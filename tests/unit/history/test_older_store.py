@@ -29,7 +29,7 @@ async def page_of(replica: Replica, position: FeedPosition | None = None) -> Fee
     return page
 
 
-async def take_back(server: FakeServer, dump: dict[bytes, Any]) -> None:
+async def take_back(server: FakeServer, dump: dict[Any, Any]) -> None:
     """Give a server the state that `keep` took of it, as an older file or a replica that lagged does."""
     raw = FakeAsyncRedis(server=server)
     await raw.flushall()
@@ -41,7 +41,7 @@ async def take_back(server: FakeServer, dump: dict[bytes, Any]) -> None:
                 await raw.xadd(name, fields, id=place)
 
 
-async def keep(server: FakeServer) -> dict[bytes, Any]:
+async def keep(server: FakeServer) -> dict[Any, Any]:
     raw = FakeAsyncRedis(server=server)
     return {
         **{name: ("hash", await raw.hgetall(name)) for name in await raw.keys("*:history")},
