@@ -1,6 +1,6 @@
 """World state: which merchant holds what now, and how balances move."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from random import Random
 
@@ -25,6 +25,7 @@ class World:
         self._sums = Aggregate()
         self._aggregate: Account | None = None
         self._holders: list[int] | None = None
+        self.on_move: Callable[[int], None] = lambda _: None  # called with each merchant that moved, or was set
         for merchant_id, account in merchants.items():
             self._replace(merchant_id, account)
 
@@ -48,6 +49,7 @@ class World:
             raise ValueError(f"no merchant can have the id {merchant_id}")
         self._replace(merchant_id, Account(can_deposit=can_deposit, balances=tuple(balances)))
         self._holders = None
+        self.on_move(merchant_id)
 
     def delete(self, merchant_id: int) -> None:
         """Forget a merchant; raise KeyError when there is none."""
@@ -67,6 +69,7 @@ class World:
                 return None
             merchant_id = self._random.choice(self._holders)
         self._replace(merchant_id, self._moved(self._merchants[merchant_id]))
+        self.on_move(merchant_id)
         return merchant_id
 
     def disturb(self, asset: str, amount: Decimal) -> None:
