@@ -185,11 +185,11 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
         if message["type"] == "http.response.start":
             context.status = message["status"]
             headers = [*message["headers"], *SAFE]
-            for place, (name, value) in enumerate(headers):
-                if name == b"age":
-                    context.age = int(value)
-                elif name == b"allow":
-                    headers[place] = name, _with_head(value)
+            values = dict(headers)
+            if b"age" in values:
+                context.age = int(values[b"age"])
+            if b"allow" in values:
+                headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
             limits = () if context.limits is None else context.limits()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, context.request_id.encode()))
