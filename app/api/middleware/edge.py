@@ -134,7 +134,7 @@ class Edge:
         if context.status is not None:
             self._metrics.request(path, method, context.status, max(0.0, seconds - context.waited_seconds))
             caller = None if context.caller is None else context.caller.name
-            self._audit.record(caller, context.status, _about(context, method, path))
+            self._audit.record(caller, context.status, lambda: _about(context, method, path))
         if context.problem is not None:
             self._metrics.refusals.add(context.problem)
 
