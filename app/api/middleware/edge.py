@@ -139,7 +139,7 @@ class Edge:
         if context.status is not None:
             self._metrics.request(path, method, context.status, max(0.0, seconds - context.waited_seconds))
             caller = None if context.caller is None else context.caller.name
-            self._audit.record(caller, context.status, _about(context, method, path))
+            self._audit.record(caller, context.status, lambda: _about(context, method, path))
         if context.problem is not None:
             self._metrics.refusals.add(context.problem)
 
@@ -190,11 +190,11 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
         if message["type"] == "http.response.start":
             context.status = message["status"]
             headers = [*message["headers"], *SAFE]
-            for place, (name, value) in enumerate(headers):
-                if name == b"age":
-                    context.age = int(value)
-                elif name == b"allow":
-                    headers[place] = name, _with_head(value)
+            values = dict(headers)
+            if b"age" in values:
+                context.age = int(values[b"age"])
+            if b"allow" in values:
+                headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
             limits = () if context.limits is None else context.limits()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, context.request_id.encode()))
