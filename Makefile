@@ -24,11 +24,12 @@ test: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pytest --maxfail=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
-# The TypeScript client and what is generated from the document. It installs Node and Chromium if they are missing.
+# The TypeScript client, what is generated from the document, and streams through nginx. It installs Node, Chromium and nginx if they are missing.
 test-node: .venv/dev
 	clients/typescript/scripts/prepare.sh
 	npm ci --silent --prefix clients/typescript
 	npm test --silent --prefix clients/typescript
+	$(BIN)/pytest --timeout=200 -p no:cacheprovider tests/clients/passage.py
 
 # The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
 test-containers: .venv/dev
