@@ -1,5 +1,6 @@
 """Moves: reports of programs that may, signed events of the upstream, and nothing from anybody else."""
 
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator
@@ -179,6 +180,26 @@ async def test_made_up_events_are_answered_as_the_document_says(moving: Service,
             response = await moving.anonymous.post(EVENTS, content=body, headers=headers)
             assert response.status_code in ({200} if signature else {401, 429})
             case.validate_response(response, checks=CHECKS)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_an_event_with_two_signatures_is_refused(moving: Service, order: int) -> None:
+    body = event(f"two{order}")
+    lines = [("signature", sign(body)), ("signature", "00")][::order]
+    assert_problem(await moving.anonymous.post(EVENTS, content=body, headers=lines), "bad-signature")
+
+
+async def test_an_event_in_portions_counts_and_a_compressed_one_is_verified_as_it_comes(moving: Service) -> None:
+    body = event("portions")
+
+    async def portions() -> AsyncIterator[bytes]:
+        for place in range(0, len(body), 7):
+            yield body[place : place + 7]
+
+    answer = await moving.anonymous.post(EVENTS, content=portions(), headers={"signature": sign(body)})
+    assert answer.status_code == 200
+    headers = {"signature": sign(body), "Content-Encoding": "gzip"}
+    assert_problem(await moving.anonymous.post(EVENTS, content=gzip.compress(body), headers=headers), "bad-signature")
 
 
 async def test_an_event_tells_nobody_whether_its_merchant_exists(moving: Service) -> None:
