@@ -131,7 +131,7 @@ class Server:
     def read_or_lease_with_permit(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
         """Restate `lua.READ_OR_LEASE_WITH_PERMIT`."""
         found = self.read_or_lease(keys[:2], args[:5])
-        return found if found[1] != 0 else [*found, *self.take_permits(keys[2:], [args[0], *args[5:], 1])]
+        return found if found[1] != 0 else [*found, *self.take_permits(keys[2:], [args[0], *args[5:7], 1, args[7]])]
 
     def store_and_release(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `lua.STORE_AND_RELEASE`."""
@@ -164,21 +164,21 @@ class Server:
 
     def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> list[int]:
         """Restate `lua.TAKE_PERMITS`."""
-        replica_id, interval, tolerance, wanted = args
+        replica_id, interval, tolerance, wanted, census = args
         now = self._now_us()
-        self._record_request(replica_id, now)
+        asking = self._count_replicas(replica_id, now) if census else 0
         if self._paused_until > now:
             self._paused_until = self._slowed = min(self._paused_until, now + self._pause_length)
-            return [0, self._paused_until - now, len(self._asked)]
+            return [0, self._paused_until - now, asking]
         latest = now + 2 * tolerance + interval * self._factor
         interval *= self._slowness(now)
         due = min(max(self._next, now), latest)
         granted = min(wanted, math.floor((now + tolerance - due) / interval) + 1)
         if granted <= 0:
             self._next = due
-            return [0, math.ceil(due - tolerance - now), len(self._asked)]
+            return [0, math.ceil(due - tolerance - now), asking]
         self._next = round(due + granted * interval)
-        return [granted, max(0, math.ceil(due + granted * interval - tolerance - now)), len(self._asked)]
+        return [granted, max(0, math.ceil(due + granted * interval - tolerance - now)), asking]
 
     def pause(self, _: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `lua.PAUSE`."""
@@ -235,10 +235,11 @@ class Server:
         stored = self._find(keys[0])
         return None if stored is None else stored.value
 
-    def _record_request(self, replica_id: str, now: int) -> None:
-        """Keep the replicas that asked within the last second."""
+    def _count_replicas(self, replica_id: str, now: int) -> int:
+        """Count the replicas whose last census was within a second."""
         self._asked[replica_id] = now
         self._asked = {name: at for name, at in self._asked.items() if now - 1_000_000 < at <= now}
+        return len(self._asked)
 
     def _slowness(self, now: int) -> float:
         slowed = now if self._slowed is None else self._slowed

@@ -70,6 +70,7 @@ class Control:
                 ("PUT", r"/merchants/([1-9]\d{0,18})", self._set_merchant),
                 ("DELETE", r"/merchants/([1-9]\d{0,18})", self._delete_merchant),
                 ("POST", r"/merchants/([1-9]\d{0,18})/move", self._move_merchant),
+                ("GET", r"/merchants/(0|[1-9]\d{0,18})/history", self._tell_truth),
                 ("POST", r"/merchants/([1-9]\d{0,18})/event", self._send_event),
                 ("GET", "/events", self._show_events),
                 ("PUT", "/events", self._deliver_events),
@@ -140,6 +141,9 @@ class Control:
             return _NO_MERCHANT
         self._world.move(merchant_id)
         return _DONE
+
+    async def _tell_truth(self, _request: Request, merchant_id: int) -> Answer:
+        return as_json(200, self._world.truth.as_document(merchant_id))
 
     async def _send_event(self, _request: Request, merchant_id: int) -> Answer:
         self._events.send(merchant_id)

@@ -55,7 +55,7 @@ class Sandbox:
         # each its own generator, so that faults and tokens do not change how the world moves
         uses = ("world", "faults", "tokens", "events")
         world_random, fault_random, token_random, event_random = (Random(f"{self.seed}:{use}") for use in uses)  # noqa: S311  repeatable, not secret
-        self.world = build(self.scenario, self.merchants, world_random)
+        self.world = build(self.scenario, self.merchants, world_random, self.clock)
         self.faults = Faults(fault_random)
         self.counters = Counters()
         self.events = Events(self.delivery, event_random)

@@ -96,6 +96,11 @@ async def change_too_much(service: Service) -> None:
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_history_cut_short 1" in scraped)
 
 
+async def open_a_stream(service: Service) -> None:
+    """Open a stream where there may be none."""
+    assert (await service.get("/v1/watch?merchantId=12345")).status_code == 429
+
+
 async def forge_an_event(service: Service) -> None:
     """Send an event without a signature."""
     assert (await service.anonymous.post("/v1/upstream/events", content=b"{}")).status_code in {401, 429}
@@ -149,6 +154,7 @@ CAUSES = [
         "TallygateSweepStarved",
         Cause(settings={"portfolio_demand_seconds": "always", "portfolio_stale_seconds": 0.001}),
     ),
+    ("TallygateStreamsFull", Cause(open_a_stream, settings={"streams": 0}, steps=5)),
     ("TallygateHistoryShort", Cause(change_too_much, settings={"history_bytes": 1_000}, steps=3)),
     (
         "TallygateKeyExpires",
@@ -162,6 +168,7 @@ REFUSALS = "TallygateRedisRefuses"
 NONSENSE = "TallygateRedisUnusable"
 DEATHS = "TallygateWorkersDie"
 LOSSES = "TallygateLogLost"
+LATENESS = "TallygateWatchedOld"
 SILENCE = "TallygateDown"
 KEYS = "TallygateEventKeysBroken"
 CHASES = "TallygateChasesFindNothing"
@@ -189,7 +196,15 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 def test_every_alert_is_fired_here() -> None:
     assert {name for name, _ in CAUSES} | {
-        *(*OUTAGES, REFUSALS, NONSENSE, DEATHS, LOSSES, SILENCE, KEYS, CHASES)
+        *OUTAGES,
+        REFUSALS,
+        NONSENSE,
+        DEATHS,
+        LOSSES,
+        LATENESS,
+        SILENCE,
+        KEYS,
+        CHASES,
     } == alerts().keys()
 
 
@@ -303,6 +318,16 @@ def test_an_alert_fires_when_chases_find_nothing(finds: bool) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(chase())
     assert alerts()[CHASES].fires(scrapes) is not finds
+
+
+@pytest.mark.parametrize(("late", "fires"), [(1, False), (2, True)])
+def test_an_alert_fires_when_watched_balances_get_too_old(late: int, fires: bool) -> None:
+    exposition, scrapes = Exposition(Metrics("1")), Scrapes()
+    for step in range(STEPS):
+        for number in range(12):
+            exposition.metrics.watch.ages.add("exceeded" if number < late else "kept")
+        scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
+    assert alerts()[LATENESS].fires(scrapes) is fires
 
 
 async def test_an_alert_fires_when_nothing_can_be_scraped_any_more(service: Service) -> None:
