@@ -177,10 +177,13 @@ return 1
 
 READ_FEED: Final = f"""
 -- KEYS: feed, meta. ARGV: replica id, a new key for cursors, an id (empty: the oldest), at most how many changes. Begins an
--- epoch if there is none. Returns the meta data by name, the id of the newest change, and the changes after the id.
+-- epoch if there is none. Returns the meta data by name, the id of the newest change, and the changes after the id. Writes
+-- only what is missing: a store that is full, or read-only, still says what it has.
 {FEED}
 open_feed(KEYS[1], KEYS[2], ARGV[1])
-redis.call('HSETNX', KEYS[2], 'key', ARGV[2])
+if redis.call('HEXISTS', KEYS[2], 'key') == 0 then
+  redis.call('HSET', KEYS[2], 'key', ARGV[2])
+end
 local after = ARGV[3]
 if after == '' then
   after = redis.call('HGET', KEYS[2], 'popped')
