@@ -12,7 +12,7 @@ from msgspec import Struct
 from app.balances.snapshots import AccountId, Entry
 from app.fleet.bus import Failure
 from app.redis import lua, lua_budget, lua_shared
-from app.redis.results import read_flag, read_lease
+from app.redis.results import read_flag, read_integer, read_lease
 from app.redis.scripts import make_script, make_single
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
@@ -24,6 +24,7 @@ Delay = Callable[[], float]
 
 
 GET: Final = "GET"
+SET: Final = "SET"
 
 
 class Listener(Protocol):
@@ -38,11 +39,19 @@ class Listener(Protocol):
     def on_lease_released(self, key: AccountId, /) -> None:
         """Receive that another replica released a lease without an entry."""
 
+    def on_moved(self, key: AccountId, at: int, /) -> None:
+        """Receive that an account has moved."""
+
 
 class _Stored(Struct, frozen=True):
     value: bytes
     as_of: int
     until_ms: int
+
+    @property
+    def is_moved(self) -> bool:
+        """Restate `is_moved` of `lua.BATCH`."""
+        return b',"movedAt":' in self.value
 
 
 class _Lease(Struct, frozen=True):
@@ -89,13 +98,16 @@ class Server:
             make_script(lua.STORE_AND_RELEASE, read_flag).sha: self.store_and_release,
             make_script(lua.RELEASE_AND_NOTIFY, read_flag).sha: self.release_and_notify,
             make_script(lua.RENEW_LEASE, read_flag).sha: self.renew_lease,
+            make_script(lua_shared.MARK_MOVED, read_integer).sha: self.mark_moved,
             GET: self.get,
+            SET: self.set,
         }
         self.single_commands: Final[dict[str, Command]] = {
             make_single(lua_budget.TAKE_PERMITS).sha: self.take_permits,
             make_single(lua_budget.PAUSE).sha: self.pause,
             make_single(lua_shared.RENEW_DEMAND).sha: self.renew_demand,
             make_single(lua_shared.RELEASE_LEASE).sha: self.release_lease,
+            make_single(lua.RENEW_LEASE).sha: self.renew_lease,
         }
 
     def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
@@ -104,9 +116,10 @@ class Server:
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
         if stored is not None and stored.as_of > latest:
             stored = None
-        if stored is not None and stored.as_of >= oldest:
+        is_moved = stored is not None and stored.is_moved
+        if stored is not None and stored.as_of >= oldest and not is_moved:
             return [stored.value, -1]
-        value = stored.value if stored and stored.as_of > known else None
+        value = stored.value if stored and (is_moved or stored.as_of > known) else None
         if lease is None:
             self._leases[keys[1]] = _Lease(replica_id, self._now_ms() + lease_ms)
             return [value, 0]
@@ -197,6 +210,25 @@ class Server:
         """Restate `lua_shared.RELEASE_LEASE`."""
         self._release_lease(keys[0], args[0])
         return 1
+
+    def mark_moved(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `lua_shared.MARK_MOVED`."""
+        replica_id, key, at, latest, _ = args
+        stored = self._find(keys[0])
+        if stored is not None and stored.as_of <= latest:
+            at = max(at, stored.as_of)
+            if not stored.is_moved:
+                value = stored.value[:-1] + b',"movedAt":%d}' % at
+                self._stored[keys[0]] = _Stored(value, stored.as_of, stored.until_ms)
+        self._publish(replica_id, lambda listener: listener.on_moved(key, at))
+        return int(at)
+
+    def set(self, keys: Sequence[str], args: Sequence[Any]) -> bool | None:
+        """Take a lease if it is free."""
+        if self._find_lease(keys[0]) is not None:
+            return None
+        self._leases[keys[0]] = _Lease(args[0], self._now_ms() + args[1])
+        return True
 
     def get(self, keys: Sequence[str], _: Sequence[Any]) -> bytes | None:
         """Give what is stored under a name."""
@@ -295,6 +327,13 @@ class Client:
         """Answer if the server is up."""
         await self.send([])
         return True
+
+    async def set(self, name: str, value: str, *, nx: bool, px: int) -> Any:
+        """Take a lease."""
+        if not nx:
+            raise NotImplementedError
+        (taken,) = await self.send([(SET, [name], [value, px])])
+        return taken
 
     def pipeline(self, *, transaction: bool) -> Pipeline:
         """Return a pipeline."""

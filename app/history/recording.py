@@ -20,7 +20,11 @@ from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 
 OF_ENTRY: Final = "="
-"""In place of a content: the script takes that of the entry, should it be a change after all."""
+"""In place of a content: the script takes that of the entry, should it be a new one after all.
+
+Compression takes as long as all else in storing an entry. So what a replica looks at for the first time is not
+compressed: mostly the store has the content, or it begins a history, once for each account.
+"""
 
 NO_MERCHANT: Final = b"-"
 _DIGEST_BYTES: Final = 12
@@ -68,14 +72,10 @@ class Recorder:
     def arguments(self, entry: Entry, encoded: bytes, look: Look) -> list[Any]:
         """Return the arguments of `RECORD` from `asked` on, for an entry without `sequence` and its encoding without a move."""
         content = content_of(encoded)
-        if isinstance(entry, Absence):
-            packed: bytes | str = NO_MERCHANT
-        else:
-            packed = OF_ENTRY if has_same_content(entry, look.known) else compress(content)
         return [
             look.asked_at,
             blake2b(content, digest_size=_DIGEST_BYTES).hexdigest(),
-            packed,
+            pack(entry, content, look.known),
             entry.account_id,
             self._options.keep_ms,
             self._options.max_bytes,
@@ -130,6 +130,13 @@ class Recorder:
 
     def _submit_drop(self, account_id: AccountId, epoch: str, sequence: int) -> asyncio.Future[Any]:
         return self._batcher.submit(self._drop, [history_name(self._shared, account_id)], [epoch, sequence])
+
+
+def pack(entry: Entry, content: bytes, known: Entry | None) -> bytes | str:
+    """Pack the content of an entry for the history, given which entry the replica knew before."""
+    if isinstance(entry, Absence):
+        return NO_MERCHANT
+    return OF_ENTRY if known is None or has_same_content(entry, known) else compress(content)
 
 
 def compress(content: bytes) -> bytes:

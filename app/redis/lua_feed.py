@@ -2,7 +2,8 @@
 
 The feed is a stream, `meta` a hash beside it: `epoch`, `key` of the cursors, `began`, `bytes`, `kept` (arrival of the newest
 change that was dropped), `popped` (its id, at first that of the mark at the beginning), `cut` (when a change was last dropped
-before its time, for its bytes) and `first` (no later than when the oldest change in the feed was appended).
+before its time, for its bytes), `first` (no later than when the oldest change in the feed was appended) and `behind` (there if
+this epoch began because an older state of the store had come back).
 """
 
 from typing import Final
@@ -86,11 +87,30 @@ return append(KEYS[1], KEYS[2], ARGV[1], {{ARGV[4], ARGV[5], ARGV[6], ARGV[7], A
 """
 
 READ_FEED: Final = f"""
--- KEYS: feed, meta. ARGV: replica id, a new key for cursors, an id (empty: the oldest), at most how many changes. Begins an
--- epoch if there is none. Returns the meta data by name, the id of the newest change, and the changes after the id.
+-- KEYS: feed, meta. ARGV: replica id, a new key for cursors, an id (empty: the oldest), at most how many changes, and the
+-- newest id that the reader knows of which epoch. A feed that lacks that one came back from an older state (a restored file, a
+-- replica that lagged): another epoch begins, as where there is none. Nothing is written otherwise, so a full store answers.
+-- Returns the meta data by name, the id of the newest change, and the changes after the id.
 {FEED}
-open_feed(KEYS[1], KEYS[2], ARGV[1])
-redis.call('HSETNX', KEYS[2], 'key', ARGV[2])
+local function parse(id)
+  local milliseconds, number = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(milliseconds), tonumber(number)
+end
+local function lacks(id)
+  local head = redis.call('HMGET', KEYS[2], 'key', 'popped')
+  local milliseconds, number = parse(id)
+  local popped_milliseconds, popped_number = parse(head[2])
+  local is_dropped = milliseconds < popped_milliseconds
+    or (milliseconds == popped_milliseconds and number <= popped_number)
+  return not head[1] or not (is_dropped or redis.call('XRANGE', KEYS[1], id, id)[1])
+end
+if open_feed(KEYS[1], KEYS[2], ARGV[1]) == ARGV[5] and lacks(ARGV[6]) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[2], 'behind', open_feed(KEYS[1], KEYS[2], ARGV[1]))
+end
+if not redis.call('HGET', KEYS[2], 'key') then
+  redis.call('HSETNX', KEYS[2], 'key', ARGV[2])
+end
 local after = ARGV[3]
 if after == '' then
   after = redis.call('HGET', KEYS[2], 'popped')

@@ -2,8 +2,8 @@
 
 The history of an account is one hash, so that it is evicted or lost whole. Fields: `epoch` and `sequence` of the newest
 state, `digest` of its content, `seen` (when the last look arrived), `until` (when that was asked for), `looks` at this
-state and their longest `gap`, `oldest` sequence kept, `fed` (the last sequence in the feed), and `r<sequence>` for each
-state: `<arrival> <until, looks and gap of the state before>`, a line break, and the content.
+state and their longest `gap`, `oldest` sequence kept, `fed` (the last sequence in the feed), `behind` (that of the feed in which this
+epoch began), and `r<sequence>` for each state: `<arrival> <until, looks and gap of the state before>`, a line break, and the content.
 """
 
 from typing import Final
@@ -38,9 +38,13 @@ RECORD: Final = """
 local function record(history, feed, meta, replica, entry, as_of, latest, asked, digest, content, account, keep_ms, max_bytes,
     key_prefix, known_epoch, known)
   local arrival = tonumber(as_of)
-  local head = redis.call('HMGET', history, 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed')
+  local head = redis.call('HMGET', history, 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed', 'behind')
   local epoch, is_same, seen = head[1], head[3] == digest, tonumber(head[4] or '')
   if epoch and (seen > tonumber(latest) or (epoch == known_epoch and tonumber(head[2]) < tonumber(known))) then
+    epoch = false
+  end
+  local behind = meta and redis.call('HGET', meta, 'behind')
+  if behind and head[9] ~= behind then
     epoch = false
   end
   if epoch and arrival <= seen then
@@ -64,6 +68,9 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
       epoch = as_of .. '-' .. string.sub(replica, 1, 8)
       redis.call('DEL', history)
       redis.call('HSET', history, 'epoch', epoch, 'oldest', 0)
+      if behind then
+        redis.call('HSET', history, 'behind', behind)
+      end
     end
     local name = string.format('%.0f', sequence)
     local state = as_of .. ' ' .. before .. '\\n' .. (content == '=' and entry or content)
