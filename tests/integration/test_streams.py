@@ -7,12 +7,15 @@ import socket
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.redis.embedded import EmbeddedValkey
 from app.server.stalled_readers import cut_connections, listeners_at, set_options
 from sandbox import Sandbox
 from tests.support.gateway import KEY, Gateway, newcomer, run_gateway, write_clients
+from tests.support.polling import ask_until
+from tests.support.rows import row
 
 REQUEST = (
     b"GET /v1/watch?merchantId=12345&within=5 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
@@ -38,6 +41,43 @@ async def test_httpx_follows_a_merchant_that_moves(gateway: Gateway, shared_upst
             if len(totals) == 2:
                 break
         assert totals[0] != totals[1]
+
+
+VIEWS = (
+    "/v1/merchants/10001/balances",
+    "/v1/merchants/10001/balances/USDT",
+    "/v1/merchants/10001/balances?format=csv",
+    "/v1/merchants/10001/balances?assets=USDT",
+    "/v2/assets/account/assets?merchantId=10001",
+    "/v1/balances?merchantId=10001,12345",
+    "/v1/balances?merchantId=10001&format=text",
+    "/v1/portfolio/merchants",
+    "/v1/portfolio/merchants?sort=-USDT&format=csv",
+    "/v1/portfolio/assets/USDT",
+)
+
+
+async def test_every_view_of_balances_waits_for_a_move_and_for_nothing_else(
+    gateway: Gateway, shared_upstream: Sandbox
+) -> None:
+    shared_upstream.world.set(10001, [row("1", asset="USDT"), row("1")])
+    await gateway.get("/v1/merchants/10001/balances", cache_control="no-cache")
+    await ask_until(lambda: gateway.get("/v1/portfolio/merchants"), lambda all_: all_.json()["complete"])
+    etags = {path: (await gateway.get(path)).headers["etag"] for path in (*VIEWS, "/v1/portfolio")}
+    quiet = await asyncio.gather(*(_poll(gateway, path, etag, 1) for path, etag in etags.items()))
+    assert {answer.status_code for answer in quiet} == {304}
+    waiting = {path: asyncio.create_task(_poll(gateway, path, etag, 20)) for path, etag in etags.items()}
+    await gateway.get("/v1/merchants/10002/balances", cache_control="no-cache")  # a look that finds the same
+    shared_upstream.world.set(10001, [row("2", asset="USDT"), row("1")])
+    for path in ("/v1/merchants/10001/balances", "/v1/portfolio"):
+        await gateway.get(path, cache_control="no-cache")
+    answers = {path: await each for path, each in waiting.items()}
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(etags, 200)
+    assert {answer.headers["preference-applied"] for answer in answers.values()} == {"wait=20"}
+
+
+async def _poll(gateway: Gateway, path: str, etag: str, seconds: int) -> httpx.Response:
+    return await gateway.get(path, if_none_match=etag, prefer=f"wait={seconds}")
 
 
 async def test_readers_that_read_nothing_do_not_keep_a_worker_from_its_end(
