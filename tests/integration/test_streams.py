@@ -109,6 +109,46 @@ async def _opened(gateway: Gateway, count: int) -> None:
         await asyncio.sleep(0.05)
 
 
+ODD = {
+    "HTTP/1.0": REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "a request after it": REQUEST + REQUEST.replace(b"watch?merchantId=12345&within=5", b"merchants"),
+    "bytes after it": REQUEST + b"\x00" * 100_000,
+    "any type": REQUEST.replace(b"\r\n\r\n", b"\r\nAccept: text/html, */*\r\n\r\n"),
+    "a long Last-Event-ID": REQUEST.replace(b"\r\n\r\n", b"\r\nLast-Event-ID: " + b"a" * 10_000 + b"\r\n\r\n"),
+    "two of them": REQUEST.replace(b"\r\n\r\n", b"\r\nLast-Event-ID: \xff\r\nLast-Event-ID: b\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_odd_clients_get_a_whole_stream(gateway: Gateway, name: str) -> None:
+    reader, writer = await _connect(gateway)
+    writer.write(ODD[name])
+    text = (await reader.readuntil(b"event: synced")).decode()
+    assert text.startswith(("HTTP/1.0 200", "HTTP/1.1 200"))
+    assert ("\r\ntransfer-encoding: chunked" in text) is (name != "HTTP/1.0")
+    assert text.count("event: balances") == 1
+    writer.close()
+
+
+async def test_a_half_closed_connection_ends_its_stream_and_head_opens_none(gateway: Gateway) -> None:
+    reader, writer = await _connect(gateway)
+    writer.write(REQUEST)
+    await reader.readuntil(b"event: synced")
+    writer.write_eof()
+    assert b"event: end" not in await reader.read()
+    writer.close()
+    reader, writer = await _connect(gateway)
+    writer.write(REQUEST.replace(b"GET", b"HEAD") + REQUEST.replace(b"/v1/watch?merchantId=12345&within=5", b"/v1/me"))
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert (head[:12], b"content-type: text/event-stream" in head) == (b"HTTP/1.1 200", True)
+    assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")  # of the next request: there was no body
+    writer.close()
+
+
+async def _connect(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+
+
 async def test_curl_shows_events_as_they_come(gateway: Gateway) -> None:
     process = await asyncio.create_subprocess_exec(
         *("curl", "-sN", "-H", f"Authorization: Bearer {KEY}", f"{gateway.url}/v1/watch?merchantId=12345"),
