@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -41,6 +42,7 @@ class Reader:
         self._cursor: str | None = None
         self.newest: dict[int, Any] = {}
         self.met: Counter[str] = Counter()
+        self.told: list[tuple[float, object]] = []
         self._cut = asyncio.Event()
 
     def cut(self) -> None:
@@ -72,11 +74,15 @@ class Reader:
             async with self._client.stream("GET", WATCH, headers=headers) as response:
                 async for line in response.aiter_lines():
                     self._take(json.loads(line))
+                self.told.append((time.monotonic(), f"the end, {response.status_code}"))
         except (httpx.TransportError, ValueError):  # half a line, where a gateway was killed
             self.met["broken"] += 1
+            self.told.append((time.monotonic(), "broken"))
 
     def _take(self, event: dict[str, Any]) -> None:
         self._cursor = event.get("id", self._cursor)
+        self.told.append((time.monotonic(), event))
+        del self.told[:-20]
         match event["event"]:
             case "hello":
                 self.met[event["data"]["resumed"]] += 1
@@ -144,7 +150,10 @@ async def _count_wrong(readers: Sequence[Reader], truth: dict[int, str]) -> int:
         if all(reader.has(truth) for reader in readers):
             return 0
         await asyncio.sleep(0.1)
-    return sum(not reader.has(truth) for reader in readers)
+    wrong = [reader for reader in readers if not reader.has(truth)]
+    for reader in wrong:
+        print(f"wanted {truth}", *reader.told[-12:], *reader.newest.items(), f"now {time.monotonic()}", sep="\n  ")
+    return len(wrong)
 
 
 if __name__ == "__main__":

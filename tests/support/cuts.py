@@ -28,7 +28,10 @@ KINDS: Final = {"cut": 60, "drain": 18, "kill": 18, "flush": 2, "redis away": 2}
 
 
 class Slot:
-    """A place of the fleet. The replica in it is replaced by a new one after a drain or a kill."""
+    """A place of the fleet. The replica in it is replaced by a new one after a drain or a kill.
+
+    It always has another reader, so that merchants get stale and fresh while the one that is looked at is away.
+    """
 
     def __init__(self, upstream: Upstream, server: FakeServer, history: HistoryOptions | None, name: str) -> None:
         self._upstream, self._server, self._history = upstream, server, history
@@ -42,6 +45,7 @@ class Slot:
         name = f"{self._name}{self._count}"
         replica = LiveReplica(self._upstream, self._server, name, history=self._history)
         self.live = await self._stack.enter_async_context(replica.running())
+        await self._stack.enter_async_context(open_stream(replica.app, TARGET, (KEY,)))
 
     async def end(self) -> None:
         """End the replica. Its streams, if it has any, get no last event."""
@@ -110,7 +114,7 @@ class Walk:
         account_id = AccountId(str(self._random.randrange(1, MERCHANTS + 1)))
         self._upstream.amounts[account_id] = str(self._random.randrange(10**6))
         self._upstream.crashes.clear()
-        if self._random.random() < 0.1:
+        if self._random.random() < 0.25:
             self._upstream.crashes[account_id] = Unreachable("It is away.")
 
     async def _check(self) -> None:

@@ -96,7 +96,7 @@ class Edge:
         stream = await self._answer(scope, receive, send, began)
         if stream is not None:  # counted and audited already: nothing of the request is kept for its hour
             await stream.run(receive, send, has_body=scope["method"] != "HEAD")
-            self._audit.record_end(stream.stream.caller_name, WATCH, self._monotonic() - began)
+            self._audit.record_end(stream.stream.rights.caller.name, WATCH, self._monotonic() - began)
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send, began: float) -> OpenStream | None:
         """Answer a request, then count and audit it. Return a stream that has begun with its head."""

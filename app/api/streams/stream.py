@@ -66,18 +66,18 @@ class Stream:
         "_opening",
         "_pending",
         "_position",
-        "_rights",
         "_scope",
         "_sending_since",
         "_task",
         "ends_at",
         "peer",
+        "rights",
         "stream_format",
     )
 
     def __init__(self, scope: Scope, rights: StreamRights, plan: StreamPlan, context: StreamContext) -> None:
         self._scope: Final = scope
-        self._rights: Final = rights
+        self.rights: Final = rights
         self._context: Final = context
         self._metrics: Final = context.runtime.metrics.watch
         self.stream_format: Final = plan.stream_format
@@ -94,11 +94,6 @@ class Stream:
         self._sending_since: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._news.set()
-
-    @property
-    def caller_name(self) -> str:
-        """Who reads it."""
-        return self._rights.caller.name
 
     def mark(self, account_id: AccountId, /) -> None:
         """Note that an account has changed."""
@@ -125,11 +120,11 @@ class Stream:
 
     def tick(self, now: float, unix_seconds: float) -> None:
         """Do what is due at a monotonic and a Unix time, both in seconds."""
-        if self._rights.have_ended(unix_seconds):
+        if self.rights.have_ended(unix_seconds):
             self.finish("expired")
         elif now >= self.ends_at:
             self.finish("lifetime")
-        elif now >= self._heartbeat_at or not (self._is_synced and self._rights.are_current):
+        elif now >= self._heartbeat_at or not (self._is_synced and self.rights.are_current):
             self._news.set()
 
     def is_stalled(self, now: float) -> bool:
@@ -182,7 +177,7 @@ class Stream:
 
     async def _compose(self) -> bytes:
         """Return what is to be written next, nothing if that is all for now. The last event comes once."""
-        if self._end is None and not self._rights.are_current:
+        if self._end is None and not self.rights.are_current:
             await self._renew()
         chunk = bytearray(self._opening)
         self._opening = b""
@@ -196,8 +191,8 @@ class Stream:
 
     async def _renew(self) -> None:
         try:
-            if not await self._rights.renew(self._scope.account_ids):
-                has_ended = self._rights.have_ended(self._context.runtime.unix_ms() / 1000)
+            if not await self.rights.renew(self._scope.account_ids):
+                has_ended = self.rights.have_ended(self._context.runtime.unix_ms() / 1000)
                 self.finish("expired" if has_ended else "rights")
         except TallygateError:
             self.finish("problem")
@@ -210,9 +205,11 @@ class Stream:
             result = board.result(account_id)
             if result is None:  # it is marked again when it is known
                 continue
-            if not self._rights.may_read(account_id):
+            if not self.rights.may_read(account_id):
                 self.finish("rights")
                 return
+            if self._position is not None and not board.is_fresh(account_id):  # or nobody would say when it is again
+                self._position = Position(self._position.feed, all_fresh=False)
             self._add(chunk, "balances", board.text(account_id), self._seal(), skipped)
             if isinstance(result, Available):
                 self._metrics.delay.observe(max(0, now - result.snapshot.as_of) / 1000)

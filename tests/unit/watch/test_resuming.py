@@ -9,6 +9,7 @@ import pytest
 from fakeredis import FakeServer
 
 from app.balances.snapshots import AccountId
+from app.errors import Unreachable
 from tests.support.cuts import HISTORY, Walk
 from tests.support.live import LiveReplica, run_live
 from tests.support.replica import Upstream
@@ -53,6 +54,26 @@ async def test_what_is_not_fresh_follows_though_its_content_is_the_same(upstream
             await late.until("heartbeat")
             assert late.events[0].data["resumed"] == "complete"
             assert [event.data["status"] for event in late.named("balances")] == ["stale"] * 3 + ["fresh"] * 3
+
+
+@pytest.mark.parametrize("has_other_cursor", [False, True])
+async def test_a_reader_that_was_shown_a_stale_part_is_told_when_that_is_fresh_again(
+    upstream: Upstream, has_other_cursor: bool
+) -> None:
+    steady(upstream, m1="1", m2="2", m3="3")
+    async with run_live(upstream, history=HISTORY) as (live,), again(live, None) as other:
+        async with again(live, None) as reader:
+            await reader.until("heartbeat", 3)
+            upstream.crashes[AccountId("1")] = Unreachable("It is away.")
+            await reader.until("balances", 4)
+            await reader.until("heartbeat", 4 if has_other_cursor else 3)
+        assert reader.newest()[1]["status"] == "stale"
+        upstream.crashes.clear()
+        await other.until("balances", 5)
+        async with again(live, reader.events[-1].cursor) as late:
+            await late.until("heartbeat")
+            assert late.events[0].data["resumed"] == "complete"
+            assert late.newest()[1]["status"] == "fresh"
 
 
 async def test_without_a_history_or_with_a_strange_cursor_everything_follows(upstream: Upstream) -> None:
