@@ -4,15 +4,19 @@ import argparse
 import os
 import sys
 from importlib.metadata import version
+from typing import Any
 
 from app.access.clients_file import read_clients, read_clients_path
-from app.cli import check, demo, key, serve
+from app.cli import check, demo, export, key, serve
 from app.cli.standard_streams import open_missing_streams, print_error, print_output
 from app.errors import StartError
 
 
 def main() -> int:
-    """Run a command and return its exit status: 0 for success, 1 if a check found a fault, 2 if it cannot start."""
+    """Run a command and return its exit status: 0 for success, 2 if it cannot start.
+
+    1 says that a check found a fault, or that an export is not whole.
+    """
     open_missing_streams()
     arguments = _parser().parse_args()
     try:
@@ -34,6 +38,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return 0 if check.check() else 1
         case "key":
             print_output(_run_key(arguments))
+        case "history":
+            return export.export(arguments.since, arguments.until, arguments.merchants, portfolio=arguments.portfolio)
     return 0
 
 
@@ -61,7 +67,24 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--merchants", required=True, help="`all`, or the ids that it may read, separated by commas")
     new.add_argument("--portfolio", action="store_true", help="it may read all merchants together")
     new.add_argument("--expires", help="when the key ends, such as 2027-06-01T00:00:00Z; never if left out")
+    _add_history(commands)
     return parser
+
+
+def _add_history(commands: Any) -> None:
+    history = commands.add_parser("history", help="the past of the balances").add_subparsers(
+        dest="action", required=True
+    )
+    export = history.add_parser(
+        "export",
+        help="write what is kept of it as lines of JSON, for archives",
+        description="Needs only TALLYGATE_REDIS_URL or TALLYGATE_HISTORY_REDIS_URL, and TALLYGATE_UPSTREAM_URL where "
+        "one Redis has histories of several upstreams. Status 1: something was lost meanwhile.",
+    )
+    export.add_argument("--from", dest="since", required=True, metavar="TIME", help="such as 2026-11-25T17:00:00Z")
+    export.add_argument("--until", metavar="TIME", help="until before this time; now if left out")
+    export.add_argument("--merchants", default="all", help="`all`, or ids separated by commas (default: all)")
+    export.add_argument("--portfolio", action="store_true", help="the upstream's aggregate too")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Scenarios: the worlds to begin with."""
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from random import Random
 from typing import Literal, assert_never
@@ -9,9 +10,11 @@ from typing import Literal, assert_never
 from sandbox.accounts import Account, Row, row
 from sandbox.amounts import EXACT, awkward
 from sandbox.disagreement import Disagreement
+from sandbox.motion import MOTIONS
 from sandbox.world import World
 
-Scenario = Literal["random", "document", "disagreement"]
+Moving = Literal["bursts", "flapping", "assets", "returning", "permuted", "renamed", "restless"]
+Scenario = Literal["random", "document", "disagreement", Moving]
 
 FIRST_MERCHANT = 10001
 DOCUMENT_MERCHANT = 12345
@@ -43,18 +46,20 @@ _DOCUMENT_REST = (("USDT", 6, Decimal(3200), Decimal(800)), ("BTC", 8, Decimal("
 """What the document's aggregate has over its merchant: asset, decimals, free, locked."""
 
 
-def build(scenario: Scenario, merchants: int, random: Random) -> World:
-    """Make the world of a scenario, drawn from `random`.
+def build(scenario: Scenario, merchants: int, random: Random, clock: Callable[[], float] = time.time) -> World:
+    """Make the world of a scenario, drawn from `random`. Its past has the times of `clock` (s since the epoch).
 
     `merchants` counts all of them; the document's world has at least three: raise ValueError for fewer.
     """
     match scenario:
         case "random":
-            return World(_random(merchants, random), random)
+            return World(_random(merchants, random), random, clock=clock)
         case "document":
-            return World(_document(merchants, random), random)
+            return World(_document(merchants, random), random, clock=clock)
         case "disagreement":
-            return World(_random(merchants, random), random, DISAGREEMENT)
+            return World(_random(merchants, random), random, DISAGREEMENT, clock=clock)
+        case "bursts" | "flapping" | "assets" | "returning" | "permuted" | "renamed" | "restless":
+            return World(_random(merchants, random), random, motion=MOTIONS[scenario], clock=clock)
         case _:
             assert_never(scenario)
 

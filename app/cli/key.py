@@ -20,7 +20,7 @@ def make_client(name: str, merchants: str, *, portfolio: bool, expires: str | No
     Raises `StartError` if `merchants` is neither `all` nor a list of ids, or `expires` no RFC 3339 time that is to come.
     """
     key = make_key()
-    lines = format_client(name, hash_key(key), _read_merchants(merchants), portfolio=portfolio)
+    lines = format_client(name, hash_key(key), read_merchants(merchants), portfolio=portfolio)
     lines += "" if expires is None else f"expires = {_read_expires(expires)}\n"
     return (
         f"The key, shown this once. Hand it to {name} and keep no copy:\n\n  {key}\n\n"
@@ -64,7 +64,8 @@ def _read_expires(text: str) -> str:
     return text
 
 
-def _read_merchants(text: str) -> list[int] | Literal["all"]:
+def read_merchants(text: str) -> list[int] | Literal["all"]:
+    """Read which merchants are meant. Raises `StartError`."""
     if text == ALL:
         return ALL
     try:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 
 from app.errors import StartError
 
@@ -24,6 +25,19 @@ def print_output(text: str) -> None:
         raise StartError(f"Standard output cannot be written ({error.strerror}).") from None
 
 
+def write_output(line: bytes) -> None:
+    """Write to standard output, which may keep it until `flush_output`.
+
+    Raises `BrokenPipeError` if nobody reads it any more, and `StartError` if it cannot be written.
+    """
+    _try_output(lambda: sys.stdout.buffer.write(line))
+
+
+def flush_output() -> None:
+    """Write what standard output has kept. Raises as `write_output`."""
+    _try_output(sys.stdout.buffer.flush)
+
+
 def print_error(text: str) -> None:
     """Print to standard error, if that is possible."""
     if sys.stderr is None:
@@ -32,6 +46,16 @@ def print_error(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
     except OSError:
         _discard(sys.stderr.fileno())
+
+
+def _try_output(write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        _discard(sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise StartError(f"Standard output cannot be written ({error.strerror}).") from None
 
 
 def _discard(number: int) -> None:

@@ -45,14 +45,15 @@ class Cursors:
     def __init__(self, load: Callable[[], Awaitable[tuple[str, bytes] | RedisFailure]]) -> None:
         self._load: Final = load
         self._epoch = ""
+        self._key = b""
         self._name = ""
         self._cipher: AESGCM | None = None
 
     def use(self, epoch: str, key: bytes) -> None:
         """Use the key of an epoch from now on."""
-        if epoch != self._epoch:
-            self._epoch, self._cipher = epoch, AESGCM(key)
-            self._name = blake2b(epoch.encode(), digest_size=4).hexdigest()
+        if (epoch, key) != (self._epoch, self._key):
+            self._epoch, self._key, self._cipher = epoch, key, AESGCM(key)
+            self._name = blake2b(epoch.encode(), key=key, digest_size=4).hexdigest()
 
     def seal(self, position: FeedPosition) -> str:
         """Return a cursor for a position that a `FeedReader` gave. All of them have one length.

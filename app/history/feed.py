@@ -39,7 +39,8 @@ class FeedGone(Struct, frozen=True):
 class FeedReader:
     """Read the feed. No method raises errors of Redis, or depends on who may read what: that is the caller's part.
 
-    A position is a `FeedPosition`; `cursors` seals them for callers. The first reader begins an epoch where there is none.
+    A position is a `FeedPosition`; `cursors` seals them for callers. The first reader begins an epoch where there is none,
+    or where the feed lacks a position that it had: an older state of the store has come back.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -47,13 +48,14 @@ class FeedReader:
         self._shared: Final = shared
         self._client: Final[RedisClient] = shared.client
         self._read: Final = make_single(lua_history.READ_FEED)
+        self._newest: FeedPosition | None = None
 
     async def read_after(self, position: FeedPosition | None, limit: int) -> FeedPage | FeedGone | RedisFailure:
         """Read up to `limit` changes after a position, from the oldest kept one for None.
 
         Waits for one command at most. May be cancelled.
         """
-        found = await self._read_slice("" if position is None else _id_of(position.place), limit)
+        found = await self._read_slice(position, limit)
         if isinstance(found, RedisFailure):
             return found
         meta = found.meta
@@ -82,27 +84,36 @@ class FeedReader:
 
     async def latest_position(self) -> FeedPosition | RedisFailure:
         """Return the position after the newest change."""
-        found = await self._read_slice("", 0)
+        found = await self._read_slice(None, 0)
         return found if isinstance(found, RedisFailure) else FeedPosition(found.meta.epoch, found.newest)
 
     async def read_meta(self) -> FeedMeta | RedisFailure:
         """Return what is known of the feed."""
-        found = await self._read_slice("", 0)
+        found = await self._read_slice(None, 0)
         return found if isinstance(found, RedisFailure) else found.meta
 
-    async def _read_slice(self, after: str, limit: int) -> FeedSlice | RedisFailure:
-        arguments: list[Any] = [self._shared.replica_id, os.urandom(KEY_BYTES), after, limit]
+    async def _read_slice(self, after: FeedPosition | None, limit: int) -> FeedSlice | RedisFailure:
+        arguments: list[Any] = [self._shared.replica_id, os.urandom(KEY_BYTES), _id_of(after), limit]
+        known = self._newest_known(after)
+        arguments += ["" if known is None else known.epoch, _id_of(known)]
         found = await self._client.execute(
             lambda: run_single(self._client.client, self._read, feed_names(self._shared), arguments), read_feed
         )
         if not isinstance(found, RedisFailure):
             self.cursors.use(found.meta.epoch, found.meta.key)
+            self._newest = self._newest_known(FeedPosition(found.meta.epoch, found.newest))
         return found
+
+    def _newest_known(self, other: FeedPosition | None) -> FeedPosition | None:
+        known = self._newest
+        if other is None or (known is not None and known.epoch == other.epoch and known.place >= other.place):
+            return known
+        return other
 
     async def _load_key(self) -> tuple[str, bytes] | RedisFailure:
         meta = await self.read_meta()
         return meta if isinstance(meta, RedisFailure) else (meta.epoch, meta.key)
 
 
-def _id_of(place: tuple[int, int]) -> str:
-    return f"{place[0]}-{place[1]}"
+def _id_of(position: FeedPosition | None) -> str:
+    return "" if position is None else f"{position.place[0]}-{position.place[1]}"

@@ -142,9 +142,9 @@ class Past:
         if not isinstance(opened, bytes) or opened[: 2 * _NUMBER_BYTES][:_NUMBER_BYTES] != _account(account_id):
             raise InvalidRequest("after wants the next of another page of these changes.")
         sequence = int.from_bytes(opened[_NUMBER_BYTES : 2 * _NUMBER_BYTES], "big")
-        found = await self.read(account_id, "from", sequence, _AT_ONCE)
-        if _mark(found.epoch) != opened[2 * _NUMBER_BYTES :]:
-            raise feed_ended()
+        found = await self.find(account_id, "from", sequence, _AT_ONCE)
+        if found is None or _mark(found.epoch) != opened[2 * _NUMBER_BYTES :]:
+            raise feed_ended()  # None: lost, or from before this number was given
         if found.states[0].sequence > sequence:
             raise HistoryGone("What follows this cursor is not kept any more.", kept_from_ms=found.states[0].since)
         return found

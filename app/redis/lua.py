@@ -172,15 +172,19 @@ TAKE_PERMITS: Final = (
     + _BUDGET
     + """
 -- KEYS: budget (a hash), active replicas (a sorted set). ARGV: replica id, interval and tolerance in microseconds,
--- permits wanted. GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next one, and how
--- many replicas have asked within the last second. After a pause the interval is longer, and returns to normal.
--- `next` is lawfully ahead by the longest interval and the tolerance, which is twice ours if we leave headroom.
+-- permits wanted, 1 for a census. GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next
+-- one, and how many replicas were counted within the last second, or 0 without a census: it takes as long as the rest. After
+-- a pause the interval is longer, and returns to normal. `next` is lawfully ahead by the longest interval and the
+-- tolerance, which is twice ours if we leave headroom.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-call('ZADD', KEYS[2], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 1000000)
-redis.call('PEXPIRE', KEYS[2], 2000)
-local asking = redis.call('ZCOUNT', KEYS[2], '-inf', now)
+local asking = 0
+if ARGV[5] == '1' then
+  call('ZADD', KEYS[2], now, ARGV[1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 1000000)
+  redis.call('PEXPIRE', KEYS[2], 2000)
+  asking = redis.call('ZCOUNT', KEYS[2], '-inf', now)
+end
 local state = call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor', 'pause')
 local quiet, length = end_of_pause(now, state[2], state[5])
 if quiet > now then
@@ -205,8 +209,10 @@ if granted <= 0 then
   return {0, math.ceil(due - ARGV[3] - now), asking}
 end
 due = due + granted * interval
-redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
-redis.call('PEXPIRE', KEYS[1], 3600000)
+local is_new = redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
+if is_new == 1 or asking > 0 then
+  redis.call('PEXPIRE', KEYS[1], 3600000)
+end
 return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
 """
 )
@@ -236,7 +242,7 @@ return 1
 )
 
 READ_OR_LEASE_WITH_PERMIT: Final = f"""
--- KEYS: those of READ_OR_LEASE, then of TAKE_PERMITS. ARGV: those of READ_OR_LEASE, then interval and tolerance.
+-- KEYS: those of READ_OR_LEASE, then of TAKE_PERMITS. ARGV: those of READ_OR_LEASE, then interval, tolerance, census.
 -- Returns what READ_OR_LEASE returns and, if the lease is ours, what TAKE_PERMITS returns for one permit.
 local function read_or_lease(KEYS, ARGV)
 {READ_OR_LEASE}
@@ -248,6 +254,6 @@ local found = read_or_lease({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], A
 if found[2] ~= 0 then
   return found
 end
-local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[6], ARGV[7], 1}})
+local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[6], ARGV[7], 1, ARGV[8]}})
 return {{found[1], 0, taken[1], taken[2], taken[3]}}
 """

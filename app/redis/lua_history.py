@@ -2,11 +2,12 @@
 
 The history of an account is one hash, so that it is evicted or lost whole. Fields: `epoch` and `sequence` of the newest
 state, `digest` of its content, `seen` (when the last look arrived), `until` (when that was asked for), `looks` at this
-state and their longest `gap`, `oldest` sequence kept, `fed` (the last sequence in the feed), and `r<sequence>` for each
-state: `<arrival> <until, looks and gap of the state before>`, a line break, and the content.
+state and their longest `gap`, `oldest` sequence kept, `fed` (the last sequence in the feed), `behind` (that of the feed in which this
+epoch began), and `r<sequence>` for each state: `<arrival> <until, looks and gap of the state before>`, a line break, and the content.
 
 The feed is a stream, `meta` a hash beside it: `epoch`, `key` of the cursors, `began`, `bytes`, `kept` (arrival of the newest
-change that was dropped), `popped` (its id, at first that of the mark at the beginning) and `cut` (when a change was last dropped before its time, for its bytes).
+change that was dropped), `popped` (its id, at first that of the mark at the beginning), `cut` (when a change was last dropped
+before its time, for its bytes) and `behind` (there if this epoch began because an older state of the store had come back).
 """
 
 from typing import Final
@@ -30,9 +31,8 @@ local function open_feed(feed, meta, replica)
   redis.call('HSET', meta, 'epoch', epoch, 'began', string.format('%.0f', now_ms()), 'bytes', 0, 'popped', marker)
   return epoch
 end
--- Appends a change, and drops the oldest ones beyond the bounds. Returns account, epoch and sequence of each of those.
-local function append(feed, meta, replica, change, keep_ms, max_bytes)
-  open_feed(feed, meta, replica)
+-- Appends a change to an open feed, and drops the oldest ones beyond the bounds. Returns account, epoch and sequence of each.
+local function append(feed, meta, change, keep_ms, max_bytes)
   redis.call('XADD', feed, '*', 'a', change[1], 'e', change[2], 's', change[3], 't', change[4], 'b', change[5])
   local held = redis.call('HINCRBY', meta, 'bytes', change[5])
   local now, dropped = now_ms(), {}
@@ -83,9 +83,13 @@ RECORD: Final = """
 -- lost a part at a failover, and another epoch begins. Returns epoch, sequence, the last one fed, and the bytes of a change or 0.
 local function record(KEYS, ARGV)
   local arrival = tonumber(ARGV[1])
-  local head = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed')
+  local head = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed', 'behind')
   local epoch, is_same = head[1], head[3] == ARGV[3]
   if epoch and (tonumber(head[4]) > tonumber(ARGV[8]) or (epoch == ARGV[12] and tonumber(head[2]) < tonumber(ARGV[13]))) then
+    epoch = false
+  end
+  local behind = KEYS[3] and redis.call('HGET', KEYS[3], 'behind')
+  if behind and head[9] ~= behind then
     epoch = false
   end
   if epoch and arrival <= tonumber(head[4]) then
@@ -107,13 +111,16 @@ local function record(KEYS, ARGV)
     epoch = ARGV[1] .. '-' .. string.sub(ARGV[6], 1, 8)
     redis.call('DEL', KEYS[1])
     redis.call('HSET', KEYS[1], 'epoch', epoch, 'oldest', 0)
+    if behind then
+      redis.call('HSET', KEYS[1], 'behind', behind)
+    end
   end
   local name, content = string.format('%.0f', sequence), ARGV[4] == '=' and ARGV[5] or ARGV[4]
   local state = ARGV[1] .. ' ' .. before .. '\\n' .. content
   local size = #state + 200
   if KEYS[2] then
-    local change = {ARGV[7], epoch, name, ARGV[1], size}
-    local dropped = append(KEYS[2], KEYS[3], ARGV[6], change, tonumber(ARGV[9]), tonumber(ARGV[10]))
+    open_feed(KEYS[2], KEYS[3], ARGV[6])
+    local dropped = append(KEYS[2], KEYS[3], {ARGV[7], epoch, name, ARGV[1], size}, tonumber(ARGV[9]), tonumber(ARGV[10]))
     for _, one in ipairs(dropped) do
       drop(ARGV[11] .. ':{' .. one[1] .. '}:history', one[2], one[3])
     end
@@ -157,7 +164,8 @@ APPEND: Final = f"""
 -- KEYS: feed, meta. ARGV: replica id, how long changes are kept, their bytes, account, epoch, sequence, arrival, bytes. Appends
 -- a change afterwards, where feed and history lie at different nodes. Returns what `append` returns.
 {FEED}
-return append(KEYS[1], KEYS[2], ARGV[1], {{ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]}}, tonumber(ARGV[2]), tonumber(ARGV[3]))
+open_feed(KEYS[1], KEYS[2], ARGV[1])
+return append(KEYS[1], KEYS[2], {{ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]}}, tonumber(ARGV[2]), tonumber(ARGV[3]))
 """
 
 DROP: Final = f"""
@@ -176,11 +184,30 @@ return 1
 """
 
 READ_FEED: Final = f"""
--- KEYS: feed, meta. ARGV: replica id, a new key for cursors, an id (empty: the oldest), at most how many changes. Begins an
--- epoch if there is none. Returns the meta data by name, the id of the newest change, and the changes after the id.
+-- KEYS: feed, meta. ARGV: replica id, a new key for cursors, an id (empty: the oldest), at most how many changes, and the
+-- newest id that the reader knows of which epoch. A feed that lacks that one came back from an older state (a restored file, a
+-- replica that lagged): another epoch begins, as where there is none. Nothing is written otherwise, so a full store answers.
+-- Returns the meta data by name, the id of the newest change, and the changes after the id.
 {FEED}
-open_feed(KEYS[1], KEYS[2], ARGV[1])
-redis.call('HSETNX', KEYS[2], 'key', ARGV[2])
+local function parse(id)
+  local milliseconds, number = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(milliseconds), tonumber(number)
+end
+local function lacks(id)
+  local head = redis.call('HMGET', KEYS[2], 'key', 'popped')
+  local milliseconds, number = parse(id)
+  local popped_milliseconds, popped_number = parse(head[2])
+  local is_dropped = milliseconds < popped_milliseconds
+    or (milliseconds == popped_milliseconds and number <= popped_number)
+  return not head[1] or not (is_dropped or redis.call('XRANGE', KEYS[1], id, id)[1])
+end
+if open_feed(KEYS[1], KEYS[2], ARGV[1]) == ARGV[5] and lacks(ARGV[6]) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[2], 'behind', open_feed(KEYS[1], KEYS[2], ARGV[1]))
+end
+if not redis.call('HGET', KEYS[2], 'key') then
+  redis.call('HSETNX', KEYS[2], 'key', ARGV[2])
+end
 local after = ARGV[3]
 if after == '' then
   after = redis.call('HGET', KEYS[2], 'popped')

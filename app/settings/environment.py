@@ -14,7 +14,7 @@ from app.balances.merchants import MAX_MERCHANT_ID
 from app.errors import StartError
 from app.files import read_regular_file
 from app.secret import Secret
-from app.settings.sections import Settings
+from app.settings.sections import HistorySettings, RedisSettings, Settings, StoreSettings
 from app.settings.upstream_url import check_upstream_url
 
 PREFIX: Final = "TALLYGATE_"
@@ -35,12 +35,7 @@ _SECRETS: Final = ("upstream_token", "upstream_api_key", "upstream_api_secret", 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read and check the settings. Raises `StartError` with the name of the variable that is wrong or missing."""
-    _check_none_empty(environment)
-    names = [setting.encode_name for setting in _SETTINGS]
-    given = {name: value for name in names if (value := environment.get(variable_name(name)))}
-    given |= {setting.encode_name: given[setting.encode_name].lower() for setting in _choices(given)}
-    for name in _SECRETS:
-        given |= _read_secret_file(name, given, environment)
+    given = _read_given(environment, _SECRETS)
     for setting in _SETTINGS:
         if setting.required and setting.encode_name not in given:
             raise StartError(f"{variable_name(setting.encode_name)} is not set.")
@@ -60,6 +55,28 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         http=replace(settings.http, cors_origins=_read_cors_origins(origins)),
         access=replace(settings.access, trusted_proxies=_read_networks(proxies)),
     )
+
+
+def read_store(environment: Mapping[str, str]) -> StoreSettings:
+    """Read where the history is, and nothing else. Raises `StartError`."""
+    given = _read_given(environment, ("redis_url", "history_redis_url"))
+    redis, own = _convert(given, RedisSettings), _convert(given, HistorySettings)
+    name = "redis_url" if own.redis_url is None else "history_redis_url"
+    if name not in given:
+        raise StartError("TALLYGATE_REDIS_URL is not set, nor TALLYGATE_HISTORY_REDIS_URL: where is the history?")
+    variable = variable_name(name) + ("_FILE" if f"{name}_file" in given else "")
+    return StoreSettings(replace(redis, url=own.redis_url or redis.url), variable, given.get("upstream_url"))
+
+
+def _read_given(environment: Mapping[str, str], secrets: Iterable[str]) -> dict[str, str]:
+    """Read what is set, and those secrets that have a file."""
+    _check_none_empty(environment)
+    names = [setting.encode_name for setting in _SETTINGS]
+    given = {name: value for name in names if (value := environment.get(variable_name(name)))}
+    given |= {setting.encode_name: given[setting.encode_name].lower() for setting in _choices(given)}
+    for name in secrets:
+        given |= _read_secret_file(name, given, environment)
+    return given
 
 
 def unknown_settings(environment: Mapping[str, str]) -> Iterable[tuple[str, str | None]]:

@@ -76,6 +76,14 @@ class HistorySettings(Struct, frozen=True, kw_only=True, rename=lambda name: f"h
     redis_url_file: str | None = None
 
 
+class StoreSettings(Struct, frozen=True):
+    """Where the history is, by which variable that is set, and of which upstream it is, None if that is not set."""
+
+    redis: RedisSettings
+    variable: str
+    upstream_url: str | None
+
+
 class AccessSettings(Struct, frozen=True, kw_only=True):
     """Who may call, and what is logged about it."""
 

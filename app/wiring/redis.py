@@ -11,6 +11,7 @@ from app.errors import StartError
 from app.redis.client import RedisClient
 from app.redis.connections import connect
 from app.redis.diagnosis import find_trouble
+from app.redis.names import find_names
 from app.redis.replacement import Connect
 from app.redis.shared import Shared
 from app.redis.url_watcher import RedisUrlWatcher
@@ -20,20 +21,23 @@ from app.secret import Secret
 from app.settings.environment import read_redis_url_file
 from app.settings.sections import RedisSettings
 
-_KEY_PREFIX = f"tallygate:{SCHEMA}"
+ALL_KEYS = f"tallygate:{SCHEMA}"
 """All our keys and channels begin so."""
 
 
 def build_redis(settings: RedisSettings, upstream_url: str, runtime: Runtime, *, plain: bool) -> Shared:
     """Build what the replicas of one upstream share. Raises `StartError`."""
-    # The upstream's fingerprint keeps the balances of different ones apart in one Redis.
-    fingerprint = hashlib.sha256(upstream_url.rstrip("/").encode()).hexdigest()[:12]
-    key_prefix = f"{_KEY_PREFIX}:{fingerprint}"
+    key_prefix = name_keys(upstream_url)
     client = build_redis_client(settings, runtime, plain=plain, probe_key=f"{key_prefix}:probe")
     tasks = {"link": client.probe_while_lost, "renewal": client.renew_while_refused}
     if (watcher := build_url_watcher(settings, client, plain=plain)) is not None:
         tasks["redis_url"] = watcher.keep_watching
     return Shared(client, key_prefix, uuid4().hex, tasks=tasks, close=client.close)
+
+
+def name_keys(upstream_url: str) -> str:
+    """Name the prefix of all keys of an upstream: its fingerprint keeps different ones apart in one Redis."""
+    return f"{ALL_KEYS}:{hashlib.sha256(upstream_url.rstrip('/').encode()).hexdigest()[:12]}"
 
 
 def build_redis_client(
@@ -68,12 +72,20 @@ async def diagnose_redis(settings: RedisSettings, *, variable: str | None = None
     """
     if settings.url is None:
         return None
-    key_prefix = f"{_KEY_PREFIX}:check:{uuid4().hex}"
+    key_prefix = f"{ALL_KEYS}:check:{uuid4().hex}"
     try:
         trouble = await find_trouble(settings.url.reveal(), key_prefix, settings.timeout_seconds)
     except ValueError as error:
         raise StartError(f"{variable or _variable(settings)} is wrong: {error}.") from None
     return trouble and f"{variable or _variable(settings)}: {trouble}"
+
+
+async def find_keys(settings: RedisSettings, pattern: str, *, variable: str) -> set[str]:
+    """Return the keys that match a pattern. Raises `StartError`, which names the variable of the URL."""
+    found = await find_names("" if settings.url is None else settings.url.reveal(), pattern, settings.timeout_seconds)
+    if isinstance(found, str):
+        raise StartError(f"{variable}: {found}")
+    return found
 
 
 def _variable(settings: RedisSettings) -> str:

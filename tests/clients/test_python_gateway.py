@@ -23,20 +23,10 @@ from app.access.callers import Caller, hash_key
 from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.api.test_clients_document import NAMES
 from tests.clients.conftest import connect
 from tests.support.service import Service, run_service
 
 README = Path(__file__).parents[2] / "clients/python/README.md"
-
-
-def snake_case(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
-def test_each_operation_has_a_method_of_its_name() -> None:
-    methods = {snake_case(name) for name in NAMES - {"getChanges"}} | {"changes", "watch"}
-    assert {name for name in methods if not hasattr(AsyncClient, name)} == set()
 
 
 async def test_a_merchant_is_read_with_exact_amounts(client: AsyncClient) -> None:

@@ -90,6 +90,11 @@ async def change_too_much(service: Service) -> None:
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_history_cut_short 1" in scraped)
 
 
+async def open_a_stream(service: Service) -> None:
+    """Open a stream where there may be none."""
+    assert (await service.get("/v1/watch?merchantId=12345")).status_code == 429
+
+
 async def forge_an_event(service: Service) -> None:
     """Send an event without a signature."""
     assert (await service.anonymous.post("/v1/upstream/events", content=b"{}")).status_code in {401, 429}
@@ -143,6 +148,7 @@ CAUSES = [
         "TallygateSweepStarved",
         Cause(settings={"portfolio_demand_seconds": "always", "portfolio_stale_seconds": 0.001}),
     ),
+    ("TallygateStreamsFull", Cause(open_a_stream, settings={"streams": 0}, steps=5)),
     ("TallygateHistoryShort", Cause(change_too_much, settings={"history_bytes": 1_000}, steps=3)),
     (
         "TallygateKeyExpires",
@@ -156,6 +162,7 @@ REFUSALS = "TallygateRedisRefuses"
 NONSENSE = "TallygateRedisUnusable"
 DEATHS = "TallygateWorkersDie"
 LOSSES = "TallygateLogLost"
+LATENESS = "TallygateWatchedOld"
 SILENCE = "TallygateDown"
 
 
@@ -180,7 +187,15 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 
 def test_every_alert_is_fired_here() -> None:
-    assert {name for name, _ in CAUSES} | {*OUTAGES, REFUSALS, NONSENSE, DEATHS, LOSSES, SILENCE} == alerts().keys()
+    assert {name for name, _ in CAUSES} | {
+        *OUTAGES,
+        REFUSALS,
+        NONSENSE,
+        DEATHS,
+        LOSSES,
+        LATENESS,
+        SILENCE,
+    } == alerts().keys()
 
 
 @pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}-{cause.fault}" for name, cause in CAUSES])
@@ -260,6 +275,16 @@ def test_an_alert_fires_when_log_lines_are_lost() -> None:
     for step in range(1, 3):
         scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
     assert alerts()[LOSSES].fires(scrapes)
+
+
+@pytest.mark.parametrize(("late", "fires"), [(1, False), (2, True)])
+def test_an_alert_fires_when_watched_balances_get_too_old(late: int, fires: bool) -> None:
+    exposition, scrapes = Exposition(Metrics("1")), Scrapes()
+    for step in range(STEPS):
+        for number in range(12):
+            exposition.metrics.watch.ages.add("exceeded" if number < late else "kept")
+        scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
+    assert alerts()[LATENESS].fires(scrapes) is fires
 
 
 async def test_an_alert_fires_when_nothing_can_be_scraped_any_more(service: Service) -> None:

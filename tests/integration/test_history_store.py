@@ -54,6 +54,8 @@ async def test_while_it_is_full_reads_go_on_and_nothing_is_invented(kept_apart: 
     for amount in (2, 3):
         await look(kept_apart, amount)
     assert await numbers(kept_apart) == [0]
+    feed = await kept_apart.get("/v1/changes?merchantId=all")
+    assert [change["sequence"] for change in feed.json()["changes"]] == [0]
     await own.ask("CONFIG", "SET", "maxmemory", "0")
     await look(kept_apart, 4)
     assert await numbers(kept_apart) == [0, 1]

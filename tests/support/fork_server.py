@@ -171,7 +171,13 @@ def main(orders: socket.socket) -> None:
 
 def _prepare() -> None:
     """Do once what every process would do: import all of the program, which the first service built is what completes."""
-    for name in ("cli.check", "cli.demo", "cli.key", "cli.serve"):  # what `app.__main__` imports, which runs itself
+    for name in (
+        "cli.check",
+        "cli.demo",
+        "cli.export",
+        "cli.key",
+        "cli.serve",
+    ):  # what `app.__main__` imports, which runs itself
         import_module(f"app.{name}")
     trust_authorities()
     url, redis_url = "http://upstream.invalid", Secret("redis://redis.invalid")
