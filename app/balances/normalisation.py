@@ -138,7 +138,7 @@ def unknown_fields(data: object) -> frozenset[str]:
 
 
 def _read_row(wire: PlainRow | _WireRow | _OddRow, index: int) -> Row:
-    if not (wire.asset_id.isascii() and wire.asset.isascii() and wire.asset_name.isascii()) and not _has_names(wire):
+    if not f"{wire.asset_id}{wire.asset}{wire.asset_name}".isascii() and not _has_names(wire):
         raise _UnreadableName
     return Row(
         intern(wire.asset_id),  # the few names there are share their memory
@@ -191,7 +191,7 @@ def _is_name(value: object, least: int) -> bool:
 def _is_sound(row: Row) -> bool:
     """Return whether a row that stands for its asset alone has no anomaly."""
     total, free, locked = row.total, row.free, row.locked
-    return "-" not in (total[0], free[0], locked[0]) and adds_up(free, locked, total)
+    return not ("-" in total or "-" in free or "-" in locked) and adds_up(free, locked, total)
 
 
 def _merge(same: list[Row]) -> Row:
