@@ -99,6 +99,7 @@ async def test_the_last_good_keys_stay_and_the_log_says_so_once(
         der_line(ed25519.Ed25519PrivateKey.generate().public_key()),
         der_line(RSAPublicNumbers(65537, 2**4103 + 1).public_key()),
     ],
+    ids=range(10),  # keys are made anew in each process
 )
 def test_what_is_no_rsa_key_is_refused_by_line(line: str) -> None:
     with pytest.raises(StartError, match="line 2"):
