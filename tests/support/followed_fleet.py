@@ -43,17 +43,19 @@ class Stage:
     async def empty(self) -> None:
         """Have Redis lose everything."""
         await self.told()
+        ends = self.follower.ends.total()
         await self.valkey.ask("FLUSHALL")
-        await self.told_end()
+        await self.told_end_after(ends)
 
     async def come_back_older(self) -> None:
         """Kill Redis, and start it with what it had saved some changes before."""
         await self.told()
         await self.valkey.ask("SAVE")
         await self.told()
+        ends = self.follower.ends.total()
         await self.valkey.kill()
         await self.valkey.start()
-        await self.told_end()
+        await self.told_end_after(ends)
         await self.told()
 
     async def fill(self) -> None:
@@ -70,7 +72,6 @@ class Stage:
         wanted = len(self.follower.told) + more
         await self.follower.until(lambda: len(self.follower.told) >= wanted)
 
-    async def told_end(self) -> None:
-        """Wait until the follower was told of one more end."""
-        before = self.follower.ends.total()
-        await self.follower.until(lambda: self.follower.ends.total() > before)
+    async def told_end_after(self, ends: int) -> None:
+        """Wait until the follower was told of more ends than so many."""
+        await self.follower.until(lambda: self.follower.ends.total() > ends)
