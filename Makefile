@@ -24,23 +24,32 @@ test: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pytest --maxfail=10 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
-# The TypeScript client and what is generated from the document. It installs Node and Chromium if they are missing.
+# The TypeScript client, what is generated from the document, and streams through nginx. It installs Node, Chromium and nginx if they are missing.
 test-node: .venv/dev
 	clients/typescript/scripts/prepare.sh
 	npm ci --silent --prefix clients/typescript
 	npm test --silent --prefix clients/typescript
+	$(BIN)/pytest --timeout=200 -p no:cacheprovider tests/clients/passage.py
 
 # The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
 test-containers: .venv/dev
 	tests/containers/prepare.sh build/containers
 	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
-	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider tests/containers/running.py
+	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider \
+		tests/containers/running.py tests/containers/front.py tests/containers/confined.py
 
-# The service's unit tests with each further Python that this machine has. A version that it lacks is named, not skipped in silence.
+# The service's unit tests with each further Python: this machine's own, or else that of a Debian release, which needs
+# root and Debian. What neither has is named, not skipped in silence.
 test-pythons: .venv/dev
-	@for version in 3.11 3.13 3.14; do \
+	@for release in 3.11=bookworm 3.13=trixie 3.14=forky; do \
+		version=$${release%=*}; \
 		! $(BIN)/python --version | grep -q "Python $$version\." || continue; \
-		python$$version -c '' 2>/dev/null || { echo "python$$version: not on this machine, not tested"; continue; }; \
+		if ! python$$version -c '' 2>/dev/null; then \
+			if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+				tests/pythons/debian.sh $$version $${release#*=} build/pythons || exit 1; \
+			else echo "python$$version: not on this machine, not tested"; fi; \
+			continue; \
+		fi; \
 		test -x build/python$$version/bin/pytest || { \
 			python$$version -m venv build/python$$version && \
 			for lock in requirements.lock requirements-dev.lock; do \

@@ -66,19 +66,13 @@ class Stage:
         self._stack.callback(_end, process)
         return process.pid
 
-    def start_upstream(self, *options: str) -> int:
+    def start_upstream(self, *options: str, control: int | None = None) -> int:
         """Start the simulated upstream, with one more merchant of eight assets, and return its port."""
-        port, control = free_port(), free_port()
+        port, control = free_port(), control or free_port()
         command = [sys.executable, "-m", "sandbox", f"--port={port}", f"--control-port={control}", *options]
         self.start(command, {"SANDBOX_TOKEN": TOKEN}, core=LOAD_CORE)
         await_port(control)
-        rows = [
-            {"assetId": asset, "asset": short, "assetName": name}
-            | dict.fromkeys(("total", "free"), "12345.67890123")
-            | {"locked": "0"}
-            for asset, (short, name, _) in ASSETS.items()
-        ]
-        put(control, f"/merchants/{MERCHANT}", json.dumps({"balances": rows, "canDeposit": True}).encode())
+        put_merchant(control, "12345.67890123")
         return port
 
     def afternoons(self, upstream: int) -> list[Contender | None]:
@@ -279,6 +273,17 @@ def await_port(port: int, patience_seconds: float = 30) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def put_merchant(control: int, amount: str) -> None:
+    """Let the upstream's merchant have eight assets of an amount."""
+    rows = [
+        {"assetId": asset, "asset": short, "assetName": name}
+        | dict.fromkeys(("total", "free"), amount)
+        | {"locked": "0"}
+        for asset, (short, name, _) in ASSETS.items()
+    ]
+    put(control, f"/merchants/{MERCHANT}", json.dumps({"balances": rows, "canDeposit": True}).encode())
 
 
 def put(port: int, path: str, body: bytes) -> None:

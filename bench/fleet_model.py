@@ -61,7 +61,13 @@ class Replica:
     """One replica as the service builds it, over the modelled Redis, with calls of the modelled upstream."""
 
     def __init__(
-        self, name: str, conditions: Conditions, server: Server, answer: Callable[[AccountId], Any], random: Random
+        self,
+        name: str,
+        conditions: Conditions,
+        server: Server,
+        answer: Callable[[AccountId], Any],
+        random: Random,
+        policy: FreshnessPolicy = POLICY,
     ) -> None:
         self.name: Final = name
         self.runtime: Final = Runtime(unix_ms=unix_ms, monotonic=monotonic, random=random.random)
@@ -83,7 +89,7 @@ class Replica:
             entry: Entry = await calls.execute(lambda: answer(key), permit)
             return entry
 
-        options = ReplicaOptions(policy=POLICY, patience_seconds=5.45)
+        options = ReplicaOptions(policy=policy, patience_seconds=5.45)
         self.parts: Final = build_replica(
             shared, self.budget, Origin(load=load), options, runtime, ReplicaHooks(listener=self.queue)
         )
@@ -102,6 +108,10 @@ class Replica:
     def on_lease_released(self, key: AccountId) -> None:
         """Take that another replica has let a key go."""
         self.parts.loader.on_lease_released(key)
+
+    def on_moved(self, key: AccountId, at: int) -> None:
+        """Take that an account has moved."""
+        self.parts.loader.moves.doubt(key, at)
 
 
 class Readers:

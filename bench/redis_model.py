@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from app.balances.snapshots import AccountId, Entry
 from app.fleet.bus import Failure
-from app.redis import lua, lua_shared
-from app.redis.results import read_flag, read_lease
+from app.redis import lua, lua_budget, lua_shared
+from app.redis.results import read_flag, read_integer, read_lease
 from app.redis.scripts import make_script, make_single
 
 Command = Callable[[Sequence[str], Sequence[Any]], Any]
@@ -24,6 +24,7 @@ Delay = Callable[[], float]
 
 
 GET: Final = "GET"
+SET: Final = "SET"
 
 
 class Listener(Protocol):
@@ -38,11 +39,19 @@ class Listener(Protocol):
     def on_lease_released(self, key: AccountId, /) -> None:
         """Receive that another replica released a lease without an entry."""
 
+    def on_moved(self, key: AccountId, at: int, /) -> None:
+        """Receive that an account has moved."""
+
 
 class _Stored(Struct, frozen=True):
     value: bytes
     as_of: int
     until_ms: int
+
+    @property
+    def is_moved(self) -> bool:
+        """Restate `is_moved` of `lua.BATCH`."""
+        return b',"movedAt":' in self.value
 
 
 class _Lease(Struct, frozen=True):
@@ -85,17 +94,20 @@ class Server:
         self.is_up = True
         self.commands: Final[dict[str, Command]] = {
             make_script(lua.READ_OR_LEASE, read_lease).sha: self.read_or_lease,
-            make_script(lua.READ_OR_LEASE_WITH_PERMIT, read_lease).sha: self.read_or_lease_with_permit,
+            make_script(lua_budget.READ_OR_LEASE_WITH_PERMIT, read_lease).sha: self.read_or_lease_with_permit,
             make_script(lua.STORE_AND_RELEASE, read_flag).sha: self.store_and_release,
             make_script(lua.RELEASE_AND_NOTIFY, read_flag).sha: self.release_and_notify,
             make_script(lua.RENEW_LEASE, read_flag).sha: self.renew_lease,
+            make_script(lua_shared.MARK_MOVED, read_integer).sha: self.mark_moved,
             GET: self.get,
+            SET: self.set,
         }
         self.single_commands: Final[dict[str, Command]] = {
-            make_single(lua.TAKE_PERMITS).sha: self.take_permits,
-            make_single(lua.PAUSE).sha: self.pause,
+            make_single(lua_budget.TAKE_PERMITS).sha: self.take_permits,
+            make_single(lua_budget.PAUSE).sha: self.pause,
             make_single(lua_shared.RENEW_DEMAND).sha: self.renew_demand,
             make_single(lua_shared.RELEASE_LEASE).sha: self.release_lease,
+            make_single(lua.RENEW_LEASE).sha: self.renew_lease,
         }
 
     def read_or_lease(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
@@ -104,9 +116,10 @@ class Server:
         stored, lease = self._find(keys[0]), self._find_lease(keys[1])
         if stored is not None and stored.as_of > latest:
             stored = None
-        if stored is not None and stored.as_of >= oldest:
+        is_moved = stored is not None and stored.is_moved
+        if stored is not None and stored.as_of >= oldest and not is_moved:
             return [stored.value, -1]
-        value = stored.value if stored and stored.as_of > known else None
+        value = stored.value if stored and (is_moved or stored.as_of > known) else None
         if lease is None:
             self._leases[keys[1]] = _Lease(replica_id, self._now_ms() + lease_ms)
             return [value, 0]
@@ -116,9 +129,9 @@ class Server:
         return [value, max(min(left_ms, lease_ms), 1)]
 
     def read_or_lease_with_permit(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
-        """Restate `lua.READ_OR_LEASE_WITH_PERMIT`."""
+        """Restate `lua_budget.READ_OR_LEASE_WITH_PERMIT`."""
         found = self.read_or_lease(keys[:2], args[:5])
-        return found if found[1] != 0 else [*found, *self.take_permits(keys[2:], [args[0], *args[5:], 1])]
+        return found if found[1] != 0 else [*found, *self.take_permits(keys[2:], [args[0], *args[5:7], 1, args[7]])]
 
     def store_and_release(self, keys: Sequence[str], args: Sequence[Any]) -> int:
         """Restate `lua.STORE_AND_RELEASE`."""
@@ -150,25 +163,25 @@ class Server:
         return 1
 
     def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> list[int]:
-        """Restate `lua.TAKE_PERMITS`."""
-        replica_id, interval, tolerance, wanted = args
+        """Restate `lua_budget.TAKE_PERMITS`."""
+        replica_id, interval, tolerance, wanted, census = args
         now = self._now_us()
-        self._record_request(replica_id, now)
+        asking = self._count_replicas(replica_id, now) if census else 0
         if self._paused_until > now:
             self._paused_until = self._slowed = min(self._paused_until, now + self._pause_length)
-            return [0, self._paused_until - now, len(self._asked)]
+            return [0, self._paused_until - now, asking]
         latest = now + 2 * tolerance + interval * self._factor
         interval *= self._slowness(now)
         due = min(max(self._next, now), latest)
         granted = min(wanted, math.floor((now + tolerance - due) / interval) + 1)
         if granted <= 0:
             self._next = due
-            return [0, math.ceil(due - tolerance - now), len(self._asked)]
+            return [0, math.ceil(due - tolerance - now), asking]
         self._next = round(due + granted * interval)
-        return [granted, max(0, math.ceil(due + granted * interval - tolerance - now)), len(self._asked)]
+        return [granted, max(0, math.ceil(due + granted * interval - tolerance - now)), asking]
 
     def pause(self, _: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `lua.PAUSE`."""
+        """Restate `lua_budget.PAUSE`."""
         now = self._now_us()
         before = min(self._paused_until, now + self._pause_length)
         if before <= now:
@@ -198,15 +211,35 @@ class Server:
         self._release_lease(keys[0], args[0])
         return 1
 
+    def mark_moved(self, keys: Sequence[str], args: Sequence[Any]) -> int:
+        """Restate `lua_shared.MARK_MOVED`."""
+        replica_id, key, at, latest, _ = args
+        stored = self._find(keys[0])
+        if stored is not None and stored.as_of <= latest:
+            at = max(at, stored.as_of)
+            if not stored.is_moved:
+                value = stored.value[:-1] + b',"movedAt":%d}' % at
+                self._stored[keys[0]] = _Stored(value, stored.as_of, stored.until_ms)
+        self._publish(replica_id, lambda listener: listener.on_moved(key, at))
+        return int(at)
+
+    def set(self, keys: Sequence[str], args: Sequence[Any]) -> bool | None:
+        """Take a lease if it is free."""
+        if self._find_lease(keys[0]) is not None:
+            return None
+        self._leases[keys[0]] = _Lease(args[0], self._now_ms() + args[1])
+        return True
+
     def get(self, keys: Sequence[str], _: Sequence[Any]) -> bytes | None:
         """Give what is stored under a name."""
         stored = self._find(keys[0])
         return None if stored is None else stored.value
 
-    def _record_request(self, replica_id: str, now: int) -> None:
-        """Keep the replicas that asked within the last second."""
+    def _count_replicas(self, replica_id: str, now: int) -> int:
+        """Count the replicas whose last census was within a second."""
         self._asked[replica_id] = now
         self._asked = {name: at for name, at in self._asked.items() if now - 1_000_000 < at <= now}
+        return len(self._asked)
 
     def _slowness(self, now: int) -> float:
         slowed = now if self._slowed is None else self._slowed
@@ -258,8 +291,8 @@ class Pipeline:
         self._marks.append([])
 
     def execute_command(self, _: str, name: str, count: int, *words: Any) -> None:
-        """Add a command: the keys of all runs, how many runs there are, the arguments of each, and a mark."""
-        keys, runs, arguments = words[:count], words[count], words[count + 1 : -1]
+        """Add a command: the keys of all runs, the arguments of each, how many runs there are, and a mark."""
+        keys, arguments, runs = words[:count], words[count:-2], words[-2]
         self._marks.append([words[-1]])
         self._batches.append(
             [
@@ -294,6 +327,13 @@ class Client:
         """Answer if the server is up."""
         await self.send([])
         return True
+
+    async def set(self, name: str, value: str, *, nx: bool, px: int) -> Any:
+        """Take a lease."""
+        if not nx:
+            raise NotImplementedError
+        (taken,) = await self.send([(SET, [name], [value, px])])
+        return taken
 
     def pipeline(self, *, transaction: bool) -> Pipeline:
         """Return a pipeline."""

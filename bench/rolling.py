@@ -86,20 +86,20 @@ async def main(per_second: float, rounds: int, number: signal.Signals) -> int:
         valkey = stack.enter_context(EmbeddedValkey())
         upstream = await stack.enter_async_context(Sandbox(scenario="document"))
         (folder / "clients.toml").write_text(format_client("bench", hash_key(key), "all", portfolio=False))
-        ports = [_free_port() for _ in range(2)]
+        ports = [free_port() for _ in range(2)]
         environment = {"UPSTREAM_URL": upstream.url, "UPSTREAM_TOKEN": "sandbox-token", "REDIS_URL": valkey.url}
         environment |= {"CLIENTS_FILE": str(folder / "clients.toml"), "LOG_LEVEL": "warning"}
-        gateways = [await _start_gateway(port, environment) for port in ports]
-        stack.push_async_callback(_end_all, gateways)
-        balancer = await stack.enter_async_context(_nginx(folder, ports))
+        gateways = [await start_gateway(port, environment) for port in ports]
+        stack.push_async_callback(end_all, gateways)
+        balancer = await stack.enter_async_context(run_nginx(folder, ports))
         load = Load(balancer, key, per_second)
         loading = asyncio.create_task(load.run())
         statuses = []
         for turn in range(2 * rounds):
             await asyncio.sleep(2)
-            statuses.append(await _end(gateways[turn % 2], number))
-            await _listening(ports[turn % 2], wanted=False)  # a killed worker takes a moment to be gone
-            gateways[turn % 2] = await _start_gateway(ports[turn % 2], environment)
+            statuses.append(await end(gateways[turn % 2], number))
+            await await_listening(ports[turn % 2], wanted=False)  # a killed worker takes a moment to be gone
+            gateways[turn % 2] = await start_gateway(ports[turn % 2], environment)
         await asyncio.sleep(2)
         load.over = True
         await loading
@@ -110,16 +110,17 @@ async def main(per_second: float, rounds: int, number: signal.Signals) -> int:
     return 1 if load.failures or set(statuses) != {wanted} else 0
 
 
-async def _start_gateway(port: int, settings: dict[str, str]) -> Process:
+async def start_gateway(port: int, settings: dict[str, str]) -> Process:
+    """Start a gateway in a session of its own, and wait until it takes connections."""
     environment = {f"TALLYGATE_{name}": value for name, value in {**settings, "PORT": str(port)}.items()}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app", "serve", env={**os.environ, **environment}, cwd=ROOT, start_new_session=True
     )
-    await _listening(port)
+    await await_listening(port)
     return process
 
 
-async def _end(process: Process, number: signal.Signals = signal.SIGTERM) -> int:
+async def end(process: Process, number: signal.Signals = signal.SIGTERM) -> int:
     """Signal a gateway. SIGKILL goes to its workers too, as when a container is killed."""
     if number is signal.SIGKILL:
         os.killpg(process.pid, number)
@@ -128,31 +129,33 @@ async def _end(process: Process, number: signal.Signals = signal.SIGTERM) -> int
     return await process.wait()
 
 
-async def _end_all(processes: list[Process]) -> None:
+async def end_all(processes: list[Process]) -> None:
+    """End gateways, one after the other."""
     for process in processes:
-        await _end(process)
+        await end(process)
 
 
 @asynccontextmanager
-async def _nginx(folder: Path, gateways: list[int]) -> AsyncIterator[int]:
+async def run_nginx(folder: Path, gateways: list[int]) -> AsyncIterator[int]:
     """Run nginx with our configuration in front of these ports, and yield its own port."""
-    port = _free_port()
+    port = free_port()
     text = (ROOT / "deploy/nginx/nginx.conf").read_text()
     text = text.replace("listen 8080", f"listen 127.0.0.1:{port}").replace("/tmp/", f"{folder}/")
     (folder / "nginx.conf").write_text(f"daemon off;\n{text}")
+    (folder / "problems.conf").write_text((ROOT / "deploy/nginx/problems.conf").read_text())
     servers = " ".join(f"server 127.0.0.1:{gateway} max_fails=0;" for gateway in gateways)
     (folder / "gateways.conf").write_text(UPSTREAM.format(servers=servers))
     process = await asyncio.create_subprocess_exec(
         "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        await _listening(port)
+        await await_listening(port)
         yield port
     finally:
-        await _end(process)
+        await end(process)
 
 
-async def _listening(port: int, *, wanted: bool = True) -> None:
+async def await_listening(port: int, *, wanted: bool = True) -> None:
     """Wait until a port accepts connections, or with `wanted=False` until it does not."""
     async with asyncio.timeout(30):
         while True:
@@ -170,7 +173,8 @@ async def _is_taken(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

@@ -20,7 +20,7 @@ OPERATOR = "monitoring.coreos.com/"
 
 VALUES: dict[tuple[str, str], dict[str, str]] = {
     ("Deployment", "tallygate"): {
-        "spec.template.spec.containers.0.image": ".Values.image",
+        "spec.template.spec.containers.0.image": 'printf "%s@%s" .Values.image .Values.digest',
         "spec.template.spec.containers.0.resources": "toYaml .Values.resources | nindent 10",
         "spec.template.spec.containers.0.envFrom.0.configMapRef.name": 'include "tallygate.settings" .',
         "spec.template.spec.priorityClassName": ".Values.priorityClass.name",

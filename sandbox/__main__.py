@@ -8,11 +8,13 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 import msgspec
 import uvloop
 
+from sandbox.events import Delivery
 from sandbox.running import Sandbox
 from sandbox.scenarios import Scenario
 from sandbox.world import World
@@ -48,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-lifetime-seconds", type=float, default=3600, help="of minted tokens")
     parser.add_argument("--new-token-voids-old", action="store_true", help="minting ends the token before")
     parser.add_argument("--latency-ms", type=float, default=0, help="of every answer")
+    parser.add_argument("--events-url", help="where an event is sent for each move")
+    parser.add_argument("--event-keys-file", type=Path, help="is written: the public key that verifies events")
     parser.add_argument("--stop-on-eof", action="store_true", help="end when stdin closes")
     return parser
 
@@ -74,6 +78,7 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         token_lifetime_seconds=options.token_lifetime_seconds,
         new_token_voids_old=options.new_token_voids_old,
         latency_seconds=options.latency_ms / 1000,
+        delivery=Delivery(options.events_url),
     )
 
 
@@ -82,6 +87,8 @@ async def _run(options: argparse.Namespace, sandbox: Sandbox) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if options.event_keys_file is not None:
+        options.event_keys_file.write_text(f"{sandbox.events.public_key}\n")
     async with sandbox:
         if options.stop_on_eof:
             threading.Thread(target=_await_eof, args=(loop, stop), daemon=True).start()

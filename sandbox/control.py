@@ -1,4 +1,4 @@
-"""Control port: faults, counters, merchants and tokens, for clients in other processes."""
+"""Control port: faults, counters, merchants, events and tokens, for clients in other processes."""
 
 import asyncio
 import re
@@ -10,6 +10,7 @@ import msgspec
 from sandbox.amounts import exact
 from sandbox.counters import Counters
 from sandbox.disagreement import Disagreement
+from sandbox.events import Delivery, Events
 from sandbox.faults import Fault
 from sandbox.messages import Answer, Request, as_json
 from sandbox.planning import Faults
@@ -51,11 +52,12 @@ Handler = Callable[..., Awaitable[Answer]]
 class Control:
     """Answer the control port. A wrong body is a 400 that says what is wrong with it."""
 
-    def __init__(self, world: World, tokens: Tokens, faults: Faults, counters: Counters) -> None:
+    def __init__(self, world: World, tokens: Tokens, faults: Faults, counters: Counters, events: Events) -> None:
         self._world = world
         self._tokens = tokens
         self._faults = faults
         self._counters = counters
+        self._events = events
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = [
             (method, re.compile(path, re.ASCII), handler)
             for method, path, handler in (
@@ -69,6 +71,9 @@ class Control:
                 ("DELETE", r"/merchants/([1-9]\d{0,18})", self._delete_merchant),
                 ("POST", r"/merchants/([1-9]\d{0,18})/move", self._move_merchant),
                 ("GET", r"/merchants/(0|[1-9]\d{0,18})/history", self._tell_truth),
+                ("POST", r"/merchants/([1-9]\d{0,18})/event", self._send_event),
+                ("GET", "/events", self._show_events),
+                ("PUT", "/events", self._deliver_events),
                 ("POST", "/discrepancy", self._disturb),
                 ("PUT", "/disagreement", self._disagree),
                 ("POST", "/token", self._change_token),
@@ -139,6 +144,19 @@ class Control:
 
     async def _tell_truth(self, _request: Request, merchant_id: int) -> Answer:
         return as_json(200, self._world.truth.as_document(merchant_id))
+
+    async def _send_event(self, _request: Request, merchant_id: int) -> Answer:
+        self._events.send(merchant_id)
+        return _DONE
+
+    async def _show_events(self, _request: Request) -> Answer:
+        events = self._events
+        answers = {str(status): count for status, count in events.answers.items()}
+        return as_json(200, {"publicKey": events.public_key, "delivery": events.delivery, "answers": answers})
+
+    async def _deliver_events(self, request: Request) -> Answer:
+        self._events.delivery = msgspec.json.decode(request.body, type=Delivery)
+        return _DONE
 
     async def _disturb(self, request: Request) -> Answer:
         discrepancy = msgspec.json.decode(request.body, type=Discrepancy)

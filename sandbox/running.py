@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from sandbox.control import Control
 from sandbox.counters import Counters
+from sandbox.events import Delivery, Events
 from sandbox.faults import Fault, fault_named
 from sandbox.handler import RequestHandler
 from sandbox.messages import Request
@@ -29,7 +30,7 @@ class Sandbox:
 
     Port 0 is any free port. `addresses` are the clients' addresses that may call (None: all). `clock` gives the time
     of tokens and of `Date`, in seconds since the epoch. Entering raises OSError when a port is taken; leaving cuts
-    every connection. `world`, `tokens`, `faults` and `counters` may be used at any time.
+    every connection. `world`, `tokens`, `faults`, `counters` and `events` may be used at any time.
     """
 
     scenario: Scenario = "random"
@@ -44,6 +45,7 @@ class Sandbox:
     token_lifetime_seconds: float = 3600
     new_token_voids_old: bool = False
     latency_seconds: float = 0
+    delivery: Delivery = field(default_factory=Delivery)
     addresses: Collection[str] | None = None
     clock: Callable[[], float] = time.time
     url: str = field(init=False)
@@ -51,11 +53,13 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         # each its own generator, so that faults and tokens do not change how the world moves
-        uses = ("world", "faults", "tokens")
-        world_random, fault_random, token_random = (Random(f"{self.seed}:{use}") for use in uses)  # noqa: S311  repeatable, not secret
+        uses = ("world", "faults", "tokens", "events")
+        world_random, fault_random, token_random, event_random = (Random(f"{self.seed}:{use}") for use in uses)  # noqa: S311  repeatable, not secret
         self.world = build(self.scenario, self.merchants, world_random, self.clock)
         self.faults = Faults(fault_random)
         self.counters = Counters()
+        self.events = Events(self.delivery, event_random)
+        self.world.on_move = self.events.send
         self.tokens = Tokens(
             self.token,
             self.api_key,
@@ -69,13 +73,14 @@ class Sandbox:
         self._handler = RequestHandler(
             upstream, self.faults, self.counters, latency_seconds=self.latency_seconds, random=fault_random
         )
-        control = Control(self.world, self.tokens, self.faults, self.counters)
+        control = Control(self.world, self.tokens, self.faults, self.counters, self.events)
         self._server = Server(self._handler.serve, self.clock, self.counters.connected)
         self._control_server = Server(control.serve, self.clock)
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.events.close)
             stack.push_async_callback(self._server.close)
             self.url = await self._server.start(self.host, self.port)
             stack.push_async_callback(self._control_server.close)

@@ -40,6 +40,7 @@ class World:
         self._sums = Aggregate()
         self._aggregate: Account | None = None
         self._holders: list[int] | None = None
+        self.on_move: Callable[[int], None] = lambda _: None  # called with each merchant that moved, or was set
         for merchant_id, account in merchants.items():
             self._replace(merchant_id, account)
 
@@ -64,6 +65,7 @@ class World:
             raise ValueError(f"no merchant can have the id {merchant_id}")
         self._replace(merchant_id, Account(can_deposit=can_deposit, balances=tuple(balances)))
         self._holders = None
+        self.on_move(merchant_id)
 
     def delete(self, merchant_id: int) -> None:
         """Forget a merchant; raise KeyError when there is none."""
@@ -90,6 +92,7 @@ class World:
             self._idle_moves = 0
             for _ in range(self._motion.burst):
                 self._change(merchant_id)
+            self.on_move(merchant_id)
         return merchant_id
 
     def disturb(self, asset: str, amount: Decimal) -> None:

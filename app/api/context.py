@@ -1,6 +1,6 @@
 """Request context: what the layers know of one request, and how an error or a finished reply is sent to it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -26,7 +26,8 @@ class RequestContext(Struct):
 
     `limits` gives the headers of the caller's rate. `release` gives back the caller's slot. `age` is in seconds.
     `refused_key` is the name of the caller whose key is known, but not valid now. Only the audit log shows it.
-    `waited_seconds` passed because the caller preferred to wait.
+    `waited_seconds` passed because the caller preferred to wait. `identify_again` gives the caller as known now, or
+    raises `Unauthenticated` or `IssuerUnavailable`.
     """
 
     request_id: str
@@ -41,6 +42,7 @@ class RequestContext(Struct):
     problem: str | None = None
     refused_key: str | None = None
     waited_seconds: float = 0
+    identify_again: Callable[[], Awaitable[Caller]] | None = None
 
 
 def context_of(scope: Scope) -> RequestContext:

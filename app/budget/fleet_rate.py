@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from app.redis import lua
+from app.redis import lua_budget
 from app.redis.client import RedisFailure
 from app.redis.commands import is_one_server
 from app.redis.results import read_flag, read_permits
@@ -14,11 +14,14 @@ from app.resilience.rate_limiter import RateLimiter
 
 _HEADROOM: Final = 0.5
 
+_CENSUS_SECONDS: Final = 0.5
+"""Each replica counts those that ask so often, and by that is counted by them for a second."""
+
 
 class FleetRateLimiter:
     """Take permits at `per_second`, up to `burst` together after a rest. `monotonic` returns seconds.
 
-    `active_replicas` asked within the last second. Without Redis, each of the `replicas` counted last takes its share.
+    `active_replicas` asked within about the last second. Without Redis, each of the `replicas` counted last takes its share.
     """
 
     def __init__(
@@ -38,10 +41,10 @@ class FleetRateLimiter:
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
-        self._take_script: Final = make_single(lua.TAKE_PERMITS)
-        self._pause_script: Final = make_single(lua.PAUSE)
+        self._take_script: Final = make_single(lua_budget.TAKE_PERMITS)
+        self._pause_script: Final = make_single(lua_budget.PAUSE)
         self._local: Final = RateLimiter(per_second, burst)
-        self._next_at = self._paused_until = float("-inf")
+        self._next_at = self._paused_until = self._next_census_at = float("-inf")
         self.active_replicas = 1
 
     async def take(self, wanted: int, *, leave_headroom: bool) -> tuple[int, float]:
@@ -51,7 +54,8 @@ class FleetRateLimiter:
         """
         if (left := self._paused_until - self._monotonic()) > 0:
             return 0, self._record_wait(left)
-        arguments = [self._replica_id, *self._rate_arguments(leave_headroom=leave_headroom), wanted]
+        interval, tolerance, census = self._rate_arguments(leave_headroom=leave_headroom)
+        arguments = [self._replica_id, interval, tolerance, wanted, census]
         found = await self._redis_client.execute(
             lambda: run_single(self._redis_client.client, self._take_script, self._keys, arguments),
             lambda result: read_permits(result, wanted),
@@ -68,8 +72,13 @@ class FleetRateLimiter:
         return ExtraArguments(self._keys, self._rate_arguments(leave_headroom=leave_headroom))
 
     def record(self, granted: int, wait_us: int, active_replicas: int) -> tuple[int, float]:
-        """Record the result of `TAKE_PERMITS`. Return how many permits are ours, and the seconds until more."""
-        self.active_replicas = active_replicas
+        """Record the result of `TAKE_PERMITS`. Return how many permits are ours, and the seconds until more.
+
+        Without a census, `active_replicas` is 0, and those counted last remain.
+        """
+        if active_replicas:
+            self.active_replicas = active_replicas
+            self._next_census_at = self._monotonic() + _CENSUS_SECONDS
         for _ in range(granted):
             self._local.acquire(self._monotonic(), math.inf)
         return granted, self._record_wait(wait_us / 1_000_000)
@@ -102,13 +111,15 @@ class FleetRateLimiter:
         """Return the seconds until the next permit, by the last answer."""
         return max(0.0, max(self._next_at, self._paused_until) - self._monotonic())
 
-    def _rate_arguments(self, *, leave_headroom: bool) -> tuple[float, float]:
-        """Return the interval between permits and the burst's tolerance, in microseconds."""
+    def _rate_arguments(self, *, leave_headroom: bool) -> tuple[float, float, int]:
+        """Return the interval between permits and the burst's tolerance, in microseconds, and whether a census is due."""
         interval = 1_000_000 / self._per_second
-        return interval, (self._burst - 1) * interval * (_HEADROOM if leave_headroom else 1)
+        tolerance = (self._burst - 1) * interval * (_HEADROOM if leave_headroom else 1)
+        return interval, tolerance, int(self._monotonic() >= self._next_census_at)
 
     def _take_local(self, wanted: int) -> tuple[int, float]:
         self.active_replicas = max(1, self._replicas())
+        self._next_census_at = float("-inf")
         granted = 0
         wait = 0.0
         while granted < wanted and not (wait := self._local.acquire(self._monotonic(), share=1 / self.active_replicas)):

@@ -172,7 +172,9 @@ class FleetLoader:
         return None
 
     async def _store(self, entry: Entry, look: Look | None = None) -> None:
-        await self._redis.store_and_release(entry, latest_as_of=latest_plausible_as_of(self._now_ms()), look=look)
+        latest = latest_plausible_as_of(self._now_ms())
+        storing = self._redis.store_and_release(entry, latest_as_of=latest, look=look)
+        await self.moves.store(entry.account_id, storing)
 
     async def _give_up(self, account_id: AccountId) -> NoPermit:
         """Release the lease of an account for which a sweep got no permit."""

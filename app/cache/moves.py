@@ -1,6 +1,7 @@
 """Moves of accounts: what is known from before a move is marked, at every replica, and never served as fresh again."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import UNSET
@@ -12,6 +13,9 @@ from app.cache.memory import MemoryTier
 from app.cache.redis_tier import RedisTier
 from app.fleet.bus import Move
 from app.redis.client import RedisFailure
+
+MAX_UNSHARED: Final = 10_000
+_SHARE_SECONDS: Final = 1.0
 
 
 class Moves:
@@ -26,23 +30,43 @@ class Moves:
         self._now_ms: Final = now_ms
         self._calls: Final[dict[AccountId, int]] = {}  # under way, and when the account moved meanwhile (0: it did not)
         self._watched: Final[dict[AccountId, bool]] = {}
+        self._unshared: Final[set[AccountId]] = set()
 
     async def mark(self, account_id: AccountId) -> Move:
-        """Mark what every replica knows of an account that has just moved; without Redis, what this one knows."""
-        now = self._now_ms()
-        move = Move(account_id, now)
+        """Mark what every replica knows of an account that has just moved.
+
+        Without Redis it marks what this replica knows, and `keep_sharing` marks the rest later.
+        """
+        move = Move(account_id, self._now_ms())
         self.hear(move)
-        moved_at = await self._redis.mark_moved(move, latest_as_of=latest_plausible_as_of(now))
-        if not isinstance(moved_at, RedisFailure):
-            self.hear(move := Move(account_id, moved_at))
-        return move
+        return await self._share(move)
+
+    async def keep_sharing(self) -> None:
+        """Mark again, until cancelled, what moved while Redis was away: at most `MAX_UNSHARED` accounts."""
+        while True:
+            await asyncio.sleep(_SHARE_SECONDS)
+            for account_id in list(self._unshared):
+                await self._share(Move(account_id, self._now_ms()))
+                if account_id in self._unshared:
+                    break
+
+    async def store(self, account_id: AccountId, storing: Awaitable[None]) -> None:
+        """Store an answer. It may replace a mark that is made meanwhile, so a move heard of until then is marked again."""
+        self._calls[account_id] = 0
+        try:
+            await storing
+        finally:
+            moved_at = self.end_call(account_id)
+        if moved_at:
+            await self.mark(account_id)
 
     def hear(self, move: Move) -> None:
         """Mark what this replica knows of an account that moved, and what it is being answered."""
-        moved_at = min(move.at, latest_plausible_as_of(self._now_ms()))
+        latest = latest_plausible_as_of(self._now_ms())
+        moved_at = min(move.at, latest)
         kept = self._memory.peek(move.account_id)
-        if kept is not None and kept.as_of <= latest_plausible_as_of(self._now_ms()):
-            self._memory.mark_moved(move.account_id, moved_at)
+        if kept is not None and kept.as_of <= latest:
+            self._memory.mark_moved(move.account_id, max(moved_at, kept.as_of))
         if move.account_id in self._calls:
             self._calls[move.account_id] = moved_at
         if move.account_id in self._watched:
@@ -71,6 +95,17 @@ class Moves:
     def end_call(self, account_id: AccountId) -> int:
         """End a call of the upstream. Return when the account moved since it began (Unix milliseconds), 0 if it did not."""
         return self._calls.pop(account_id, 0)
+
+    async def _share(self, move: Move) -> Move:
+        """Mark the entry in Redis, and tell every replica. Return the move as it counts there."""
+        if len(self._unshared) < MAX_UNSHARED:
+            self._unshared.add(move.account_id)  # also if this is cancelled
+        moved_at = await self._redis.mark_moved(move, latest_as_of=latest_plausible_as_of(self._now_ms()))
+        if isinstance(moved_at, RedisFailure):
+            return move
+        self._unshared.discard(move.account_id)
+        self.hear(shared := Move(move.account_id, moved_at))
+        return shared
 
 
 def order(entry: Entry, known: Entry | None, moved_at: int) -> Entry:

@@ -23,9 +23,11 @@ Tallygate is at {url}, the simulated upstream at {upstream}. Ctrl-C ends both. T
   curl -H 'Authorization: Bearer {key}' {url}/v1/merchants/12345/balances
   curl -H 'Authorization: Bearer {key}' {url}/v1/portfolio
   curl -H 'X-BH-TOKEN: {key}' '{url}/v2/assets/account/assets?merchantId=12345'
-  curl -N -H 'Authorization: Bearer {key}' '{url}/v1/watch?merchantId=all&within=5&format=text'
+  curl -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{{"merchantIds":[12345]}}' {url}/v1/moved
+  curl -N -H 'Authorization: Bearer {key}' '{url}/v1/watch?merchantId=all&within=60&format=text'
 
-The last line shows balances as they change: one of them moves every ten seconds or so.
+The last line shows balances as they change: one of them moves every ten seconds or so, and the
+simulated upstream sends an event. The line before it reports a move.
 The paths are explained at {url}/docs.
 """
 
@@ -35,16 +37,21 @@ def demo(port: int, upstream_port: int) -> None:
     check_port("127.0.0.1", port)
     with ExitStack() as stack:
         token = secrets.token_urlsafe(32)
-        upstream = _start_upstream(stack, upstream_port, token)
         valkey = stack.enter_context(EmbeddedValkey())
+        event_keys = valkey.folder / "event_keys"
+        events_url = f"http://127.0.0.1:{port}/v1/upstream/events"
+        upstream = _start_upstream(
+            stack, upstream_port, token, [f"--events-url={events_url}", f"--event-keys-file={event_keys}"]
+        )
         key = make_key()
         clients = valkey.folder / "clients.toml"
-        clients.write_text(format_client("demo", hash_key(key), "all", portfolio=True))
+        clients.write_text(format_client("demo", hash_key(key), "all", portfolio=True) + "moves = true\n")
         ours = {
             "HOST": "127.0.0.1",
             "PORT": str(port),
             "UPSTREAM_URL": upstream,
             "UPSTREAM_TOKEN": token,
+            "UPSTREAM_EVENT_KEYS_FILE": str(event_keys),
             "UPSTREAM_RATE": "200",  # enough to have all balances after a moment
             "REDIS_URL": valkey.url,
             "CLIENTS_FILE": str(clients),
@@ -58,7 +65,7 @@ def demo(port: int, upstream_port: int) -> None:
         serve()
 
 
-def _start_upstream(stack: ExitStack, port: int, token: str) -> str:
+def _start_upstream(stack: ExitStack, port: int, token: str, events: list[str]) -> str:
     """Start the simulated upstream and return its URL. It ends when its standard input is closed."""
     process = stack.enter_context(
         subprocess.Popen(  # noqa: S603  # our own program
@@ -71,6 +78,7 @@ def _start_upstream(stack: ExitStack, port: int, token: str) -> str:
                 "--control-port=0",
                 "--stop-on-eof",
                 "--moves-per-second=0.1",
+                *events,
             ],
             env={**os.environ, "SANDBOX_TOKEN": token},
             stdin=subprocess.PIPE,

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 
 from app.balances.snapshots import Absence, AccountId, Entry
 from app.history.results import Recorded, read_drops, read_recorded
-from app.redis import lua_history
+from app.redis import lua_feed, lua_history
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisFailure
 from app.redis.commands import is_one_server
@@ -20,7 +20,11 @@ from app.redis.shared import Shared
 from app.telemetry.metrics import Metrics
 
 OF_ENTRY: Final = "="
-"""In place of a content: the script takes that of the entry, should it be a change after all."""
+"""In place of a content: the script takes that of the entry, should it be a new one after all.
+
+Compression takes as long as all else in storing an entry. So what a replica looks at for the first time is not
+compressed: mostly the store has the content, or it begins a history, once for each account.
+"""
 
 NO_MERCHANT: Final = b"-"
 _DIGEST_BYTES: Final = 12
@@ -56,7 +60,7 @@ class Recorder:
         self._batcher: Final = ScriptBatcher(shared.client)
         self._follow_ups: Final[set[asyncio.Task[None]]] = set()
         self._record: Final = make_script(lua_history.RECORD_ALONE, read_recorded, writes=True)
-        self._append: Final = make_script(lua_history.APPEND, read_drops, writes=True)
+        self._append: Final = make_script(lua_feed.APPEND, read_drops, writes=True)
         self._drop: Final = make_script(lua_history.DROP, read_flag)
         self._mark_fed: Final = make_script(lua_history.MARK_FED, read_flag)
 
@@ -65,22 +69,14 @@ class Recorder:
         mine = [history_name(self._shared, account_id)]
         return mine + list(feed_names(self._shared)) if is_one_server(self._shared.client.client) else mine
 
-    def arguments(self, entry: Entry, encoded: bytes, look: Look, latest_as_of: int) -> list[Any]:
-        """Return the arguments of `RECORD` for an entry that has no `sequence` yet, and its encoding."""
+    def arguments(self, entry: Entry, encoded: bytes, look: Look) -> list[Any]:
+        """Return the arguments of `RECORD` from `asked` on, for an entry without `sequence` and its encoding without a move."""
         content = content_of(encoded)
-        if isinstance(entry, Absence):
-            packed: bytes | str = NO_MERCHANT
-        else:
-            packed = OF_ENTRY if has_same_content(entry, look.known) else compress(content)
         return [
-            entry.as_of,
             look.asked_at,
             blake2b(content, digest_size=_DIGEST_BYTES).hexdigest(),
-            packed,
-            encoded,
-            self._shared.replica_id,
+            pack(entry, content, look.known),
             entry.account_id,
-            latest_as_of,
             self._options.keep_ms,
             self._options.max_bytes,
             self._shared.key_prefix,
@@ -89,8 +85,9 @@ class Recorder:
 
     async def record(self, entry: Entry, encoded: bytes, look: Look, latest_as_of: int) -> None:
         """Record a look in a store of its own, and number the entry."""
+        arguments = [self._shared.replica_id, encoded, entry.as_of, latest_as_of]
         found = await self._batcher.run(
-            self._record, self.names(entry.account_id), self.arguments(entry, encoded, look, latest_as_of)
+            self._record, self.names(entry.account_id), [*arguments, *self.arguments(entry, encoded, look)]
         )
         self.settle(entry, found)
 
@@ -133,6 +130,13 @@ class Recorder:
 
     def _submit_drop(self, account_id: AccountId, epoch: str, sequence: int) -> asyncio.Future[Any]:
         return self._batcher.submit(self._drop, [history_name(self._shared, account_id)], [epoch, sequence])
+
+
+def pack(entry: Entry, content: bytes, known: Entry | None) -> bytes | str:
+    """Pack the content of an entry for the history, given which entry the replica knew before."""
+    if isinstance(entry, Absence):
+        return NO_MERCHANT
+    return OF_ENTRY if known is None or has_same_content(entry, known) else compress(content)
 
 
 def compress(content: bytes) -> bytes:

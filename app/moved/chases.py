@@ -8,10 +8,10 @@ from app.budget.budget import PermitRequest, Priority
 from app.cache.freshness import RequestDirectives
 from app.cache.replica import Replica
 from app.history.recording import has_same_content
-from app.redis import lua_shared
+from app.redis import lua, lua_shared
 from app.redis.client import RedisFailure
 from app.redis.results import read_flag
-from app.redis.scripts import make_single, run_single
+from app.redis.scripts import SingleScript, make_single, run_single
 from app.redis.shared import Shared
 from app.runtime import Runtime
 
@@ -19,7 +19,8 @@ LOOKS_SECONDS: Final = (0, 2, 5, 15, 60)
 """When a chase looks, after its beginning."""
 
 MAX_CHASES: Final = 10_000
-_LEASE_MS: Final = 90_000
+_LEASE_MS: Final = 15_000
+_RENEW_SECONDS: Final = 5
 _PATIENCE_SECONDS: Final = 20
 _HEARD_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 2
@@ -41,7 +42,9 @@ class Chases:
         self._metrics: Final = runtime.metrics
         self._now_ms: Final = runtime.unix_ms
         self._monotonic: Final = runtime.monotonic
+        self._renew: Final = make_single(lua.RENEW_LEASE)
         self._release: Final = make_single(lua_shared.RELEASE_LEASE)
+        self._held: Final[set[AccountId]] = set()
         self._tasks: Final[dict[AccountId, asyncio.Task[None]]] = {}
 
     def start(self, account_id: AccountId) -> None:
@@ -59,8 +62,15 @@ class Chases:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def renew_leases(self) -> None:
+        """Renew the leases of the chases that run here, until cancelled. If we die, they end within 15 seconds."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            for account_id in list(self._held):
+                await self._run(self._renew, account_id, [_LEASE_MS])
+
     async def _keep_chasing(self, account_id: AccountId) -> None:
-        while await self._acquire(account_id):
+        while await self._acquire(account_id) or await self._take_over(account_id):
             self._moves.watch(account_id)
             try:
                 await self._chase(account_id)
@@ -101,11 +111,25 @@ class Chases:
         taken = await self._redis_client.execute(
             lambda: client.set(name, self._replica_id, nx=True, px=_LEASE_MS), bool
         )
-        return isinstance(taken, RedisFailure) or taken
+        is_ours = isinstance(taken, RedisFailure) or taken
+        if is_ours:
+            self._held.add(account_id)
+        return is_ours
+
+    async def _take_over(self, account_id: AccountId) -> bool:
+        """Take the lease of a chaser that has died. One that lives has renewed it, or looked since the move."""
+        await asyncio.sleep(_LEASE_MS / 1000 + _HEARD_SECONDS)
+        kept = self._memory.peek(account_id)
+        return (kept is None or kept.is_moved) and await self._acquire(account_id)
 
     async def _give_back(self, account_id: AccountId) -> None:
+        self._held.discard(account_id)
+        await self._run(self._release, account_id, [])
+
+    async def _run(self, script: SingleScript, account_id: AccountId, arguments: list[int]) -> None:
         client, keys = self._redis_client.client, [self._name(account_id)]
-        await self._redis_client.execute(lambda: run_single(client, self._release, keys, [self._replica_id]), read_flag)
+        words = [self._replica_id, *arguments]
+        await self._redis_client.execute(lambda: run_single(client, script, keys, words), read_flag)
 
     def _name(self, account_id: AccountId) -> str:
         return f"{self._key_prefix}:{{{account_id}}}:chase"

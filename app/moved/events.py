@@ -36,13 +36,16 @@ log = structlog.get_logger()
 
 
 class _Event(Struct, frozen=True, rename="camel"):
-    webhook_id: str | int | None = None
     event_type: str | None = None
     merchant_id: str | int | None = None
 
 
 class Events:
-    """Take notice of events whose signature is right, each once in seven days."""
+    """Take notice of events whose signature is right. One that comes again within seven days has no effect.
+
+    The digest of its bytes names an event: the upstream does not say whether a `webhookId` is that of the event, or of a
+    registration that all events share.
+    """
 
     def __init__(self, keys: EventKeys, notices: Notices, shared: Shared, metrics: Metrics) -> None:
         self._keys: Final = keys
@@ -64,7 +67,7 @@ class Events:
         event = _read(body)
         kind = "unreadable" if event is None else event.event_type if event.event_type in KINDS else "other"
         self._metrics.upstream_events.add(kind or "other")
-        name = self._name(event, body)
+        name = f"{self._key_prefix}:{{event:{sha256(body).hexdigest()}}}"  # nothing of an event is stored
         if await self._is_known(name):
             self._metrics.upstream_events_repeated.add()
             return
@@ -74,18 +77,11 @@ class Events:
         await self._notices.take([] if merchant is None else [merchant])
         await self._remember(name)  # after the mark: an event whose mark failed comes again, and counts then
 
-    def _name(self, event: _Event | None, body: bytes) -> str:
-        """Name an event by a digest of its id, or of all of it: nothing of an event is stored."""
-        webhook_id = None if event is None else event.webhook_id
-        digest = sha256(body if webhook_id is None else str(webhook_id).encode("utf-8", "surrogatepass"))
-        return f"{self._key_prefix}:{{event:{digest.hexdigest()}}}"
-
     async def _is_known(self, name: str) -> bool:
-        if name in self._known:
-            return True
+        """Return whether an event is known, and remember it anew: a replay that goes on outlives no memory of it."""
         client = self._redis_client.client
-        found = await self._redis_client.execute(lambda: client.get(name), lambda value: value is not None)
-        return not isinstance(found, RedisFailure) and found
+        found = await self._redis_client.execute(lambda: client.set(name, b"1", xx=True, px=_KNOWN_MS), bool)
+        return name in self._known or (not isinstance(found, RedisFailure) and found)
 
     async def _remember(self, name: str) -> None:
         self._known[name] = None

@@ -89,6 +89,10 @@ class MerchantDirectory:
             self._wanted.set()
         return self._names
 
+    def known(self) -> Collection[AccountId]:
+        """Return the merchants that are known here, without waiting, and request a list in the background."""
+        return self.names().keys() if self._set is None else self._set.names.keys()
+
     @property
     def configured(self) -> int | None:
         """How many merchants are set, None where they are discovered."""

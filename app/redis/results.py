@@ -12,7 +12,7 @@ class WrongShape(Exception):
 
 
 Permits = tuple[int, int, int]
-"""What `TAKE_PERMITS` returns: permits granted, microseconds until the next one, and active replicas."""
+"""What `TAKE_PERMITS` returns: permits granted, microseconds until the next one, and active replicas, or 0."""
 
 
 def read_integer(result: Any) -> int:
@@ -47,7 +47,7 @@ def read_permits(result: Any, wanted: int) -> Permits:
     if not isinstance(result, list) or [type(one) for one in result] != [int, int, int]:
         _refuse()
     granted, wait_us, active = result
-    if not (0 <= granted <= wanted and 0 <= wait_us <= _MAX_WAIT_US and 1 <= active <= _MAX_ACTIVE):
+    if not (0 <= granted <= wanted and 0 <= wait_us <= _MAX_WAIT_US and 0 <= active <= _MAX_ACTIVE):
         _refuse()
     return granted, wait_us, active
 

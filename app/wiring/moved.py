@@ -24,13 +24,15 @@ def build_moved(keys_file: str | None, replica: Replica, shared: Shared, runtime
     """Build it. Raises `StartError` if the file of the keys cannot be used."""
     chases = Chases(replica, shared, runtime)
     notices = Notices(replica.loader.moves, chases)
+    tasks = {"marks": replica.loader.moves.keep_sharing, "chases": chases.renew_leases}
     if keys_file is None:
-        return MovedParts(notices, close=chases.close)
+        return MovedParts(notices, tasks=tasks, close=chases.close)
     path, variable = keys_file, variable_name("upstream_event_keys_file")
 
     async def read() -> str:
         return await asyncio.to_thread(read_file, variable, path)
 
     keys = EventKeys(read_file(variable, path), path, read)
+    runtime.metrics.event_keys_ok.watch(lambda: keys.is_ok)
     events = Events(keys, notices, shared, runtime.metrics)
-    return MovedParts(notices, events, tasks={"event_keys": keys.keep_watching}, close=chases.close)
+    return MovedParts(notices, events, tasks={**tasks, "event_keys": keys.keep_watching}, close=chases.close)

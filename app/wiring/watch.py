@@ -123,7 +123,7 @@ def build_watching(
         demand,
         news,
         replica.memory.peek,
-        questions.directory.names,
+        questions.directory.known,
         process.drain,
         _long_poll_options(settings, process.deadline_seconds),
         runtime,

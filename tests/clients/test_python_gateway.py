@@ -1,8 +1,6 @@
 """The Python client against the real gateway: each operation, and what a program gets of it."""
 
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -23,20 +21,8 @@ from app.access.callers import Caller, hash_key
 from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
-from tests.api.test_clients_document import NAMES
 from tests.clients.conftest import connect
 from tests.support.service import Service, run_service
-
-README = Path(__file__).parents[2] / "clients/python/README.md"
-
-
-def snake_case(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-
-
-def test_each_operation_has_a_method_of_its_name() -> None:
-    methods = {snake_case(name) for name in NAMES - {"getChanges"}} | {"changes", "watch"}
-    assert {name for name in methods if not hasattr(AsyncClient, name)} == set()
 
 
 async def test_a_merchant_is_read_with_exact_amounts(client: AsyncClient) -> None:
@@ -141,13 +127,3 @@ async def test_problems_have_types(client: AsyncClient, service: Service) -> Non
         await AsyncClient("http://tallygate.test", "wrong", http=service.anonymous).get_me()
     with pytest.raises(ValueError, match="No path"):
         await client.get_asset_balance(12345, "..")
-
-
-async def test_the_examples_of_the_readme_run(service: Service, client: AsyncClient) -> None:
-    blocks = [part.split("```")[0] for part in README.read_text().split("```python\n")[1:]]
-    examples = [block for block in blocks if "async def" in block]
-    assert len(examples) == 3
-    for block in examples:
-        names: dict[str, Any] = {}
-        exec(block, names)  # our own page
-        await names["show"](client)

@@ -26,11 +26,14 @@ from tallygate_client.event_stream import EventParser
 from tallygate_client.problems import make_error
 
 from app.api.problem_kinds import PROBLEMS, ProblemKind
-from tests.support.write_sync_client import FOLDER, make_sync
+from tests.support.write_sync_client import FOLDER, TWINS, make_sync
 
 ACCOUNT = {"merchantId": 1, "canDeposit": True, "asOf": "2026-11-23T10:00:00.123Z", "balances": []}
 URL = "http://tallygate.test"
-HELLO = b'event: hello\ndata: {"resumed":"new","heartbeatSeconds":10,"endsAt":"x"}\n\n'
+HELLO = (
+    b'event: hello\ndata: {"resumed":"new","within":{"wanted":10,"expected":10},"merchants":1,'
+    b'"heartbeatSeconds":10,"endsAt":"2026-11-23T11:00:00Z"}\n\n'
+)
 COVERAGE = '{"coverage":{"expected":1,"fresh":1,"stale":0,"unavailable":0}}'
 
 
@@ -67,10 +70,10 @@ class Network:
         self.pauses.append(seconds)
         self.now += seconds
 
-    def connect(self) -> Client:
+    def connect(self, credential: Callable[[], str] = lambda: "key") -> Client:
         return Client(
             URL,
-            lambda: "key",
+            credential,
             http=httpx.Client(transport=httpx.MockTransport(self.answer)),
             sleep=self.sleep,
             monotonic=lambda: self.now,
@@ -78,9 +81,10 @@ class Network:
         )
 
 
-def test_the_synchronous_client_is_the_twin_of_the_asynchronous_one() -> None:
-    made = make_sync((FOLDER / "async_client.py").read_text())
-    assert ast.dump(ast.parse(made)) == ast.dump(ast.parse((FOLDER / "client.py").read_text())), "make python-client"
+@pytest.mark.parametrize("name", TWINS)
+def test_the_synchronous_client_is_the_twin_of_the_asynchronous_one(name: str) -> None:
+    made = make_sync((FOLDER / f"async_{name}.py").read_text())
+    assert ast.dump(ast.parse(made)) == ast.dump(ast.parse((FOLDER / f"{name}.py").read_text())), "make python-client"
 
 
 @pytest.mark.parametrize("kind", PROBLEMS.values(), ids=lambda kind: str(kind.name))

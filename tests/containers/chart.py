@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
 import yaml
 
 from tests.support.manifests import ROOT, render
@@ -48,7 +49,7 @@ def test_a_changed_setting_rolls_the_pods() -> None:
 
 
 def test_without_the_operator_every_document_is_of_kubernetes() -> None:
-    made = template("--set", "monitoring=false", "--set", "image=x@sha256:" + 64 * "0")
+    made = template("--set", "monitoring=false", "--set", "digest=sha256:" + 64 * "7")
     assert "Deployment" in {one["kind"] for one in made}
     for document in made:
         kubernetes_validate.validate(document, "1.37", strict=True)
@@ -56,3 +57,12 @@ def test_without_the_operator_every_document_is_of_kubernetes() -> None:
 
 def test_the_chart_has_no_complaint_about_itself() -> None:
     subprocess.run([str(HELM), "lint", "--strict", str(CHART)], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "value", ["image=r/tallygate:0.1.0", "image=r@sha256:7", "digest=0.1.0", "digest=", "digest=sha256:7"]
+)
+def test_a_tag_is_refused_in_place_of_a_digest(value: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        template("--set", value)
+    assert template("--set", "image=r.example.com:5000/tallygate")

@@ -1,11 +1,12 @@
-"""Open-loop GETs at a steady rate to the published port, and each one that failed."""
+"""Open-loop GETs at a steady rate to the published port, beside streams, and each one that failed."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
-HOST, PORT, PER_SECOND, PATIENCE_SECONDS = "127.0.0.1", 8080, 500, 15
-KEY = "tg_demo-only-everybody-knows-this-key"
+from tests.containers.watchers import HOST, KEY, PATIENCE_SECONDS, PORT, Watchers
+
+PER_SECOND = 500
 _REQUEST = f"GET /v1/merchants/12345/balances HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
 
 Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -62,11 +63,12 @@ class Load:
         return head + body
 
 
-def load_during(disturb: Callable[[], None], calm_seconds: float) -> Load:
-    """Load the service while something happens to it in a thread, and for some seconds after."""
+def load_during(disturb: Callable[[], None], calm_seconds: float) -> tuple[Load, Watchers]:
+    """Load the service, and follow streams, while something happens in a thread, and for some seconds after."""
 
-    async def run() -> Load:
-        load = Load()
+    async def run() -> tuple[Load, Watchers]:
+        load, watchers = Load(), Watchers()
+        await watchers.begin()
         loading = asyncio.create_task(load.run())
         await asyncio.sleep(1)
         try:
@@ -75,6 +77,7 @@ def load_during(disturb: Callable[[], None], calm_seconds: float) -> Load:
         finally:
             load.over = True
         await loading
-        return load
+        await watchers.end()
+        return load, watchers
 
     return asyncio.run(run())

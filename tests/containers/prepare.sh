@@ -27,7 +27,7 @@ Path(sys.argv[2]).chmod(0o755)
 UNPACK
 }
 # One file system serves all five images. It brings the locked wheels, so that the engine needs no network.
-wanted=$(sha256sum "$root/requirements.lock" "$0" | sha256sum | cut -c -16)
+wanted=$(cat "$root/requirements.lock" "$0" | sha256sum | cut -c -16)
 test -f "$work/base-$wanted.tar" || {
     rm -f "$work"/base*.tar
     mmdebstrap --quiet --variant=minbase --include=python3-venv,ca-certificates,prometheus \

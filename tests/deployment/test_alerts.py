@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakeredis import FakeServer
 
 from app.access.callers import Caller, hash_key
 from app.access.validity import Validity
+from app.balances.snapshots import AGGREGATE
+from app.moved.chases import Chases
+from app.moved.notices import Notices
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect
 from app.redis.embedded import EmbeddedValkey
@@ -30,10 +34,12 @@ from tests.support.gateway import PATIENCE_SECONDS, free_port, run_gateway
 from tests.support.polling import ask_until
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
+from tests.support.replica import KEY, Upstream, run_replicas
 from tests.support.rows import row
 from tests.support.seeded_redis import publish, store, store_directory
 from tests.support.service import Service, run_service
 from tests.support.valkey import run_valkey
+from tests.support.virtual_time import VirtualLoop, virtual_runtime
 
 STEP_SECONDS = 60
 STEPS = 10
@@ -90,6 +96,11 @@ async def change_too_much(service: Service) -> None:
     await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_history_cut_short 1" in scraped)
 
 
+async def open_a_stream(service: Service) -> None:
+    """Open a stream where there may be none."""
+    assert (await service.get("/v1/watch?merchantId=12345")).status_code == 429
+
+
 async def forge_an_event(service: Service) -> None:
     """Send an event without a signature."""
     assert (await service.anonymous.post("/v1/upstream/events", content=b"{}")).status_code in {401, 429}
@@ -143,6 +154,7 @@ CAUSES = [
         "TallygateSweepStarved",
         Cause(settings={"portfolio_demand_seconds": "always", "portfolio_stale_seconds": 0.001}),
     ),
+    ("TallygateStreamsFull", Cause(open_a_stream, settings={"streams": 0}, steps=5)),
     ("TallygateHistoryShort", Cause(change_too_much, settings={"history_bytes": 1_000}, steps=3)),
     (
         "TallygateKeyExpires",
@@ -156,7 +168,10 @@ REFUSALS = "TallygateRedisRefuses"
 NONSENSE = "TallygateRedisUnusable"
 DEATHS = "TallygateWorkersDie"
 LOSSES = "TallygateLogLost"
+LATENESS = "TallygateWatchedOld"
 SILENCE = "TallygateDown"
+KEYS = "TallygateEventKeysBroken"
+CHASES = "TallygateChasesFindNothing"
 
 
 async def scrape(service: Service) -> str:
@@ -180,7 +195,17 @@ async def watch(service: Service, does: Does, steps: int = STEPS, begins: Callab
 
 
 def test_every_alert_is_fired_here() -> None:
-    assert {name for name, _ in CAUSES} | {*OUTAGES, REFUSALS, NONSENSE, DEATHS, LOSSES, SILENCE} == alerts().keys()
+    assert {name for name, _ in CAUSES} | {
+        *OUTAGES,
+        REFUSALS,
+        NONSENSE,
+        DEATHS,
+        LOSSES,
+        LATENESS,
+        SILENCE,
+        KEYS,
+        CHASES,
+    } == alerts().keys()
 
 
 @pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}-{cause.fault}" for name, cause in CAUSES])
@@ -260,6 +285,49 @@ def test_an_alert_fires_when_log_lines_are_lost() -> None:
     for step in range(1, 3):
         scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
     assert alerts()[LOSSES].fires(scrapes)
+
+
+async def test_an_alert_fires_when_the_event_keys_are_gone(
+    upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    file = tmp_path / "event-keys"
+    file.symlink_to(EVENT_KEYS)
+
+    async def miss(service: Service) -> None:
+        await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_event_keys_ok 1" not in scraped)
+
+    async with run_service(upstream, valkey.url, upstream_event_keys_file=str(file)) as service:
+        scrapes = await watch(service, miss, 3, file.unlink)
+    assert alerts()[KEYS].fires(scrapes)
+
+
+@pytest.mark.parametrize("finds", [False, True])
+def test_an_alert_fires_when_chases_find_nothing(finds: bool) -> None:
+    scrapes, upstream, exposition = Scrapes(), Upstream(), Exposition(Metrics("1"))
+
+    async def chase() -> None:
+        upstream.amounts = {} if finds else {KEY: "1", AGGREGATE: "1"}
+        async with run_replicas(upstream, FakeServer(), 1) as (replica,):
+            runtime = virtual_runtime(metrics=exposition.metrics)
+            notices = Notices(replica.fleet.moves, Chases(replica.parts, replica.shared, runtime))
+            for step in range(40):
+                scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
+                await notices.take([KEY])
+                await asyncio.sleep(STEP_SECONDS)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(chase())
+    assert alerts()[CHASES].fires(scrapes) is not finds
+
+
+@pytest.mark.parametrize(("late", "fires"), [(1, False), (2, True)])
+def test_an_alert_fires_when_watched_balances_get_too_old(late: int, fires: bool) -> None:
+    exposition, scrapes = Exposition(Metrics("1")), Scrapes()
+    for step in range(STEPS):
+        for number in range(12):
+            exposition.metrics.watch.ages.add("exceeded" if number < late else "kept")
+        scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
+    assert alerts()[LATENESS].fires(scrapes) is fires
 
 
 async def test_an_alert_fires_when_nothing_can_be_scraped_any_more(service: Service) -> None:

@@ -44,12 +44,16 @@ async def run_demo(folder: Path, **environment: str) -> AsyncIterator[tuple[Fork
 
 async def curl(line: str) -> str:
     """Do what a line says, read as a shell would and curl would, which need not be there."""
-    program, *headers, url = shlex.split(line)
+    program, *options, url = shlex.split(line)
     assert program == "curl"
-    assert "-N" not in headers
-    assert set(headers[::2]) <= {"-H"}
+    assert set(options[::2]) <= {"-H", "-d"}
+    given = list(zip(options[::2], options[1::2], strict=True))
+    headers = dict(value.split(": ", 1) for option, value in given if option == "-H")
+    bodies = [value for option, value in given if option == "-d"]
+    if bodies:
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}  # as curl does
     async with newcomer() as client:
-        response = await client.get(url, headers=dict(header.split(": ", 1) for header in headers[1::2]))
+        response = await client.request("POST" if bodies else "GET", url, headers=headers, content="".join(bodies))
     return response.raise_for_status().text
 
 
@@ -64,7 +68,8 @@ async def follow(line: str) -> str:
 async def test_its_lines_work_as_they_stand_and_an_interrupt_leaves_nothing(private_tmp: Path) -> None:
     async with run_demo(private_tmp) as (process, printed):
         *lines, stream = [line.strip() for line in printed if line.strip().startswith("curl ")]
-        answers = [json.loads(await curl(line)) for line in lines]
+        *answers, moved = [json.loads(await curl(line)) for line in lines]
+        assert moved["merchants"] == 1
         assert (await follow(stream)).startswith("merchant")
         rows = [answer.get("data", answer)["balances"] for answer in answers]
         assert [{row["assetId"]: row["total"] for row in each} for each in rows] == EXPECTED

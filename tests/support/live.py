@@ -7,7 +7,7 @@ from typing import Any
 from fakeredis import FakeServer
 from msgspec import Struct
 
-from app.access.callers import Caller, Callers, hash_key
+from app.access.callers import Caller, Callers, TokenAuthenticator, hash_key
 from app.access.client_addresses import ClientAddresses
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
@@ -86,7 +86,9 @@ class LiveReplica:
     ) -> None:
         self.metrics, self.drain, self.cut = Metrics(), Drain(), list[Peer]()
         self.refusals: list[TallygateError] = []
-        runtime = virtual_runtime(lambda: 0.5, metrics=self.metrics)
+        judge: TokenAuthenticator | None = options.pop("judge", None)
+        self.chance = 0.5
+        runtime = virtual_runtime(lambda: self.chance, metrics=self.metrics)
         self.news, queue = AccountNews(), SweepQueue(4_750, unix_ms)
 
         def on_failure(failure: Failure) -> None:
@@ -138,7 +140,7 @@ class LiveReplica:
         )
         has_feed = options.get("history") is not None
         self.feed = FeedPositions(replica.feed, lambda: replica.bus.connected, lambda: True) if has_feed else None
-        self.callers = Callers(callers, workers=1, monotonic=monotonic)
+        self.callers = Callers(callers, workers=1, monotonic=monotonic, judge=judge, now=unix_ms)
         limits = StreamLimits(streams=streams, drain_seconds=LONG_DRAIN)
         self.streams = Streams(
             self.callers, self.scopes, self.feed or NoPositions(), self.drain, limits, self._cut, runtime
@@ -147,7 +149,7 @@ class LiveReplica:
             self.demand,
             self.news,
             replica.memory.peek,
-            directory.names,
+            directory.known,
             self.drain,
             LongPollOptions(longest_seconds=29, within_seconds=5, drain_seconds=LONG_DRAIN),
             runtime,

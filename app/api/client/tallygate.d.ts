@@ -1110,6 +1110,7 @@ export type Merchants = Schemas["Merchants"];
 export type MissingPart = Schemas["MissingPart"];
 export type Part = Schemas["Part"];
 export type Past = Schemas["Past"];
+export type PastBreakdown = Schemas["PastBreakdown"];
 export type Me = Schemas["Me"];
 export type Moved = Schemas["Moved"];
 export type Readiness = Schemas["Readiness"];
@@ -1226,8 +1227,13 @@ export interface ChangesOptions {
 	readonly signal?: AbortSignal;
 }
 /** What a caller may ask for. */
-/** How old an answer may be, and how long you wait for it. Without any, the gateway's policy holds. */
-export interface ReadOptions {
+export interface CallOptions {
+	readonly signal?: AbortSignal;
+	/** Seconds, instead of those of the client. */
+	readonly deadlineSeconds?: number;
+}
+/** How old an answer may be. Without any, the gateway's policy holds. */
+export interface DirectiveOptions extends CallOptions {
 	/** At most so many seconds old. */
 	readonly maxAge?: number;
 	/** Stale by at most so many seconds; `true`: of any staleness. */
@@ -1238,30 +1244,42 @@ export interface ReadOptions {
 	readonly noCache?: boolean;
 	/** Stored, or the problem `not-cached`. */
 	readonly onlyIfCached?: boolean;
-	readonly signal?: AbortSignal;
-	/** Seconds, instead of those of the client. */
-	readonly deadlineSeconds?: number;
 }
-/** Which rows of an account. */
-export interface AccountOptions extends ReadOptions {
+export interface ReadOptions extends DirectiveOptions {
+	/** Wait for other content than this client got last, 1 to 25 s. It comes on top of the deadline. */
+	readonly waitSeconds?: number;
+}
+interface RowOptions {
 	readonly assets?: readonly string[];
 	/** Only assets that are held. */
 	readonly nonzero?: boolean;
 }
+export interface AccountOptions extends ReadOptions, RowOptions {
+}
 /** The past has no directives: it is as it was. */
-export type PastOptions = Pick<AccountOptions, "assets" | "nonzero" | "signal" | "deadlineSeconds">;
+export interface PastOptions extends CallOptions, RowOptions {
+}
 export interface ListOptions extends AccountOptions {
 	/** Raise the problem `incomplete` if any part failed. */
 	readonly require?: "complete";
 }
-export interface PageOptions extends ReadOptions {
+/** As `ListOptions`, without waiting. */
+export interface QueryOptions extends DirectiveOptions, RowOptions {
+	readonly require?: "complete";
+}
+interface Paging {
 	/** How many on a page: 1 to 1,000. */
 	readonly limit?: number;
 	/** `next` of the page before. */
 	readonly after?: string;
 }
+export interface PageOptions extends ReadOptions, Paging {
+}
+/** Pages of what has no directives: of the past, and of the list of merchants. */
+export interface PlainPageOptions extends CallOptions, Paging {
+}
 /** Which changes of an account: those found from `from` on and before `until` (RFC 3339). */
-export interface ChangesQuery extends PageOptions {
+export interface ChangesQuery extends PlainPageOptions {
 	readonly from?: string;
 	readonly until?: string;
 	readonly assets?: readonly string[];
@@ -1293,8 +1311,8 @@ export declare class Tallygate {
 	getPortfolio(options?: AccountOptions): Promise<Answer<Account>>;
 	getBalances(merchantIds: readonly number[], options?: ListOptions): Promise<Answer<Batch, WholeBatch>>;
 	/** As `getBalances`, for lists that are too long for a URL: up to 1,000 merchants. */
-	queryBalances(merchantIds: readonly number[], options?: ListOptions): Promise<Answer<Batch, WholeBatch>>;
-	listMerchants(options?: PageOptions & {
+	queryBalances(merchantIds: readonly number[], options?: QueryOptions): Promise<Answer<Batch, WholeBatch>>;
+	listMerchants(options?: PlainPageOptions & {
 		search?: string;
 	}): Promise<Answer<Merchants>>;
 	getBreakdown(options?: PageOptions & {
@@ -1302,7 +1320,7 @@ export declare class Tallygate {
 	}): Promise<Answer<Breakdown, WholeBreakdown>>;
 	getHolders(assetId: string, options?: PageOptions): Promise<Answer<Holders, WholeHolders>>;
 	/** All pages of the list of merchants. */
-	eachMerchantsPage(options?: PageOptions & {
+	eachMerchantsPage(options?: PlainPageOptions & {
 		search?: string;
 	}): AsyncGenerator<Answer<Merchants>, void>;
 	/** All pages of one version of the breakdown. Raises the problem `view-gone` if you take more than 5 minutes. */
@@ -1311,23 +1329,25 @@ export declare class Tallygate {
 	}): AsyncGenerator<Answer<Breakdown, WholeBreakdown>, void>;
 	/** All pages of one version of the holders. Raises the problem `view-gone` if you take more than 5 minutes. */
 	eachHoldersPage(assetId: string, options?: PageOptions): AsyncGenerator<Answer<Holders, WholeHolders>, void>;
-	getLastReconciliation(options?: ReadOptions): Promise<Reconciliation>;
-	getReconciliation(id: string, options?: ReadOptions): Promise<Reconciliation>;
+	getLastReconciliation(options?: CallOptions): Promise<Reconciliation>;
+	getReconciliation(id: string, options?: CallOptions): Promise<Reconciliation>;
 	/** Start a comparison. It is sent once: without an answer you do not know whether it has started. */
-	startReconciliation(options?: ReadOptions): Promise<Reconciliation>;
+	startReconciliation(options?: CallOptions): Promise<Reconciliation>;
 	/** A merchant's balances in the upstream's own shape. Raises `EnvelopeError`, since problems have that shape too. */
 	getUpstreamBalances(merchantId: number, options?: ReadOptions): Promise<Answer<UpstreamAccount>>;
 	/** Report that money was moved: what is older than now is fetched before it is served. It needs the right `moves`. */
-	reportMoves(merchantIds: readonly number[], options?: ReadOptions): Promise<Moved>;
+	reportMoves(merchantIds: readonly number[], options?: CallOptions): Promise<Moved>;
 	/** Who you are for the gateway, what you may read, how fast, and until when. */
-	getMe(options?: ReadOptions): Promise<Me>;
-	getLiveness(options?: ReadOptions): Promise<Alive>;
+	getMe(options?: CallOptions): Promise<Me>;
+	getLiveness(options?: CallOptions): Promise<Alive>;
 	/** Whether the gateway wants requests. One that does not is no error here. */
-	getReadiness(options?: ReadOptions): Promise<Readiness>;
+	getReadiness(options?: CallOptions): Promise<Readiness>;
 	/** A merchant's balances at a moment of the past (RFC 3339). `certainty` says whether looks before and after agree. */
 	getMerchantBalancesAt(merchantId: number, at: string, options?: PastOptions): Promise<Past>;
 	/** The upstream's own sum at a moment of the past (RFC 3339). */
 	getPortfolioAt(at: string, options?: PastOptions): Promise<Past>;
+	/** A page of every merchant at a moment of the past (RFC 3339). `totals` are there only if all is certain. */
+	getBreakdownAt(at: string, options?: PlainPageOptions): Promise<PastBreakdown>;
 	/** A page of the changes of one merchant, oldest first. */
 	getMerchantChanges(merchantId: number, options?: ChangesQuery): Promise<Changes>;
 	/** A page of the changes of the upstream's own sum. */

@@ -38,13 +38,13 @@ class Audit:
         self._monotonic: Final = monotonic
         self._quotas: Final[OrderedDict[str | None, _LineQuota]] = OrderedDict()
 
-    def record(self, caller: str | None, status: int, about: Mapping[str, Any]) -> None:
-        """Log a request if it is of an audited kind. `caller` is None if it is unknown."""
+    def record(self, caller: str | None, status: int, about: Callable[[], Mapping[str, Any]]) -> None:
+        """Log a request if it is of an audited kind. `caller` is None if it is unknown; `about` gives more fields."""
         if status in _REFUSED_STATUSES:
             if self._logs_refusals:
-                self._record_refusal(caller, status, about)
+                self._record_refusal(caller, status, about())
         elif self.logs_all and caller is not None:
-            log.info("audit.answered", caller=caller, status=status, **about)
+            log.info("audit.answered", caller=caller, status=status, **about())
 
     def record_end(self, caller: str, path: str, seconds: float) -> None:
         """Log that a stream of a known caller has ended, if every answer is logged."""

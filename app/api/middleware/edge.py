@@ -93,6 +93,13 @@ class Edge:
             await send(body)
             return
         await ensure_task()
+        stream = await self._answer(scope, receive, send, began)
+        if stream is not None:  # counted and audited already: nothing of the request is kept for its hour
+            await stream.run(receive, send, has_body=scope["method"] != "HEAD")
+            self._audit.record_end(stream.stream.rights.caller.name, WATCH, self._monotonic() - began)
+
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send, began: float) -> OpenStream | None:
+        """Answer a request, then count and audit it. Return a stream that has begun with its head."""
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
         client = scope["client"]
         address = self._addresses.find(client[0] if client else None, scope["headers"])
@@ -124,9 +131,7 @@ class Edge:
                 path = inner.get("path_template", UNMATCHED)
                 self._record(context, scope["method"], path, self._monotonic() - began, span)
                 reset_contextvars(**names)
-        if stream is not None:  # counted and audited already: it is under way no longer
-            await stream.run(receive, finish, has_body=not is_head)
-            self._audit.record_end(stream.stream.caller_name, path, self._monotonic() - began)
+        return stream
 
     def _record(self, context: RequestContext, method: str, path: str, seconds: float, span: RequestSpan) -> None:
         """Count and audit a request. One whose client left before the answer has no status."""
@@ -134,7 +139,7 @@ class Edge:
         if context.status is not None:
             self._metrics.request(path, method, context.status, max(0.0, seconds - context.waited_seconds))
             caller = None if context.caller is None else context.caller.name
-            self._audit.record(caller, context.status, _about(context, method, path))
+            self._audit.record(caller, context.status, lambda: _about(context, method, path))
         if context.problem is not None:
             self._metrics.refusals.add(context.problem)
 
@@ -185,11 +190,11 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
         if message["type"] == "http.response.start":
             context.status = message["status"]
             headers = [*message["headers"], *SAFE]
-            for place, (name, value) in enumerate(headers):
-                if name == b"age":
-                    context.age = int(value)
-                elif name == b"allow":
-                    headers[place] = name, _with_head(value)
+            values = dict(headers)
+            if b"age" in values:
+                context.age = int(values[b"age"])
+            if b"allow" in values:
+                headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
             limits = () if context.limits is None else context.limits()
             headers += [(name.lower().encode(), value.encode()) for name, value in limits]
             headers.append((REQUEST_ID, context.request_id.encode()))

@@ -23,7 +23,7 @@ from app.api.replies import Reply
 from app.api.requests.cache_control import parse_request_directives
 from app.api.requests.formats import Format, choose_format
 from app.api.requests.headers import find_credential
-from app.balances.snapshots import Snapshot
+from app.balances.snapshots import AccountId
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.errors import InvalidRequest, TallygateError
 from app.watch.long_polls import LongPolls
@@ -61,12 +61,13 @@ class ReadRequest(Struct, frozen=True, gc=False):
         )
 
 
-class ImmediateReply(Struct, frozen=True, gc=False):
-    """A reply that needed no waiting, and what it depends on."""
+class KnownRead(Struct, frozen=True, gc=False):
+    """What a read of JSON without directives asks for, by a caller that may read it. It stays so until callers change."""
 
     caller: Caller
-    snapshot: Snapshot
-    reply: Reply
+    account_id: AccountId
+    resource: Resource
+    request: ReadRequest
 
 
 class AccountReads:
@@ -96,7 +97,7 @@ class AccountReads:
         context.account_id = target.account_id
         resource, directives, output_format = self._decide(request, caller, target, self._unix_ms())
         if target.at is not None:
-            if directives != RequestDirectives(directives.received_at):
+            if not directives.are_default:
                 raise InvalidRequest("at goes with no directives of Cache-Control.")
             keep, known = resource.keeps, request.if_none_match
             return await self._past.respond(target.account_id, target.at, keep, known, output_format)
@@ -110,8 +111,8 @@ class AccountReads:
             return reply
         return await wait_for_change(self._long_polls, [target.account_id], request.prefer, look, reply, context)
 
-    def respond_now(self, request: ReadRequest, now: int) -> ImmediateReply | None:
-        """Return the same reply at `now` (Unix milliseconds) if it is JSON and needs no waiting, else None.
+    def find_known(self, request: ReadRequest, now: int) -> KnownRead | None:
+        """Find what a request asks for at `now` (Unix milliseconds), if `respond_now` may answer it.
 
         A refusal is None too: `respond` raises it. Nothing is counted against the caller's rate here.
         """
@@ -121,11 +122,15 @@ class AccountReads:
                 return None
             target = find_target(request.path, request.query)
             resource, directives, output_format = self._decide(request, caller, target, now)
-            is_json = output_format is Format.JSON and target.at is None
-            found = self._accounts.get_now(target.account_id, directives) if is_json else None
-            if found is None:
-                return None
-            return ImmediateReply(caller, found.snapshot, self._render(request, resource, output_format, found, now))
+        except TallygateError:
+            return None
+        is_plain = output_format is Format.JSON and target.at is None and directives == RequestDirectives(now)
+        return KnownRead(caller, target.account_id, resource, request) if is_plain else None
+
+    def respond_now(self, read: KnownRead, found: Available, now: int) -> Reply | None:
+        """Return the reply of `respond` at `now` (Unix milliseconds) with what was found, None if it is a refusal."""
+        try:
+            return self._render(read.request, read.resource, Format.JSON, found, now)
         except TallygateError:
             return None
 

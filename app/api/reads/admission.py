@@ -21,6 +21,7 @@ class Admission:
         caller = await self._identify(credential, context)
         context.caller = caller
         context.limits = lambda: self._callers.limits(caller)
+        context.identify_again = lambda: self._callers.identify(credential)
         self._callers.admit(caller)
         context.release = self._callers.acquire_slot(caller)
         return caller

@@ -12,8 +12,8 @@ from litestar.types import HTTPScope
 from msgspec.structs import replace
 
 from app.access.callers import Caller, Callers
-from app.accounts import Accounts
-from app.api.reads.account_reads import AccountReads, ReadRequest
+from app.accounts import Accounts, Available
+from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
 from app.api.rendering.responses import age_headers
@@ -38,6 +38,8 @@ _KEY_HEADERS: Final = (
     HOST,
 )
 _UNUSUAL: Final = (b"cache-control", b"content-length", b"transfer-encoding", b"traceparent", b"prefer")
+# Beside a tag, `fetch` adds `no-cache` or `max-age=0`, unless there is a directive: ours adds this one, which changes nothing.
+_WITHOUT_EFFECT: Final = (b"cache-control", b"no-transform")
 _find_place: Final = ({name: place for place, name in enumerate(_KEY_HEADERS)} | dict.fromkeys(_UNUSUAL, -1)).get
 
 
@@ -83,7 +85,7 @@ class HotPath:
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            memo = (memo and self._renew(memo, key, now)) or self._make_memo(key, scope, now)
+            memo = self._renew(memo, key, scope, now)
             if memo is None:
                 return None
             if given_id is None:
@@ -97,54 +99,66 @@ class HotPath:
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
-    def _renew(self, memo: Memo, key: MemoKey, now: int) -> Memo | None:
-        """Memoise an answer for the next second of its age, which alone has changed; None if anything else has."""
-        snapshot = memo.snapshot
-        since, until = memo.validity.clip(*constant_age_span(snapshot, now, self._policy))
-        is_valid = memo.generation == self._callers.generation and since <= now < until
-        found = self._accounts.get_now(snapshot.account_id, RequestDirectives(now)) if is_valid else None
-        if found is None or found.snapshot is not snapshot:
-            return None
-        aged = dict(as_raw(age_headers(found.served, self._policy, now)))
-        headers = [(name, aged.get(name, value)) for name, value in memo.headers]
-        as_of = now - age_ms(snapshot, now)
-        renewed = replace(memo, headers=headers, as_of=as_of, since=since, until=until)
-        self._memos.remember(key, renewed)
-        return renewed
+    def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
+        """Answer from as much of the last answer as still holds, or None to pass the request on.
 
-    def _make_memo(self, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
-        """Have a request answered, and memoise the answer if it stays the same for a while."""
+        The answer is memoised if it stays the same for a while.
+        """
+        if memo is None or memo.generation != self._callers.generation or not memo.read.caller.validity.has(now):
+            memo, read = None, self._find_read(key, scope, now)
+        else:
+            read = memo.read
+        found = None if read is None else self._accounts.get_now(read.account_id, RequestDirectives(now))
+        if read is None or found is None:
+            return None
+        if memo is None or found.snapshot is not memo.snapshot:
+            memo = self._make_memo(key[0], read, found, now)
+        else:
+            memo = self._age(memo, found, now)
+        if memo is not None and memo.since <= now < memo.until and not read.caller.has_token:  # a token may expire
+            self._memos.remember(key, memo)
+        return memo
+
+    def _find_read(self, key: MemoKey, scope: HTTPScope, now: int) -> KnownRead | None:
+        """Find what a request asks for, or None to pass it on."""
         method, raw_path, query, *headers = key
         authorization, token, *preferences = headers
         if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES:
             return None
         path = route_path(raw_path, scope["path"])
-        route = find_route(path)
-        if route is None:
+        if find_route(path) is None:
             return None
         request = ReadRequest(path, query, _as_lines(authorization), _as_lines(token), *map(_as_text, preferences))
-        answered = self._reads.respond_now(request, now)
-        if answered is None:
+        return self._reads.find_known(request, now)
+
+    def _make_memo(self, method: str, read: KnownRead, found: Available, now: int) -> Memo | None:
+        """Make the memo of an answer; None for a refusal."""
+        reply = self._reads.respond_now(read, found, now)
+        if reply is None:
             return None
-        caller, snapshot, reply = answered.caller, answered.snapshot, RawReply.of(answered.reply)
+        caller, snapshot, raw = read.caller, found.snapshot, RawReply.of(reply)
         since, until = caller.validity.clip(*constant_age_span(snapshot, now, self._policy))
-        memo = Memo(
+        return Memo(
             generation=self._callers.generation,
+            read=read,
             snapshot=snapshot,
             as_of=now - age_ms(snapshot, now),
             since=since,
             until=until,
             early=early_refresh_from(snapshot, self._policy),
             rated=None if caller.rate is None else caller,
-            validity=caller.validity,
-            status=reply.status,
-            headers=[*reply.headers, *SAFE],
-            body=as_body(b"" if method == "HEAD" else reply.body),
-            series=self._metrics.hot(route, method, reply.status),
+            status=raw.status,
+            headers=[*raw.headers, *SAFE],
+            body=as_body(b"" if method == "HEAD" else raw.body),
+            series=self._metrics.hot(find_route(read.request.path) or "", method, raw.status),
         )
-        if since <= now < until and not caller.has_token:  # a token may expire at any moment
-            self._memos.remember(key, memo)
-        return memo
+
+    def _age(self, memo: Memo, found: Available, now: int) -> Memo:
+        """Make the memo of the same answer at another age."""
+        since, until = memo.read.caller.validity.clip(*constant_age_span(memo.snapshot, now, self._policy))
+        aged = dict(as_raw(age_headers(found.served, self._policy, now)))
+        headers = [(name, aged.get(name, value)) for name, value in memo.headers]
+        return replace(memo, headers=headers, as_of=now - age_ms(memo.snapshot, now), since=since, until=until)
 
     def _admit(self, caller: Caller) -> RawHeaders | None:
         """Count a request against a caller's rate and return the rate headers; None if the rate is used up."""
@@ -158,7 +172,8 @@ class HotPath:
 def read_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | None] | None:
     """Return the headers that an answer depends on, in the order of `_KEY_HEADERS`; None if the request is not plain.
 
-    A plain request has none of the unusual headers, none of the others twice, a valid host, and few bytes of headers.
+    A plain request has no unusual header that has an effect, none of the others twice, a valid host, and few bytes of
+    headers.
     """
     found: list[bytes | None] = [None] * len(_KEY_HEADERS)
     size = 0
@@ -167,7 +182,10 @@ def read_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes | N
         place = _find_place(name)
         if place is None:
             size += len(name)
-        elif place < 0 or found[place] is not None:
+        elif place < 0:
+            if (name, value) != _WITHOUT_EFFECT:
+                return None
+        elif found[place] is not None:
             return None
         else:
             found[place] = value

@@ -2,15 +2,20 @@
 
 import time
 from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
 
 from msgspec.structs import replace
 
+from app.access.callers import authorise
 from app.api.context import RequestContext
 from app.api.replies import Reply
 from app.api.requests.moments import read_wait
 from app.api.requests.prefer import applied
 from app.balances.snapshots import AccountId
+from app.errors import Forbidden, InternalError
 from app.watch.long_polls import LongPolls
+
+T = TypeVar("T")
 
 
 async def wait_for_change(
@@ -30,9 +35,32 @@ async def wait_for_change(
         return reply
     if _is_known(reply):
         began = time.monotonic()
-        reply = await polls.wait(account_ids, seconds, look, reply, _is_known)
+        reply = await polls.wait(account_ids, seconds, with_rights(look, context, account_ids), reply, _is_known)
         context.waited_seconds = time.monotonic() - began
     return replace(reply, headers=[*reply.headers, applied(seconds)])
+
+
+def with_rights(
+    look: Callable[[], Awaitable[T]], context: RequestContext, account_ids: Collection[AccountId] | None
+) -> Callable[[], Awaitable[T]]:
+    """Let each look first identify the caller again, who must still read these accounts.
+
+    None stands for all that the caller reads: its rights must be the same then. The look raises `Forbidden`,
+    `Unauthenticated` or `IssuerUnavailable` otherwise.
+    """
+
+    async def look_again() -> T:
+        before = context.caller
+        if before is None or context.identify_again is None:
+            raise InternalError("No guard has admitted this request.")
+        caller = await context.identify_again()
+        for account_id in account_ids or ():
+            authorise(caller, account_id)
+        if account_ids is None and (caller.merchants, caller.portfolio) != (before.merchants, before.portfolio):
+            raise Forbidden("What you may read has changed.")
+        return await look()
+
+    return look_again
 
 
 def _is_known(reply: Reply) -> bool:

@@ -10,7 +10,7 @@ from litestar.types import HTTPResponseBodyEvent
 from msgspec import Struct
 
 from app.access.callers import Caller
-from app.access.validity import Validity
+from app.api.reads.account_reads import KnownRead
 from app.api.replies import RawHeaders
 from app.balances.snapshots import Snapshot
 from app.telemetry.metrics import HotSeries
@@ -21,8 +21,9 @@ MemoKey = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
 RawRequest = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
 """A request as received: method, raw path, query, and every header."""
 
-_MEMO_BYTES: Final = 2_000
-"""What CPython takes for a memo besides URL and body: the rest of the key, headers, and an outdated snapshot."""
+_MEMO_BYTES: Final = 2_500
+"""What CPython takes for a memo besides URL and body: the rest of the key, what it asks for, headers, and an outdated
+snapshot."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -32,18 +33,17 @@ class Memo(Struct, frozen=True, gc=False):
     """An answer, and what it depends on: a generation of callers, a snapshot, and a span of Unix milliseconds.
 
     Age is measured from `as_of`, clamped to now if the writer's clock is ahead. From `early` on, each hit may trigger an
-    early background refresh. `rated` is a caller with a rate, else None. `validity` is that of
-    the caller's keys. `series` counts the answers.
+    early background refresh. `rated` is a caller with a rate, else None. `series` counts the answers.
     """
 
     generation: int
+    read: KnownRead
     snapshot: Snapshot
     as_of: int
     since: int
     until: int
     early: int
     rated: Caller | None
-    validity: Validity
     status: int
     headers: RawHeaders
     body: HTTPResponseBodyEvent

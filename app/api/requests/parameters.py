@@ -36,6 +36,8 @@ _LIMIT_DEFAULT: Final = 100
 
 def read_query(query: bytes, known: Collection[str]) -> Mapping[str, str]:
     """Read a query by name. Raises `InvalidRequest` for a parameter that is unknown, doubled, or not UTF-8."""
+    if not query:
+        return {}
     try:
         given = parse_query(query)
     except Undecodable:

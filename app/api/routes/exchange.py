@@ -15,6 +15,7 @@ from app.access.readable import Readable
 from app.accounts import AccountResult, Accounts
 from app.api.context import context_of
 from app.api.openapi.document import BomParameter, FormatParameter
+from app.api.reads.long_polls import with_rights
 from app.api.rendering.batch_fragments import BatchFragments
 from app.api.rendering.conditional import etag_of_format, etag_of_list, etag_of_past, etag_of_result, matches
 from app.api.rendering.list_headers import age_header, link_next, list_headers
@@ -100,7 +101,7 @@ class Exchange:
     def read_past(self, at: str) -> int:
         """Read a moment of the past (Unix ms). Raises `InvalidRequest`, also for a request with directives."""
         moment = read_past_moment(at, self._unix_ms())
-        if self.directives != RequestDirectives(self.directives.received_at):
+        if not self.directives.are_default:
             raise InvalidRequest("at goes with no directives of Cache-Control.")
         return moment
 
@@ -138,6 +139,7 @@ class Exchange:
             return response
         if _is_known(response):
             began, ids = time.monotonic(), account_ids if not isinstance(account_ids, str) else None
+            look = with_rights(look, self._context, ids)
             response = await self._long_polls.wait(ids, seconds, look, response, _is_known)
             self._context.waited_seconds = time.monotonic() - began
         response.set_header(*applied(seconds))

@@ -25,6 +25,11 @@ class StreamRights:
             return self._callers.find_known(self._credential) is self.caller
         return self._callers.generation == self._generation
 
+    def have_ended(self, unix_seconds: float) -> bool:
+        """Whether reads refuse the key or the token since a moment that was known when it was last identified."""
+        until = self.caller.valid_until
+        return until is not None and unix_seconds >= until
+
     def may_read(self, account_id: AccountId) -> bool:
         """Return whether the caller may read an account, by the function that reads ask."""
         return self.caller.may_read(account_id)

@@ -35,6 +35,8 @@ class Scope:
 
     def mark(self, account_id: AccountId, /) -> None:
         """Pass a change on."""
+        if not self.board.is_fresh(account_id):  # positions of the readers must not say that all were
+            self._heartbeat = None
         for reader in self.readers:
             reader.mark(account_id)
 

@@ -14,6 +14,7 @@ from app.api.requests.formats import StreamFormat
 from app.api.streams.events import HEARTBEAT_SECONDS, End, EndReason, Synced, write_event
 from app.api.streams.rights import StreamRights
 from app.api.streams.scope import Scope
+from app.api.streams.signal import Signal
 from app.balances.snapshots import AccountId
 from app.errors import TallygateError
 from app.runtime import Runtime
@@ -54,12 +55,31 @@ class Stream:
     There is at most one pending event for an account, its newest, so memory is bounded however slow the reader is.
     """
 
+    __slots__ = (
+        "_context",
+        "_end",
+        "_heartbeat_at",
+        "_is_last_written",
+        "_is_synced",
+        "_metrics",
+        "_news",
+        "_opening",
+        "_pending",
+        "_position",
+        "_scope",
+        "_sending_since",
+        "_task",
+        "ends_at",
+        "peer",
+        "rights",
+        "stream_format",
+    )
+
     def __init__(self, scope: Scope, rights: StreamRights, plan: StreamPlan, context: StreamContext) -> None:
         self._scope: Final = scope
-        self._rights: Final = rights
+        self.rights: Final = rights
         self._context: Final = context
         self._metrics: Final = context.runtime.metrics.watch
-        self._monotonic: Final = context.runtime.monotonic
         self.stream_format: Final = plan.stream_format
         self.peer: Final = plan.peer
         self.ends_at: Final = plan.ends_at
@@ -67,18 +87,13 @@ class Stream:
         self._pending: Final[dict[AccountId, int]] = dict.fromkeys(plan.first, 0)
         self._position = plan.position
         self._is_synced = False
-        self._heartbeat_at = self._monotonic() + HEARTBEAT_SECONDS
-        self._news: Final = asyncio.Event()
+        self._heartbeat_at = self._context.runtime.monotonic() + HEARTBEAT_SECONDS
+        self._news: Final = Signal()
         self._end: EndReason | Literal["left"] | None = None
         self._is_last_written = False
         self._sending_since: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._news.set()
-
-    @property
-    def caller_name(self) -> str:
-        """Who reads it."""
-        return self._rights.caller.name
 
     def mark(self, account_id: AccountId, /) -> None:
         """Note that an account has changed."""
@@ -105,12 +120,11 @@ class Stream:
 
     def tick(self, now: float, unix_seconds: float) -> None:
         """Do what is due at a monotonic and a Unix time, both in seconds."""
-        until = self._rights.caller.valid_until
-        if until is not None and unix_seconds >= until:
+        if self.rights.have_ended(unix_seconds):
             self.finish("expired")
         elif now >= self.ends_at:
             self.finish("lifetime")
-        elif now >= self._heartbeat_at or not (self._is_synced and self._rights.are_current):
+        elif now >= self._heartbeat_at or not (self._is_synced and self.rights.are_current):
             self._news.set()
 
     def is_stalled(self, now: float) -> bool:
@@ -153,9 +167,8 @@ class Stream:
     async def _write(self, send: Send) -> None:
         while True:
             await self._news.wait()
-            self._news.clear()
             while chunk := await self._compose():
-                self._sending_since = self._monotonic()
+                self._sending_since = self._context.runtime.monotonic()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 self._sending_since = None
             if self._end is not None:
@@ -164,7 +177,7 @@ class Stream:
 
     async def _compose(self) -> bytes:
         """Return what is to be written next, nothing if that is all for now. The last event comes once."""
-        if self._end is None and not self._rights.are_current:
+        if self._end is None and not self.rights.are_current:
             await self._renew()
         chunk = bytearray(self._opening)
         self._opening = b""
@@ -178,8 +191,9 @@ class Stream:
 
     async def _renew(self) -> None:
         try:
-            if not await self._rights.renew(self._scope.account_ids):
-                self.finish("rights")
+            if not await self.rights.renew(self._scope.account_ids):
+                has_ended = self.rights.have_ended(self._context.runtime.unix_ms() / 1000)
+                self.finish("expired" if has_ended else "rights")
         except TallygateError:
             self.finish("problem")
 
@@ -191,15 +205,17 @@ class Stream:
             result = board.result(account_id)
             if result is None:  # it is marked again when it is known
                 continue
-            if not self._rights.may_read(account_id):
+            if not self.rights.may_read(account_id):
                 self.finish("rights")
                 return
+            if self._position is not None and not board.is_fresh(account_id):  # or nobody would say when it is again
+                self._position = Position(self._position.feed, all_fresh=False)
             self._add(chunk, "balances", board.text(account_id), self._seal(), skipped)
             if isinstance(result, Available):
                 self._metrics.delay.observe(max(0, now - result.snapshot.as_of) / 1000)
 
     def _add_status(self, chunk: bytearray) -> None:
-        now = self._monotonic()
+        now = self._context.runtime.monotonic()
         if not self._is_synced and self._scope.board.knows(self._scope.account_ids):
             self._is_synced = True
             self._move_on()

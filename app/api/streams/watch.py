@@ -1,7 +1,6 @@
 """`GET /v1/watch`: opens a stream for a request, or refuses it with a problem."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Final, Literal
 
 import msgspec
@@ -13,7 +12,7 @@ from app.api.context import RequestContext, context_of, render_refusal, send_rep
 from app.api.reads.admission import Admission
 from app.api.rendering.responses import VARY
 from app.api.replies import RawHeaders, as_body, as_raw
-from app.api.requests.formats import STREAM_TYPES
+from app.api.requests.formats import STREAM_TYPES, StreamFormat
 from app.api.requests.headers import find_credential, find_lines
 from app.api.streams.events import HEARTBEAT_SECONDS, Hello, Within, head, write_event
 from app.api.streams.requests import WatchRequest
@@ -39,7 +38,6 @@ class OpenStream(Struct, frozen=True):
     """A stream that has begun. `close` gives back all that it holds, and must be called."""
 
     stream: Stream
-    headers: RawHeaders
     close: Callable[[], None]
 
     async def run(self, receive: Receive, send: Send, *, has_body: bool) -> None:
@@ -82,7 +80,8 @@ class Watch:
             await send_reply(render_refusal(error, scope), send)
             return None
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": stream.headers})
+            headers = _headers(stream.stream.stream_format)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
         except BaseException:
             stream.close()
             raise
@@ -95,20 +94,27 @@ class Watch:
         caller = await self._admission.admit(credential, context)
         request = WatchRequest.read(scope)
         key = self._authorise(caller, request, context)
-        with ExitStack() as stack:
-            stack.callback(self.streams.acquire(caller))
+        release = self.streams.acquire(caller)
+        try:
             all_merchants = await self._scopes.list_all() if key.merchants is None else ()
             resumption = await self._resume(request.cursor)
-            rights = StreamRights(self._callers, caller, credential, shows_all=request.merchants is None)
-            watched = self._scopes.acquire(key, all_merchants)
-            stack.callback(self._scopes.release, key, watched)
-            plan = self._plan(scope, request, key, watched, resumption, caller)
-            stream = Stream(watched, rights, plan, self.streams.context)
-            watched.readers[stream] = None
-            stack.callback(watched.readers.pop, stream)
-            self.streams.add(stream)
-            stack.callback(self.streams.remove, stream)
-            return OpenStream(stream, _headers(request), stack.pop_all().close)
+        except BaseException:
+            release()
+            raise
+        rights = StreamRights(self._callers, caller, credential, shows_all=request.merchants is None)
+        watched = self._scopes.acquire(key, all_merchants)
+        plan = self._plan(scope, request, key, watched, resumption, caller)
+        stream = Stream(watched, rights, plan, self.streams.context)
+        watched.readers[stream] = None
+        self.streams.add(stream)
+
+        def close() -> None:
+            self.streams.remove(stream)
+            watched.readers.pop(stream)
+            self._scopes.release(key, watched)
+            release()
+
+        return OpenStream(stream, close)
 
     def _authorise(self, caller: Caller, request: WatchRequest, context: RequestContext) -> ScopeKey:
         """Check the caller's right to read every account, and name the scope. Raises `Forbidden`."""
@@ -175,10 +181,10 @@ def _first(watched: Scope, changed: frozenset[AccountId] | None) -> list[Account
     return known if changed is None else [one for one in known if one in changed or not board.is_fresh(one)]
 
 
-def _headers(request: WatchRequest) -> RawHeaders:
+def _headers(stream_format: StreamFormat) -> RawHeaders:
     return as_raw(
         [
-            ("Content-Type", STREAM_TYPES[request.stream_format]),
+            ("Content-Type", STREAM_TYPES[stream_format]),
             ("Cache-Control", "no-store"),
             ("X-Accel-Buffering", "no"),
             ("Vary", VARY),

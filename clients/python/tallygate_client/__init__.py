@@ -6,6 +6,7 @@ from tallygate_client.client import Client
 from tallygate_client.live import Balances, Disconnected, FeedChanges, Gap, Heartbeat, Hello, Synced
 from tallygate_client.models import FreshPart, MissingPart, Part, StalePart
 from tallygate_client.problems import (
+    EnvelopeError,
     ForbiddenError,
     GoneError,
     InvalidRequestError,
@@ -13,6 +14,7 @@ from tallygate_client.problems import (
     NotAcceptedError,
     NotFoundError,
     ProblemError,
+    StatusError,
     TallygateError,
     TooFastError,
     UnauthenticatedError,
@@ -26,6 +28,7 @@ __all__ = [
     "Balances",
     "Client",
     "Disconnected",
+    "EnvelopeError",
     "FeedChanges",
     "ForbiddenError",
     "FreshPart",
@@ -41,6 +44,7 @@ __all__ = [
     "Part",
     "ProblemError",
     "StalePart",
+    "StatusError",
     "Synced",
     "TallygateError",
     "TooFastError",

@@ -34,6 +34,11 @@ class Answer(Struct, Generic[T], frozen=True):
     _value: T
 
     @property
+    def next_page(self) -> str | None:
+        """The cursor of the page that follows, of views that have pages; None after the last one."""
+        return getattr(self._value, "next", None)
+
+    @property
     def fresh(self) -> T:
         """The value, if it is fresh and whole. Raises `NotAcceptedError`."""
         if self.state != "fresh":

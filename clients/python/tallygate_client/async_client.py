@@ -3,25 +3,31 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Self, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Final, Self, Unpack
 
 import httpx
 
-from tallygate_client import calls, models
+from tallygate_client import models, operations, past, service
 from tallygate_client.answers import Answer
-from tallygate_client.calls import RECONCILIATION, Call, query
-from tallygate_client.event_stream import EventParser
-from tallygate_client.live import SILENCE_SECONDS, FeedEvent, Following, WatchEvent, Watching, watch_options
-from tallygate_client.problems import TallygateError, make_error
-from tallygate_client.sending import Pause, Reply, Send, Sending, TagCache
-
-T = TypeVar("T")
-
-Credential = str | Callable[[], str]
-"""A key or token, or what gives it for each request."""
-
-_FIRST_ERROR: Final = 400
+from tallygate_client.async_connection import AsyncConnection, Credential
+from tallygate_client.following import Following
+from tallygate_client.live import FeedEvent, FeedOptions, WatchEvent, Watching, WatchOptions
+from tallygate_client.options import (
+    AccountOptions,
+    BatchOptions,
+    BreakdownOptions,
+    CallOptions,
+    ChangesOptions,
+    Merchants,
+    MerchantsOptions,
+    PageOptions,
+    PastOptions,
+    PastPageOptions,
+    QueryOptions,
+    ReadOptions,
+)
+from tallygate_client.sending import Sending, TagCache
 
 
 class AsyncClient:
@@ -29,7 +35,8 @@ class AsyncClient:
 
     A call takes at most `deadline_seconds` with its repetitions, as far as one wait of the network allows: `Retry-After`
     is obeyed, and failures of the network are repeated. It raises the errors of `tallygate_client.problems`.
-    Cancelling a call ends its request. `http` is a client of httpx that stays yours: you close it.
+    Cancelling a call ends its request. `http` is a client of httpx that stays yours: you close it. The options of each
+    method are explained in `tallygate_client.options`.
     """
 
     def __init__(
@@ -43,13 +50,17 @@ class AsyncClient:
         monotonic: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._url: Final = url.rstrip("/")
-        self._credential: Final = credential
         self._owns_http: Final = http is None
         self._http: Final = httpx.AsyncClient() if http is None else http
-        self._sleep: Final = sleep
         self._draw: Final = draw
-        self._sending: Final = Sending(deadline_seconds, TagCache(), monotonic, draw)
+        self._connection: Final = AsyncConnection(
+            url=url.rstrip("/"),
+            credential=credential,
+            http=self._http,
+            sending=Sending(deadline_seconds, TagCache(), monotonic, draw),
+            sleep=sleep,
+        )
+        self._call: Final = self._connection.call
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,264 +73,138 @@ class AsyncClient:
         if self._owns_http:
             await self._http.aclose()
 
-    async def get_me(self) -> models.Me:
+    async def get_me(self, **options: Unpack[CallOptions]) -> service.Me:
         """Read who you are, what you may read, how fast, and until when."""
-        return await self._call(calls.plain("/v1/me", models.Me))
+        return await self._call(operations.me(options))
 
-    async def report_moves(self, merchant_ids: list[int]) -> models.Moved:
+    async def report_moves(self, merchant_ids: list[int], **options: Unpack[CallOptions]) -> service.Moved:
         """Report that money was moved: what is older than now is fetched before it is served."""
-        return await self._call(calls.plain("/v1/moved", models.Moved, **calls.merchants_body(merchant_ids)))
+        return await self._call(operations.moves(merchant_ids, options))
 
     async def get_merchant_balances(
-        self,
-        merchant_id: int,
-        *,
-        assets: list[str] | None = None,
-        max_age: int | None = None,
-        max_stale: int | None = None,
+        self, merchant_id: int, **options: Unpack[AccountOptions]
     ) -> Answer[models.Account]:
-        """Read a merchant's balances. Ages are in seconds."""
-        return await self._account(f"{calls.merchant_path(merchant_id)}/balances", assets, max_age, max_stale)
+        """Read a merchant's balances."""
+        return await self._call(operations.merchant_balances(merchant_id, options))
 
-    async def get_portfolio(
-        self, *, assets: list[str] | None = None, max_age: int | None = None, max_stale: int | None = None
-    ) -> Answer[models.Account]:
-        """Read the upstream's own sum over all merchants."""
-        return await self._account("/v1/portfolio", assets, max_age, max_stale)
+    async def get_merchant_balances_at(self, merchant_id: int, at: str, **options: Unpack[PastOptions]) -> past.Past:
+        """Read a merchant's balances at a moment of the past (RFC 3339). `certainty` says how sure that is."""
+        return await self._call(operations.merchant_balances_at(merchant_id, at, options))
 
     async def get_asset_balance(
-        self, merchant_id: int, asset_id: str, *, max_age: int | None = None, max_stale: int | None = None
+        self, merchant_id: int, asset_id: str, **options: Unpack[ReadOptions]
     ) -> Answer[models.AssetBalance]:
         """Read one asset of a merchant."""
-        path = f"{calls.merchant_path(merchant_id)}/balances/{calls.segment(asset_id)}"
-        return await self._call(calls.account(path, models.AssetBalance, headers=calls.directives(max_age, max_stale)))
+        return await self._call(operations.asset_balance(merchant_id, asset_id, options))
 
-    async def get_balances(
-        self,
-        merchant_ids: list[int],
-        *,
-        assets: list[str] | None = None,
-        require_complete: bool = False,
-        max_age: int | None = None,
-        max_stale: int | None = None,
-    ) -> Answer[models.Batch]:
-        """Read up to 1,000 merchants. With `require_complete`, a failed part raises `UnavailableError` instead."""
-        params = _batch_params(assets, require_complete=require_complete)
-        params |= {"merchantId": calls.list_merchants(merchant_ids)}
-        headers = calls.directives(max_age, max_stale)
-        return await self._call(calls.listing("/v1/balances", models.Batch, params=params, headers=headers))
+    async def get_portfolio(self, **options: Unpack[AccountOptions]) -> Answer[models.Account]:
+        """Read the upstream's own sum over all merchants."""
+        return await self._call(operations.portfolio(options))
 
-    async def query_balances(
-        self,
-        merchant_ids: list[int],
-        *,
-        assets: list[str] | None = None,
-        require_complete: bool = False,
-        max_age: int | None = None,
-        max_stale: int | None = None,
-    ) -> Answer[models.Batch]:
+    async def get_portfolio_at(self, at: str, **options: Unpack[PastOptions]) -> past.Past:
+        """Read the upstream's own sum at a moment of the past (RFC 3339)."""
+        return await self._call(operations.portfolio_at(at, options))
+
+    async def get_balances(self, merchant_ids: list[int], **options: Unpack[BatchOptions]) -> Answer[models.Batch]:
+        """Read up to 1,000 merchants."""
+        return await self._call(operations.batch(merchant_ids, options))
+
+    async def query_balances(self, merchant_ids: list[int], **options: Unpack[QueryOptions]) -> Answer[models.Batch]:
         """Read up to 1,000 merchants, for lists too long for a URL."""
-        return await self._call(
-            calls.listing(
-                "/v1/balances",
-                models.Batch,
-                method="POST",
-                params=_batch_params(assets, require_complete=require_complete),
-                headers=calls.directives(max_age, max_stale) | {"Content-Type": "application/json"},
-                body=b'{"merchantIds":[%s]}' % ",".join(map(str, merchant_ids)).encode(),
-            )
-        )
+        return await self._call(operations.query(merchant_ids, options))
 
-    async def list_merchants(
-        self, *, search: str | None = None, limit: int | None = None, after: str | None = None
-    ) -> Answer[models.Merchants]:
+    async def list_merchants(self, **options: Unpack[MerchantsOptions]) -> Answer[models.Merchants]:
         """Read a page of the merchants that you may read."""
-        return await self._call(calls.merchants(params=query(search=search, limit=limit, after=after)))
+        return await self._call(operations.merchants(options))
 
-    async def each_merchant(self, *, search: str | None = None, max_age: float) -> AsyncIterator[models.Merchant]:
+    async def each_merchant(
+        self, *, max_age: float, **options: Unpack[MerchantsOptions]
+    ) -> AsyncIterator[models.Merchant]:
         """Iterate over all merchants. Raises `NotAcceptedError` if the list is older than `max_age` seconds."""
-        after = None
         while True:
-            page = (await self.list_merchants(search=search, after=after)).accept_stale(max_age)
+            page = (await self.list_merchants(**options)).accept_stale(max_age)
             for merchant in page.merchants:
                 yield merchant
-            if (after := page.next) is None:
+            if page.next is None:
                 return
+            options["after"] = page.next
 
-    async def get_breakdown(
-        self, *, sort: str | None = None, limit: int | None = None, after: str | None = None
-    ) -> Answer[models.Breakdown]:
-        """Read a page of every merchant, and the totals. `sort` goes with the first page only."""
-        params = query(sort=sort, limit=limit, after=after)
-        return await self._call(calls.listing("/v1/portfolio/merchants", models.Breakdown, params=params))
+    async def get_breakdown(self, **options: Unpack[BreakdownOptions]) -> Answer[models.Breakdown]:
+        """Read a page of every merchant, and the totals."""
+        return await self._call(operations.breakdown(options))
 
-    async def each_breakdown_page(
-        self, *, sort: str | None = None, limit: int | None = None, max_age: float
-    ) -> AsyncIterator[Answer[models.Breakdown]]:
-        """Iterate over the pages of one version. Raises `GoneError` if you take too long, or it is above `max_age`."""
-        answer = await self.get_breakdown(sort=sort, limit=limit)
+    async def get_breakdown_at(self, at: str, **options: Unpack[PastPageOptions]) -> past.PastBreakdown:
+        """Read a page of every merchant at a moment of the past (RFC 3339)."""
+        return await self._call(operations.breakdown_at(at, options))
+
+    async def each_breakdown_page(self, **options: Unpack[BreakdownOptions]) -> AsyncIterator[Answer[models.Breakdown]]:
+        """Iterate over the pages of one version. Raises `GoneError` if you take more than 5 minutes."""
         while True:
+            answer = await self.get_breakdown(**options)
             yield answer
-            if (after := answer.accept_partial(max_age).next) is None:
+            if (after := answer.next_page) is None:
                 return
-            answer = await self.get_breakdown(limit=limit, after=after)
+            options.pop("sort", None)  # a cursor has the order in it
+            options["after"] = after
 
-    async def get_holders(
-        self, asset_id: str, *, limit: int | None = None, after: str | None = None
-    ) -> Answer[models.Holders]:
+    async def get_holders(self, asset_id: str, **options: Unpack[PageOptions]) -> Answer[models.Holders]:
         """Read a page of the merchants that hold an asset, the largest first."""
-        path = f"/v1/portfolio/assets/{calls.segment(asset_id)}"
-        return await self._call(calls.listing(path, models.Holders, params=query(limit=limit, after=after)))
+        return await self._call(operations.holders(asset_id, options))
 
     async def each_holders_page(
-        self, asset_id: str, *, limit: int | None = None, max_age: float
+        self, asset_id: str, **options: Unpack[PageOptions]
     ) -> AsyncIterator[Answer[models.Holders]]:
-        """Iterate over the pages of one version. Raises `GoneError` if you take too long, or it is above `max_age`."""
-        answer = await self.get_holders(asset_id, limit=limit)
+        """Iterate over the pages of one version. Raises `GoneError` if you take more than 5 minutes."""
         while True:
+            answer = await self.get_holders(asset_id, **options)
             yield answer
-            if (after := answer.accept_partial(max_age).next) is None:
+            if (after := answer.next_page) is None:
                 return
-            answer = await self.get_holders(asset_id, limit=limit, after=after)
+            options["after"] = after
 
-    async def get_last_reconciliation(self) -> models.Reconciliation:
+    async def get_last_reconciliation(self, **options: Unpack[CallOptions]) -> service.Reconciliation:
         """Read the last comparison of the aggregate with the merchants."""
-        return await self._call(calls.plain(RECONCILIATION, models.Reconciliation))
+        return await self._call(operations.reconciliation(None, options))
 
-    async def get_reconciliation(self, reconciliation_id: str) -> models.Reconciliation:
+    async def get_reconciliation(
+        self, reconciliation_id: str, **options: Unpack[CallOptions]
+    ) -> service.Reconciliation:
         """Read the state of a comparison."""
-        path = f"{RECONCILIATION}s/{calls.segment(reconciliation_id)}"
-        return await self._call(calls.plain(path, models.Reconciliation))
+        return await self._call(operations.reconciliation(reconciliation_id, options))
 
-    async def start_reconciliation(self) -> models.Reconciliation:
+    async def start_reconciliation(self, **options: Unpack[CallOptions]) -> service.Reconciliation:
         """Start a comparison. It is sent once: without an answer you do not know whether it runs."""
-        return await self._call(calls.plain(RECONCILIATION, models.Reconciliation, method="POST", repeats=False))
+        return await self._call(operations.start_reconciliation(options))
 
-    async def get_merchant_changes(
-        self, merchant_id: int, *, from_: str | None = None, until: str | None = None, after: str | None = None
-    ) -> models.Changes:
-        """Read a page of a merchant's changes, the oldest first. Times are RFC 3339."""
-        params = query(from_=from_, until=until, after=after)
-        path = f"{calls.merchant_path(merchant_id)}/changes"
-        return await self._call(calls.plain(path, models.Changes, params=params))
+    async def get_merchant_changes(self, merchant_id: int, **options: Unpack[ChangesOptions]) -> past.Changes:
+        """Read a page of a merchant's changes, the oldest first."""
+        return await self._call(operations.merchant_changes(merchant_id, options))
 
-    async def get_portfolio_changes(
-        self, *, from_: str | None = None, until: str | None = None, after: str | None = None
-    ) -> models.Changes:
+    async def get_portfolio_changes(self, **options: Unpack[ChangesOptions]) -> past.Changes:
         """Read a page of the changes of the upstream's own sum, the oldest first."""
-        params = query(from_=from_, until=until, after=after)
-        return await self._call(calls.plain("/v1/portfolio/changes", models.Changes, params=params))
+        return await self._call(operations.portfolio_changes(options))
 
     async def get_upstream_balances(
-        self, merchant_id: int, *, max_age: int | None = None
+        self, merchant_id: int, **options: Unpack[ReadOptions]
     ) -> Answer[models.UpstreamAccount]:
-        """Read a merchant in the upstream's own shape. Its problems are `UnexpectedAnswerError`."""
-        return await self._call(calls.upstream_account(merchant_id, calls.directives(max_age, None)))
+        """Read a merchant in the upstream's own shape. Its problems have that shape too: `EnvelopeError`."""
+        return await self._call(operations.upstream_balances(merchant_id, options))
 
-    async def get_liveness(self) -> models.Health:
+    async def get_liveness(self, **options: Unpack[CallOptions]) -> service.Health:
         """Read whether the gateway is alive."""
-        return await self._call(calls.plain("/health/live", models.Health))
+        return await self._call(operations.liveness(options))
 
-    async def get_readiness(self) -> models.Health:
+    async def get_readiness(self, **options: Unpack[CallOptions]) -> service.Health:
         """Read whether the gateway wants requests. One that does not is no error."""
-        return await self._call(calls.plain("/health/ready", models.Health, accepts=frozenset({503})))
+        return await self._call(operations.readiness(options))
 
-    async def watch(
-        self,
-        merchant_ids: calls.Merchants,
-        *,
-        portfolio: bool = False,
-        assets: list[str] | None = None,
-        within: int | None = None,
-        after: str | None = None,
-    ) -> AsyncIterator[WatchEvent]:
+    def watch(self, merchant_ids: Merchants, **options: Unpack[WatchOptions]) -> AsyncGenerator[WatchEvent, None]:
         """Watch balances for as long as you iterate: each connection goes on where the last one stopped.
 
-        `within` is the age that balances may reach, 5 to 600 s. Raises only what another connection cannot help.
+        Raises only what another connection cannot help.
         """
-        options = watch_options(portfolio=portfolio, assets=assets, within=within)
-        watching = Watching(merchant_ids, options, after, self._draw)
-        while True:
-            failure: Exception | None = None
-            try:
-                async for event in self._stream(watching):
-                    yield event
-            except (httpx.TransportError, TallygateError) as error:
-                failure = error
-            lost = watching.lost(failure)
-            yield lost
-            await self._sleep(lost.retry_in_seconds)
+        return self._connection.watch(Watching(merchant_ids, options, self._draw))
 
-    async def changes(
-        self, merchant_ids: calls.Merchants, *, after: str | None = None, wait_seconds: int = 20
-    ) -> AsyncIterator[FeedEvent]:
+    def changes(self, merchant_ids: Merchants, **options: Unpack[FeedOptions]) -> AsyncGenerator[FeedEvent, None]:
         """Follow the feed for as long as you iterate: each change at least once, and each gap is said."""
-        following = Following(merchant_ids, after, wait_seconds, self._draw)
-        while True:
-            try:
-                page = await self._call(following.call(), following.deadline_seconds)
-            except TallygateError as error:
-                event = following.failed(error)
-                yield event
-                await self._sleep(getattr(event, "retry_in_seconds", 0))
-                continue
-            for found in following.take(page):
-                yield found
-
-    async def _stream(self, watching: Watching) -> AsyncIterator[WatchEvent]:
-        parser = EventParser()
-        timeout = httpx.Timeout(SILENCE_SECONDS)
-        headers = watching.headers(self._read_credential())
-        url = f"{self._url}/v1/watch"
-        async with self._http.stream("GET", url, params=watching.params, headers=headers, timeout=timeout) as response:
-            if response.status_code >= _FIRST_ERROR:
-                raise make_error(response.status_code, await response.aread(), response.headers.get("retry-after"))
-            async for piece in response.aiter_bytes():
-                for event in parser.feed(piece):
-                    if (found := watching.take(event)) is not None:
-                        yield found
-                if watching.has_ended:
-                    return
-
-    async def _account(
-        self, path: str, assets: list[str] | None, max_age: int | None, max_stale: int | None
-    ) -> Answer[models.Account]:
-        params, headers = query(assets=calls.list_assets(assets)), calls.directives(max_age, max_stale)
-        return await self._call(calls.account(path, models.Account, params=params, headers=headers))
-
-    async def _call(self, call: Call[T], deadline_seconds: float | None = None) -> T:
-        steps = self._sending.steps(call, self._read_credential(), deadline_seconds)
-        outcome: Reply | httpx.TransportError | None = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as finished:
-                value: T = finished.value
-                return value
-            outcome = await self._perform(step)
-
-    async def _perform(self, step: Send | Pause) -> Reply | httpx.TransportError | None:
-        if isinstance(step, Pause):
-            await self._sleep(step.seconds)
-            return None
-        call = step.call
-        request = self._http.build_request(
-            call.method,
-            self._url + call.path,
-            params=call.params,
-            headers=step.headers,
-            content=call.body,
-            timeout=step.timeout_seconds,
-        )
-        try:
-            response = await self._http.send(request)
-        except httpx.TransportError as error:
-            return error
-        return Reply(response.status_code, response.headers, response.content)
-
-    def _read_credential(self) -> str | None:
-        return self._credential() if callable(self._credential) else self._credential
-
-
-def _batch_params(assets: list[str] | None, *, require_complete: bool) -> dict[str, str]:
-    return query(assets=calls.list_assets(assets), require="complete" if require_complete else None)
+        return self._connection.follow(Following(merchant_ids, options, self._draw))

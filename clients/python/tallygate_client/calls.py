@@ -1,7 +1,7 @@
-"""Calls: what is sent for each operation, and how its answer is read. Pure: nothing here touches the network."""
+"""Calls: a request, and how its answer is read. Pure: nothing here touches the network."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -10,17 +10,22 @@ from msgspec import Struct, field
 
 from tallygate_client import models
 from tallygate_client.answers import Answer, judge_account, judge_listing, judge_merchants, make_answer
+from tallygate_client.options import write_options
 from tallygate_client.problems import UnexpectedAnswerError
+
+_OK: Final = 200
 
 T = TypeVar("T")
 L = TypeVar("L", bound=models.Listing)
 A = TypeVar("A", bound=models.Account | models.AssetBalance)
 
-Merchants = Sequence[int] | Literal["all"]
-
 
 class Call(Struct, Generic[T], frozen=True, kw_only=True):
-    """A request, and how its answer is read. One that does not `repeat` is sent once, except after a 429."""
+    """A request, and how its answer is read. One that does not `repeat` is sent once, except after a 429.
+
+    It takes `deadline_seconds`, by default those of the client, and `wait_seconds` on top: so long the gateway waits for
+    news. Statuses that it `accepts` are no errors.
+    """
 
     path: str
     read: Callable[[bytes, httpx.Headers], T]
@@ -30,78 +35,68 @@ class Call(Struct, Generic[T], frozen=True, kw_only=True):
     body: bytes | None = None
     repeats: bool = True
     accepts: frozenset[int] = frozenset()
+    deadline_seconds: float | None = None
+    wait_seconds: float = 0
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """Decode a body. Raises `UnexpectedAnswerError`."""
+    """Decode the body of a success. Raises `UnexpectedAnswerError`."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UnexpectedAnswerError(f"The answer is not as documented: {error}.") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnexpectedAnswerError(f"The answer is not as documented: {error}.", _OK) from error
 
 
-def merchants_body(merchant_ids: Iterable[int]) -> dict[str, Any]:
-    """Return what a POST of merchant ids has besides its path."""
-    body = b'{"merchantIds":[%s]}' % ",".join(map(str, merchant_ids)).encode()
-    return {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": body}
-
-
-def plain(path: str, kind: type[T], **more: Any) -> Call[T]:
+def plain(path: str, kind: type[T], options: Mapping[str, Any], **more: Any) -> Call[T]:
     """Call for a value without an age."""
-    return Call(path=path, read=lambda body, _: decode(body, kind), **more)
+    return Call(path=path, read=lambda body, _: decode(body, kind), **{**write_options(options), **more})
 
 
-def account(path: str, kind: type[A], **more: Any) -> Call[Answer[A]]:
+def account(path: str, kind: type[A], options: Mapping[str, Any]) -> Call[Answer[A]]:
     """Call for one account, or one asset of it."""
-    return Call(path=path, read=lambda body, headers: make_answer(decode(body, kind), judge_account, headers), **more)
+
+    def read(body: bytes, headers: httpx.Headers) -> Answer[A]:
+        return make_answer(decode(body, kind), judge_account, headers)
+
+    return Call(path=path, read=read, **write_options(options))
 
 
-def listing(path: str, kind: type[L], **more: Any) -> Call[Answer[L]]:
-    """Call for a view of many merchants."""
-    return Call(path=path, read=lambda body, headers: make_answer(decode(body, kind), judge_listing, headers), **more)
+def listing(path: str, kind: type[L], options: Mapping[str, Any], **more: Any) -> Call[Answer[L]]:
+    """Call for a view of many merchants. `params` come on top of those of the options."""
+    written = write_options(options)
+    written["params"] |= more.pop("params", {})
+    written["headers"] |= more.pop("headers", {})
+
+    def read(body: bytes, headers: httpx.Headers) -> Answer[L]:
+        return make_answer(decode(body, kind), judge_listing, headers)
+
+    return Call(path=path, read=read, **written, **more)
 
 
-def merchants(**more: Any) -> Call[Answer[models.Merchants]]:
+def merchants(options: Mapping[str, Any]) -> Call[Answer[models.Merchants]]:
     """Call for a page of merchants."""
 
     def read(body: bytes, headers: httpx.Headers) -> Answer[models.Merchants]:
         return make_answer(decode(body, models.Merchants), judge_merchants, headers)
 
-    return Call(path="/v1/merchants", read=read, **more)
+    return Call(path="/v1/merchants", read=read, **write_options(options))
 
 
-def upstream_account(merchant_id: int, headers: Mapping[str, str]) -> Call[Answer[models.UpstreamAccount]]:
+def upstream_account(merchant_id: int, options: Mapping[str, Any]) -> Call[Answer[models.UpstreamAccount]]:
     """Call for a merchant in the upstream's own shape."""
 
-    def read(body: bytes, received: httpx.Headers) -> Answer[models.UpstreamAccount]:
+    def read(body: bytes, headers: httpx.Headers) -> Answer[models.UpstreamAccount]:
         envelope = decode(body, models.Envelope[models.UpstreamAccount])
-        return make_answer(envelope.data, judge_account, received)
+        return make_answer(envelope.data, judge_account, headers)
 
-    params = {"merchantId": str(merchant_id)}
-    return Call(path="/v2/assets/account/assets", read=read, params=params, headers=headers)
-
-
-def directives(max_age: int | None, max_stale: int | None) -> dict[str, str]:
-    """Say how old an answer may be, in seconds (RFC 9111, 5.2.1)."""
-    wanted = [
-        f"{name}={value}" for name, value in (("max-age", max_age), ("max-stale", max_stale)) if value is not None
-    ]
-    return {"Cache-Control": ", ".join(wanted)} if wanted else {}
+    written = write_options(options) | {"params": {"merchantId": str(merchant_id)}}
+    return Call(path="/v2/assets/account/assets", read=read, **written)
 
 
-def query(**given: str | int | None) -> dict[str, str]:
-    """Return the parameters that are given; a last `_` is left out of their names."""
-    return {name.rstrip("_"): str(value) for name, value in given.items() if value is not None}
-
-
-def list_assets(assets: Sequence[str] | None) -> str | None:
-    """Write ids of assets as the gateway reads them: `,` as `%2C`, and `%` as `%25`."""
-    return None if assets is None else ",".join(one.replace("%", "%25").replace(",", "%2C") for one in assets)
-
-
-def list_merchants(wanted: Merchants) -> str:
-    """Write ids of merchants, or `all`."""
-    return wanted if isinstance(wanted, str) else ",".join(map(str, wanted))
+def merchants_body(merchant_ids: list[int]) -> dict[str, Any]:
+    """Return what a POST of merchant ids has besides its path."""
+    body = msgspec.json.encode({"merchantIds": merchant_ids})
+    return {"method": "POST", "headers": {"Content-Type": "application/json"}, "body": body}
 
 
 def segment(name: str) -> str:
@@ -114,6 +109,3 @@ def segment(name: str) -> str:
 def merchant_path(merchant_id: int) -> str:
     """Return the path of a merchant."""
     return f"/v1/merchants/{merchant_id:d}"
-
-
-RECONCILIATION: Final = "/v1/portfolio/reconciliation"

@@ -1,32 +1,42 @@
 """What moves: events of `watch()` and of `changes()`, and the judgement that both clients share. Pure."""
 
-from collections.abc import Callable
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, TypedDict
 
 import httpx
 from msgspec import Struct
 
-from tallygate_client import models
-from tallygate_client.calls import Call, Merchants, decode, list_assets, list_merchants, query
+from tallygate_client.calls import decode
 from tallygate_client.event_stream import ServerEvent
-from tallygate_client.models import Change, Coverage, Feed, Part
-from tallygate_client.problems import GoneError, NoAnswerError, ProblemError, TallygateError
+from tallygate_client.models import Coverage, Part
+from tallygate_client.options import CallOptions, Merchants, write_merchants, write_params
+from tallygate_client.past import Change
+from tallygate_client.problems import NoAnswerError, StatusError, TallygateError
 from tallygate_client.sending import back_off
 
 SILENCE_SECONDS: Final = 30
 """Three heartbeats: a connection that is silent for longer is dead, whatever the network says."""
 
-SPARE_SECONDS: Final = 15
+_FIRST_SERVER_ERROR: Final = 500
+_MAY_PASS: Final = frozenset({408, 429})
 
-_MAY_PASS: Final = frozenset({429, 500, 502, 503, 504})
+
+class Within(Struct, frozen=True):
+    """The age in seconds that you want, and the one that the gateway's budget allows."""
+
+    wanted: float
+    expected: float
 
 
 class Hello(Struct, frozen=True, rename="camel"):
-    """The beginning of a stream. All parts follow (`new`, `reset`), or those that changed (`complete`)."""
+    """The beginning of a stream. All parts follow (`new`, `reset`: drop what you have), or those that changed (`complete`)."""
 
     resumed: Literal["new", "complete", "reset"]
+    within: Within
+    merchants: int
     heartbeat_seconds: float
-    ends_at: str
+    ends_at: datetime
 
 
 class Balances(Struct, frozen=True):
@@ -44,9 +54,12 @@ class Synced(Struct, frozen=True):
 
 
 class Heartbeat(Struct, frozen=True):
-    """The stream lives; how many parts are fresh, stale and missing."""
+    """The stream lives; how many parts are fresh, stale and missing, and how old they are."""
 
+    now: datetime
     coverage: Coverage
+    oldest_as_of: datetime | None
+    newest_as_of: datetime | None
     cursor: str | None
 
 
@@ -80,8 +93,35 @@ class Gap(Struct, frozen=True):
 FeedEvent = FeedChanges | Gap | Disconnected
 
 
-class _Told(Struct, frozen=True, rename="camel"):
+class WatchOptions(TypedDict, total=False):
+    """What to watch besides merchants, and `after` which event.
+
+    `portfolio` adds the upstream's own sum, as merchant 0. `within` is the age that balances may reach, 5 to 600 s.
+    """
+
+    portfolio: bool
+    assets: Sequence[str]
+    within: int
+    after: str
+
+
+class FeedOptions(CallOptions, total=False):
+    """After which cursor, how many changes on a page, and how many seconds the gateway waits for news: 1 to 25."""
+
+    after: str
+    limit: int
+    wait_seconds: int
+
+
+class _Synced(Struct, frozen=True):
     coverage: Coverage
+
+
+class _Beat(Struct, frozen=True, rename="camel"):
+    now: datetime
+    coverage: Coverage
+    oldest_as_of: datetime | None = None
+    newest_as_of: datetime | None = None
 
 
 class _End(Struct, frozen=True, rename="camel"):
@@ -92,11 +132,9 @@ class _End(Struct, frozen=True, rename="camel"):
 class Watching:
     """The state of a watch over its connections: where it goes on, and how long it waits. `random` is in [0, 1)."""
 
-    def __init__(
-        self, merchant_ids: Merchants, options: dict[str, str], after: str | None, random: Callable[[], float]
-    ) -> None:
-        self.params: Final = {"merchantId": list_merchants(merchant_ids), **options}
-        self._cursor = after
+    def __init__(self, merchant_ids: Merchants, options: WatchOptions, random: Callable[[], float]) -> None:
+        self.params: Final = {"merchantId": write_merchants(merchant_ids), **write_params({**options, "after": None})}
+        self._cursor = options.get("after")
         self._random: Final = random
         self._failures = 0
         self._end: _End | None = None
@@ -124,9 +162,10 @@ class Watching:
             case "balances":
                 return Balances(_decode_part(data), event.id)
             case "synced":
-                return Synced(decode(data, _Told).coverage, event.id)
+                return Synced(decode(data, _Synced).coverage, event.id)
             case "heartbeat":
-                return Heartbeat(decode(data, _Told).coverage, event.id)
+                beat = decode(data, _Beat)
+                return Heartbeat(beat.now, beat.coverage, beat.oldest_as_of, beat.newest_as_of, event.id)
             case "end":
                 self._end = decode(data, _End)
         return None
@@ -146,63 +185,14 @@ class Watching:
             return Disconnected(self._end.reason, None, max(pause, self._end.retry_after + 0.5 * self._random()))
         if isinstance(error, httpx.ReadTimeout):
             return Disconnected("silent", None, pause)
-        return Disconnected("failed", as_error(error), max(pause, _asked_seconds(error)))
-
-
-class Following:
-    """The state of a reader of the feed. `random` is in [0, 1)."""
-
-    def __init__(
-        self, merchant_ids: Merchants, after: str | None, wait_seconds: int, random: Callable[[], float]
-    ) -> None:
-        self._merchants: Final = list_merchants(merchant_ids)
-        self._cursor = after
-        self._wait_seconds: Final = wait_seconds
-        self._random: Final = random
-        self._failures = 0
-
-    @property
-    def deadline_seconds(self) -> float:
-        """How long a question may take."""
-        return self._wait_seconds + SPARE_SECONDS
-
-    def call(self) -> Call[Feed]:
-        """Return the next question."""
-        return Call(
-            path="/v1/changes",
-            read=lambda body, _: decode(body, models.Feed),
-            params=query(merchantId=self._merchants, after=self._cursor),
-            headers={"Prefer": f"wait={self._wait_seconds}"},
-            repeats=False,
-        )
-
-    def take(self, page: Feed) -> list[FeedEvent]:
-        """Take an answer, and return what the program gets of it."""
-        self._failures = 0
-        self._cursor = page.next
-        events: list[FeedEvent] = [] if page.complete else [Gap("not-kept")]
-        return [*events, FeedChanges(page.changes, page.next)] if page.changes else events
-
-    def failed(self, error: TallygateError) -> Gap | Disconnected:
-        """Take a failure. Raises it if another question cannot help."""
-        if isinstance(error, GoneError) and self._cursor is not None:
-            self._cursor = None
-            return Gap(error.kind)
-        if not may_pass(error):
-            raise error
-        pause = back_off(self._failures, self._random)
-        self._failures += 1
-        return Disconnected("failed", error, max(pause, _asked_seconds(error)))
-
-
-def watch_options(*, portfolio: bool, assets: list[str] | None, within: int | None) -> dict[str, str]:
-    """Return the parameters of a watch besides its merchants."""
-    return query(portfolio="true" if portfolio else None, assets=list_assets(assets), within=within)
+        return Disconnected("failed", as_error(error), max(pause, asked_seconds(error)))
 
 
 def may_pass(error: TallygateError) -> bool:
-    """Return whether asking again may help."""
-    return isinstance(error, NoAnswerError) or (isinstance(error, ProblemError) and error.status in _MAY_PASS)
+    """Return whether asking again may help: a proxy's page instead of an answer may be one of a restart."""
+    if isinstance(error, StatusError):
+        return error.status >= _FIRST_SERVER_ERROR or error.status in _MAY_PASS
+    return isinstance(error, NoAnswerError)
 
 
 def as_error(error: Exception | None) -> TallygateError | None:
@@ -220,5 +210,6 @@ def _decode_part(data: bytes) -> Part:
     return part
 
 
-def _asked_seconds(error: Exception | None) -> float:
-    return (error.retry_after_seconds or 0) if isinstance(error, ProblemError) else 0
+def asked_seconds(error: Exception | None) -> float:
+    """Return how long an answer asks to wait, 0 if it does not."""
+    return (error.retry_after_seconds or 0) if isinstance(error, StatusError) else 0

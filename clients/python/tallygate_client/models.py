@@ -5,7 +5,7 @@ Unknown fields are ignored, so that a later gateway may add some. Times are RFC 
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 
@@ -125,6 +125,7 @@ class Listing(Struct, frozen=True, rename="camel", kw_only=True):
 
     complete: bool
     coverage: Coverage
+    directory_as_of: datetime | None = None
     directory_stale: bool = False
     oldest_as_of: datetime | None = None
     newest_as_of: datetime | None = None
@@ -142,6 +143,14 @@ class Total(Balance, frozen=True, rename="camel"):
     merchants: int
 
 
+class Sweep(Struct, frozen=True, rename="camel"):
+    """How far the gateway is with fetching all merchants: about so many seconds until all are known, and for a round."""
+
+    state: Literal["running", "idle", "starved"]
+    seconds_to_whole: int
+    seconds_to_round: int
+
+
 class Breakdown(Listing, frozen=True, rename="camel", kw_only=True):
     """A page of all merchants. `totals` is there only if no merchant is missing, else `partial_totals`."""
 
@@ -149,6 +158,7 @@ class Breakdown(Listing, frozen=True, rename="camel", kw_only=True):
     merchants: tuple[Part, ...]
     totals: tuple[Total, ...] | None = None
     partial_totals: tuple[Total, ...] | None = None
+    sweep: Sweep | None = None
     next: str | None = None
 
 
@@ -171,6 +181,7 @@ class Holders(Listing, frozen=True, rename="camel", kw_only=True):
     total: Total | None = None
     partial_total: Total | None = None
     no_shares: str | None = None
+    sweep: Sweep | None = None
     next: str | None = None
 
 
@@ -190,129 +201,17 @@ class Merchants(Struct, frozen=True, rename="camel"):
     next: str | None = None
 
 
-class Finding(Struct, frozen=True, rename="camel"):
-    """The verdict on one asset: `match`, `moving`, `mismatch` or `incomplete`."""
+class UpstreamAccount(Struct, frozen=True, rename="camel"):
+    """A merchant's balances in the upstream's own shape."""
 
-    asset_id: str
-    verdict: str
-    difference: Sums | None = None
-    aggregate: Sums | None = None
-    sum: Sums | None = None
-    partial_sum: Sums | None = None
-    merchants: int | None = None
-
-
-class Reconciliation(Struct, frozen=True, rename="camel"):
-    """A comparison of the aggregate with the merchants. `state` is `running`, or how it ended."""
-
-    id: str
-    state: str
-    started_at: datetime
-    look: int
-    expected: int
-    read: int
-    missing: int
-    missing_merchants: tuple[int, ...] = ()
-    finished_at: datetime | None = None
-    detail: str | None = None
-    verdicts: dict[str, int] | None = None
-    assets: tuple[Finding, ...] = ()
-
-
-class Quota(Struct, frozen=True):
-    """Requests at the same time, and a second; None is unlimited."""
-
-    concurrency: int
-    rate: float | None = None
-
-
-class Me(Struct, frozen=True):
-    """The caller: what it may read, how fast, and until when."""
-
-    name: str
-    source: Literal["key", "token"]
-    merchants: tuple[int, ...] | Literal["all"]
-    portfolio: bool
-    quota: Quota
-    until: datetime | None = None
-
-
-class Moved(Struct, frozen=True, rename="camel"):
-    """What was marked, and when."""
-
-    moved_at: datetime
-    merchants: int
-
-
-class Between(Struct, frozen=True):
-    """Two looks: a change happened after the first and before or at the second."""
-
-    until: datetime
-    after: datetime | None = None
-
-
-class RowChange(Struct, frozen=True, rename="camel"):
-    """What changed of an asset. Not listed is unknown, not zero: such a row has no `change`."""
-
-    asset_id: str
-    asset: str
-    asset_name: str
-    before: Sums | None = None
-    after: Sums | None = None
-    change: Sums | None = None
-
-
-class Change(Struct, frozen=True, rename="camel"):
-    """Two neighbouring looks with different content. `epoch` and `sequence` identify it within its merchant."""
-
-    sequence: int
-    observed_between: Between
-    rows: tuple[RowChange, ...]
-    merchant_id: int | None = None
-    epoch: str | None = None
-    first: bool = False
-    absent: bool = False
-    can_deposit_before: bool | None = None
-    can_deposit_after: bool | None = None
-
-
-class Changes(Struct, frozen=True, rename="camel"):
-    """A page of the changes of one account, the oldest first."""
-
-    merchant_id: int
-    epoch: str
-    kept_from: str
-    changes: tuple[Change, ...]
-    next: str | None = None
-
-
-class Feed(Struct, frozen=True, rename="camel"):
-    """A page of the feed. Without `complete`, changes before it are lost."""
-
-    epoch: str
-    kept_from: str
-    complete: bool
-    changes: tuple[Change, ...]
-    next: str
-
-
-class Health(Struct, frozen=True):
-    """The state of the gateway: `alive`, or `ready`, `not ready`, `draining`."""
-
-    status: str
-    reason: str | None = None
+    can_deposit: bool
+    balances: tuple[Balance, ...]
+    anomalies: tuple[Anomaly, ...] = ()
 
 
 class Envelope(Struct, Generic[T], frozen=True):
     """The upstream's own shape."""
 
     code: int
+    msg: str
     data: T
-
-
-class UpstreamAccount(Struct, frozen=True, rename="camel"):
-    """A merchant's balances in the upstream's own shape."""
-
-    can_deposit: bool
-    balances: tuple[dict[str, Any], ...]
-    anomalies: tuple[Anomaly, ...] = ()

@@ -5,21 +5,22 @@ The gateway's `Retry-After` is obeyed. Failures of the network are repeated with
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import httpx
 from msgspec import Struct
 
 from tallygate_client.calls import Call
-from tallygate_client.problems import NoAnswerError, ProblemError, make_error
+from tallygate_client.problems import NoAnswerError, StatusError, make_error
 
 T = TypeVar("T")
 
-MAX_KNOWN: Final = 1_000
+MAX_KNOWN_BYTES: Final = 16 * 1024 * 1024
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 10.0
 
-_REPEATABLE: Final = frozenset({429, 502, 503, 504})
+_REPEATABLE: Final = frozenset({408, 429, 502, 503, 504})
 _TOO_MANY: Final = 429
 _NOT_MODIFIED: Final = 304
 _FIRST_ERROR: Final = 400
@@ -47,26 +48,33 @@ class Reply(Struct, frozen=True):
     body: bytes
 
 
-Steps = Generator[Send | Pause, Reply | httpx.TransportError | None, T]
+Steps = Generator[Send | Pause, Reply | httpx.RequestError | None, T]
 
 
 class TagCache:
-    """Bodies by request, with their tags (RFC 9110, 8.8.3). The latest `MAX_KNOWN` are kept."""
+    """Bodies by request, with their tags (RFC 9110, 8.8.3). The latest `MAX_KNOWN_BYTES` are kept."""
 
     def __init__(self) -> None:
         self._known: Final[OrderedDict[object, tuple[str, bytes]]] = OrderedDict()
+        self._bytes = 0
+        self._lock: Final = Lock()
 
     def get(self, key: object) -> tuple[str, bytes] | None:
         """Return the tag and body of a request's last answer."""
         return self._known.get(key)
 
     def put(self, key: object, etag: str | None, body: bytes) -> None:
-        """Keep an answer, or forget the last one if it has no tag."""
-        self._known.pop(key, None)
-        if etag is not None:
-            self._known[key] = (etag, body)
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+        """Keep an answer, or forget the last one if it has no tag. Threads may share the cache."""
+        with self._lock:
+            self._forget(self._known.pop(key, None))
+            if etag is not None:
+                self._known[key] = (etag, body)
+                self._bytes += len(body)
+            while self._bytes > MAX_KNOWN_BYTES:
+                self._forget(self._known.popitem(last=False)[1])
+
+    def _forget(self, known: tuple[str, bytes] | None) -> None:
+        self._bytes -= 0 if known is None else len(known[1])
 
 
 class Sending(Struct, frozen=True):
@@ -77,19 +85,20 @@ class Sending(Struct, frozen=True):
     monotonic: Callable[[], float]
     random: Callable[[], float]
 
-    def steps(self, call: Call[T], credential: str | None, deadline_seconds: float | None = None) -> Steps[T]:
+    def steps(self, call: Call[T], read_credential: Callable[[], str | None]) -> Steps[T]:
         """Give the steps of a call, and return its value. Raises the errors of `problems`."""
-        end = self.monotonic() + (self.deadline_seconds if deadline_seconds is None else deadline_seconds)
+        deadline = self.deadline_seconds if call.deadline_seconds is None else call.deadline_seconds
+        end = self.monotonic() + deadline + call.wait_seconds
         attempt = 0
         while True:
             left = end - self.monotonic()
-            outcome = yield from self._once(call, credential, left)
+            outcome = yield from self._once(call, read_credential(), left)
             if not isinstance(outcome, Exception):
                 return outcome
             pause = self._pause(outcome, call, attempt)
             attempt += 1
             if pause is None or self.monotonic() + pause >= end:
-                if isinstance(outcome, httpx.TransportError):
+                if isinstance(outcome, httpx.RequestError):
                     raise NoAnswerError("Nobody answered in time.") from outcome
                 raise outcome
             yield Pause(pause)
@@ -117,9 +126,9 @@ class Sending(Struct, frozen=True):
 
     def _pause(self, error: Exception, call: Call[T], attempt: int) -> float | None:
         """Return the seconds until the next attempt, or None if there is none."""
-        if isinstance(error, httpx.TransportError):
+        if isinstance(error, httpx.RequestError):
             return back_off(attempt, self.random) if call.repeats else None
-        if not isinstance(error, ProblemError) or error.status not in _REPEATABLE or error.retry_after_seconds is None:
+        if not isinstance(error, StatusError) or error.status not in _REPEATABLE or error.retry_after_seconds is None:
             return None
         if not call.repeats and error.status != _TOO_MANY:
             return None

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs Node and Chromium by apt where they are missing, as root.
+# Installs Node, Chromium and nginx by apt where they are missing, as root.
 set -eu
 missing=
 command -v npm >/dev/null || missing="nodejs npm"
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v nginx >/dev/null || missing="$missing nginx-light"
+command -v curl >/dev/null || missing="$missing curl"
 if [ -n "$missing" ]; then
 	apt-get update -qq
 	# shellcheck disable=SC2086  # these are several packages

@@ -6,7 +6,17 @@ import { followChanges } from "./feed.ts";
 import { Http, type Call, type KeySource, type Received } from "./http.ts";
 import { judgeAccount, judgeListing, judgeMerchants } from "./judging.ts";
 import type { ChangesOptions, FeedEvent, WatchEvent, WatchOptions } from "./live.ts";
-import type { AccountOptions, ChangesQuery, ListOptions, PageOptions, PastOptions, ReadOptions } from "./options.ts";
+import type {
+  AccountOptions,
+  CallOptions,
+  ChangesQuery,
+  ListOptions,
+  PageOptions,
+  PastOptions,
+  PlainPageOptions,
+  QueryOptions,
+  ReadOptions,
+} from "./options.ts";
 import { exact, listAssets, listMerchants, merchantPath, readCall } from "./requests.ts";
 import type * as views from "./views.ts";
 import { watch } from "./watch.ts";
@@ -62,14 +72,14 @@ export class Tallygate {
   /** As `getBalances`, for lists that are too long for a URL: up to 1,000 merchants. */
   async queryBalances(
     merchantIds: readonly number[],
-    options: ListOptions = {},
+    options: QueryOptions = {},
   ): Promise<Answer<views.Batch, views.WholeBatch>> {
     const query = { ...listAssets(options), require: options.require };
     const call = readCall("/v1/balances", query, options);
     return judgeListing(await this.#http.call({ ...call, method: "POST", body: { merchantIds: merchantIds.map(exact) } }));
   }
 
-  async listMerchants(options: PageOptions & { search?: string } = {}): Promise<Answer<views.Merchants>> {
+  async listMerchants(options: PlainPageOptions & { search?: string } = {}): Promise<Answer<views.Merchants>> {
     const { search, limit, after } = options;
     return judgeMerchants(await this.#read("/v1/merchants", { search, limit: text(limit), after }, options));
   }
@@ -87,7 +97,7 @@ export class Tallygate {
   }
 
   /** All pages of the list of merchants. */
-  eachMerchantsPage(options: PageOptions & { search?: string } = {}): AsyncGenerator<Answer<views.Merchants>, void> {
+  eachMerchantsPage(options: PlainPageOptions & { search?: string } = {}): AsyncGenerator<Answer<views.Merchants>, void> {
     return eachPage((after) => this.listMerchants({ ...options, ...after }), options.after);
   }
 
@@ -109,16 +119,16 @@ export class Tallygate {
     return eachPage((after) => this.getHolders(assetId, { ...options, ...after }), options.after);
   }
 
-  async getLastReconciliation(options: ReadOptions = {}): Promise<views.Reconciliation> {
+  async getLastReconciliation(options: CallOptions = {}): Promise<views.Reconciliation> {
     return (await this.#read("/v1/portfolio/reconciliation", {}, options)).json as views.Reconciliation;
   }
 
-  async getReconciliation(id: string, options: ReadOptions = {}): Promise<views.Reconciliation> {
+  async getReconciliation(id: string, options: CallOptions = {}): Promise<views.Reconciliation> {
     return (await this.#read(`/v1/portfolio/reconciliations/${segment(id)}`, {}, options)).json as views.Reconciliation;
   }
 
   /** Start a comparison. It is sent once: without an answer you do not know whether it has started. */
-  async startReconciliation(options: ReadOptions = {}): Promise<views.Reconciliation> {
+  async startReconciliation(options: CallOptions = {}): Promise<views.Reconciliation> {
     const call: Call = { ...readCall("/v1/portfolio/reconciliation", {}, options), method: "POST", repeats: false };
     return (await this.#http.call(call)).json as views.Reconciliation;
   }
@@ -130,22 +140,22 @@ export class Tallygate {
   }
 
   /** Report that money was moved: what is older than now is fetched before it is served. It needs the right `moves`. */
-  async reportMoves(merchantIds: readonly number[], options: ReadOptions = {}): Promise<views.Moved> {
+  async reportMoves(merchantIds: readonly number[], options: CallOptions = {}): Promise<views.Moved> {
     const call: Call = { ...readCall("/v1/moved", {}, options), method: "POST", body: { merchantIds: merchantIds.map(exact) } };
     return (await this.#http.call(call)).json as views.Moved;
   }
 
   /** Who you are for the gateway, what you may read, how fast, and until when. */
-  async getMe(options: ReadOptions = {}): Promise<views.Me> {
+  async getMe(options: CallOptions = {}): Promise<views.Me> {
     return (await this.#read("/v1/me", {}, options)).json as views.Me;
   }
 
-  async getLiveness(options: ReadOptions = {}): Promise<views.Alive> {
+  async getLiveness(options: CallOptions = {}): Promise<views.Alive> {
     return (await this.#read("/health/live", {}, options)).json as views.Alive;
   }
 
   /** Whether the gateway wants requests. One that does not is no error here. */
-  async getReadiness(options: ReadOptions = {}): Promise<views.Readiness> {
+  async getReadiness(options: CallOptions = {}): Promise<views.Readiness> {
     const call = { ...readCall("/health/ready", {}, options), accepts: [503] };
     return (await this.#http.call(call)).json as views.Readiness;
   }
@@ -158,6 +168,12 @@ export class Tallygate {
   /** The upstream's own sum at a moment of the past (RFC 3339). */
   async getPortfolioAt(at: string, options: PastOptions = {}): Promise<views.Past> {
     return this.#past("/v1/portfolio", at, options);
+  }
+
+  /** A page of every merchant at a moment of the past (RFC 3339). `totals` are there only if all is certain. */
+  async getBreakdownAt(at: string, options: PlainPageOptions = {}): Promise<views.PastBreakdown> {
+    const query = { at, limit: text(options.limit), after: options.after };
+    return (await this.#read("/v1/portfolio/merchants", query, options)).json as views.PastBreakdown;
   }
 
   /** A page of the changes of one merchant, oldest first. */
@@ -221,4 +237,3 @@ function segment(name: string): string {
 function text(limit: number | undefined): string | undefined {
   return limit === undefined ? undefined : String(limit);
 }
-

@@ -47,8 +47,7 @@ async function ask(http: Http, options: ChangesOptions, after: string | undefine
     after,
   };
   const headers = { prefer: `wait=${waitSeconds}` };
-  const deadlineSeconds = waitSeconds + SPARE_SECONDS;
-  const call = { path: "/v1/changes", query, headers, repeats: false, signal, deadlineSeconds };
+  const call = { path: "/v1/changes", query, headers, repeats: false, signal, deadlineSeconds: SPARE_SECONDS, waitSeconds };
   return (await http.call(call)).json as FeedPage;
 }
 

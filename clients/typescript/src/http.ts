@@ -30,6 +30,8 @@ export interface Call {
   readonly accepts?: readonly number[];
   readonly signal?: AbortSignal | undefined;
   readonly deadlineSeconds?: number | undefined;
+  /** Seconds that the gateway waits for news, on top of the deadline. */
+  readonly waitSeconds?: number | undefined;
 }
 
 /** An answer with a status below 400, read to its end. */
@@ -54,7 +56,7 @@ export class Http {
    */
   async call(call: Call): Promise<Received> {
     const { clock, deadlineSeconds } = this.settings;
-    const end = clock.now() + (call.deadlineSeconds ?? deadlineSeconds) * 1000;
+    const end = clock.now() + ((call.deadlineSeconds ?? deadlineSeconds) + (call.waitSeconds ?? 0)) * 1000;
     for (let attempt = 0; ; attempt++) {
       try {
         return await within(end - clock.now(), call.signal, clock, (signal) => this.#callOnce(call, signal));
@@ -113,7 +115,8 @@ export class Http {
   }
 
   async #headers(call: Call): Promise<Headers> {
-    // Beside a tag, or without its own cache, `fetch` adds `no-cache` unless there is a directive. This one changes nothing.
+    // Beside a tag, or without its own cache, `fetch` adds `no-cache` unless there is a directive. This one changes nothing,
+    // and the gateway answers it as fast as none.
     const headers = new Headers({ accept: "application/json", "cache-control": "no-transform", ...call.headers });
     const { credential } = this.settings;
     if (credential !== undefined) {

@@ -1,7 +1,13 @@
 /** What a caller may ask for. */
 
-/** How old an answer may be, and how long you wait for it. Without any, the gateway's policy holds. */
-export interface ReadOptions {
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Seconds, instead of those of the client. */
+  readonly deadlineSeconds?: number;
+}
+
+/** How old an answer may be. Without any, the gateway's policy holds. */
+export interface DirectiveOptions extends CallOptions {
   /** At most so many seconds old. */
   readonly maxAge?: number;
   /** Stale by at most so many seconds; `true`: of any staleness. */
@@ -12,35 +18,49 @@ export interface ReadOptions {
   readonly noCache?: boolean;
   /** Stored, or the problem `not-cached`. */
   readonly onlyIfCached?: boolean;
-  readonly signal?: AbortSignal;
-  /** Seconds, instead of those of the client. */
-  readonly deadlineSeconds?: number;
+}
+
+export interface ReadOptions extends DirectiveOptions {
+  /** Wait for other content than this client got last, 1 to 25 s. It comes on top of the deadline. */
+  readonly waitSeconds?: number;
 }
 
 /** Which rows of an account. */
-export interface AccountOptions extends ReadOptions {
+interface RowOptions {
   readonly assets?: readonly string[];
   /** Only assets that are held. */
   readonly nonzero?: boolean;
 }
 
+export interface AccountOptions extends ReadOptions, RowOptions {}
+
 /** The past has no directives: it is as it was. */
-export type PastOptions = Pick<AccountOptions, "assets" | "nonzero" | "signal" | "deadlineSeconds">;
+export interface PastOptions extends CallOptions, RowOptions {}
 
 export interface ListOptions extends AccountOptions {
   /** Raise the problem `incomplete` if any part failed. */
   readonly require?: "complete";
 }
 
-export interface PageOptions extends ReadOptions {
+/** As `ListOptions`, without waiting. */
+export interface QueryOptions extends DirectiveOptions, RowOptions {
+  readonly require?: "complete";
+}
+
+interface Paging {
   /** How many on a page: 1 to 1,000. */
   readonly limit?: number;
   /** `next` of the page before. */
   readonly after?: string;
 }
 
+export interface PageOptions extends ReadOptions, Paging {}
+
+/** Pages of what has no directives: of the past, and of the list of merchants. */
+export interface PlainPageOptions extends CallOptions, Paging {}
+
 /** Which changes of an account: those found from `from` on and before `until` (RFC 3339). */
-export interface ChangesQuery extends PageOptions {
+export interface ChangesQuery extends PlainPageOptions {
   readonly from?: string;
   readonly until?: string;
   readonly assets?: readonly string[];

@@ -13,7 +13,9 @@ export function readCall(path: string, query: Record<string, string | undefined>
     options.onlyIfCached ? "only-if-cached" : "",
   ].filter(Boolean);
   const headers: Record<string, string> = directives.length ? { "cache-control": directives.join(", ") } : {};
-  return { path, query, headers, repeats: true, signal: options.signal, deadlineSeconds: options.deadlineSeconds };
+  const { waitSeconds, signal, deadlineSeconds } = options;
+  if (waitSeconds !== undefined) headers["prefer"] = `wait=${waitSeconds}`;
+  return { path, query, headers, repeats: true, signal, deadlineSeconds, waitSeconds };
 }
 
 /** Return an id. Raises `RangeError` for one that JavaScript may have rounded. */

@@ -18,6 +18,7 @@ export type Merchants = Schemas["Merchants"];
 export type MissingPart = Schemas["MissingPart"];
 export type Part = Schemas["Part"];
 export type Past = Schemas["Past"];
+export type PastBreakdown = Schemas["PastBreakdown"];
 export type Me = Schemas["Me"];
 export type Moved = Schemas["Moved"];
 export type Readiness = Schemas["Readiness"];

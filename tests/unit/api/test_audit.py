@@ -7,7 +7,9 @@ from structlog.testing import capture_logs
 
 from app.api.middleware.audit import LINES_AT_ONCE, MAX_CALLERS, Audit
 
-ABOUT: dict[str, Any] = {"method": "GET", "path": "/v1/portfolio"}
+
+def about() -> dict[str, Any]:
+    return {"method": "GET", "path": "/v1/portfolio"}
 
 
 class _Clock:
@@ -31,7 +33,7 @@ def test_refusals_are_written_down_and_where_all_is_audited_what_callers_were_to
     audit = Audit(_Clock(), refusals=refusals, answers=answers)
     with capture_logs() as logs:
         for caller, status in (("web", 200), ("web", 404), (None, 200), ("web", 403), ("web", 429), (None, 401)):
-            audit.record(caller, status, ABOUT)
+            audit.record(caller, status, about)
     assert [line["event"] for line in logs] == lines
     assert audit.logs_all == answers
 
@@ -41,11 +43,11 @@ def test_a_flood_of_refusals_has_few_lines_which_say_how_many_there_are_not() ->
     audit = Audit(clock, refusals=True)
     with capture_logs() as logs:
         for _ in range(1000):
-            audit.record(None, 401, ABOUT)
-        audit.record("web", 403, ABOUT)  # whom nobody crowds out
+            audit.record(None, 401, about)
+        audit.record("web", 403, about)  # whom nobody crowds out
         clock.now = 1.0
         for _ in range(2):
-            audit.record(None, 401, ABOUT)
+            audit.record(None, 401, about)
     assert len(logs) == LINES_AT_ONCE + 2
     assert logs[-2]["caller"] == "web"
     assert logs[-1]["unwritten"] == 1000 - LINES_AT_ONCE
@@ -56,5 +58,5 @@ def test_only_so_many_callers_are_remembered() -> None:
     audit = Audit(_Clock(), refusals=True)
     with capture_logs():
         for number in range(MAX_CALLERS + 10):
-            audit.record(str(number), 403, ABOUT)
+            audit.record(str(number), 403, about)
     assert len(audit._quotas) == MAX_CALLERS

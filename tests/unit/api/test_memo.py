@@ -1,7 +1,9 @@
 """The memory of the hot path is bounded."""
 
-from app.access.validity import Validity
+from app.access.callers import Caller
+from app.api.reads.account_reads import KnownRead, ReadRequest
 from app.api.reads.memo import Memo, MemoKey, memo_table, raw_request_index
+from app.api.reads.resources import find_resource
 from app.api.replies import as_body
 from app.balances.snapshots import AccountId, Snapshot
 from app.telemetry.metrics import HotSeries
@@ -12,8 +14,10 @@ def _key(number: int) -> MemoKey:
 
 
 def _memo(size: int) -> Memo:
+    request = ReadRequest("/v1/merchants/1/balances", b"", (), (), None, None, None)
+    read = KnownRead(Caller("web", "", "all"), AccountId("1"), find_resource(request.path, b""), request)
     snapshot = Snapshot(AccountId("1"), 0, True, ())
-    return Memo(1, snapshot, 0, 0, 1000, 900, None, Validity(), 200, [], as_body(b"x" * size), HotSeries())
+    return Memo(1, read, snapshot, 0, 0, 1000, 900, None, 200, [], as_body(b"x" * size), HotSeries())
 
 
 def test_a_memo_is_found_by_all_that_was_key() -> None:

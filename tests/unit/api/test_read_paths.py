@@ -85,6 +85,7 @@ HEADERS: list[tuple[bytes, bytes]] = [
     (b"cache-control", b"only-if-cached, max-age=0"),
     (b"cache-control", b"max-stale"),
     (b"cache-control", b"max-age=x"),
+    (b"cache-control", b"no-transform"),
     (b"if-none-match", b"*"),
     (b"if-none-match", b'"x"'),
     (b"if-none-match", b"{etag}"),
@@ -305,6 +306,19 @@ async def test_an_outdated_representation_is_not_sent(paths: Paths) -> None:
     newer = await paths.hot.ask(HOT[0], headers=ALL)
     assert again[2] == first[2]
     assert _json(newer)["balances"][0]["total"] == "2"
+
+
+@pytest.mark.parametrize("id_header", [[], [GIVEN]], ids=["raw", "by its key"])
+async def test_a_directive_without_effect_is_hot_and_one_with_effect_is_not(
+    id_header: list[tuple[bytes, bytes]], paths: Paths
+) -> None:
+    etag = dict((await paths.warm_up(HOT[0]))[1])[b"etag"]
+    ours = [*ALL, *id_header, (b"if-none-match", etag), (b"cache-control", b"no-transform"), (b"pragma", b"no-cache")]
+    assert [(await paths.ask(HOT[0], headers=ours))[0] for _ in range(3)] == [304] * 3
+    assert paths.hot_answers == 3
+    await paths.ask(HOT[0], headers=[*ours, (b"cache-control", b"max-age=60")])
+    await paths.ask(HOT[0], headers=[*ALL, (b"prefer", b"no-transform")])
+    assert paths.hot_answers == 3
 
 
 async def test_a_newer_snapshot_is_rendered_and_an_asset_that_is_gone_is_not_found(paths: Paths) -> None:

@@ -163,7 +163,8 @@ def test_only_canonical_text_comes_back_from_a_store(text: str) -> None:
 @example("1" * 30 + "." + "0" * 30, "10", "100.0")
 @example("1" * 31, "1." + "0" * 31, "00")
 @example("0E-31", "10E-8", "-0")
-@example("8E-8", "1", "1")
+@example("8E-8", "1.50E-7", "1.23456789012E-19")
+@example("1.234567890123E-7", "1E-20", "1E+3")
 def test_three_that_are_parsed_together_are_what_parsing_makes_of_each(
     total: str | int, free: str, locked: str | int
 ) -> None:
@@ -179,3 +180,10 @@ def test_a_zero_of_any_allowed_number_of_decimals_is_plain() -> None:
         assert parse_plain("1", f"0E-{decimals}", "0.50") == ["1", "0", "0.5"]
     with pytest.raises(ValueError, match="power of ten"):
         parse_amount("0E-31")
+
+
+def test_what_java_writes_of_a_tiny_amount_of_18_decimals_is_plain() -> None:
+    for units in (1, 9, 10, 120, 123456789012, 999999999999):
+        amount = Decimal(units).scaleb(-18)
+        assert "E-" in str(amount)
+        assert parse_plain("1", str(amount), "0") == ["1", f"{amount.normalize():f}", "0"]

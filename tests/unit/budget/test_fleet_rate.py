@@ -1,9 +1,9 @@
 import asyncio
 
 import pytest
-from fakeredis import FakeServer
+from fakeredis import FakeAsyncRedis, FakeServer
 
-from tests.support.budget_replica import WAITING, run_budget_replicas
+from tests.support.budget_replica import WAITING, BudgetReplica, run_budget_replicas
 from tests.support.virtual_time import monotonic
 
 
@@ -107,3 +107,57 @@ async def test_without_redis_a_pause_stops_the_replica_that_was_asked(server: Fa
         await asyncio.gather(*(replica.take(WAITING) for _ in range(10)))
     assert replica.times[0] == pytest.approx(5, abs=0.01)
     assert _most_within(replica.times, 0.05) <= 5
+
+
+# Who asks
+
+
+async def test_a_replica_counts_those_that_ask_twice_a_second_at_most(server: FakeServer) -> None:
+    raw = FakeAsyncRedis(server=server)
+
+    async def ask(*asking: BudgetReplica) -> tuple[object, list[int]]:
+        for replica in asking:
+            await replica.fleet_rate.take(1, leave_headroom=False)
+        return await raw.zrange("t:{budget}:asking", 0, -1, withscores=True), [
+            replica.fleet_rate.active_replicas for replica in replicas
+        ]
+
+    async with run_budget_replicas(server, 2) as replicas:
+        counted = await ask(replicas[0])
+        for _ in range(4):
+            await asyncio.sleep(0.12)
+            assert await ask(replicas[0]) == counted
+        _, active = await ask(replicas[1])
+        assert active == [1, 2]
+        await asyncio.sleep(0.02)
+        assert (await ask(replicas[0]))[1] == [2, 2]
+        for _ in range(4):
+            await asyncio.sleep(0.4)
+            assert (await ask(*replicas))[1] == [2, 2]  # who asks without a break is counted without one
+        for _ in range(4):
+            await asyncio.sleep(0.4)
+            _, active = await ask(replicas[0])
+        assert active == [1, 2]
+
+
+async def test_replicas_are_counted_as_soon_as_redis_is_back(server: FakeServer) -> None:
+    async with run_budget_replicas(server, 2) as (replica, _):
+        await replica.fleet_rate.take(1, leave_headroom=False)
+        server.connected = False
+        await replica.fleet_rate.take(1, leave_headroom=False)
+        assert replica.fleet_rate.active_replicas == 2
+        server.connected = True
+        await replica.fleet_rate.take(1, leave_headroom=False)
+        assert replica.fleet_rate.active_replicas == 1
+
+
+async def test_the_budget_is_forgotten_an_hour_after_the_last_census(server: FakeServer) -> None:
+    raw = FakeAsyncRedis(server=server)
+    async with run_budget_replicas(server) as (replica,):
+        await replica.fleet_rate.take(1, leave_headroom=False)
+        await raw.delete("t:{budget}")
+        await replica.fleet_rate.take(1, leave_headroom=False)
+        assert await raw.pttl("t:{budget}") == 3_600_000  # also when it is made without one
+        await asyncio.sleep(0.6)
+        await replica.fleet_rate.take(1, leave_headroom=False)
+        assert await raw.pttl("t:{budget}") == 3_600_000

@@ -129,7 +129,7 @@ async def test_nothing_is_prefetched_that_would_not_be_used(server: FakeServer) 
 async def test_a_prefetch_for_a_refresh_leaves_half_of_the_burst(server: FakeServer) -> None:
     async with run_budget_replicas(server, per_second=1, burst=11) as (replica,):
         asked = [_extra(replica, PermitRequest(priority)) for priority in (Priority.WAITING, Priority.REFRESH)]
-    assert asked == [(1_000_000, 10_000_000), (1_000_000, 5_000_000)]
+    assert asked == [(1_000_000, 10_000_000, 1), (1_000_000, 5_000_000, 1)]
 
 
 def _give(replica: BudgetReplica, result: tuple[int, int, int] | None = (1, 0, 1)) -> PermitRequest:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.balances.snapshots import Absence, Snapshot
-from app.history.recording import NO_MERCHANT, content_of, has_same_content
+from app.history.recording import NO_MERCHANT, OF_ENTRY, compress, content_of, has_same_content, pack
 from app.history.states import Content, Looks, read_history
 from app.redis.results import WrongShape
 from tests.support.record_strategies import values_of
@@ -63,3 +63,16 @@ def test_what_is_wrong_with_a_state_is_one_error(snapshot: Snapshot, data: st.Da
 def test_no_other_text_is_a_state(bad: object) -> None:
     with pytest.raises(WrongShape):
         read_history([head(0, Looks(1, 1, 0)), 0, [bad]])
+
+
+@settings(max_examples=30, deadline=None)
+@given(values_of(Snapshot), values_of(Snapshot), values_of(Absence))
+def test_a_content_is_sent_apart_only_where_another_one_is_known(
+    snapshot: Snapshot, other: Snapshot, absence: Absence
+) -> None:
+    content = content_of(msgspec.json.encode(snapshot))
+    assert pack(snapshot, content, None) == pack(snapshot, content, snapshot) == OF_ENTRY
+    is_same = has_same_content(snapshot, other)
+    assert pack(snapshot, content, other) == (OF_ENTRY if is_same else compress(content))
+    assert pack(snapshot, content, absence) == compress(content)
+    assert pack(absence, b"", snapshot) == pack(absence, b"", None) == NO_MERCHANT

@@ -1,60 +1,15 @@
-"""What is from before a move is served by no replica, and a chase looks for what moved, in at most five calls."""
+"""What is from before a move is served by no replica, whatever lies between: clocks, calls under way, Redis away."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from fakeredis import FakeServer
 from msgspec.structs import replace
 
-from app.balances.amounts import Amount
-from app.balances.snapshots import AGGREGATE, AccountId, Entry, Snapshot
-from app.cache.served import Served, Source
+from app.cache.served import Source
 from app.errors import UpstreamTimeout
-from app.history.recording import HistoryOptions
-from app.moved.chases import Chases
-from app.moved.notices import Notices
-from tests.support.replica import KEY, Replica, Upstream, directives, run_replicas
-from tests.support.virtual_time import virtual_runtime
-
-
-class Bank(Upstream):
-    """An upstream whose balances change when a test says so, not with each call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.amount = "1"
-
-    async def load(self, key: AccountId) -> Entry:
-        entry = await super().load(key)
-        assert isinstance(entry, Snapshot)
-        amount = Amount(self.amount)
-        return replace(entry, balances=tuple(replace(row, total=amount, free=amount) for row in entry.balances))
-
-
-@pytest.fixture
-def bank() -> Bank:
-    return Bank()
-
-
-@pytest.fixture
-async def replicas(bank: Bank, server: FakeServer) -> AsyncIterator[list[Replica]]:
-    options = HistoryOptions(keep_ms=10**9, max_bytes=10**6)
-    async with run_replicas(bank, server, 2, history=options) as running:
-        yield running
-
-
-def chases_of(replica: Replica) -> Chases:
-    return Chases(replica.parts, replica.shared, virtual_runtime())
-
-
-def notices_of(replica: Replica) -> Notices:
-    return Notices(replica.fleet.moves, chases_of(replica))
-
-
-def amount(served: Served) -> str:
-    assert isinstance(served.entry, Snapshot)
-    return served.entry.balances[0].total
+from tests.support.replica import KEY, Replica, directives
+from tests.unit.moved.conftest import Bank, amount
 
 
 async def test_what_is_from_before_a_move_is_fetched_by_every_replica(replicas: list[Replica], bank: Bank) -> None:
@@ -153,45 +108,60 @@ async def test_a_mark_changes_nothing_in_the_history(replicas: list[Replica], ba
     assert entry.sequence == 0
 
 
-async def test_a_chase_ends_with_the_look_that_differs(replicas: list[Replica], bank: Bank) -> None:
-    one, _ = replicas
-    await one.cache.read(KEY, directives())
-    await notices_of(one).take([KEY])
-    await asyncio.sleep(3)
-    bank.amount = "2"
-    await asyncio.sleep(100)
-    assert [second for key, second in zip(bank.asked, bank.arrivals, strict=True) if key == KEY][1:] == pytest.approx(
-        [0.11, 2.11, 5.11], abs=0.05
-    )
-
-
-async def test_moves_cost_five_calls_an_account_wherever_they_are_reported(replicas: list[Replica], bank: Bank) -> None:
-    desks = [notices_of(replica) for replica in replicas]
-    await asyncio.gather(*(desk.take([KEY]) for desk in desks))
-    await asyncio.sleep(200)
-    assert bank.asked.count(KEY) == bank.asked.count(AGGREGATE) == 5
-
-
-async def test_a_move_during_a_chase_elsewhere_is_chased_after_it(replicas: list[Replica], bank: Bank) -> None:
+async def test_an_answer_that_is_being_stored_counts_as_from_before_the_move(
+    replicas: list[Replica], bank: Bank
+) -> None:
     one, two = replicas
     await one.cache.read(KEY, directives())
-    await notices_of(one).take([KEY])
-    await asyncio.sleep(3)
+    await two.cache.read(KEY, directives())
+    known = one.memory.peek(KEY)
+    assert known is not None
+    answer = one.memory.put(replace(known, as_of=known.as_of + 5))
+
+    async def store_slowly() -> None:
+        await asyncio.sleep(0.01)
+        await one.tier.store_and_release(answer)
+
+    storing = asyncio.create_task(one.fleet.moves.store(KEY, store_slowly()))
+    await asyncio.sleep(0.005)
+    await two.fleet.moves.mark(KEY)
     bank.amount = "2"
-    await notices_of(two).take([KEY])
-    await asyncio.sleep(3)  # the chase of before has found that
-    calls = bank.asked.count(KEY)
-    await asyncio.sleep(100)
-    assert calls < bank.asked.count(KEY) <= 10
+    await storing
+    await asyncio.sleep(0.01)
+    assert [amount(await one.cache.read(KEY, directives())) for one in (two, one)] == ["2", "2"]
 
 
-async def test_a_move_is_chased_without_redis(replicas: list[Replica], bank: Bank, server: FakeServer) -> None:
-    one, _ = replicas
-    await one.cache.read(KEY, directives())
+async def test_without_redis_a_clock_that_is_behind_keeps_nothing_fresh(
+    replicas: list[Replica], bank: Bank, server: FakeServer
+) -> None:
+    one, two = replicas
+    two.ahead_ms = 900
+    await two.cache.read(KEY, directives())
+    await asyncio.sleep(0.01)
     server.connected = False
-    await notices_of(one).take([KEY])
+    await one.fleet.moves.mark(KEY)
     bank.amount = "2"
-    assert one.cache.read_now(KEY, directives()) is None
-    await asyncio.sleep(10)
     assert amount(await one.cache.read(KEY, directives())) == "2"
     server.connected = True
+
+
+async def test_a_move_without_redis_is_marked_there_as_soon_as_it_is_back(
+    replicas: list[Replica], bank: Bank, server: FakeServer
+) -> None:
+    one, two = replicas
+    await one.cache.read(KEY, directives())
+    sharing = asyncio.create_task(one.fleet.moves.keep_sharing())
+    server.connected = False
+    await one.fleet.moves.mark(KEY)
+    await asyncio.sleep(2)
+    bank.amount = "2"
+    assert two.cache.read_now(KEY, directives()) is not None
+    server.connected = True
+    await asyncio.sleep(4)
+    assert two.cache.read_now(KEY, directives()) is None
+    assert amount(await two.cache.read(KEY, directives())) == "2"
+    calls = bank.calls
+    await asyncio.sleep(3)
+    assert two.cache.read_now(KEY, directives()) is not None  # it is marked once
+    assert bank.calls == calls
+    sharing.cancel()

@@ -43,7 +43,7 @@ def is_permit(value: Any, wanted: int) -> bool:
         and all(map(is_int, value))
         and 0 <= value[0] <= wanted
         and 0 <= value[1] <= 86_400_000_000
-        and 1 <= value[2] <= 10_000
+        and 0 <= value[2] <= 10_000
     )
 
 
@@ -99,7 +99,7 @@ def test_ids_are_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [[-1, 0, 1], [4, 0, 1], [0, -1, 1], [0, 86_400_000_001, 1], [0, 0, 0], [0, 0, 10_001]]
+    "result", [[-1, 0, 1], [4, 0, 1], [0, -1, 1], [0, 86_400_000_001, 1], [0, 0, -1], [0, 0, 10_001]]
 )
 def test_permits_that_no_budget_grants_are_none(result: list[int]) -> None:
     assert read_permits([3, 86_400_000_000, 10_000], 3) == (3, 86_400_000_000, 10_000)

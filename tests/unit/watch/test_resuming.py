@@ -4,19 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
-from typing import Any
 
 import pytest
 from fakeredis import FakeServer
 
 from app.balances.snapshots import AccountId
-from app.history.recording import HistoryOptions
+from app.errors import Unreachable
+from tests.support.cuts import HISTORY, Walk
 from tests.support.live import LiveReplica, run_live
 from tests.support.replica import Upstream
 from tests.support.streams import Reader, open_stream
 from tests.unit.watch.test_streams import key, steady, total
 
-HISTORY = HistoryOptions(keep_ms=604_800_000, max_bytes=1 << 28)
 TARGET = "/v1/watch?merchantId=1,2,3&within=5"
 
 
@@ -57,6 +56,26 @@ async def test_what_is_not_fresh_follows_though_its_content_is_the_same(upstream
             assert [event.data["status"] for event in late.named("balances")] == ["stale"] * 3 + ["fresh"] * 3
 
 
+@pytest.mark.parametrize("has_other_cursor", [False, True])
+async def test_a_reader_that_was_shown_a_stale_part_is_told_when_that_is_fresh_again(
+    upstream: Upstream, has_other_cursor: bool
+) -> None:
+    steady(upstream, m1="1", m2="2", m3="3")
+    async with run_live(upstream, history=HISTORY) as (live,), again(live, None) as other:
+        async with again(live, None) as reader:
+            await reader.until("heartbeat", 3)
+            upstream.crashes[AccountId("1")] = Unreachable("It is away.")
+            await reader.until("balances", 4)
+            await reader.until("heartbeat", 4 if has_other_cursor else 3)
+        assert reader.newest()[1]["status"] == "stale"
+        upstream.crashes.clear()
+        await other.until("balances", 5)
+        async with again(live, reader.events[-1].cursor) as late:
+            await late.until("heartbeat")
+            assert late.events[0].data["resumed"] == "complete"
+            assert late.newest()[1]["status"] == "fresh"
+
+
 async def test_without_a_history_or_with_a_strange_cursor_everything_follows(upstream: Upstream) -> None:
     async with run_live(upstream) as (live,):
         for cursor in ("0", "x" * 100, "deadbeef.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"):
@@ -86,41 +105,22 @@ async def test_cursors_are_all_alike_whoever_moves(upstream: Upstream) -> None:
         assert len(set(map(len, cursors))) == 1
 
 
-@pytest.mark.parametrize("seed", range(6))
-async def test_a_random_walk_of_cuts_drains_and_changes_loses_no_newest_snapshot(upstream: Upstream, seed: int) -> None:
-    random, newest = Random(seed), dict[int, Any]()
-    cursor: str | None = None
-    steady(upstream, m1="1", m2="2", m3="3")
-    async with run_live(upstream, 2, history=HISTORY if seed % 2 else None) as lives:
-        for _ in range(60):
-            async with again(random.choice(lives), cursor) as reader:
-                for _ in range(random.randrange(4)):
-                    merchant = random.randrange(1, 4)
-                    steady(upstream, **{f"m{merchant}": str(random.randrange(10**6))})
-                    if random.random() < 0.2:
-                        upstream.crashes[AccountId(str(merchant))] = RuntimeError("It is away.")
-                    else:
-                        upstream.crashes.clear()
-                    if random.random() < 0.3:
-                        reader.stop()
-                    await asyncio.sleep(random.choice([0.01, 0.3, 3, 12]))
-            newest |= reader.newest()
-            cursor = next((event.cursor for event in reversed(reader.events) if event.cursor), cursor)
-        upstream.crashes.clear()
-        async with again(lives[0], cursor) as reader:
-            await asyncio.sleep(60)
-            newest |= reader.newest()
-        assert {merchant: total(data) for merchant, data in newest.items()} == {
-            int(account_id): amount for account_id, amount in upstream.amounts.items()
-        }
-        assert {data["status"] for data in newest.values()} == {"fresh"}
+@pytest.mark.parametrize(("seed", "has_history"), [(0, True), (1, False)])
+async def test_a_random_walk_of_cuts_drains_and_kills_loses_no_newest_snapshot(
+    upstream: Upstream, seed: int, has_history: bool
+) -> None:
+    walk = Walk(upstream, Random(seed), has_history=has_history)
+    await walk.run(50)
+    assert (walk.done["complete"] > 40) is has_history
 
 
-async def test_readers_of_one_view_share_its_encoding(upstream: Upstream) -> None:
+async def test_readers_of_one_view_share_its_encoding_whatever_their_merchants_and_their_kind_of_json(
+    upstream: Upstream,
+) -> None:
     async with run_live(upstream) as (live,), AsyncExitStack() as stack:
-        for _ in range(20):
-            reader = await stack.enter_async_context(again(live, None))
-            await reader.until("synced")
+        for target in (TARGET, f"{TARGET}&format=jsonl", "/v1/watch?merchantId=1,3&within=5"):
+            await stack.enter_async_context(open_stream(live.app, target, key("all")))
+        await asyncio.sleep(1)
         boards = {id(stream._scope.board): stream._scope.board for stream in live.streams._open}
         (board,) = boards.values()
         assert board.text(AccountId("1")) is board.text(AccountId("1"))

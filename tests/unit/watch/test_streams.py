@@ -314,3 +314,20 @@ async def test_one_hash_of_a_wrong_key_opens_nothing(upstream: Upstream) -> None
             "merchantId=all,1",
         ):
             assert (await ask_app(live.app, f"/v1/watch?{wrong}", headers=key("all"))).status_code == 400
+
+
+async def test_an_account_is_as_young_as_its_most_eager_reader_wants_while_it_is_there(upstream: Upstream) -> None:
+    steady(upstream, m1="5")
+    async with (
+        run_live(upstream) as (live,),
+        open_stream(live.app, "/v1/watch?merchantId=1&within=60", key("all")) as patient,
+    ):
+        await patient.until("synced")
+        async with open_stream(live.app, "/v1/watch?merchantId=1&within=10", key("all")):
+            began = upstream.calls
+            await asyncio.sleep(100)
+            assert 10 <= upstream.calls - began <= 12
+        await asyncio.sleep(60)
+        began = upstream.calls
+        await asyncio.sleep(120)
+        assert 2 <= upstream.calls - began <= 3

@@ -5,9 +5,9 @@ import { createInterface } from "node:readline";
 
 const repository = new URL("../../../..", import.meta.url).pathname;
 
-/** Start them, and return where they are and how to command them. */
-export async function openStage() {
-  const child = spawn(`${repository}.venv/bin/python`, ["-m", "tests.support.client_stage"], {
+/** Start them, and return where they are and how to command them. Pages of the origin may read the gateway's answers. */
+export async function openStage(origin = "") {
+  const child = spawn(`${repository}.venv/bin/python`, ["-m", "tests.support.client_stage", origin], {
     cwd: repository,
     env: { ...process.env, PYTHONPATH: repository },
     stdio: ["pipe", "pipe", "inherit"],
@@ -15,11 +15,12 @@ export async function openStage() {
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const { value: first } = await lines.next();
   if (first === undefined) throw new Error("The stage did not start.");
-  const { url, control, keys } = JSON.parse(first);
+  const { url, control, keys, kinds } = JSON.parse(first);
   return {
     url,
     keys,
-    /** Kill, drain or start the gateway, and wait until that is done. */
+    kinds,
+    /** Kill, drain or start the gateway, or lose its Redis, and wait until that is done. */
     async command(word) {
       child.stdin.write(`${word}\n`);
       await lines.next();
