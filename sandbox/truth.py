@@ -8,7 +8,7 @@ import msgspec
 
 from sandbox.accounts import Account
 
-KEPT = 10_000
+KEPT = 1_000
 """How many states of an account are kept."""
 
 

@@ -54,6 +54,12 @@ def test_a_gateway_reads_settings_that_exist_and_its_secrets_from_a_folder() -> 
     assert service["deploy"]["replicas"] == 2
 
 
+def test_the_history_fits_beside_the_balances() -> None:
+    (command,) = (service["command"] for service in SERVICES.values() if "--maxmemory" in str(service.get("command")))
+    memory = int(command[command.index("--maxmemory") + 1].removesuffix("mb")) * 1024 * 1024
+    assert int(SERVICES["gateway"]["environment"]["TALLYGATE_HISTORY_BYTES"]) * 2 <= memory
+
+
 @each_service
 def test_what_is_mounted_is_there_and_a_folder(service: dict[str, Any]) -> None:
     for volume in service.get("volumes", []):

@@ -3,6 +3,7 @@
 import re
 import textwrap
 import tomllib
+from pathlib import PurePosixPath
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
@@ -88,6 +89,15 @@ def test_a_managed_redis_is_reached_through_a_component_of_its_own() -> None:
     (policy,) = [one for one in after if one not in render("production")]
     kubernetes_validate.validate(policy, VERSIONS[-1], strict=True)
     assert {port["port"] for port in policy["spec"]["egress"][0]["ports"]} == {6379, 6380}
+
+
+def test_a_history_that_is_kept_has_its_url_in_the_secret_and_nothing_else_changes() -> None:
+    before, after = render("production"), render_with("kept-history", "production")
+    (settings,) = (one["data"] for one in after if one["metadata"]["name"].startswith("tallygate-settings"))
+    (former,) = (one["data"] for one in before if one["metadata"]["name"].startswith("tallygate-settings"))
+    folder = PurePosixPath(settings["TALLYGATE_REDIS_URL_FILE"]).parent
+    assert settings == {**former, "TALLYGATE_HISTORY_REDIS_URL_FILE": str(folder / "history-redis-url")}
+    assert list(unknown_settings(settings)) == []
 
 
 @each_overlay

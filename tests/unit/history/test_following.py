@@ -138,3 +138,36 @@ async def test_who_waits_while_the_store_is_lost_gets_the_end_of_the_feed(server
         with pytest.raises(FeedEnded):
             await waiting
         looking.cancel()
+
+
+async def test_a_cursor_is_gone_once_a_change_of_its_own_was_dropped_that_a_slow_clock_dated_before_it(
+    server: FakeServer,
+) -> None:
+    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
+        following, _ = follow(one)
+        await look(one, MINE, 1)
+        await asyncio.sleep(100)
+        await look(one, OTHERS, 1)
+        begun = await following.read([MINE], {MINE}.__contains__, None, 10, 0)
+        late = Snapshot(MINE, unix_ms() - 500, can_deposit=False, balances=())
+        await one.tier.store_and_release(late, look=Look(late.as_of - 1))
+        for amount in range(40):
+            await look(one, OTHERS, amount)
+        with pytest.raises(HistoryGone):
+            await following.read([MINE], {MINE}.__contains__, begun.next, 10, 0)
+
+
+async def test_a_cursor_is_gone_once_its_account_has_no_history_any_more(server: FakeServer) -> None:
+    short = HistoryOptions(keep_ms=10_000, max_bytes=10**9)
+    async with run_replicas(Upstream(), server, 1, history=short) as (one,):
+        runtime = Runtime(unix_ms=unix_ms)
+        past = Past(one.shared, one.feed)
+        following = Following(one.feed, past, News(one.feed, lambda: False), short, runtime, longest_wait_seconds=20)
+        begun = await following.read([MINE], {MINE}.__contains__, None, 10, 0)
+        await look(one, MINE, 1)
+        await asyncio.sleep(20)
+        for amount in range(3):
+            await look(one, OTHERS, amount)
+        assert await past.find(MINE, "from", 0, 1) is None
+        with pytest.raises(HistoryGone):
+            await following.read([MINE], {MINE}.__contains__, begun.next, 10, 0)
