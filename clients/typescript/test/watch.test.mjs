@@ -88,12 +88,13 @@ test("a page of a proxy ends no watch, and a success begins the pauses anew", as
 });
 
 test("a stream that falls silent is given up after three heartbeats", async (t) => {
-  const { seen, fake } = await watch(t, (_, response, number) => {
+  const { seen, fake, clock } = await watch(t, (_, response, number) => {
     begin(response, "new", { heartbeatSeconds: 20 });
     send(response, "balances", part(number + 1), `c${number}`);
   }, isPart(2), { onEvent: (event, clock) => isPart(1)(event) && setImmediate(() => setImmediate(clock.pass)) });
   assert.deepEqual(seen, ["connected", 1, "silent", "connected", 2]);
   assert.equal(fake.requests[1].headers["last-event-id"], "c0");
+  assert.ok(clock.now() >= 60_000, `it waited ${clock.now()} ms`);
 });
 
 test("a gateway that accepts and says nothing is given up", async (t) => {
