@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.balances.snapshots import AccountId, Entry
 from app.fleet.bus import Failure
-from app.redis import lua, lua_shared
+from app.redis import lua, lua_budget, lua_shared
 from app.redis.results import read_flag, read_integer, read_lease
 from app.redis.scripts import make_script, make_single
 
@@ -94,7 +94,7 @@ class Server:
         self.is_up = True
         self.commands: Final[dict[str, Command]] = {
             make_script(lua.READ_OR_LEASE, read_lease).sha: self.read_or_lease,
-            make_script(lua.READ_OR_LEASE_WITH_PERMIT, read_lease).sha: self.read_or_lease_with_permit,
+            make_script(lua_budget.READ_OR_LEASE_WITH_PERMIT, read_lease).sha: self.read_or_lease_with_permit,
             make_script(lua.STORE_AND_RELEASE, read_flag).sha: self.store_and_release,
             make_script(lua.RELEASE_AND_NOTIFY, read_flag).sha: self.release_and_notify,
             make_script(lua.RENEW_LEASE, read_flag).sha: self.renew_lease,
@@ -103,8 +103,8 @@ class Server:
             SET: self.set,
         }
         self.single_commands: Final[dict[str, Command]] = {
-            make_single(lua.TAKE_PERMITS).sha: self.take_permits,
-            make_single(lua.PAUSE).sha: self.pause,
+            make_single(lua_budget.TAKE_PERMITS).sha: self.take_permits,
+            make_single(lua_budget.PAUSE).sha: self.pause,
             make_single(lua_shared.RENEW_DEMAND).sha: self.renew_demand,
             make_single(lua_shared.RELEASE_LEASE).sha: self.release_lease,
             make_single(lua.RENEW_LEASE).sha: self.renew_lease,
@@ -129,7 +129,7 @@ class Server:
         return [value, max(min(left_ms, lease_ms), 1)]
 
     def read_or_lease_with_permit(self, keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
-        """Restate `lua.READ_OR_LEASE_WITH_PERMIT`."""
+        """Restate `lua_budget.READ_OR_LEASE_WITH_PERMIT`."""
         found = self.read_or_lease(keys[:2], args[:5])
         return found if found[1] != 0 else [*found, *self.take_permits(keys[2:], [args[0], *args[5:7], 1, args[7]])]
 
@@ -163,7 +163,7 @@ class Server:
         return 1
 
     def take_permits(self, _: Sequence[str], args: Sequence[Any]) -> list[int]:
-        """Restate `lua.TAKE_PERMITS`."""
+        """Restate `lua_budget.TAKE_PERMITS`."""
         replica_id, interval, tolerance, wanted, census = args
         now = self._now_us()
         asking = self._count_replicas(replica_id, now) if census else 0
@@ -181,7 +181,7 @@ class Server:
         return [granted, max(0, math.ceil(due + granted * interval - tolerance - now)), asking]
 
     def pause(self, _: Sequence[str], args: Sequence[Any]) -> int:
-        """Restate `lua.PAUSE`."""
+        """Restate `lua_budget.PAUSE`."""
         now = self._now_us()
         before = min(self._paused_until, now + self._pause_length)
         if before <= now:
@@ -291,8 +291,8 @@ class Pipeline:
         self._marks.append([])
 
     def execute_command(self, _: str, name: str, count: int, *words: Any) -> None:
-        """Add a command: the keys of all runs, how many runs there are, the arguments of each, and a mark."""
-        keys, runs, arguments = words[:count], words[count], words[count + 1 : -1]
+        """Add a command: the keys of all runs, the arguments of each, how many runs there are, and a mark."""
+        keys, arguments, runs = words[:count], words[count:-2], words[-2]
         self._marks.append([words[-1]])
         self._batches.append(
             [

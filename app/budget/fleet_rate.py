@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from app.redis import lua
+from app.redis import lua_budget
 from app.redis.client import RedisFailure
 from app.redis.commands import is_one_server
 from app.redis.results import read_flag, read_permits
@@ -41,8 +41,8 @@ class FleetRateLimiter:
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
-        self._take_script: Final = make_single(lua.TAKE_PERMITS)
-        self._pause_script: Final = make_single(lua.PAUSE)
+        self._take_script: Final = make_single(lua_budget.TAKE_PERMITS)
+        self._pause_script: Final = make_single(lua_budget.PAUSE)
         self._local: Final = RateLimiter(per_second, burst)
         self._next_at = self._paused_until = self._next_census_at = float("-inf")
         self.active_replicas = 1

@@ -41,6 +41,11 @@ class RequestDirectives(Struct, frozen=True):
     no_cache: bool = False
     only_if_cached: bool = False
 
+    @property
+    def are_default(self) -> bool:
+        """Whether the request names none, so that the service's policy counts."""
+        return self == RequestDirectives(self.received_at)
+
 
 class ServeFresh(Struct, frozen=True, gc=False):
     """Serve this entry: it is fresh."""

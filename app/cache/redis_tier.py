@@ -15,7 +15,7 @@ from app.fleet.bus import Failure, Move, encode_failure, encode_released, encode
 from app.fleet.lease import LEASE_MS, RENEW_SECONDS
 from app.history.recording import Look, Recorder, is_unnumbered
 from app.history.results import read_recorded
-from app.redis import lua, lua_history, lua_shared
+from app.redis import lua, lua_budget, lua_history, lua_shared
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisFailure
 from app.redis.commands import get_values
@@ -93,7 +93,7 @@ class RedisTier:
         self._foreign: Final = LogThrottle()
         self._leases: Final[set[AccountId]] = set()
         self._read_or_lease: Final = make_script(lua.READ_OR_LEASE, read_lease)
-        self._read_or_lease_with_permit: Final = make_script(lua.READ_OR_LEASE_WITH_PERMIT, read_lease)
+        self._read_or_lease_with_permit: Final = make_script(lua_budget.READ_OR_LEASE_WITH_PERMIT, read_lease)
         self._store_and_release: Final = make_script(lua.STORE_AND_RELEASE, read_flag, writes=True)
         self._store_and_record: Final = make_script(lua_history.STORE_AND_RECORD, read_recorded, writes=True)
         self._release_and_notify: Final = make_script(lua.RELEASE_AND_NOTIFY, read_flag)
@@ -162,7 +162,7 @@ class RedisTier:
         if recorder is None or look is None:
             await self._batcher.run(self._store_and_release, names, arguments)
             return
-        arguments += recorder.arguments(entry, content, look, latest_as_of)
+        arguments += recorder.arguments(entry, content, look)
         names += recorder.names(entry.account_id)
         recorder.settle(entry, await self._batcher.run(self._store_and_record, names, arguments))
 

@@ -10,7 +10,7 @@ from app.balances.snapshots import AccountId
 from app.history.cursors import Cursors, FeedPosition
 from app.history.recording import feed_names
 from app.history.results import KEY_BYTES, FeedEntry, FeedMeta, FeedSlice, read_feed
-from app.redis import lua_history
+from app.redis import lua_feed
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.scripts import make_single, run_single
 from app.redis.shared import Shared
@@ -47,7 +47,7 @@ class FeedReader:
         self.cursors: Final = Cursors(self._load_key)
         self._shared: Final = shared
         self._client: Final[RedisClient] = shared.client
-        self._read: Final = make_single(lua_history.READ_FEED)
+        self._read: Final = make_single(lua_feed.READ_FEED)
         self._newest: FeedPosition | None = None
 
     async def read_after(self, position: FeedPosition | None, limit: int) -> FeedPage | FeedGone | RedisFailure:

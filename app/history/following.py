@@ -24,6 +24,9 @@ _AT_ONCE: Final = 500
 _LOOK_SECONDS: Final = 0.25
 """How often one process looks for news while anyone waits."""
 
+_PAUSES_SECONDS: Final = (0.25, 0.5)
+"""How long a scan that was begun waits before it asks a store that failed again: longer than a command may take."""
+
 _SKEW_MS: Final = 60_000
 """How much earlier by a replica's clock a look may have arrived than Redis wrote it down."""
 
@@ -120,8 +123,10 @@ class Following:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_seconds
         start = None if after is None else await self._open(after)
+        pauses: Sequence[float] = ()
         while True:
-            page, entries = await self._scan(accounts, reads, start, limit)
+            page, entries = await self._scan(accounts, reads, start, limit, pauses)
+            pauses = _PAUSES_SECONDS
             cursor = self._feed.cursors.seal(page.position)  # now: the epoch may end before all is found
             if entries or (left := until - loop.time()) <= 0:
                 break
@@ -156,14 +161,18 @@ class Following:
                 return opened
 
     async def _scan(
-        self, accounts: Sequence[AccountId] | None, reads: Reads, start: FeedPosition | None, limit: int
+        self,
+        accounts: Sequence[AccountId] | None,
+        reads: Reads,
+        start: FeedPosition | None,
+        limit: int,
+        pauses: Sequence[float],
     ) -> tuple[FeedPage, list[FeedEntry]]:
         """Read on until there are `limit` entries to show, or none is left. The page ends after the last one shown."""
         shown: list[FeedEntry] = []
         while True:
-            page = await self._feed.read_after(start, _AT_ONCE)
-            if isinstance(page, RedisFailure):
-                raise store_away()
+            page = await self._read_after(start, pauses)
+            pauses = _PAUSES_SECONDS
             if isinstance(page, FeedGone):
                 if page.is_other_epoch:
                     raise feed_ended()
@@ -181,6 +190,22 @@ class Following:
             if page.is_last:
                 return page, shown
             start = page.position
+
+    async def _read_after(self, start: FeedPosition | None, pauses: Sequence[float]) -> FeedPage | FeedGone:
+        """Read a slice, again after each of the pauses while the store fails. Raises `StoreUnavailable`.
+
+        The first slice of a request has no pauses. Later ones have: how many there are is the doing of others, and one
+        slow command of hundreds would lose all that was scanned.
+        """
+        page = await self._feed.read_after(start, _AT_ONCE)
+        for pause in pauses:
+            if not isinstance(page, RedisFailure):
+                break
+            await asyncio.sleep(pause)
+            page = await self._feed.read_after(start, _AT_ONCE)
+        if isinstance(page, RedisFailure):
+            raise store_away()
+        return page
 
     async def _has_dropped(self, accounts: Sequence[AccountId], start: FeedPosition) -> bool:
         """Check whether a change of these accounts may have been dropped that came after a position.

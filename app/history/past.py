@@ -168,7 +168,7 @@ def no_history() -> NoHistory:
 
 def store_away() -> StoreUnavailable:
     """Say that the history is kept in Redis."""
-    return StoreUnavailable("The history is kept in Redis, and it is away.", retry_after_seconds=2)
+    return StoreUnavailable("The history is kept in Redis, which does not answer or refuses.", retry_after_seconds=2)
 
 
 def feed_ended() -> FeedEnded:

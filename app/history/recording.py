@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 
 from app.balances.snapshots import Absence, AccountId, Entry
 from app.history.results import Recorded, read_drops, read_recorded
-from app.redis import lua_history
+from app.redis import lua_feed, lua_history
 from app.redis.batching import ScriptBatcher
 from app.redis.client import RedisFailure
 from app.redis.commands import is_one_server
@@ -60,7 +60,7 @@ class Recorder:
         self._batcher: Final = ScriptBatcher(shared.client)
         self._follow_ups: Final[set[asyncio.Task[None]]] = set()
         self._record: Final = make_script(lua_history.RECORD_ALONE, read_recorded, writes=True)
-        self._append: Final = make_script(lua_history.APPEND, read_drops, writes=True)
+        self._append: Final = make_script(lua_feed.APPEND, read_drops, writes=True)
         self._drop: Final = make_script(lua_history.DROP, read_flag)
         self._mark_fed: Final = make_script(lua_history.MARK_FED, read_flag)
 
@@ -69,18 +69,14 @@ class Recorder:
         mine = [history_name(self._shared, account_id)]
         return mine + list(feed_names(self._shared)) if is_one_server(self._shared.client.client) else mine
 
-    def arguments(self, entry: Entry, encoded: bytes, look: Look, latest_as_of: int) -> list[Any]:
-        """Return the arguments of `RECORD` for an entry that has no `sequence` yet, and its encoding."""
+    def arguments(self, entry: Entry, encoded: bytes, look: Look) -> list[Any]:
+        """Return the arguments of `RECORD` from `asked` on, for an entry without `sequence` and its encoding without a move."""
         content = content_of(encoded)
         return [
-            entry.as_of,
             look.asked_at,
             blake2b(content, digest_size=_DIGEST_BYTES).hexdigest(),
             pack(entry, content, look.known),
-            encoded,
-            self._shared.replica_id,
             entry.account_id,
-            latest_as_of,
             self._options.keep_ms,
             self._options.max_bytes,
             self._shared.key_prefix,
@@ -89,8 +85,9 @@ class Recorder:
 
     async def record(self, entry: Entry, encoded: bytes, look: Look, latest_as_of: int) -> None:
         """Record a look in a store of its own, and number the entry."""
+        arguments = [self._shared.replica_id, encoded, entry.as_of, latest_as_of]
         found = await self._batcher.run(
-            self._record, self.names(entry.account_id), self.arguments(entry, encoded, look, latest_as_of)
+            self._record, self.names(entry.account_id), [*arguments, *self.arguments(entry, encoded, look)]
         )
         self.settle(entry, found)
 

@@ -66,6 +66,11 @@ class EventKeys:
             return False
         return any(len(given) == (key.key_size + 7) // 8 and _is_signed(key, given, body) for key in self._keys)
 
+    @property
+    def is_ok(self) -> bool:
+        """Whether the last check succeeded."""
+        return self._reported is None
+
     async def keep_watching(self) -> None:
         """Watch until cancelled."""
         while True:

@@ -5,7 +5,7 @@ to `RENEW_LEASE` run in batches: `BATCH` defines `call` and `publish(channel, me
 which is nil for what does not begin like an entry, and `is_moved(entry)`: quotes within its texts are escaped. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
 
 The clock of Redis may be set back, and expiry is kept as a moment. So no script believes in a time that is further ahead
-than it can lawfully be: a lease or a pause is cut to its length, a permit to one burst and one interval.
+than it can lawfully be: a lease or a pause is cut to its length, a permit to one burst and one interval (`lua_budget`).
 
 Nor does one believe what another program wrote: a value of another type is removed, and what is no number is none.
 """
@@ -25,23 +25,6 @@ local function call(command, key, ...)
 end
 """
 """Defines `call(command, key, ...)`: as `redis.call`, but a key of another type is removed first."""
-
-_BUDGET: Final = """
-local longest_pause = 3600000000
-local function read(value, otherwise)
-  local number = tonumber(value or otherwise)
-  return number == number and number or otherwise
-end
-local function end_of_pause(now, quiet, pause)
-  local ended, length = string.match(pause or '', '^(%d+):(%d+)$')
-  length = math.min(ended == quiet and read(length, longest_pause) or longest_pause, longest_pause)
-  return math.min(read(quiet, 0), now + length), length
-end
-"""
-"""Defines `read(value, otherwise)`, which also replaces NaN, and `end_of_pause`: its end and length, in microseconds.
-
-A `Retry-After` counts as an hour at most. So long is a pause of an earlier version at most, which has no length.
-"""
 
 READ_OR_LEASE: Final = """
 -- KEYS: entry, lease. ARGV: replica id, lease time, the oldest `asOf` that needs no fetch, the replica's own `asOf`, the
@@ -122,7 +105,7 @@ return 0
 BATCH: Final = (
     TOLERANT_CALL
     + """
--- KEYS: those of all runs of a script, one after another. ARGV: the number of runs, the arguments of each, a mark. Returns
+-- KEYS: those of all runs of a script, one after another. ARGV: the arguments of each, the number of runs, a mark. Returns
 -- each run's result or error, and the mark: a refusal of one does not affect the others. They publish one message, a line for each.
 local channel
 local lines = {}
@@ -139,13 +122,16 @@ end
 local function run(KEYS, ARGV)
 %s
 end
-local runs = tonumber(ARGV[1])
+local runs = tonumber(ARGV[#ARGV - 1])
 local keys, arguments = #KEYS / runs, (#ARGV - 2) / runs
 local found = {}
 for number = 1, runs do
-  local succeeded, result = pcall(run,
-    {unpack(KEYS, (number - 1) * keys + 1, number * keys)},
-    {unpack(ARGV, (number - 1) * arguments + 2, number * arguments + 1)})
+  local names, words = KEYS, ARGV
+  if runs > 1 then
+    names = {unpack(KEYS, (number - 1) * keys + 1, number * keys)}
+    words = {unpack(ARGV, (number - 1) * arguments + 1, number * arguments)}
+  end
+  local succeeded, result = pcall(run, names, words)
   if not succeeded and type(result) == 'string' then
     result = redis.error_reply(result)
   end
@@ -165,95 +151,4 @@ local function run(KEYS, ARGV)
 %s
 end
 return {run(KEYS, {unpack(ARGV, 1, #ARGV - 1)}), ARGV[#ARGV]}
-"""
-
-TAKE_PERMITS: Final = (
-    TOLERANT_CALL
-    + _BUDGET
-    + """
--- KEYS: budget (a hash), active replicas (a sorted set). ARGV: replica id, interval and tolerance in microseconds,
--- permits wanted, 1 for a census. GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next
--- one, and how many replicas were counted within the last second, or 0 without a census: it takes as long as the rest. After
--- a pause the interval is longer, and returns to normal. `next` is lawfully ahead by the longest interval and the
--- tolerance, which is twice ours if we leave headroom.
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local asking = 0
-if ARGV[5] == '1' then
-  call('ZADD', KEYS[2], now, ARGV[1])
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 1000000)
-  redis.call('PEXPIRE', KEYS[2], 2000)
-  asking = redis.call('ZCOUNT', KEYS[2], '-inf', now)
-end
-local state = call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor', 'pause')
-local quiet, length = end_of_pause(now, state[2], state[5])
-if quiet > now then
-  if quiet < read(state[2], 0) then
-    local moment = string.format('%.0f', quiet)
-    local pause = moment .. ':' .. string.format('%.0f', length)
-    redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', pause)
-  end
-  return {0, quiet - now, asking}
-end
-local elapsed = math.max(0, now - read(state[3], now))
-local slowest = math.max(1, math.min(64, read(state[4], 1)))
-local interval = ARGV[2] * math.max(1, slowest * 0.5 ^ (elapsed / 10000000))
-local due = math.max(read(state[1], 0), now)
-local latest = now + 2 * ARGV[3] + ARGV[2] * slowest
-if due > latest then
-  due = latest
-  redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
-end
-local granted = math.min(tonumber(ARGV[4]), math.floor((now + ARGV[3] - due) / interval) + 1)
-if granted <= 0 then
-  return {0, math.ceil(due - ARGV[3] - now), asking}
-end
-due = due + granted * interval
-local is_new = redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
-if is_new == 1 or asking > 0 then
-  redis.call('PEXPIRE', KEYS[1], 3600000)
-end
-return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
-"""
-)
-
-PAUSE: Final = (
-    TOLERANT_CALL
-    + _BUDGET
-    + """
--- KEYS: budget. ARGV: microseconds. Grants no permit for so long; after that the rate is halved for a while. `pause` holds
--- the end of the pause and its length, by which its end is cut if the clock goes back. Returns 1.
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local state = call('HMGET', KEYS[1], 'quiet', 'slowed', 'factor', 'pause')
-local before = end_of_pause(now, state[1], state[4])
-local quiet = math.max(before, now + ARGV[1])
-local moment = string.format('%.0f', quiet)
-local pause = moment .. ':' .. string.format('%.0f', quiet - now)
-redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', pause)
-redis.call('PEXPIRE', KEYS[1], 3600000 + math.ceil((quiet - now) / 1000))
-if before <= now then
-  local elapsed = math.max(0, now - read(state[2], now))
-  local factor = math.max(1, math.min(64, read(state[3], 1)) * 0.5 ^ (elapsed / 10000000))
-  redis.call('HSET', KEYS[1], 'factor', math.min(factor * 2, 64))
-end
-return 1
-"""
-)
-
-READ_OR_LEASE_WITH_PERMIT: Final = f"""
--- KEYS: those of READ_OR_LEASE, then of TAKE_PERMITS. ARGV: those of READ_OR_LEASE, then interval, tolerance, census.
--- Returns what READ_OR_LEASE returns and, if the lease is ours, what TAKE_PERMITS returns for one permit.
-local function read_or_lease(KEYS, ARGV)
-{READ_OR_LEASE}
-end
-local function take(KEYS, ARGV)
-{TAKE_PERMITS}
-end
-local found = read_or_lease({{KEYS[1], KEYS[2]}}, {{ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]}})
-if found[2] ~= 0 then
-  return found
-end
-local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[6], ARGV[7], 1, ARGV[8]}})
-return {{found[1], 0, taken[1], taken[2], taken[3]}}
 """

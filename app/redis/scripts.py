@@ -139,7 +139,7 @@ def encode_batch(calls: Sequence[ScriptCall], batch: Sequence[int], mark: bytes)
     """Return the words of the command that runs a script by its digest."""
     keys = [key for index in batch for key in calls[index].keys]
     arguments = [argument for index in batch for argument in calls[index].arguments]
-    return ["EVALSHA", calls[batch[0]].script.sha, len(keys), *keys, len(batch), *arguments, mark]
+    return ["EVALSHA", calls[batch[0]].script.sha, len(keys), *keys, *arguments, len(batch), mark]
 
 
 async def _send(client: AnyRedis, commands: Sequence[Sequence[Word]]) -> list[Any]:

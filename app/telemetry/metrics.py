@@ -224,6 +224,11 @@ class Metrics:
             [("changed",), ("unchanged",)],
         )
         self.chase_looks = Counter("tallygate_chase_looks_total", "Looks at accounts that moved.")
+        self.event_keys_ok = Gauge(
+            "tallygate_event_keys_ok",
+            "0 while the file of the event keys cannot be read and the last good keys count.",
+            Merge.MIN,
+        )
 
     def _make_balances(self) -> None:
         self.anomalies = Counter(

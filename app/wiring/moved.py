@@ -33,5 +33,6 @@ def build_moved(keys_file: str | None, replica: Replica, shared: Shared, runtime
         return await asyncio.to_thread(read_file, variable, path)
 
     keys = EventKeys(read_file(variable, path), path, read)
+    runtime.metrics.event_keys_ok.watch(lambda: keys.is_ok)
     events = Events(keys, notices, shared, runtime.metrics)
     return MovedParts(notices, events, tasks={**tasks, "event_keys": keys.keep_watching}, close=chases.close)

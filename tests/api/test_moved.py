@@ -1,18 +1,23 @@
 """Moves: reports of programs that may, signed events of the upstream, and nothing from anybody else."""
 
+import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import schemathesis
+from schemathesis import GenerationMode
 from structlog.testing import capture_logs
 
 from app.access.callers import Caller, hash_key
 from app.balances.snapshots import AccountId
 from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
+from tests.api.test_conformance import CHECKS, make_up
 from tests.support.errors import assert_problem
 from tests.support.event_signing import KEY, OTHER_KEY, public_line, sign
 from tests.support.rows import row
@@ -149,3 +154,60 @@ async def test_wrong_signatures_are_slowed_down_and_right_ones_are_not(
 
 async def test_without_keys_there_is_no_such_path(calm: Service) -> None:
     assert_problem(await send(calm, event(1)), "unknown-path")
+
+
+async def test_the_path_of_events_is_in_the_document_where_it_exists(moving: Service, calm: Service) -> None:
+    with_events, without = [
+        (await service.anonymous.get("/openapi.json")).json()["paths"] for service in (moving, calm)
+    ]
+    assert set(with_events) - set(without) == {EVENTS}
+    operation = with_events[EVENTS]["post"]
+    assert set(operation["responses"]) == {
+        *("200", "400", "401", "408", "413", "414", "429", "431", "500", "503", "504")
+    }
+    assert operation["security"] == []
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["signature"]
+    assert EVENTS in (await moving.anonymous.get("/docs")).text
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+async def test_made_up_events_are_answered_as_the_document_says(moving: Service, mode: GenerationMode) -> None:
+    document = schemathesis.openapi.from_dict((await moving.anonymous.get("/openapi.json")).json())
+    for case in make_up(document[EVENTS]["POST"], mode):
+        body = json.dumps(case.body).encode() if isinstance(case.body, dict) else b"?"
+        for signature in (sign(body), None):
+            headers = {"Content-Type": "application/json"} | ({"signature": signature} if signature else {})
+            response = await moving.anonymous.post(EVENTS, content=body, headers=headers)
+            assert response.status_code in ({200} if signature else {401, 429})
+            case.validate_response(response, checks=CHECKS)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_an_event_with_two_signatures_is_refused(moving: Service, order: int) -> None:
+    body = event(f"two{order}")
+    lines = [("signature", sign(body)), ("signature", "00")][::order]
+    assert_problem(await moving.anonymous.post(EVENTS, content=body, headers=lines), "bad-signature")
+
+
+async def test_an_event_in_portions_counts_and_a_compressed_one_is_verified_as_it_comes(moving: Service) -> None:
+    body = event("portions")
+
+    async def portions() -> AsyncIterator[bytes]:
+        for place in range(0, len(body), 7):
+            yield body[place : place + 7]
+
+    answer = await moving.anonymous.post(EVENTS, content=portions(), headers={"signature": sign(body)})
+    assert answer.status_code == 200
+    headers = {"signature": sign(body), "Content-Encoding": "gzip"}
+    assert_problem(await moving.anonymous.post(EVENTS, content=gzip.compress(body), headers=headers), "bad-signature")
+
+
+async def test_an_event_tells_nobody_whether_its_merchant_exists(moving: Service) -> None:
+    seen = set()
+    for number, merchant in enumerate((777, 12345, 999_999, 2**60)):
+        body = event(f"secret{number}", merchant)
+        for signature in (sign(body), "00" * 256):
+            answer = await send(moving, body, signature)
+            text = re.sub(r'"requestId":"[^"]+"', "", answer.text)
+            seen.add((answer.status_code, text, tuple(sorted(set(answer.headers) - {"retry-after"}))))
+    assert len(seen) == 2

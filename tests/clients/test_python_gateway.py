@@ -1,8 +1,6 @@
 """The Python client against the real gateway: each operation, and what a program gets of it."""
 
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -25,8 +23,6 @@ from app.redis.embedded import EmbeddedValkey
 from sandbox import Sandbox
 from tests.clients.conftest import connect
 from tests.support.service import Service, run_service
-
-README = Path(__file__).parents[2] / "clients/python/README.md"
 
 
 async def test_a_merchant_is_read_with_exact_amounts(client: AsyncClient) -> None:
@@ -131,13 +127,3 @@ async def test_problems_have_types(client: AsyncClient, service: Service) -> Non
         await AsyncClient("http://tallygate.test", "wrong", http=service.anonymous).get_me()
     with pytest.raises(ValueError, match="No path"):
         await client.get_asset_balance(12345, "..")
-
-
-async def test_the_examples_of_the_readme_run(service: Service, client: AsyncClient) -> None:
-    blocks = [part.split("```")[0] for part in README.read_text().split("```python\n")[1:]]
-    examples = [block for block in blocks if "async def" in block]
-    assert len(examples) == 3
-    for block in examples:
-        names: dict[str, Any] = {}
-        exec(block, names)  # our own page
-        await names["show"](client)

@@ -70,10 +70,10 @@ class Network:
         self.pauses.append(seconds)
         self.now += seconds
 
-    def connect(self) -> Client:
+    def connect(self, credential: Callable[[], str] = lambda: "key") -> Client:
         return Client(
             URL,
-            lambda: "key",
+            credential,
             http=httpx.Client(transport=httpx.MockTransport(self.answer)),
             sleep=self.sleep,
             monotonic=lambda: self.now,

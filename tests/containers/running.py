@@ -104,6 +104,7 @@ def test_no_read_fails_and_every_stream_goes_on_while(disturb: Callable[[], None
     assert load.failures == watchers.failures == []
     assert not (drains and watchers.cut)
     assert disturb is not upgrade or watchers.told
+    assert drains or watchers.cut  # immediately, not when a heartbeat is missed
     restore()
 
 

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakeredis import FakeServer
 
 from app.access.callers import Caller, hash_key
 from app.access.validity import Validity
+from app.balances.snapshots import AGGREGATE
+from app.moved.chases import Chases
+from app.moved.notices import Notices
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.connections import connect
 from app.redis.embedded import EmbeddedValkey
@@ -30,10 +34,12 @@ from tests.support.gateway import PATIENCE_SECONDS, free_port, run_gateway
 from tests.support.polling import ask_until
 from tests.support.promql import Scrapes, names_in
 from tests.support.reconciling import reconcile
+from tests.support.replica import KEY, Upstream, run_replicas
 from tests.support.rows import row
 from tests.support.seeded_redis import publish, store, store_directory
 from tests.support.service import Service, run_service
 from tests.support.valkey import run_valkey
+from tests.support.virtual_time import VirtualLoop, virtual_runtime
 
 STEP_SECONDS = 60
 STEPS = 10
@@ -164,6 +170,8 @@ DEATHS = "TallygateWorkersDie"
 LOSSES = "TallygateLogLost"
 LATENESS = "TallygateWatchedOld"
 SILENCE = "TallygateDown"
+KEYS = "TallygateEventKeysBroken"
+CHASES = "TallygateChasesFindNothing"
 
 
 async def scrape(service: Service) -> str:
@@ -195,6 +203,8 @@ def test_every_alert_is_fired_here() -> None:
         LOSSES,
         LATENESS,
         SILENCE,
+        KEYS,
+        CHASES,
     } == alerts().keys()
 
 
@@ -275,6 +285,39 @@ def test_an_alert_fires_when_log_lines_are_lost() -> None:
     for step in range(1, 3):
         scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
     assert alerts()[LOSSES].fires(scrapes)
+
+
+async def test_an_alert_fires_when_the_event_keys_are_gone(
+    upstream: Sandbox, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    file = tmp_path / "event-keys"
+    file.symlink_to(EVENT_KEYS)
+
+    async def miss(service: Service) -> None:
+        await ask_until(lambda: scrape(service), lambda scraped: "\ntallygate_event_keys_ok 1" not in scraped)
+
+    async with run_service(upstream, valkey.url, upstream_event_keys_file=str(file)) as service:
+        scrapes = await watch(service, miss, 3, file.unlink)
+    assert alerts()[KEYS].fires(scrapes)
+
+
+@pytest.mark.parametrize("finds", [False, True])
+def test_an_alert_fires_when_chases_find_nothing(finds: bool) -> None:
+    scrapes, upstream, exposition = Scrapes(), Upstream(), Exposition(Metrics("1"))
+
+    async def chase() -> None:
+        upstream.amounts = {} if finds else {KEY: "1", AGGREGATE: "1"}
+        async with run_replicas(upstream, FakeServer(), 1) as (replica,):
+            runtime = virtual_runtime(metrics=exposition.metrics)
+            notices = Notices(replica.fleet.moves, Chases(replica.parts, replica.shared, runtime))
+            for step in range(40):
+                scrapes.add(step * STEP_SECONDS, exposition.page("").body.decode())
+                await notices.take([KEY])
+                await asyncio.sleep(STEP_SECONDS)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(chase())
+    assert alerts()[CHASES].fires(scrapes) is not finds
 
 
 @pytest.mark.parametrize(("late", "fires"), [(1, False), (2, True)])

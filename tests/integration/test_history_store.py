@@ -61,6 +61,19 @@ async def test_while_it_is_full_reads_go_on_and_nothing_is_invented(kept_apart: 
     assert await numbers(kept_apart) == [0, 1]
 
 
+async def test_while_it_is_full_or_read_only_the_feed_still_says_what_it_has(kept_apart: Service, own: Valkey) -> None:
+    await look(kept_apart, 1)
+    before = (await kept_apart.get("/v1/changes?merchantId=all")).json()
+    for refuse, accept in (
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    ):
+        await own.ask(*refuse)
+        found = (await kept_apart.get("/v1/changes?merchantId=all")).json()
+        await own.ask(*accept)
+        assert found["changes"] == before["changes"]
+
+
 async def test_while_it_is_away_reads_go_on_and_the_past_says_so(kept_apart: Service, own: Valkey) -> None:
     await look(kept_apart, 1)
     await own.ask("CLIENT", "PAUSE", "3000", "ALL")

@@ -74,7 +74,8 @@ def is_signed(sandbox: Sandbox, body: bytes, signature: str) -> bool:
 
 async def test_each_move_sends_a_signed_event(sending: Sandbox, receiver: Receiver) -> None:
     ids = set()
-    for move in (lambda: sending.world.move(10001), lambda: sending.world.set(10001, [])):
+    moves: list[Callable[[], object]] = [lambda: sending.world.move(10001), lambda: sending.world.set(10001, [])]
+    for move in moves:
         move()
         event, body, signature = await receiver.next()
         assert (str(event["merchantId"]), event["eventType"] in KINDS) == ("10001", True)

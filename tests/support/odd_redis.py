@@ -6,17 +6,18 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from app.redis import lua, lua_history, lua_shared
+from app.redis import lua, lua_budget, lua_feed, lua_history, lua_shared
 from app.redis.scripts import make_script, make_single
 from tests.support.valkey import Valkey
 
 _BATCHED = ("READ_OR_LEASE", "READ_OR_LEASE_WITH_PERMIT", "STORE_AND_RELEASE", "RELEASE_AND_NOTIFY", "RENEW_LEASE")
 _SINGLE = ("SHARED_GET", "SHARED_SET", "SHARED_FAIL", "TAKE_PERMITS", "PAUSE", "START_JOB", "UPDATE_JOB", "RENEW_LEASE")
-SCRIPTS = {make_script(getattr(lua, name), int).sha: name for name in _BATCHED} | {
-    make_single(vars(lua).get(name) or vars(lua_shared)[name]).sha: name for name in _SINGLE
+_TEXTS = vars(lua) | vars(lua_budget) | vars(lua_shared)
+SCRIPTS = {make_script(_TEXTS[name], int).sha: name for name in _BATCHED} | {
+    make_single(_TEXTS[name]).sha: name for name in _SINGLE
 }
 SCRIPTS[make_script(lua_history.STORE_AND_RECORD, int).sha] = "STORE_AND_RECORD"
-SCRIPTS[make_single(lua_history.READ_FEED).sha] = "READ_FEED"
+SCRIPTS[make_single(lua_feed.READ_FEED).sha] = "READ_FEED"
 """The names of our scripts by their digests."""
 
 Replace = Callable[[str], bytes | None]

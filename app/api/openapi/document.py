@@ -167,7 +167,7 @@ def balance_responses(
     return {
         status: ResponseSpec(view, generate_examples=False, description=described),
         304: ResponseSpec(None, generate_examples=False, description="What If-None-Match names is still so."),
-        **_document_problems(statuses, UpstreamEnvelope if view is UpstreamEnvelope else Problem),
+        **problem_responses(statuses, UpstreamEnvelope if view is UpstreamEnvelope else Problem),
     }
 
 
@@ -214,17 +214,18 @@ def past_responses(view: type, described: str) -> dict[int, ResponseSpec]:
 
 def service_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
     """List the responses of a path about the service itself."""
-    return {200: ResponseSpec(view, generate_examples=False, description=described)} | _document_problems(
+    return {200: ResponseSpec(view, generate_examples=False, description=described)} | problem_responses(
         {400, 414, 431, 500}, Problem
     )
 
 
 def caller_responses(view: type, described: str) -> Mapping[int, ResponseSpec]:
     """List the responses of a path about the caller itself, which asks nothing of Redis or the upstream."""
-    return {**service_responses(view, described), **_document_problems({401, 429, 503, 504}, Problem)}
+    return {**service_responses(view, described), **problem_responses({401, 429, 503, 504}, Problem)}
 
 
-def _document_problems(statuses: Iterable[int], error: type) -> dict[int, ResponseSpec]:
+def problem_responses(statuses: Iterable[int], error: type = Problem) -> dict[int, ResponseSpec]:
+    """Describe the problems of these statuses."""
     media_type = MEDIA_TYPE if error is Problem else "application/json"
     return {
         status: ResponseSpec(error, generate_examples=False, media_type=media_type, description=_titles(status))

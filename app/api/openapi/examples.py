@@ -132,6 +132,7 @@ BODIES: Final[dict[tuple[str, int, str], Any]] = {
         "next": "64a0cb89.P2M5O5ZAxASDJvqJlxGUwNXmnkRttQDguRYqOn5xGEH65o3Xm-eA0_nYYaY",
     },
     ("reportMoves", 202, _JSON): {"movedAt": _TIME, "merchants": 1},
+    ("takeEvent", 200, _JSON): {"callbackStatus": "SUCCESS"},
     ("getLastReconciliation", 200, _JSON): _DONE,
     ("getReconciliation", 200, _JSON): _RUNNING,
     ("startReconciliation", 202, _JSON): _RUNNING | {"read": 0},

@@ -97,7 +97,7 @@ class AccountReads:
         context.account_id = target.account_id
         resource, directives, output_format = self._decide(request, caller, target, self._unix_ms())
         if target.at is not None:
-            if directives != RequestDirectives(directives.received_at):
+            if not directives.are_default:
                 raise InvalidRequest("at goes with no directives of Cache-Control.")
             keep, known = resource.keeps, request.if_none_match
             return await self._past.respond(target.account_id, target.at, keep, known, output_format)

@@ -7,25 +7,28 @@ from typing import Final
 from app.errors import InvalidRequest
 
 MOMENT_PATTERN: Final = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
 LONGEST_WAIT_SECONDS: Final = 25
 
 _MOMENT: Final = re.compile(MOMENT_PATTERN)
 _WAIT: Final = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.IGNORECASE)
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def read_moment(name: str, text: str | None) -> int | None:
-    """Read a moment as Unix milliseconds, None for no such parameter. Raises `InvalidRequest`."""
+    """Read a moment as Unix milliseconds, rounded down; None for no such parameter. Raises `InvalidRequest`."""
     if text is None:
         return None
     try:
-        found = (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1) if _MOMENT.fullmatch(text) else -1
+        passed = datetime.fromisoformat(text.upper()) - _EPOCH if _MOMENT.fullmatch(text) else -_MILLISECOND
     except (ValueError, OverflowError):
-        found = -1
+        passed = -_MILLISECOND
+    found = passed // _MILLISECOND
     if found < 0:
-        raise InvalidRequest(f"{name} wants a time like 2026-11-25T17:00:00.000Z.")
+        hint = " A query needs + as %2B." if " " in text else ""
+        raise InvalidRequest(f"{name} wants a time like 2026-11-25T17:00:00.000Z.{hint}")
     return found
 
 

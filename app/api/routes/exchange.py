@@ -101,7 +101,7 @@ class Exchange:
     def read_past(self, at: str) -> int:
         """Read a moment of the past (Unix ms). Raises `InvalidRequest`, also for a request with directives."""
         moment = read_past_moment(at, self._unix_ms())
-        if self.directives != RequestDirectives(self.directives.received_at):
+        if not self.directives.are_default:
             raise InvalidRequest("at goes with no directives of Cache-Control.")
         return moment
 

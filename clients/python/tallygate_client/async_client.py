@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final, Self, Unpack
 
 import httpx
@@ -198,13 +198,13 @@ class AsyncClient:
         """Read whether the gateway wants requests. One that does not is no error."""
         return await self._call(operations.readiness(options))
 
-    def watch(self, merchant_ids: Merchants, **options: Unpack[WatchOptions]) -> AsyncIterator[WatchEvent]:
+    def watch(self, merchant_ids: Merchants, **options: Unpack[WatchOptions]) -> AsyncGenerator[WatchEvent, None]:
         """Watch balances for as long as you iterate: each connection goes on where the last one stopped.
 
         Raises only what another connection cannot help.
         """
         return self._connection.watch(Watching(merchant_ids, options, self._draw))
 
-    def changes(self, merchant_ids: Merchants, **options: Unpack[FeedOptions]) -> AsyncIterator[FeedEvent]:
+    def changes(self, merchant_ids: Merchants, **options: Unpack[FeedOptions]) -> AsyncGenerator[FeedEvent, None]:
         """Follow the feed for as long as you iterate: each change at least once, and each gap is said."""
         return self._connection.follow(Following(merchant_ids, options, self._draw))

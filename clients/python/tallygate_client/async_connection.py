@@ -1,6 +1,7 @@
 """Sending by an asynchronous client of httpx. `connection.py` is made from this file by `make python-client`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Final, TypeVar
 
 import httpx
@@ -42,20 +43,21 @@ class AsyncConnection(Struct, frozen=True, kw_only=True):
                 return value
             outcome = await self._perform(step)
 
-    async def watch(self, watching: Watching) -> AsyncIterator[WatchEvent]:
+    async def watch(self, watching: Watching) -> AsyncGenerator[WatchEvent, None]:
         """Open one stream after the other. Raises only what another one cannot help."""
         while True:
             failure: Exception | None = None
             try:
-                async for event in self._stream(watching):
-                    yield event
+                async with aclosing(self._stream(watching)) as events:  # leaving ends the connection
+                    async for event in events:
+                        yield event
             except (httpx.RequestError, TallygateError) as error:
                 failure = error
             lost = watching.lost(failure)
             yield lost
             await self.sleep(lost.retry_in_seconds)
 
-    async def follow(self, following: Following) -> AsyncIterator[FeedEvent]:
+    async def follow(self, following: Following) -> AsyncGenerator[FeedEvent, None]:
         """Ask for one page of the feed after the other. Raises only what another question cannot help."""
         while True:
             try:
@@ -68,7 +70,7 @@ class AsyncConnection(Struct, frozen=True, kw_only=True):
             for found in following.take(page):
                 yield found
 
-    async def _stream(self, watching: Watching) -> AsyncIterator[WatchEvent]:
+    async def _stream(self, watching: Watching) -> AsyncGenerator[WatchEvent, None]:
         parser = EventParser()
         timeout = httpx.Timeout(SILENCE_SECONDS)
         headers = watching.headers(self._read_credential())

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, Self, Unpack
 
 import httpx
@@ -186,13 +186,13 @@ class Client:
         """Read whether the gateway wants requests. One that does not is no error."""
         return self._call(operations.readiness(options))
 
-    def watch(self, merchant_ids: Merchants, **options: Unpack[WatchOptions]) -> Iterator[WatchEvent]:
+    def watch(self, merchant_ids: Merchants, **options: Unpack[WatchOptions]) -> Generator[WatchEvent, None, None]:
         """Watch balances for as long as you iterate: each connection goes on where the last one stopped.
 
         Raises only what another connection cannot help.
         """
         return self._connection.watch(Watching(merchant_ids, options, self._draw))
 
-    def changes(self, merchant_ids: Merchants, **options: Unpack[FeedOptions]) -> Iterator[FeedEvent]:
+    def changes(self, merchant_ids: Merchants, **options: Unpack[FeedOptions]) -> Generator[FeedEvent, None, None]:
         """Follow the feed for as long as you iterate: each change at least once, and each gap is said."""
         return self._connection.follow(Following(merchant_ids, options, self._draw))

@@ -1,6 +1,7 @@
 """Sending by a synchronous client of httpx. Made from `async_connection.py`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Final, TypeVar
 
 import httpx
@@ -42,19 +43,20 @@ class Connection(Struct, frozen=True, kw_only=True):
                 return value
             outcome = self._perform(step)
 
-    def watch(self, watching: Watching) -> Iterator[WatchEvent]:
+    def watch(self, watching: Watching) -> Generator[WatchEvent, None, None]:
         """Open one stream after the other. Raises only what another one cannot help."""
         while True:
             failure: Exception | None = None
             try:
-                yield from self._stream(watching)
+                with closing(self._stream(watching)) as events:  # leaving ends the connection
+                    yield from events
             except (httpx.RequestError, TallygateError) as error:
                 failure = error
             lost = watching.lost(failure)
             yield lost
             self.sleep(lost.retry_in_seconds)
 
-    def follow(self, following: Following) -> Iterator[FeedEvent]:
+    def follow(self, following: Following) -> Generator[FeedEvent, None, None]:
         """Ask for one page of the feed after the other. Raises only what another question cannot help."""
         while True:
             try:
@@ -66,7 +68,7 @@ class Connection(Struct, frozen=True, kw_only=True):
                 continue
             yield from following.take(page)
 
-    def _stream(self, watching: Watching) -> Iterator[WatchEvent]:
+    def _stream(self, watching: Watching) -> Generator[WatchEvent, None, None]:
         parser = EventParser()
         timeout = httpx.Timeout(SILENCE_SECONDS)
         headers = watching.headers(self._read_credential())

@@ -47,7 +47,7 @@ try {
   }));
   run("tsc", "-p", join(made, "examples"));
   process.env.EXAMPLES = join(made, "examples");
-  run("node", "--test", "test/");
+  run("node", "--test", "--test-timeout=300000", "test/");
 } finally {
   rmSync(made, { recursive: true, force: true });
 }

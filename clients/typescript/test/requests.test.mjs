@@ -61,6 +61,63 @@ test("no answer until the deadline is an error, and the request is given up", as
   assert.equal(fake.requests.length, 1);
 });
 
+test("an attempt may take what is left of the deadline, and a wait comes on top", async (t) => {
+  const clock = fakeClock(1);
+  const pass = () => setImmediate(() => clock.pass());
+  const { client } = await withFake(t, pass, { clock, deadlineSeconds: 5 });
+  await assert.rejects(client.getPortfolio(), NoAnswerError);
+  assert.equal(clock.now(), 5000);
+  await assert.rejects(client.getPortfolio({ waitSeconds: 20 }), NoAnswerError);
+  assert.equal(clock.now(), 30_000);
+});
+
+test("a start that was refused for another reason than haste is not repeated", async (t) => {
+  const { fake, client } = await withFake(t, (_, response) => refuse(response, 503, "store-unavailable", { "retry-after": "1" }));
+  await assert.rejects(client.startReconciliation(), { kind: "store-unavailable" });
+  assert.equal(fake.requests.length, 1);
+});
+
+test("a refusal ends what was known, and a question in a body has no tag", async (t) => {
+  const { fake, client } = await withFake(t, (_, response, number) => {
+    if (number === 1) return refuse(response, 404, "unknown-merchant");
+    answer(response, number < 3 ? ACCOUNT : { complete: true, coverage: { stale: 0, unavailable: 0 }, merchants: [] }, { etag: 'W/"1"' });
+  });
+  await client.getMerchantBalances(1);
+  await assert.rejects(client.getMerchantBalances(1), { kind: "unknown-merchant" });
+  await client.getMerchantBalances(1);
+  for (let times = 0; times < 2; times++) await client.queryBalances([1]);
+  assert.deepEqual(fake.requests.map(({ headers }) => headers["if-none-match"]), [undefined, 'W/"1"', undefined, undefined, undefined]);
+});
+
+test("no cache of the platform is used, and no redirect is followed with the key", async () => {
+  const asked = [];
+  const fetch = async (_, { cache, redirect }) => (asked.push([cache, redirect]), new Response(JSON.stringify(ACCOUNT)));
+  await new Tallygate({ url: "http://gateway.test", fetch }).getPortfolio();
+  assert.deepEqual(asked, [["no-store", "error"]]);
+});
+
+test("what is known is bounded, and the latest stays", async (t) => {
+  const large = { ...ACCOUNT, filling: "x".repeat(6 * 1024 * 1024) };
+  const { fake, client } = await withFake(t, (_, response) => answer(response, large, { etag: 'W/"1"' }));
+  for (const merchant of [1, 2, 3, 3, 1]) await client.getMerchantBalances(merchant);
+  assert.deepEqual(fake.requests.map(({ headers }) => headers["if-none-match"]), [undefined, undefined, undefined, 'W/"1"', undefined]);
+});
+
+test("pages follow each other to the last one, and the order goes with the first only", async (t) => {
+  const page = { complete: true, coverage: { stale: 0, unavailable: 0 }, merchants: [] };
+  const { fake, client } = await withFake(t, (_, response, number) => answer(response, number ? page : { ...page, next: "n" }));
+  let pages = 0;
+  for await (const _ of client.eachBreakdownPage({ sort: "id", limit: 2 })) pages++;
+  assert.deepEqual([pages, ...fake.requests.map(({ url }) => url.split("?")[1])], [2, "sort=id&limit=2", "limit=2&after=n"]);
+});
+
+test("a Retry-After may be a date", async (t) => {
+  const later = new Date(Date.now() + 3_600_000).toUTCString();
+  const { client } = await withFake(t, (_, response) => refuse(response, 503, "breaker-open", { "retry-after": later }));
+  const { retryAfter } = await client.getPortfolio().catch((error) => error);
+  assert.ok(retryAfter > 3000 && retryAfter <= 3600);
+});
+
 test("your own signal ends a call with its reason", async (t) => {
   const stop = new AbortController();
   const { client } = await withFake(t, () => stop.abort(new Error("enough")));

@@ -76,6 +76,17 @@ test("refusals that pass are waited for as Retry-After says, others with longer 
   assert.deepEqual(clock.slept, [7000, 4000, 1000, 2000]);
 });
 
+test("a page of a proxy ends no watch, and a success begins the pauses anew", async (t) => {
+  const { seen, clock } = await watch(t, (_, response, number) => {
+    if (number !== 2 && number !== 3) return response.writeHead(502, { "content-type": "text/html" }).end("<p>Bad");
+    begin(response);
+    send(response, "balances", part(number), `c${number}`);
+    if (number === 2) setImmediate(() => response.destroy());
+  }, isPart(3));
+  assert.deepEqual(seen, ["failed", "failed", "connected", 2, "failed", "connected", 3]);
+  assert.deepEqual(clock.slept, [250, 500, 250]);
+});
+
 test("a stream that falls silent is given up after three heartbeats", async (t) => {
   const { seen, fake } = await watch(t, (_, response, number) => {
     begin(response, "new", { heartbeatSeconds: 20 });

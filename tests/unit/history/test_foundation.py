@@ -1,6 +1,7 @@
 """Sequences, epochs, the feed and its cursors, over replicas in virtual time."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
@@ -32,6 +33,11 @@ async def page_of(replica: Replica, position: FeedPosition | None = None, limit:
     page = await replica.feed.read_after(position, limit)
     assert isinstance(page, FeedPage)
     return page
+
+
+async def size_of_feed(raw: FakeAsyncRedis) -> int:
+    found: list[Any] = await raw.xrange("t:{feed}") or []
+    return sum(int(fields.get(b"b", 0)) for _, fields in found)
 
 
 def number(replica: Replica) -> object:
@@ -137,7 +143,7 @@ async def test_what_is_dropped_is_gone_and_said(server: FakeServer) -> None:
         gone = await one.feed.read_after(position, 10)
         assert isinstance(gone, FeedGone)
         assert not gone.is_other_epoch
-        assert gone.meta.bytes <= 1_000
+        assert gone.meta.bytes == await size_of_feed(FakeAsyncRedis(server=server)) <= 1_000
         assert gone.meta.kept_ms
         assert gone.meta.cut_ms
         kept = [entry.sequence for entry in (await page_of(one)).entries]
@@ -155,6 +161,37 @@ async def test_changes_are_kept_for_their_time(server: FakeServer) -> None:
         page = await page_of(one)
         assert page.entries[0].as_of > unix_ms() - 12_000
         assert not page.meta.cut_ms
+
+
+@pytest.mark.parametrize(
+    "bound", [HistoryOptions(keep_ms=2_000, max_bytes=10**9), HistoryOptions(keep_ms=10**8, max_bytes=1_000)]
+)
+async def test_a_feed_that_an_earlier_version_kept_is_bounded_too(server: FakeServer, bound: HistoryOptions) -> None:
+    raw = FakeAsyncRedis(server=server)
+    async with run_replicas(Upstream(), server, 1, history=HISTORY) as (one,):
+        for amount in range(10):
+            await look(one, amount)
+            await asyncio.sleep(0.3)
+        await raw.hdel("t:{feed}:meta", "first")
+    async with run_replicas(Upstream(), server, 1, history=bound) as (one,):
+        for amount in range(3):
+            await look(one, amount)
+        page = await page_of(one)
+        assert page.meta.bytes == await size_of_feed(raw)
+        assert page.meta.bytes <= bound.max_bytes
+        assert page.entries[0].as_of > unix_ms() - bound.keep_ms - 100
+
+
+async def test_the_time_of_a_history_is_renewed_once_a_period(server: FakeServer) -> None:
+    keep_ms, period_ms = 64_000, 1_000
+    raw, left, periods = FakeAsyncRedis(server=server), list[int](), set[int]()
+    async with run_replicas(Upstream(), server, 1, history=HistoryOptions(keep_ms=keep_ms, max_bytes=10**9)) as (one,):
+        for number in range(20):
+            periods.add((await look(one, number // 2)).as_of // period_ms)
+            left.append(await raw.pttl(f"t:{{{KEY}}}:history"))
+            await asyncio.sleep(0.25)
+    assert all(keep_ms < each <= keep_ms + period_ms for each in left)
+    assert sum(each == keep_ms + period_ms for each in left) == len(periods)
 
 
 async def test_without_redis_reads_go_on_and_the_feed_says_so(server: FakeServer) -> None:

@@ -1,12 +1,21 @@
 """Keys of events: what is signed by one of them, and what a file of them may hold."""
 
+import base64
+
 import pytest
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
 from app.errors import StartError
 from app.moved.event_keys import EventKeys, parse_event_keys
 from tests.support.event_signing import KEY, OTHER_KEY, public_line, sign
+
+
+def der_line(key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | RSAPublicKey) -> str:
+    return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
 
 BODY = b'{"webhookId":"1"}'
 
@@ -72,6 +81,33 @@ async def test_the_last_good_keys_stay_and_the_log_says_so_once(
         await keys.check_once()
     assert [line["event"] for line in logs] == ["events.keys_refused"]
     assert keys.verify(BODY, sign(BODY))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "\0",
+            f"{public_line()}\0",
+            public_line()[:64],
+            "-----BEGIN PUBLIC KEY-----",
+            "# a comment",
+            "\u0661",
+            "=" * 8,
+        ),
+        der_line(ec.generate_private_key(ec.SECP256R1()).public_key()),
+        der_line(ed25519.Ed25519PrivateKey.generate().public_key()),
+        der_line(RSAPublicNumbers(65537, 2**4103 + 1).public_key()),
+    ],
+)
+def test_what_is_no_rsa_key_is_refused_by_line(line: str) -> None:
+    with pytest.raises(StartError, match="line 2"):
+        parse_event_keys(f"{public_line()}\n{line}", "keys")
+
+
+def test_a_file_of_ten_thousand_keys_is_refused_unread() -> None:
+    with pytest.raises(StartError, match="has 10000 keys"):
+        parse_event_keys("no key\n" * 10_000, "keys")
 
 
 def test_weak_keys_and_too_many_are_refused_by_line() -> None:

@@ -48,6 +48,8 @@ export async function openChromium() {
             if (Date.now() > end) throw new Error(`It never became true: ${expression}`);
           }
         },
+        /** Run a script in the page. */
+        run: (expression) => send("Runtime.evaluate", { expression }, sessionId),
         close: () => send("Target.closeTarget", { targetId }),
       };
     },

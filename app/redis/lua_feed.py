@@ -1,0 +1,124 @@
+"""Lua scripts of the feed of all changes.
+
+The feed is a stream, `meta` a hash beside it: `epoch`, `key` of the cursors, `began`, `bytes`, `kept` (arrival of the newest
+change that was dropped), `popped` (its id, at first that of the mark at the beginning), `cut` (when a change was last dropped
+before its time, for its bytes), `first` (no later than when the oldest change in the feed was appended) and `behind` (there if
+this epoch began because an older state of the store had come back).
+"""
+
+from typing import Final
+
+FEED: Final = """
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function open_feed(feed, meta, replica)
+  local epoch = redis.call('HGET', meta, 'epoch')
+  if epoch and redis.call('EXISTS', feed) == 1 then
+    return epoch
+  end
+  local time = redis.call('TIME')
+  epoch = time[1] .. string.format('%06d', tonumber(time[2])) .. '-' .. string.sub(replica, 1, 8)
+  redis.call('DEL', feed, meta)
+  local marker = redis.call('XADD', feed, '*', 'begin', epoch)
+  redis.call('HSET', meta, 'epoch', epoch, 'began', string.format('%.0f', now_ms()), 'bytes', 0, 'popped', marker)
+  return epoch
+end
+-- Drops up to eight of the oldest changes, but never the newest one: those from before a moment, and more while the feed is
+-- too large, down to a 64th below its bound. Returns account, epoch and sequence of each.
+local function shorten(feed, meta, held, keep_from, max_bytes)
+  local wanted = held > max_bytes and max_bytes * 63 / 64 or max_bytes
+  local ids, dropped, first, kept, cut = {}, {}, nil, nil, nil
+  local oldest = redis.call('XRANGE', feed, '-', '+', 'COUNT', 9)
+  for number, one in ipairs(oldest) do
+    local id, fields = one[1], one[2]
+    first = string.match(id, '^%d+')
+    local is_due = tonumber(first) <= keep_from
+    if number == #oldest or not (is_due or held > wanted) then
+      break
+    end
+    ids[number] = id
+    if fields[1] == 'a' then
+      held, kept = held - tonumber(fields[10]), fields[8]
+      dropped[#dropped + 1] = {fields[2], fields[4], fields[6]}
+    end
+    if not is_due then
+      cut = string.format('%.0f', now_ms())
+    end
+  end
+  redis.call('HSET', meta, 'first', first, 'bytes', string.format('%.0f', held))
+  if ids[1] then
+    redis.call('XDEL', feed, unpack(ids))
+    redis.call('HSET', meta, 'popped', ids[#ids])
+  end
+  if kept then
+    redis.call('HSET', meta, 'kept', kept)
+  end
+  if cut then
+    redis.call('HSET', meta, 'cut', cut)
+  end
+  return dropped
+end
+-- Appends a change. Drops old ones if the feed is too large, or its first one due by a 64th of the time: to look at each
+-- change was the dearest part. Returns what `shorten` returns.
+local function append(feed, meta, replica, change, keep_ms, max_bytes)
+  local head = redis.call('HMGET', meta, 'epoch', 'first')
+  local first = tonumber(head[2] or '')
+  local fields = {'a', change[1], 'e', change[2], 's', change[3], 't', change[4], 'b', change[5]}
+  if not (head[1] and redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(fields))) then
+    open_feed(feed, meta, replica)
+    redis.call('XADD', feed, '*', unpack(fields))
+  end
+  local held = redis.call('HINCRBY', meta, 'bytes', change[5])
+  local keep_from = now_ms() - keep_ms
+  if first and first > keep_from - keep_ms / 64 and held <= max_bytes then
+    return {}
+  end
+  return shorten(feed, meta, held, keep_from, max_bytes)
+end
+"""
+
+APPEND: Final = f"""
+-- KEYS: feed, meta. ARGV: replica id, how long changes are kept, their bytes, account, epoch, sequence, arrival, bytes. Appends
+-- a change afterwards, where feed and history lie at different nodes. Returns what `append` returns.
+{FEED}
+return append(KEYS[1], KEYS[2], ARGV[1], {{ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]}}, tonumber(ARGV[2]), tonumber(ARGV[3]))
+"""
+
+READ_FEED: Final = f"""
+-- KEYS: feed, meta. ARGV: replica id, a new key for cursors, an id (empty: the oldest), at most how many changes, and the
+-- newest id that the reader knows of which epoch. A feed that lacks that one came back from an older state (a restored file, a
+-- replica that lagged): another epoch begins, as where there is none. Nothing is written otherwise, so a full store answers.
+-- Returns the meta data by name, the id of the newest change, and the changes after the id.
+{FEED}
+local function parse(id)
+  local milliseconds, number = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(milliseconds), tonumber(number)
+end
+local function lacks(id)
+  local head = redis.call('HMGET', KEYS[2], 'key', 'popped')
+  local milliseconds, number = parse(id)
+  local popped_milliseconds, popped_number = parse(head[2])
+  local is_dropped = milliseconds < popped_milliseconds
+    or (milliseconds == popped_milliseconds and number <= popped_number)
+  return not head[1] or not (is_dropped or redis.call('XRANGE', KEYS[1], id, id)[1])
+end
+if open_feed(KEYS[1], KEYS[2], ARGV[1]) == ARGV[5] and lacks(ARGV[6]) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[2], 'behind', open_feed(KEYS[1], KEYS[2], ARGV[1]))
+end
+if not redis.call('HGET', KEYS[2], 'key') then
+  redis.call('HSETNX', KEYS[2], 'key', ARGV[2])
+end
+local after = ARGV[3]
+if after == '' then
+  after = redis.call('HGET', KEYS[2], 'popped')
+end
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1][1]
+local found = {{}}
+if tonumber(ARGV[4]) > 0 then
+  found = redis.call('XRANGE', KEYS[1], '(' .. after, '+', 'COUNT', ARGV[4])
+end
+return {{redis.call('HMGET', KEYS[2], 'epoch', 'key', 'began', 'bytes', 'kept', 'popped', 'cut'), newest, found}}
+"""

@@ -1,0 +1,163 @@
+"""The Python client's memory of answers, its clock and what it takes an answer for, against a network that is made up."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from tallygate_client import AsyncClient, Disconnected, EnvelopeError, NoAnswerError, NotFoundError, UnavailableError
+from tallygate_client.problems import make_error
+from tallygate_client.sending import MAX_KNOWN_BYTES, TagCache
+
+from tests.clients.test_python_sending import ACCOUNT, HELLO, Network, part, problem, streaming
+
+COVERAGE = {"expected": 1, "fresh": 1, "stale": 0, "unavailable": 0}
+BATCH = {"complete": True, "coverage": COVERAGE, "merchants": [], "version": "v", "totals": []}
+
+
+def tagged(**headers: str) -> httpx.Response:
+    return httpx.Response(200, json=ACCOUNT, headers={"ETag": 'W/"1"', **headers})
+
+
+def tags(network: Network) -> list[str | None]:
+    return [request.headers.get("if-none-match") for request in network.requests]
+
+
+def test_an_unchanged_answer_has_the_age_of_now() -> None:
+    late = httpx.Response(304, headers={"Age": "9", "Cache-Status": "tallygate; hit; ttl=-4"})
+    network = Network(tagged(Age="0"), late)
+    client = network.connect()
+    first, second = [client.get_merchant_balances(1) for _ in range(2)]
+    assert (first.state, second.state, second.age_seconds) == ("fresh", "stale", 9)
+    assert second.accept_stale(9) == first.fresh
+    assert tags(network) == [None, 'W/"1"']
+
+
+def test_a_tag_is_sent_for_the_same_question_of_the_same_caller_only() -> None:
+    network = Network(*[tagged() for _ in range(4)])
+    keys = iter(["a", "b", "a", "a"])
+    client = network.connect(lambda: next(keys))
+    for assets in (["BTC"], ["BTC"], ["ETH"], ["BTC"]):
+        client.get_merchant_balances(1, assets=assets)
+    assert tags(network) == [None, None, None, 'W/"1"']
+    assert [request.headers["authorization"] for request in network.requests] == [f"Bearer {key}" for key in "abaa"]
+
+
+def test_a_refusal_ends_what_was_known() -> None:
+    network = Network(tagged(), problem("unknown-merchant", 404), tagged())
+    client = network.connect()
+    client.get_merchant_balances(1)
+    with pytest.raises(NotFoundError):
+        client.get_merchant_balances(1)
+    client.get_merchant_balances(1)
+    assert tags(network) == [None, 'W/"1"', None]
+
+
+def test_a_repetition_asks_for_the_credential_again() -> None:
+    keys = iter(["old", "new"])
+    network = Network(problem("issuer-unavailable", 503, retryAfter=1), tagged())
+    network.connect(lambda: next(keys)).get_merchant_balances(1)
+    assert [request.headers["authorization"] for request in network.requests] == ["Bearer old", "Bearer new"]
+
+
+def test_what_is_known_is_bounded_and_the_latest_stays() -> None:
+    cache = TagCache()
+    for number in range(5):
+        cache.put(number, "tag", b"x" * (MAX_KNOWN_BYTES // 3))
+    assert [number for number in range(5) if cache.get(number)] == [2, 3, 4]
+    cache.put(2, None, b"")
+    cache.put(5, "tag", b"x" * (MAX_KNOWN_BYTES // 3))
+    assert [number for number in range(6) if cache.get(number)] == [3, 4, 5]
+
+
+def test_an_attempt_may_take_what_is_left_and_a_wait_comes_on_top() -> None:
+    network = Network(problem("too-fast", 429, retryAfter=7), tagged(), tagged())
+    client = network.connect()
+    client.get_merchant_balances(1)
+    client.get_merchant_balances(1, wait_seconds=20, deadline_seconds=5)
+    assert [request.extensions["timeout"]["read"] for request in network.requests] == [30, 23, 25]
+
+
+def test_an_answer_that_drips_ends_with_the_deadline() -> None:
+    network = Network()
+
+    def drip() -> Iterator[bytes]:
+        while True:
+            network.now += 2
+            yield b" "
+
+    network.answers = [httpx.Response(200, content=drip()) for _ in range(20)]
+    with pytest.raises(NoAnswerError):
+        network.connect().get_me()
+    assert network.now <= 32
+
+
+def test_a_stream_that_is_silent_for_three_heartbeats_is_given_up() -> None:
+    network = Network(streaming(HELLO, httpx.ReadTimeout("silent")))
+    events = network.connect().watch([1])
+    next(events)
+    lost = next(events)
+    assert isinstance(lost, Disconnected)
+    assert (lost.reason, lost.error) == ("silent", None)
+    assert network.requests[0].extensions["timeout"] == dict.fromkeys(("connect", "read", "write", "pool"), 30)
+
+
+def test_a_proxy_s_page_ends_no_watch_and_each_success_begins_the_pauses_anew() -> None:
+    page = httpx.Response(502, text="<html>")
+    network = Network(page, page, page, streaming(HELLO, part(1)), page, streaming(HELLO, part(2)))
+    events = network.connect().watch([1])
+    lost = [event for event in (next(events) for _ in range(9)) if isinstance(event, Disconnected)]
+    assert [getattr(event.error, "status", None) for event in lost] == [502, 502, 502, None, 502]
+    assert network.pauses == pytest.approx([0.025, 0.05, 0.1, 0.025, 0.05])
+
+
+def test_pages_follow_each_other_and_the_order_goes_with_the_first_only() -> None:
+    pages = [httpx.Response(200, json=BATCH | more) for more in ({"next": "n"}, {})]
+    network = Network(*pages)
+    assert len(list(network.connect().each_breakdown_page(sort="id", limit=2))) == 2
+    assert [str(request.url.query, "ascii") for request in network.requests] == ["sort=id&limit=2", "limit=2&after=n"]
+
+
+@pytest.mark.parametrize("more", [{"directoryStale": True}, {"coverage": COVERAGE | {"fresh": 0, "stale": 1}}])
+def test_a_view_with_something_stale_is_stale(more: dict[str, object]) -> None:
+    network = Network(httpx.Response(200, json=BATCH | more))
+    assert network.connect().get_breakdown().state == "stale"
+
+
+def test_a_stale_answer_names_what_it_covers() -> None:
+    network = Network(tagged(**{"Cache-Status": "tallygate; fwd=stale; ttl=-3; detail=breaker-open"}))
+    assert network.connect().get_merchant_balances(1).covers == "breaker-open"
+
+
+def test_errors_have_their_times_and_shapes() -> None:
+    body = problem("upstream-busy", 503, retryAfter=3).content
+    assert make_error(503, body, None).retry_after_seconds == 3
+    assert make_error(503, body, "4").retry_after_seconds == 4
+    refused = make_error(404, b'{"code":-5006,"msg":"No such merchant","data":null}', None)
+    assert isinstance(refused, EnvelopeError)
+    assert (refused.code, refused.status) == (-5006, 404)
+
+
+def test_a_body_that_cannot_be_decoded_is_no_answer() -> None:
+    broken = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+    network = Network(broken, problem("token-refused", 502))
+    with pytest.raises(UnavailableError):
+        network.connect().get_me()
+    assert len(network.requests) == 2
+
+
+async def test_a_watch_that_is_left_closes_its_connection() -> None:
+    closed: list[bool] = []
+
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self):  # type: ignore[no-untyped-def]
+            yield HELLO
+            raise AssertionError("nobody asked for more")
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Body()))) as http:
+        events = AsyncClient("http://x", http=http).watch([1])
+        await anext(events)
+        await events.aclose()
+    assert closed == [True]
