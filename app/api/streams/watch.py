@@ -5,9 +5,11 @@ from typing import Final, Literal
 
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from app.access.callers import ALL, Caller, Callers, authorise
+from app.accounts import AccountResult, Available
 from app.api.context import RequestContext, context_of, render_refusal, send_reply
 from app.api.reads.admission import Admission
 from app.api.rendering.responses import VARY
@@ -97,12 +99,23 @@ class Watch:
         release = self.streams.acquire(caller)
         try:
             all_merchants = await self._scopes.list_all() if key.merchants is None else ()
-            resumption = await self._resume(request.cursor)
         except BaseException:
             release()
             raise
-        rights = StreamRights(self._callers, caller, credential, shows_all=request.merchants is None)
         watched = self._scopes.acquire(key, all_merchants)
+        meanwhile = _Marks()  # a change may be on the board after the feed was read, and before the stream is there
+        watched.readers[meanwhile] = None
+        try:
+            resumption = await self._resume(request.cursor)
+        except BaseException:
+            watched.readers.pop(meanwhile)
+            self._scopes.release(key, watched)
+            release()
+            raise
+        watched.readers.pop(meanwhile)
+        if resumption.changed is not None:
+            resumption = replace(resumption, changed=resumption.changed | meanwhile.marked)
+        rights = StreamRights(self._callers, caller, credential, shows_all=request.merchants is None)
         plan = self._plan(scope, request, key, watched, resumption, caller)
         stream = Stream(watched, rights, plan, self.streams.context)
         watched.readers[stream] = None
@@ -174,11 +187,33 @@ class Watch:
         )
 
 
+class _Marks:
+    """A reader that only notes which accounts have changed."""
+
+    def __init__(self) -> None:
+        self.marked: Final[set[AccountId]] = set()
+
+    def mark(self, account_id: AccountId, /) -> None:
+        self.marked.add(account_id)
+
+    def forget(self, account_id: AccountId, /) -> None:
+        self.marked.discard(account_id)
+
+
 def _first(watched: Scope, changed: frozenset[AccountId] | None) -> list[AccountId]:
-    """Return the known accounts to show first: all, or those that changed and those that are not fresh now."""
+    """Return the known accounts to show first: all, or those that changed and those that must not be left out."""
     board = watched.board
-    known = [account_id for account_id in watched.account_ids if board.result(account_id) is not None]
-    return known if changed is None else [one for one in known if one in changed or not board.is_fresh(one)]
+    known = [(account_id, board.result(account_id)) for account_id in watched.account_ids]
+    return [
+        account_id
+        for account_id, result in known
+        if result is not None and (changed is None or account_id in changed or not _is_covered(result))
+    ]
+
+
+def _is_covered(result: AccountResult) -> bool:
+    """Return whether the feed has the content that is shown: only what has its number is recorded by now."""
+    return isinstance(result, Available) and not result.served.is_stale and result.snapshot.sequence is not UNSET
 
 
 def _headers(stream_format: StreamFormat) -> RawHeaders:

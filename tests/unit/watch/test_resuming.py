@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
+from typing import Any, cast
 
 import pytest
 from fakeredis import FakeServer
 
-from app.balances.snapshots import AccountId
+from app.balances.snapshots import AccountId, Row, Snapshot
 from app.errors import Unreachable
 from tests.support.cuts import HISTORY, Walk
 from tests.support.live import LiveReplica, run_live
 from tests.support.replica import Upstream
 from tests.support.streams import Reader, open_stream
+from tests.support.virtual_time import unix_ms
 from tests.unit.watch.test_streams import key, steady, total
 
 TARGET = "/v1/watch?merchantId=1,2,3&within=5"
@@ -74,6 +76,20 @@ async def test_a_reader_that_was_shown_a_stale_part_is_told_when_that_is_fresh_a
             await late.until("heartbeat")
             assert late.events[0].data["resumed"] == "complete"
             assert late.newest()[1]["status"] == "fresh"
+
+
+async def test_a_change_that_the_board_has_and_the_feed_not_yet_follows(upstream: Upstream) -> None:
+    steady(upstream, m1="1", m2="2", m3="3")
+    async with run_live(upstream, history=HISTORY) as (live,), again(live, None):
+        async with again(live, None) as reader:
+            await reader.until("heartbeat", 3)
+        amount = cast("Any", "9")
+        row = Row("USDT", "USDT", "USDT", amount, amount, cast("Any", "0"))
+        live.replica.memory.put(Snapshot(AccountId("1"), unix_ms(), can_deposit=True, balances=(row,)))
+        async with again(live, reader.events[-1].cursor) as late:
+            await late.until("synced")
+            assert late.events[0].data["resumed"] == "complete"
+            assert total(late.newest()[1]) == "9"
 
 
 async def test_without_a_history_or_with_a_strange_cursor_everything_follows(upstream: Upstream) -> None:
