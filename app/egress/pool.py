@@ -26,6 +26,7 @@ DISTRUST_SECONDS: Final = 600.0
 MAX_IDLE_SECONDS: Final = 30.0
 MAX_IDLE_CONNECTIONS: Final = 256
 
+_LAST_PORT: Final = 65_535
 _NEXT_ADDRESS_SECONDS: Final = 0.25
 """When to try the next address beside the one that has not answered yet (RFC 8305, 5)."""
 
@@ -134,6 +135,8 @@ class ConnectionPool:
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()
         host, port = self._origin.host, self._origin.port
+        if port > _LAST_PORT:  # which some resolvers cut to 16 bits: another port would answer
+            raise socket.gaierror(socket.EAI_SERVICE, "no port has this number")
         addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         where: dict[str, Any]
         if len(addresses) == 1 and addresses[0][0] is socket.AF_INET:  # the loop connects in half the time

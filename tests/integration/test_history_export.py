@@ -32,7 +32,8 @@ async def look(service: Service, merchant: int, *amounts: int) -> None:
     for amount in amounts:
         rows = [row(str(amount), str(amount), "0", asset="USDT")]
         service.upstream.world.set(merchant, rows, can_deposit=amount != 3)
-        await service.get(f"/v1/merchants/{merchant}/balances", Cache_Control="no-cache")
+        answer = await service.get(f"/v1/merchants/{merchant}/balances", Cache_Control="no-cache")
+        assert (answer.status_code, "fwd=miss; stored" in answer.headers["cache-status"]) == (200, True), answer.headers
 
 
 async def export(redis_url: str, *arguments: str, **settings: str) -> tuple[Finished, list[dict[str, Any]]]:

@@ -11,6 +11,7 @@ UNKNOWN = {
     "tallygate_sweep_round_seconds",
     "tallygate_sweep_unknown",
     "tallygate_key_seconds_left",  # of callers whose keys end
+    "tallygate_event_keys_ok",  # while there are none
     "tallygate_streams",  # by format, while there is none
 }
 
