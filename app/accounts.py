@@ -41,6 +41,8 @@ class Accounts:
 
     def __init__(self, cache: Cache, histories: Histories = NO_HISTORIES) -> None:
         self._cache: Final = cache
+        self.is_current: Final = cache.is_current
+        self.use: Final = cache.use
         self.histories = histories
 
     async def get(self, account_id: AccountId, directives: RequestDirectives, caller: str) -> Available:
@@ -67,10 +69,6 @@ class Accounts:
     def refresh_if_due(self, snapshot: Snapshot, now: int) -> None:
         """Start the early refresh of a snapshot that is served again at `now` (Unix milliseconds), as each read may do."""
         self._cache.refresh_if_due(snapshot, now)
-
-    def is_current(self, snapshot: Snapshot) -> bool:
-        """Check that memory still has this very snapshot."""
-        return self._cache.is_current(snapshot)
 
 
 def as_result(account_id: AccountId, found: Served | TallygateError) -> AccountResult:

@@ -147,7 +147,7 @@ async def main() -> None:
         "see that memory still has the snapshot": lambda: hot_path._is_current(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
         "name it": lambda: hot_path._request_ids.name(None),  # noqa: SLF001
-        "renew it, once a second of age": lambda: hot_path._renew(memo, key, plain, now),  # noqa: SLF001
+        "age it, once a second": lambda: hot_path._renew(memo, key, plain, now),  # noqa: SLF001
         "**a hot read through the edge**": ask(plain),
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),

@@ -49,6 +49,7 @@ class Cache:
         self._metrics: Final = runtime.metrics
         self._memory: Final = memory
         self.is_current: Final = memory.is_current  # memory's own method: each hot read calls it
+        self.use: Final = memory.use
         self._fleet: Final = fleet
         self._backoff: Final = backoff
         self._is_refused: Final = is_refused

@@ -76,6 +76,10 @@ class MemoryTier:
         held = self._held.get(entry.account_id)
         return held is not None and held.entry is entry and held.epoch == self._epoch
 
+    def use(self, entry: Entry) -> bool:
+        """Return the same as `is_current`, and mark the entry as used."""
+        return self.get(entry.account_id) is entry
+
     def peek(self, account_id: AccountId) -> Entry | None:
         """Return the entry of an account, trusted or not. Does not count as use."""
         held = self._held.get(account_id)

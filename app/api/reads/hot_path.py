@@ -9,18 +9,18 @@ from collections.abc import Iterable
 from typing import Final
 
 from litestar.types import HTTPScope
-from msgspec.structs import replace
 
 from app.access.callers import Caller, Callers
 from app.accounts import Accounts, Available
 from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
-from app.api.rendering.responses import age_headers
+from app.api.rendering.responses import with_age
 from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
 from app.api.requests.hosts import HOST, is_host
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
+from app.balances.snapshots import Snapshot
 from app.cache.freshness import FreshnessPolicy, RequestDirectives, age_ms, constant_age_span, early_refresh_from
 from app.errors import TooFast
 from app.runtime import Runtime
@@ -100,22 +100,27 @@ class HotPath:
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
     def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
-        """Answer from as much of the last answer as still holds, or None to pass the request on.
-
-        The answer is memoised if it stays the same for a while.
-        """
+        """Answer from as much of the last answer as still holds, or None to pass the request on."""
         if memo is None or memo.generation != self._callers.generation or not memo.read.caller.validity.has(now):
-            memo, read = None, self._find_read(key, scope, now)
-        else:
-            read = memo.read
-        found = None if read is None else self._accounts.get_now(read.account_id, RequestDirectives(now))
-        if read is None or found is None:
+            read = self._find_read(key, scope, now)
+            return None if read is None else self._answer_from_memory(key, read, None, now)
+        span = self._span(memo.read.caller, memo.snapshot, now)
+        if not span[0] <= now < span[1] or not self._accounts.use(memo.snapshot):
+            return self._answer_from_memory(key, memo.read, memo, now)
+        if now >= memo.early:
+            self._accounts.refresh_if_due(memo.snapshot, now)
+        return self._age(memo, span, now)
+
+    def _answer_from_memory(self, key: MemoKey, read: KnownRead, memo: Memo | None, now: int) -> Memo | None:
+        """Answer with what memory has, or None to pass the request on. An answer that stays the same is memoised."""
+        found = self._accounts.get_now(read.account_id, RequestDirectives(now))
+        if found is None:
             return None
-        if memo is None or found.snapshot is not memo.snapshot:
-            memo = self._make_memo(key[0], read, found, now)
-        else:
-            memo = self._age(memo, found, now)
-        if memo is not None and memo.since <= now < memo.until and not read.caller.has_token:  # a token may expire
+        span = self._span(read.caller, found.snapshot, now)
+        if memo is not None and memo.snapshot is found.snapshot:
+            return self._age(memo, span, now)
+        memo = self._make_memo(key[0], read, found, span, now)
+        if memo is not None and span[0] <= now < span[1] and not read.caller.has_token:  # a token may expire
             self._memos.remember(key, memo)
         return memo
 
@@ -131,34 +136,39 @@ class HotPath:
         request = ReadRequest(path, query, _as_lines(authorization), _as_lines(token), *map(_as_text, preferences))
         return self._reads.find_known(request, now)
 
-    def _make_memo(self, method: str, read: KnownRead, found: Available, now: int) -> Memo | None:
+    def _make_memo(
+        self, method: str, read: KnownRead, found: Available, span: tuple[int, int], now: int
+    ) -> Memo | None:
         """Make the memo of an answer; None for a refusal."""
         reply = self._reads.respond_now(read, found, now)
         if reply is None:
             return None
-        caller, snapshot, raw = read.caller, found.snapshot, RawReply.of(reply)
-        since, until = caller.validity.clip(*constant_age_span(snapshot, now, self._policy))
+        snapshot, raw = found.snapshot, RawReply.of(reply)
         return Memo(
             generation=self._callers.generation,
             read=read,
             snapshot=snapshot,
             as_of=now - age_ms(snapshot, now),
-            since=since,
-            until=until,
+            since=span[0],
+            until=span[1],
             early=early_refresh_from(snapshot, self._policy),
-            rated=None if caller.rate is None else caller,
+            rated=None if read.caller.rate is None else read.caller,
             status=raw.status,
             headers=[*raw.headers, *SAFE],
             body=as_body(b"" if method == "HEAD" else raw.body),
             series=self._metrics.hot(find_route(read.request.path) or "", method, raw.status),
         )
 
-    def _age(self, memo: Memo, found: Available, now: int) -> Memo:
-        """Make the memo of the same answer at another age."""
-        since, until = memo.read.caller.validity.clip(*constant_age_span(memo.snapshot, now, self._policy))
-        aged = dict(as_raw(age_headers(found.served, self._policy, now)))
-        headers = [(name, aged.get(name, value)) for name, value in memo.headers]
-        return replace(memo, headers=headers, as_of=now - age_ms(memo.snapshot, now), since=since, until=until)
+    def _age(self, memo: Memo, span: tuple[int, int], now: int) -> Memo:
+        """Bring a memo to the age that its snapshot has now."""
+        memo.since, memo.until = span
+        memo.as_of = now - age_ms(memo.snapshot, now)
+        memo.headers = with_age(memo.headers, memo.snapshot, self._policy, now)
+        return memo
+
+    def _span(self, caller: Caller, snapshot: Snapshot, now: int) -> tuple[int, int]:
+        """Return the span around `now` in which the answer stays the same; `now` is outside of it if none does."""
+        return caller.validity.clip(*constant_age_span(snapshot, now, self._policy))
 
     def _admit(self, caller: Caller) -> RawHeaders | None:
         """Count a request against a caller's rate and return the rate headers; None if the rate is used up."""

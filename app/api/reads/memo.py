@@ -29,11 +29,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Memo(Struct, frozen=True, gc=False):
+class Memo(Struct, gc=False):
     """An answer, and what it depends on: a generation of callers, a snapshot, and a span of Unix milliseconds.
 
     Age is measured from `as_of`, clamped to now if the writer's clock is ahead. From `early` on, each hit may trigger an
-    early background refresh. `rated` is a caller with a rate, else None. `series` counts the answers.
+    early background refresh. `rated` is a caller with a rate, else None. `series` counts the answers. As the answer gets
+    older, its headers and span change in place.
     """
 
     generation: int

@@ -1,5 +1,6 @@
 """Responses about one account: representations of its views, their age, and 304 where the caller has the answer."""
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ from app.api.rendering.conditional import etag_of_format, etag_of_view, matches
 from app.api.rendering.encodings import Coding
 from app.api.rendering.representations import Representation
 from app.api.rendering.view_tables import write
-from app.api.replies import Reply
+from app.api.replies import RawHeaders, Reply, as_raw
 from app.api.requests.formats import MEDIA_TYPES, Format
 from app.api.views.accounts import RowFilter, UpstreamEnvelope, View
 from app.api.views.parts import PartView
@@ -47,12 +48,11 @@ def render_response(
 
     Of `now` (Unix milliseconds), only the whole seconds of the entry's age matter.
     """
-    age, cache_status = age_headers(served, policy, now)
     headers = [
         ("ETag", representation.etag),
-        age,
+        ("Age", str(age_ms(served.entry, now) // 1000)),
         ("Cache-Control", f"private, max-age={policy.fresh_ms // 1000}"),
-        cache_status,
+        ("Cache-Status", _cache_status(served, ttl_seconds(served.entry, now, policy))),
         ("Vary", f"{representation.vary}, Accept-Encoding"),
     ]
     if matches(if_none_match, representation.etag):
@@ -63,10 +63,16 @@ def render_response(
     return Reply(200, [*headers, ("Content-Type", representation.media_type)], body)
 
 
-def age_headers(served: Served, policy: FreshnessPolicy, now: int) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return the headers that change while an entry gets older, as `render_response` sends them."""
-    age_seconds = age_ms(served.entry, now) // 1000
-    return ("Age", str(age_seconds)), ("Cache-Status", _cache_status(served, ttl_seconds(served.entry, now, policy)))
+def with_age(headers: RawHeaders, snapshot: Snapshot, policy: FreshnessPolicy, now: int) -> RawHeaders:
+    """Return the headers of `render_response` for the same answer from memory at `now` (Unix milliseconds)."""
+    etag, _, cache_control, _, *others = headers
+    age, cache_status = _hit_headers(age_ms(snapshot, now) // 1000, ttl_seconds(snapshot, now, policy))
+    return [etag, age, cache_control, cache_status, *others]
+
+
+@lru_cache(1_024)
+def _hit_headers(age_seconds: int, ttl_seconds: int) -> RawHeaders:
+    return as_raw([("Age", str(age_seconds)), ("Cache-Status", _hit(Source.MEMORY, ttl_seconds))])
 
 
 def _cache_status(served: Served, ttl_seconds: int) -> str:
@@ -75,8 +81,12 @@ def _cache_status(served: Served, ttl_seconds: int) -> str:
         return f"tallygate; fwd=stale; ttl={ttl_seconds}; detail={kind_of(served.covered_error).name}"
     match served.source:
         case Source.MEMORY | Source.REDIS:
-            return f"tallygate; hit; ttl={ttl_seconds}; detail={served.source}"
+            return _hit(served.source, ttl_seconds)
         case Source.FETCHED:
             return f"tallygate; fwd=miss; stored; ttl={ttl_seconds}"
         case Source.COLLAPSED:
             return f"tallygate; fwd=miss; collapsed; stored; ttl={ttl_seconds}"
+
+
+def _hit(source: Source, ttl_seconds: int) -> str:
+    return f"tallygate; hit; ttl={ttl_seconds}; detail={source}"
