@@ -91,5 +91,6 @@ def _share_own(settings: Settings, shared: Shared, runtime: Runtime) -> Shared:
         plain=settings.process.plain,
         probe_key=f"{shared.key_prefix}:probe",
         variable=_VARIABLE,
+        store="history",
     )
     return Shared(client, shared.key_prefix, shared.replica_id)
