@@ -34,7 +34,7 @@ test-node: .venv/dev
 # The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
 test-containers: .venv/dev
 	tests/containers/prepare.sh build/containers
-	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
+	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py tests/containers/ending.py
 	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider \
 		tests/containers/running.py tests/containers/front.py tests/containers/confined.py
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 if test "${1:-}" != --inside; then
     . "$(dirname "$0")/../support/namespaces.sh"
-    state=$(mktemp -d /tmp/tallygate-engine.XXXXXX)
+    state=$(mktemp -d -t tallygate-engine.XXXXXX)
     # The namespaces take every process and mount with them. The control groups outlive them.
     clean() {
         find /sys/fs/cgroup -depth -path '*/docker*' -type d -exec rmdir {} + 2>/dev/null || true
