@@ -39,15 +39,19 @@ function openConnection() {
   let wake = () => undefined;
   return {
     cursors: [],
+    open: 0,
     put: (event) => (pending.push(event), wake()),
     lead(cursor, signal) {
       this.cursors.push(cursor);
+      const connection = this;
       return (async function* () {
-        signal.addEventListener("abort", () => wake());
+        const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
+        connection.open++;
         while (!signal.aborted) {
           while (pending.length > 0 && !signal.aborted) yield pending.shift();
-          await new Promise((resolve) => (wake = resolve));
+          await Promise.race([left, new Promise((resolve) => (wake = resolve))]);
         }
+        connection.open--;
       })();
     },
   };
@@ -139,6 +143,10 @@ test("a tab that sends nothing for long loses the connection, and the gap is sai
   [connected, balances(2), synced].forEach(connection.put);
   await sees(second, ["connected", 1, "synced", "silent", "connected", 2, "synced"]);
   assert.equal(first.seen.at(-1), "synced");
+  assert.equal(connection.open, 1);
+  connection.put(balances(3));
+  await settle(() => first.seen.at(-1) === 3);
+  assert.deepEqual([first, second].map(({ seen }) => seen.at(-1)), [3, 3]); // the first one follows now
 });
 
 test("what asking again cannot help is raised by the tab that asked, and the next one asks for itself", async (t) => {
