@@ -19,7 +19,7 @@ from tests.support.virtual_time import unix_ms
 HISTORY = HistoryOptions(keep_ms=604_800_000, max_bytes=10**9)
 OTHER = AccountId("7")
 BEGAN = 1_000_000_100_000
-LOOKS = (("1", 0), ("1", 300), ("1", 1_000), ("2", 1_100), ("2", 1_150))
+LOOKS = (("1", 0), ("1", 700), ("1", 1_000), ("2", 1_100), ("2", 1_150))
 """What each look found, and when it arrived, in milliseconds since `BEGAN`. Each was asked for 40 ms before."""
 
 
