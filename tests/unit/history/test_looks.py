@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakeredis import FakeServer
+from msgspec import UNSET
 
+from app.api.views.history import ChangeView
 from app.balances.amounts import Amount
 from app.balances.snapshots import AccountId, Row, Snapshot
 from app.cache.freshness import RequestDirectives
 from app.errors import FeedEnded, InvalidRequest
+from app.history.changes import RowChange
 from app.history.past import Past, PastState, Window
 from app.history.recording import HistoryOptions, Look
 from app.history.states import Looks
@@ -24,7 +27,7 @@ LOOKS = (("1", 0), ("1", 700), ("1", 1_000), ("2", 1_100), ("2", 1_150))
 
 
 async def look(replica: Replica, amount: str, arrival: int, key: AccountId = KEY) -> Snapshot:
-    row = Row("USDT", "USDT", "USDT", Amount(amount), Amount("0"), Amount(amount))
+    row = Row("USDT", "USDT", "USDT", Amount(amount), Amount(f"{amount}0"), Amount(f"{amount}00"))
     found = Snapshot(key, arrival, can_deposit=amount == "1", balances=(row,))
     await replica.tier.store_and_release(found, look=Look(arrival - 40))
     return found
@@ -90,8 +93,10 @@ async def test_a_change_is_what_came_after_without_what_was_before(one: Replica)
     assert row.before is not None
     assert row.after is not None
     assert (row.before.total, row.after.total) == ("1", "2")
-    assert row.differences() == ("1", "0", "1")
+    assert row.differences() == ("1", "10", "100")
     assert second.can_deposit() == (True, False)
+    assert [ChangeView.of(change).first for change in page.changes] == [True, UNSET]
+    assert RowChange(None, row.after).differences() is RowChange(row.before, None).differences() is None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
