@@ -26,10 +26,10 @@ LOOKS = (("1", 0), ("1", 700), ("1", 1_000), ("2", 1_100), ("2", 1_150))
 """What each look found, and when it arrived, in milliseconds since `BEGAN`. Each was asked for 40 ms before."""
 
 
-async def look(replica: Replica, amount: str, arrival: int, key: AccountId = KEY) -> Snapshot:
+async def look(replica: Replica, amount: str, arrival: int, key: AccountId = KEY, *, lasts_ms: int = 40) -> Snapshot:
     row = Row("USDT", "USDT", "USDT", Amount(amount), Amount(f"{amount}0"), Amount(f"{amount}00"))
     found = Snapshot(key, arrival, can_deposit=amount == "1", balances=(row,))
-    await replica.tier.store_and_release(found, look=Look(arrival - 40))
+    await replica.tier.store_and_release(found, look=Look(arrival - lasts_ms))
     return found
 
 
@@ -77,11 +77,12 @@ async def test_a_look_of_the_same_arrival_counts_once_and_another_content_then_i
     assert not other.sequence, again
 
 
-async def test_a_single_look_has_seen_nothing(one: Replica) -> None:
+@pytest.mark.parametrize("lasts_ms", [40, 0])
+async def test_a_single_look_has_seen_nothing(one: Replica, lasts_ms: int) -> None:
     arrival = BEGAN + 2_000
-    await look(one, "3", arrival)
+    await look(one, "3", arrival, lasts_ms=lasts_ms)
     found = await past_of(one).at(KEY, arrival)
-    assert (found.looks, found.is_seen) == (Looks(arrival - 40, 1, 0), False)
+    assert (found.looks, found.is_seen) == (Looks(arrival - lasts_ms, 1, 0), False)
     assert found.state.before == Looks(BEGAN + 1_110, 2, 50)
 
 
