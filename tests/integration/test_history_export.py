@@ -57,6 +57,8 @@ def amounts(lines: list[dict[str, Any]]) -> list[tuple[int, int, str]]:
 async def test_it_writes_all_that_is_kept_and_needs_only_redis(service: Service, valkey: EmbeddedValkey) -> None:
     await look(service, 777, *range(1, 121))
     await look(service, 778, 1, 1, 2)
+    recorded = (await service.get("/v1/merchants/777/changes?limit=500")).json()["changes"]
+    assert [change["sequence"] for change in recorded] == list(range(120))
     finished, lines = await export(valkey.url, "--from", FIRST)
     assert (finished.status, finished.errors) == (0, "")
     assert amounts(lines) == [

@@ -110,6 +110,6 @@ async def test_an_old_cursor_stays_good_while_nothing_of_the_reader_followed_it(
         begun = await reader.follow()
         await reader.look(1, OTHERS)
         await reader.look(0)
-        await asyncio.sleep(9)
+        await asyncio.sleep(9.5)
         await others(reader)
         assert (await reader.follow(begun.next)).changes == []

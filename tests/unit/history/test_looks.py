@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakeredis import FakeServer
+from msgspec import UNSET
 
+from app.api.views.history import ChangeView
 from app.balances.amounts import Amount
 from app.balances.snapshots import AccountId, Row, Snapshot
 from app.cache.freshness import RequestDirectives
 from app.errors import FeedEnded, InvalidRequest
+from app.history.changes import RowChange
 from app.history.past import Past, PastState, Window
 from app.history.recording import HistoryOptions, Look
 from app.history.states import Looks
@@ -19,14 +22,14 @@ from tests.support.virtual_time import unix_ms
 HISTORY = HistoryOptions(keep_ms=604_800_000, max_bytes=10**9)
 OTHER = AccountId("7")
 BEGAN = 1_000_000_100_000
-LOOKS = (("1", 0), ("1", 300), ("1", 1_000), ("2", 1_100), ("2", 1_150))
+LOOKS = (("1", 0), ("1", 700), ("1", 1_000), ("2", 1_100), ("2", 1_150))
 """What each look found, and when it arrived, in milliseconds since `BEGAN`. Each was asked for 40 ms before."""
 
 
-async def look(replica: Replica, amount: str, arrival: int, key: AccountId = KEY) -> Snapshot:
-    row = Row("USDT", "USDT", "USDT", Amount(amount), Amount("0"), Amount(amount))
+async def look(replica: Replica, amount: str, arrival: int, key: AccountId = KEY, *, lasts_ms: int = 40) -> Snapshot:
+    row = Row("USDT", "USDT", "USDT", Amount(amount), Amount(f"{amount}0"), Amount(f"{amount}00"))
     found = Snapshot(key, arrival, can_deposit=amount == "1", balances=(row,))
-    await replica.tier.store_and_release(found, look=Look(arrival - 40))
+    await replica.tier.store_and_release(found, look=Look(arrival - lasts_ms))
     return found
 
 
@@ -74,11 +77,12 @@ async def test_a_look_of_the_same_arrival_counts_once_and_another_content_then_i
     assert not other.sequence, again
 
 
-async def test_a_single_look_has_seen_nothing(one: Replica) -> None:
+@pytest.mark.parametrize("lasts_ms", [40, 0])
+async def test_a_single_look_has_seen_nothing(one: Replica, lasts_ms: int) -> None:
     arrival = BEGAN + 2_000
-    await look(one, "3", arrival)
+    await look(one, "3", arrival, lasts_ms=lasts_ms)
     found = await past_of(one).at(KEY, arrival)
-    assert (found.looks, found.is_seen) == (Looks(arrival - 40, 1, 0), False)
+    assert (found.looks, found.is_seen) == (Looks(arrival - lasts_ms, 1, 0), False)
     assert found.state.before == Looks(BEGAN + 1_110, 2, 50)
 
 
@@ -90,8 +94,10 @@ async def test_a_change_is_what_came_after_without_what_was_before(one: Replica)
     assert row.before is not None
     assert row.after is not None
     assert (row.before.total, row.after.total) == ("1", "2")
-    assert row.differences() == ("1", "0", "1")
+    assert row.differences() == ("1", "10", "100")
     assert second.can_deposit() == (True, False)
+    assert [ChangeView.of(change).first for change in page.changes] == [True, UNSET]
+    assert RowChange(None, row.after).differences() is RowChange(row.before, None).differences() is None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
