@@ -35,7 +35,7 @@ test-node: .venv/dev
 test-containers: .venv/dev
 	tests/containers/prepare.sh build/containers
 	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py tests/containers/ending.py
-	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider \
+	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=600 -p no:cacheprovider \
 		tests/containers/running.py tests/containers/front.py tests/containers/confined.py
 
 # The service's unit tests with each further Python: this machine's own, or else that of a Debian release, which needs

@@ -22,7 +22,7 @@ _BUILDER = {**os.environ, "DOCKER_BUILDKIT": "0", "COMPOSE_BAKE": "false"}
 def run(*command: str, folder: Path = CLONE, check: bool = True, **more: str) -> str:
     """Run a command in the clone, and return what it printed."""
     done = subprocess.run(
-        command, cwd=folder, env=_BUILDER | more, check=False, capture_output=True, text=True, timeout=300
+        command, cwd=folder, env=_BUILDER | more, check=False, capture_output=True, text=True, timeout=600
     )
     assert not check or done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
     return done.stdout + done.stderr

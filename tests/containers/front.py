@@ -10,8 +10,9 @@ from tests.containers.watchers import HOST, KEY, PORT
 
 pytestmark = pytest.mark.usefixtures("demo")
 
-COLLECTED_BYTES = 1460
-"""What nginx collects before it sends anything, where it does not pass each event on (`postpone_output`)."""
+COLLECTED_BYTES = 4096
+"""What nginx collects of a gateway before it sends anything, where it neither asks by HTTP/1.1 nor heeds
+`X-Accel-Buffering`. One of the two is enough: chunks are passed on as they come."""
 
 HEARTBEAT_BYTES = 350
 """What a heartbeat has at most, with its place in a chunked body."""
