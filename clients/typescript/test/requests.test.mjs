@@ -180,6 +180,9 @@ test("what an answer is taken for follows from its headers and its body", async 
     ["getBreakdown", { ...batch, coverage: { ...coverage, stale: 1 } }, "tallygate; hit; ttl=1", "stale"],
     ["getBreakdown", { ...batch, coverage: { ...coverage, partial: 1 } }, "tallygate; hit; ttl=1", "partial"],
     ["getBreakdown", { ...batch, complete: false, coverage: { ...coverage, unavailable: 1 } }, "tallygate; hit; ttl=1", "partial"],
+    ["getBreakdown", batch, "tallygate; hit; detail=version; ttl=-1", "stale"],
+    ["getBreakdown", { ...batch, complete: false }, "tallygate; hit; ttl=1", "partial"],
+    ["getBreakdown", { ...batch, coverage: { ...coverage, unavailable: 1 } }, "tallygate; hit; ttl=1", "partial"],
     ["listMerchants", { merchants: [], directoryStale: true }, "", "stale"],
   ];
   const { client } = await withFake(t, (_, response, number) => answer(response, cases[number][1], { "cache-status": cases[number][2] }));

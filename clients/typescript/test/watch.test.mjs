@@ -44,6 +44,16 @@ test("a stream that is cut goes on where it stopped, and the gap is said", async
   assert.deepEqual(clock.slept, [250]);
 });
 
+test("an event without an id moves no cursor", async (t) => {
+  const { fake } = await watch(t, (_, response, number) => {
+    begin(response);
+    send(response, "balances", part(number + 1), "c0");
+    send(response, "synced", SYNCED);
+    response.end();
+  }, isPart(2));
+  assert.equal(fake.requests[1].headers["last-event-id"], "c0");
+});
+
 test("half an event is none", async (t) => {
   const { seen } = await watch(t, (_, response, number) => {
     begin(response);
