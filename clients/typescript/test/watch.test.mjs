@@ -159,3 +159,31 @@ test("events that this version does not know are passed over", async (t) => {
   }, isPart(1));
   assert.deepEqual(seen, ["connected", 1]);
 });
+
+test("a loop that is left closes the connection, without a signal", async (t) => {
+  let closed;
+  const left = new Promise((resolve) => (closed = resolve));
+  const fake = await openFake((_, response) => {
+    response.on("close", closed);
+    begin(response);
+  });
+  t.after(fake.close);
+  for await (const _ of new Tallygate({ url: fake.url, clock: fakeClock() }).watch({ merchantIds: [1] })) break;
+  await left;
+});
+
+test("a signal ends a pause, and pauses that were asked of many come apart", async (t) => {
+  const fake = await openFake((_, response, number) => {
+    if (number > 0) return refuse(response, 503, "breaker-open", { "retry-after": "25" }); // the clock does not pass it
+    begin(response);
+    send(response, "end", { reason: "draining", retryAfter: 2 });
+  });
+  t.after(fake.close);
+  const clock = { ...fakeClock(), random: () => 0.5 };
+  const stop = new AbortController();
+  const pauses = [];
+  for await (const event of new Tallygate({ url: fake.url, clock }).watch({ merchantIds: [1], signal: stop.signal })) {
+    if (event.type === "disconnected" && pauses.push(event.retryInMs) === 2) setImmediate(() => stop.abort());
+  }
+  assert.deepEqual(pauses, [2250, 25_250]);
+});
