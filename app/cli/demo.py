@@ -36,7 +36,7 @@ _KEPT: Final = PREFIX + "CORS_ORIGINS"  # so that somebody who writes a page can
 
 def demo(port: int, upstream_port: int) -> None:
     """Serve made-up balances until SIGINT or SIGTERM. Raises `StartError`."""
-    check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port, "--port")
     with ExitStack() as stack:
         token = secrets.token_urlsafe(32)
         valkey = stack.enter_context(EmbeddedValkey())

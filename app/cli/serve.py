@@ -39,7 +39,7 @@ def serve() -> None:
     read_clients(settings.access.clients_file)
     check_port(settings.http.host, settings.http.port)
     if settings.telemetry.metrics_port is not None:
-        check_port(settings.http.host, settings.telemetry.metrics_port)
+        check_port(settings.http.host, settings.telemetry.metrics_port, PREFIX + "METRICS_PORT")
     check_history_url(settings)
     if abandoned := remove_abandoned_folders():
         log.info("folders.removed", folders=abandoned)

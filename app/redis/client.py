@@ -24,7 +24,7 @@ _LONGEST_PAUSE_SECONDS: Final = 5.0
 
 _PROBE_MS: Final = 1000
 
-log = structlog.get_logger()
+_LOG: Final = structlog.get_logger()
 
 
 class RedisFailure(Enum):
@@ -38,6 +38,7 @@ class RedisClient:
     """Send commands, each within `timeout_seconds`. After a few failures, none is sent until a probe succeeds.
 
     A refusal (Redis is read-only, or full) is no failure. `probe_key` is written to learn when writes are accepted again.
+    `log` writes its lines: its fields may name the store.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class RedisClient:
         timeout_seconds: float,
         runtime: Runtime,
         probe_key: str = "probe",
+        log: Any = _LOG,
     ) -> None:
+        self.log: Final = log
         self._metrics: Final = runtime.metrics
         self.traces: Final = runtime.traces
         self._current: Final = CurrentClient(connect)
@@ -57,7 +60,7 @@ class RedisClient:
         self._probe_key: Final = probe_key
         self._slots: Final = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
         self._lost: Final = asyncio.Event()
-        self._refusals: Final = Refusals(timeout_seconds)
+        self._refusals: Final = Refusals(timeout_seconds, log)
         self._troubled: Final = asyncio.Event()
         self._is_distrusted = False
         self._unusable: Final = LogThrottle()
@@ -219,7 +222,7 @@ class RedisClient:
         if is_of_server_state(error):
             self._note_trouble(distrusted=True)
         if self._breaker.record_failure():
-            log.warning("redis.lost", error=type(error).__name__)
+            self.log.warning("redis.lost", error=type(error).__name__)
             self._lost.set()
 
     def _record_unusable(self, error: Exception) -> None:
@@ -229,7 +232,7 @@ class RedisClient:
         """
         self._metrics.redis_unusable.add()
         if self._unusable.admits():
-            log.warning("redis.unusable", error=type(error).__name__)
+            self.log.warning("redis.unusable", error=type(error).__name__)
         self._note_trouble(distrusted=True)
 
     def _note_trouble(self, *, distrusted: bool) -> None:
@@ -243,7 +246,7 @@ class RedisClient:
             return
         self._lost.clear()
         self._breaker.record_success()
-        log.warning("redis.found")
+        self.log.warning("redis.found")
 
     async def _ask_ping(self, client: Any) -> None:
         async with asyncio.timeout(self.timeout_seconds * 4):

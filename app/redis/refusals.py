@@ -2,9 +2,8 @@
 
 import asyncio
 import re
-from typing import Final
+from typing import Any, Final
 
-import structlog
 from redis.exceptions import ResponseError
 
 _CODE: Final = re.compile(
@@ -17,8 +16,6 @@ _FIRST_WORD: Final = re.compile(r"([A-Z]{2,20})(?![^ ])")
 
 _CODES_OF_STATE: Final = frozenset({"READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "OOM"})
 _RECOVERY_SECONDS: Final = 1.0
-
-log = structlog.get_logger()
 
 
 def error_code(error: Exception) -> str | None:
@@ -41,7 +38,8 @@ class Refusals:
     When nearly full, Redis accepts some writes.
     """
 
-    def __init__(self, timeout_seconds: float) -> None:
+    def __init__(self, timeout_seconds: float, log: Any) -> None:
+        self._log: Final = log
         self._recovery_seconds: Final = max(_RECOVERY_SECONDS, 2 * timeout_seconds)
         self._refused_at: float | None = None
 
@@ -53,14 +51,14 @@ class Refusals:
     def record_refusal(self, error: ResponseError) -> None:
         """Record that Redis refused a command."""
         if self._refused_at is None:
-            log.warning("redis.refuses", error=type(error).__name__, code=error_code(error))
+            self._log.warning("redis.refuses", error=type(error).__name__, code=error_code(error))
         self._refused_at = _now()
 
     def record_accepted(self) -> None:
         """Record that Redis accepted a write."""
         if self._refused_at is not None and _now() - self._refused_at >= self._recovery_seconds:
             self._refused_at = None
-            log.warning("redis.accepts")
+            self._log.warning("redis.accepts")
 
 
 def _now() -> float:

@@ -4,16 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import structlog
-
 from app.errors import StartError
 from app.redis.client import RedisClient
 from app.redis.replacement import Connect
 from app.secret import Secret
 
 _CHECK_SECONDS: Final = 0.5
-
-log = structlog.get_logger()
 
 
 class RedisUrlWatcher:
@@ -61,14 +57,14 @@ class RedisUrlWatcher:
             self._report(url, f"Redis does not answer there: {type(trouble).__name__}.")
             return
         self._current, self._reported = url, None
-        log.info("redis.url_changed")
+        self._redis_client.log.info("redis.url_changed")
 
     def _report(self, url: Secret | None, detail: str) -> None:
         """Log what is wrong with the file unless that was logged for the same content."""
         if self._reported is not None and self._reported[1] == detail and _is_same(self._reported[0], url):
             return
         self._reported = url, detail
-        log.warning("redis.url_unusable", detail=detail)
+        self._redis_client.log.warning("redis.url_unusable", detail=detail)
 
 
 def _is_same(one: Secret | None, other: Secret | None) -> bool:

@@ -32,8 +32,11 @@ def resolve(host: str, port: int) -> Address:
     return address
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise `StartError` if the address cannot be bound: granian would share a port that another process holds."""
+def check_port(host: str, port: int, name: str = "TALLYGATE_PORT") -> None:
+    """Raise `StartError` if the address cannot be bound: granian would share a port that another process holds.
+
+    `name` is the setting or the option that chose the port.
+    """
     address = resolve(host, port)
     try:
         with socket.socket(address.family, socket.SOCK_STREAM) as probe:
@@ -41,10 +44,10 @@ def check_port(host: str, port: int) -> None:
             probe.bind(address.place)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise StartError(f"Cannot listen at {host}:{port}: it is in use. Choose another TALLYGATE_PORT.") from None
-        raise _refuse(host, port, error) from None
+            raise StartError(f"Cannot listen at {host}:{port}: it is in use. Choose another {name}.") from None
+        raise _refuse(host, port, error, name) from None
 
 
-def _refuse(host: str, port: int, error: Exception) -> StartError:
+def _refuse(host: str, port: int, error: Exception, name: str = "TALLYGATE_PORT") -> StartError:
     reason = (isinstance(error, OSError) and error.strerror) or "it is no name of a host"
-    return StartError(f"Cannot listen at TALLYGATE_HOST {host}, TALLYGATE_PORT {port}: {reason}.")
+    return StartError(f"Cannot listen at TALLYGATE_HOST {host}, {name} {port}: {reason}.")

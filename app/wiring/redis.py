@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from uuid import uuid4
 
+import structlog
+
 from app.cache.redis_tier import SCHEMA
 from app.errors import StartError
 from app.redis.client import RedisClient
@@ -41,9 +43,18 @@ def name_keys(upstream_url: str) -> str:
 
 
 def build_redis_client(
-    settings: RedisSettings, runtime: Runtime, *, plain: bool, probe_key: str, variable: str | None = None
+    settings: RedisSettings,
+    runtime: Runtime,
+    *,
+    plain: bool,
+    probe_key: str,
+    variable: str | None = None,
+    **fields: str,
 ) -> RedisClient:
-    """Build a client that connects when it is first used. Raises `StartError`, which names the variable of the URL."""
+    """Build a client that connects when it is first used; `fields` are those of its log lines.
+
+    Raises `StartError`, which names the variable of the URL.
+    """
     if settings.url is None:
         raise StartError(
             "There is no Redis: `tallygate serve` starts one of its own where TALLYGATE_REDIS_URL is unset."
@@ -55,6 +66,7 @@ def build_redis_client(
             timeout_seconds=settings.timeout_seconds,
             runtime=runtime,
             probe_key=probe_key,
+            log=structlog.get_logger(**fields),
         )
     except ValueError as error:
         raise StartError(f"{variable or _variable(settings)} is wrong: {error}.") from None

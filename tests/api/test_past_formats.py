@@ -75,6 +75,8 @@ async def test_changes_are_a_table_whose_last_row_says_how_far_it_goes(calm: Ser
         assert {line["sequence"] for line in lines} == {"1"}
         shown = await calm.get(path, Accept="text/plain")
         assert "2 changes" in shown.text
+        assert "more with" not in shown.text  # there is none: the feed's cursor is for what comes
+        assert ("go on with after=" in shown.text) == path.startswith("/v1/changes")
     assert page["complete"] == "true"
 
 

@@ -133,5 +133,7 @@ async def test_a_port_in_use_is_reported_in_a_line_and_leaves_nothing(private_tm
         finished = await run({"TMPDIR": str(private_tmp)}, "demo", *words)
     assert (finished.status, finished.output) == (2, "")
     assert "Traceback" not in finished.errors
-    assert finished.errors.splitlines()[-1].startswith("tallygate: ")
+    last = finished.errors.splitlines()[-1]
+    assert last.startswith("tallygate: ")
+    assert last.endswith(f"Choose another {taken}.")
     assert left_in(private_tmp) == []

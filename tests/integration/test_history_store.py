@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.redis.embedded import EmbeddedValkey
 from app.secret import Secret
@@ -51,8 +52,10 @@ async def test_the_history_outlives_the_other_store(kept_apart: Service) -> None
 async def test_while_it_is_full_reads_go_on_and_nothing_is_invented(kept_apart: Service, own: Valkey) -> None:
     await look(kept_apart, 1)
     await own.ask("CONFIG", "SET", "maxmemory", "1")
-    for amount in (2, 3):
-        await look(kept_apart, amount)
+    with capture_logs() as logs:
+        for amount in (2, 3):
+            await look(kept_apart, amount)
+    assert [line["store"] for line in logs if line["event"] == "redis.refuses"] == ["history"]
     assert await numbers(kept_apart) == [0]
     feed = await kept_apart.get("/v1/changes?merchantId=all")
     assert [change["sequence"] for change in feed.json()["changes"]] == [0]
@@ -78,8 +81,10 @@ async def test_while_it_is_away_reads_go_on_and_the_past_says_so(kept_apart: Ser
     await look(kept_apart, 1)
     await own.ask("CLIENT", "PAUSE", "3000", "ALL")
     kept_apart.upstream.world.set(777, [row("2")])
-    assert (await kept_apart.get("/v1/merchants/777/balances", Cache_Control="no-cache")).status_code == 200
-    assert_problem(await kept_apart.get(CHANGES), "store-unavailable")
-    assert_problem(await kept_apart.get("/v1/changes?merchantId=all"), "store-unavailable")
-    found = await ask_until(lambda: numbers(kept_apart), bool)
+    with capture_logs() as logs:
+        assert (await kept_apart.get("/v1/merchants/777/balances", Cache_Control="no-cache")).status_code == 200
+        assert_problem(await kept_apart.get(CHANGES), "store-unavailable")
+        assert_problem(await kept_apart.get("/v1/changes?merchantId=all"), "store-unavailable")
+        found = await ask_until(lambda: numbers(kept_apart), bool)
     assert found == list(range(len(found)))
+    assert {line["store"] for line in logs if line["event"] in ("redis.lost", "redis.found")} == {"history"}

@@ -145,13 +145,14 @@ async def test_a_broken_clients_file_names_itself_and_what_is_wrong(
     assert said in line
 
 
-async def test_a_port_in_use_is_named(folder: Path, shared_upstream: Sandbox) -> None:
+@pytest.mark.parametrize("setting", ["port", "metrics_port"])
+async def test_a_port_in_use_is_named(folder: Path, shared_upstream: Sandbox, setting: str) -> None:
     with create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        line = await fail(folder, shared_upstream, port=port)
+        line = await fail(folder, shared_upstream, **{"port": free_port(), setting: port})
     assert str(port) in line
     assert "in use" in line
-    assert "TALLYGATE_PORT" in line
+    assert f"another TALLYGATE_{setting.upper()}." in line
 
 
 async def test_a_port_of_a_running_gateway_is_in_use(folder: Path, shared_upstream: Sandbox, gateway: Gateway) -> None:

@@ -23,6 +23,9 @@ from app.cache.replica import ReplicaHooks
 from app.errors import TallygateError
 from app.fleet.bus import Failure
 from app.fleet.demand import Demand
+from app.history.following import Following, News
+from app.history.histories import Histories
+from app.history.past import Past
 from app.portfolio.directory import MerchantDirectory
 from app.portfolio.sweep import Sweep
 from app.portfolio.sweep_figures import SweepOptions
@@ -155,6 +158,10 @@ class LiveReplica:
             runtime,
         )
         self.polls = polls
+        past = Past(replica.shared, replica.feed)
+        self.feed_news = News(replica.feed, lambda: self.drain.is_on)
+        kept = options.get("history")
+        following = None if kept is None else Following(replica.feed, past, self.feed_news, kept, runtime, 25)
 
         async def look() -> Readiness:
             raise NotImplementedError
@@ -163,7 +170,7 @@ class LiveReplica:
             ApiOptions(version="0", policy=POLICY, audit_answers=True),
             Access(self.callers, FailedLogins(1000, monotonic), ClientAddresses(())),
             Balances(
-                Accounts(replica.cache),
+                Accounts(replica.cache, Histories(past, following)),
                 FailingPortfolio(NotImplementedError()),
                 Live(self.scopes, self.streams, polls),
             ),
@@ -184,7 +191,7 @@ class LiveReplica:
         """Run it, with the bus joined."""
         tasks = {"watch_demand": self.demand.run, "streams": self.streams.run, **self.sweep.tasks}
         if self.feed is not None:
-            tasks["positions"] = self.feed.run
+            tasks |= {"positions": self.feed.run, "feed_news": self.feed_news.keep_looking}
         async with self.replica.running(), supervised(**tasks):
             yield self
 

@@ -1,7 +1,8 @@
 """Long polls of reads: a 304 is put off, as long as the caller prefers, until there is a 200 instead."""
 
-import time
-from collections.abc import Awaitable, Callable, Collection
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -34,9 +35,9 @@ async def wait_for_change(
     if not seconds:
         return reply
     if _is_known(reply):
-        began = time.monotonic()
-        reply = await polls.wait(account_ids, seconds, with_rights(look, context, account_ids), reply, _is_known)
-        context.waited_seconds = time.monotonic() - began
+        look = with_rights(look, context, account_ids)
+        with counted_wait(context):
+            reply = await polls.wait(account_ids, seconds, look, reply, _is_known)
     return replace(reply, headers=[*reply.headers, applied(seconds)])
 
 
@@ -50,17 +51,31 @@ def with_rights(
     """
 
     async def look_again() -> T:
-        before = context.caller
-        if before is None or context.identify_again is None:
-            raise InternalError("No guard has admitted this request.")
-        caller = await context.identify_again()
-        for account_id in account_ids or ():
-            authorise(caller, account_id)
-        if account_ids is None and (caller.merchants, caller.portfolio) != (before.merchants, before.portfolio):
-            raise Forbidden("What you may read has changed.")
+        await judge_again(context, account_ids)
         return await look()
 
     return look_again
+
+
+async def judge_again(context: RequestContext, account_ids: Collection[AccountId] | None) -> None:
+    """Identify the caller again, who must still read these accounts; `with_rights` says what None means, and what is raised."""
+    before = context.caller
+    if before is None or context.identify_again is None:
+        raise InternalError("No guard has admitted this request.")
+    caller = await context.identify_again()
+    for account_id in account_ids or ():
+        authorise(caller, account_id)
+    if account_ids is None and (caller.merchants, caller.portfolio) != (before.merchants, before.portfolio):
+        raise Forbidden("What you may read has changed.")
+
+
+@contextmanager
+def counted_wait(context: RequestContext) -> Iterator[None]:
+    """Count the time of a block as one that the caller preferred to wait."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    yield
+    context.waited_seconds = loop.time() - began
 
 
 def _is_known(reply: Reply) -> bool:

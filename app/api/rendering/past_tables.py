@@ -113,7 +113,11 @@ def _changes_table(
     merchant_id, view = of
     complete = text_of(view.complete) if isinstance(view, FeedView) else ""
     page = ("page", merchant_id, view.epoch, "", *("",) * 6, *_NO_ROW, view.kept_from, complete, text_of(after))
-    notes = [f"{count} changes", f"kept from {view.kept_from}", *next_page_note(after)]
+    notes = [f"{count} changes", f"kept from {view.kept_from}"]
+    if isinstance(view, FeedView):
+        notes.append(f"go on with after={view.next}")  # a feed has no last page
+    else:
+        notes += next_page_note(after)
     return Table(_CHANGE, [*rows, page], "; ".join(notes))
 
 

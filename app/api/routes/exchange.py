@@ -1,7 +1,6 @@
 """Exchange: what a handler asks of its request, and the responses it sends, for every path but account reads."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
@@ -15,7 +14,7 @@ from app.access.readable import Readable
 from app.accounts import AccountResult, Accounts
 from app.api.context import context_of
 from app.api.openapi.document import BomParameter, FormatParameter
-from app.api.reads.long_polls import with_rights
+from app.api.reads.long_polls import counted_wait, with_rights
 from app.api.rendering.batch_fragments import BatchFragments
 from app.api.rendering.conditional import etag_of_format, etag_of_list, etag_of_past, etag_of_result, matches
 from app.api.rendering.list_headers import age_header, link_next, list_headers
@@ -66,10 +65,10 @@ class Exchange:
         self._policy: Final = policy
         self._unix_ms: Final = unix_ms
         self._long_polls: Final = long_polls
-        self._context: Final = context_of(request.scope)
-        if self._context.caller is None:
+        self.context: Final = context_of(request.scope)
+        if self.context.caller is None:
             raise InternalError("No guard has admitted this request.")
-        self.caller: Final[Caller] = self._context.caller
+        self.caller: Final[Caller] = self.context.caller
 
     @property
     def directives(self) -> RequestDirectives:
@@ -83,7 +82,7 @@ class Exchange:
 
     def authorise_all(self, account_ids: Sequence[AccountId]) -> Sequence[AccountId]:
         """Return the accounts if the caller may read every one of them. Raises `Forbidden`."""
-        self._context.merchants = len(account_ids)
+        self.context.merchants = len(account_ids)
         for account_id in account_ids:
             authorise(self.caller, account_id)
         return account_ids
@@ -95,7 +94,7 @@ class Exchange:
 
     def readable(self, wanted: Sequence[AccountId] | None) -> Readable:
         """Return which of the wanted merchants the caller reads, of all for None. Raises `Forbidden`."""
-        self._context.merchants = None if wanted is None else len(wanted)
+        self.context.merchants = None if wanted is None else len(wanted)
         return Readable.of(self.caller, wanted)
 
     def read_past(self, at: str) -> int:
@@ -138,10 +137,10 @@ class Exchange:
         if self._long_polls is None or not seconds or not is_conditional:
             return response
         if _is_known(response):
-            began, ids = time.monotonic(), account_ids if not isinstance(account_ids, str) else None
-            look = with_rights(look, self._context, ids)
-            response = await self._long_polls.wait(ids, seconds, look, response, _is_known)
-            self._context.waited_seconds = time.monotonic() - began
+            ids = account_ids if not isinstance(account_ids, str) else None
+            look = with_rights(look, self.context, ids)
+            with counted_wait(self.context):
+                response = await self._long_polls.wait(ids, seconds, look, response, _is_known)
         response.set_header(*applied(seconds))
         return response
 

@@ -6,9 +6,11 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from app.api.openapi import document
+from app.api.reads.long_polls import counted_wait, judge_again
 from app.api.requests.formats import Format
 from app.api.requests.moments import read_moment
 from app.api.requests.parameters import read_assets, read_limit, read_merchant_id, read_merchant_ids
+from app.api.requests.prefer import applied
 from app.api.routes.exchange import Exchange
 from app.api.views.history import ChangesView, FeedView
 from app.balances.snapshots import AGGREGATE, AccountId
@@ -80,9 +82,13 @@ async def read_feed(
     if following is None:
         raise no_history()
     wait_seconds = min(exchange.wait_seconds, following.longest_wait_seconds)
-    followed = await following.read(readable.accounts, readable.has, after, page_size, wait_seconds)
-    applied = [("Preference-Applied", f"wait={wait_seconds}")] if wait_seconds else []
-    return await exchange.respond_changes(FeedView.of(followed), output_format, applied)
+    if not wait_seconds:
+        followed = await following.read(readable.accounts, readable.has, after, page_size, 0)
+        return await exchange.respond_changes(FeedView.of(followed), output_format)
+    with counted_wait(exchange.context):
+        followed = await following.read(readable.accounts, readable.has, after, page_size, wait_seconds)
+    await judge_again(exchange.context, wanted)
+    return await exchange.respond_changes(FeedView.of(followed), output_format, [applied(wait_seconds)])
 
 
 HISTORY: Final = (read_changes, read_portfolio_changes, read_feed)

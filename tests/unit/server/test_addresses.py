@@ -27,3 +27,9 @@ def test_a_host_that_cannot_be_listened_at_is_refused_in_a_line(host: str) -> No
 def test_a_port_in_use_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(StartError, match="in use"):
         check_port("127.0.0.1", other.getsockname()[1])
+
+
+@pytest.mark.parametrize(("given", "named"), [((), "TALLYGATE_PORT"), (("--port",), "--port")])
+def test_a_port_in_use_is_named_as_it_was_chosen(given: tuple[str, ...], named: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(StartError, match=f"another {named}\\."):
+        check_port("127.0.0.1", other.getsockname()[1], *given)
