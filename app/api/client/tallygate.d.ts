@@ -1092,6 +1092,8 @@ export declare class TooOldError extends TallygateError {
 }
 /** Say whether an error is a problem of one of these kinds. */
 export declare function isProblem<Kind extends ProblemKind>(error: unknown, ...kinds: Kind[]): error is ProblemError<Kind>;
+/** Return the kind of a problem by its `type`, `/problems/<kind>`: one of `ProblemKind`, or text that a newer gateway sent. */
+export declare function kindOf(type: string): ProblemKind | (string & {});
 /** A key or token, or a function that gives the one to use now. */
 export type KeySource = string | (() => string | Promise<string>);
 type Schemas = components["schemas"];

@@ -10,6 +10,7 @@ export { PROBLEM_KINDS, type ProblemKind } from "./problem_kinds.ts";
 export {
   EnvelopeError,
   isProblem,
+  kindOf,
   NoAnswerError,
   ProblemError,
   StatusError,

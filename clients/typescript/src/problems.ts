@@ -91,8 +91,8 @@ export function isProblem<Kind extends ProblemKind>(
   return error instanceof ProblemError && (kinds as string[]).includes(error.kind);
 }
 
-/** Return the name of a kind of problem from its type, `/problems/<name>`. */
-export function kindOf(type: string): string {
+/** Return the kind of a problem by its `type`, `/problems/<kind>`: one of `ProblemKind`, or text that a newer gateway sent. */
+export function kindOf(type: string): ProblemKind | (string & {}) {
   return type.slice(type.lastIndexOf("/") + 1);
 }
 

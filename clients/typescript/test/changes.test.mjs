@@ -53,3 +53,16 @@ test("a gateway that is away is said and asked again, without losing the place",
 test("what asking again cannot help is raised", async (t) => {
   await assert.rejects(follow(t, [(response) => refuse(response, 404, "no-history")], 1), { kind: "no-history" });
 });
+
+test("a failure after a page begins the pauses again, and Retry-After is waited for", async (t) => {
+  const away = (response) => response.destroy();
+  const busy = (response) => refuse(response, 503, "store-unavailable", { "retry-after": "3" });
+  const { clock } = await follow(t, [away, away, page([1], "a"), away, busy, page([2], "b")], 6);
+  assert.deepEqual(clock.slept, [250, 500, 250, 3000]);
+});
+
+test("your own signal ends the feed, and is no failure of it", async (t) => {
+  const stop = new AbortController();
+  const { seen } = await follow(t, [page([1], "a"), () => stop.abort()], 3, { signal: stop.signal });
+  assert.deepEqual(seen, [[1]]);
+});

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { acceptPartial, acceptStale, EnvelopeError, NoAnswerError, ProblemError, Tallygate, TooOldError, UnexpectedAnswerError } from "../dist/tallygate.js";
+import { acceptPartial, acceptStale, EnvelopeError, kindOf, NoAnswerError, ProblemError, Tallygate, TooOldError, UnexpectedAnswerError } from "../dist/tallygate.js";
 import { fakeClock, openFake, refuse } from "./support/fake_gateway.mjs";
 
 const ACCOUNT = { merchantId: 1, canDeposit: true, asOf: "2026-11-23T10:00:00.123Z", balances: [] };
@@ -111,6 +111,21 @@ test("pages follow each other to the last one, and the order goes with the first
   assert.deepEqual([pages, ...fake.requests.map(({ url }) => url.split("?")[1])], [2, "sort=id&limit=2", "limit=2&after=n"]);
 });
 
+test("pages begin after the cursor that is given", async (t) => {
+  const { client, fake } = await withFake(t, (_, response) => answer(response, { complete: true, coverage: {}, merchants: [] }));
+  for (const pages of [client.eachBreakdownPage({ after: "n" }), client.eachHoldersPage("BTC", { after: "n" })]) await pages.next();
+  assert.deepEqual(fake.requests.map(({ url }) => url.split("?")[1]), ["after=n", "after=n"]);
+});
+
+test("an error says what its problem says", async (t) => {
+  const failed = [{ merchantId: 7, problem: { type: "/problems/upstream-timeout", title: "Late", status: 504, detail: "x" } }];
+  const body = { type: "/problems/incomplete", title: "Parts failed", status: 502, detail: "1 of 2.", requestId: "r1", failed };
+  const { client } = await withFake(t, (_, response) => response.writeHead(502, { "content-type": "application/problem+json" }).end(JSON.stringify(body)));
+  const error = await client.getPortfolio().catch((thrown) => thrown);
+  assert.deepEqual([error.message, error.requestId, error.failed], ["Parts failed: 1 of 2.", "r1", failed]);
+  assert.equal(kindOf(error.failed[0].problem.type), "upstream-timeout");
+});
+
 test("a Retry-After may be a date", async (t) => {
   const later = new Date(Date.now() + 3_600_000).toUTCString();
   const { client } = await withFake(t, (_, response) => refuse(response, 503, "breaker-open", { "retry-after": later }));
@@ -180,6 +195,9 @@ test("what an answer is taken for follows from its headers and its body", async 
     ["getBreakdown", { ...batch, coverage: { ...coverage, stale: 1 } }, "tallygate; hit; ttl=1", "stale"],
     ["getBreakdown", { ...batch, coverage: { ...coverage, partial: 1 } }, "tallygate; hit; ttl=1", "partial"],
     ["getBreakdown", { ...batch, complete: false, coverage: { ...coverage, unavailable: 1 } }, "tallygate; hit; ttl=1", "partial"],
+    ["getBreakdown", batch, "tallygate; hit; detail=version; ttl=-1", "stale"],
+    ["getBreakdown", { ...batch, complete: false }, "tallygate; hit; ttl=1", "partial"],
+    ["getBreakdown", { ...batch, coverage: { ...coverage, unavailable: 1 } }, "tallygate; hit; ttl=1", "partial"],
     ["listMerchants", { merchants: [], directoryStale: true }, "", "stale"],
   ];
   const { client } = await withFake(t, (_, response, number) => answer(response, cases[number][1], { "cache-status": cases[number][2] }));

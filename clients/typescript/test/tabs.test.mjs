@@ -148,6 +148,11 @@ test("a tab that sends nothing for long loses the connection, and the gap is sai
   connection.put(balances(3));
   await settle(() => first.seen.at(-1) === 3);
   assert.deepEqual([first, second].map(({ seen }) => seen.at(-1)), [3, 3]); // the first one follows now
+  await second.stop();
+  await settle();
+  locks.grant();
+  await settle(() => connection.cursors.length === 3);
+  assert.deepEqual(connection.cursors, [undefined, "c", "c3"]); // and leads again
 });
 
 test("what asking again cannot help is raised by the tab that asked, and the next one asks for itself", async (t) => {

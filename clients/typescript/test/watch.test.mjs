@@ -44,6 +44,16 @@ test("a stream that is cut goes on where it stopped, and the gap is said", async
   assert.deepEqual(clock.slept, [250]);
 });
 
+test("an event without an id moves no cursor", async (t) => {
+  const { fake } = await watch(t, (_, response, number) => {
+    begin(response);
+    send(response, "balances", part(number + 1), "c0");
+    send(response, "synced", SYNCED);
+    response.end();
+  }, isPart(2));
+  assert.equal(fake.requests[1].headers["last-event-id"], "c0");
+});
+
 test("half an event is none", async (t) => {
   const { seen } = await watch(t, (_, response, number) => {
     begin(response);
@@ -148,4 +158,32 @@ test("events that this version does not know are passed over", async (t) => {
     send(response, "balances", part(1), "c");
   }, isPart(1));
   assert.deepEqual(seen, ["connected", 1]);
+});
+
+test("a loop that is left closes the connection, without a signal", async (t) => {
+  let closed;
+  const left = new Promise((resolve) => (closed = resolve));
+  const fake = await openFake((_, response) => {
+    response.on("close", closed);
+    begin(response);
+  });
+  t.after(fake.close);
+  for await (const _ of new Tallygate({ url: fake.url, clock: fakeClock() }).watch({ merchantIds: [1] })) break;
+  await left;
+});
+
+test("a signal ends a pause, and pauses that were asked of many come apart", async (t) => {
+  const fake = await openFake((_, response, number) => {
+    if (number > 0) return refuse(response, 503, "breaker-open", { "retry-after": "25" }); // the clock does not pass it
+    begin(response);
+    send(response, "end", { reason: "draining", retryAfter: 2 });
+  });
+  t.after(fake.close);
+  const clock = { ...fakeClock(), random: () => 0.5 };
+  const stop = new AbortController();
+  const pauses = [];
+  for await (const event of new Tallygate({ url: fake.url, clock }).watch({ merchantIds: [1], signal: stop.signal })) {
+    if (event.type === "disconnected" && pauses.push(event.retryInMs) === 2) setImmediate(() => stop.abort());
+  }
+  assert.deepEqual(pauses, [2250, 25_250]);
 });
