@@ -34,31 +34,14 @@ test-node: .venv/dev
 # The compose files in a Docker engine of its own. It needs root, and installs what it lacks.
 test-containers: .venv/dev
 	tests/containers/prepare.sh build/containers
-	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py
+	WORK=build/containers $(BIN)/pytest --timeout=100 -p no:cacheprovider tests/containers/chart.py tests/containers/ending.py
 	tests/containers/engine.sh build/containers $(BIN)/pytest --timeout=300 -p no:cacheprovider \
 		tests/containers/running.py tests/containers/front.py tests/containers/confined.py
 
 # The service's unit tests with each further Python: this machine's own, or else that of a Debian release, which needs
-# root and Debian. What neither has is named, not skipped in silence.
+# root and Debian. Its last lines name what neither has.
 test-pythons: .venv/dev
-	@for release in 3.11=bookworm 3.13=trixie 3.14=forky; do \
-		version=$${release%=*}; \
-		! $(BIN)/python --version | grep -q "Python $$version\." || continue; \
-		if ! python$$version -c '' 2>/dev/null; then \
-			if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-				tests/pythons/debian.sh $$version $${release#*=} build/pythons || exit 1; \
-			else echo "python$$version: not on this machine, not tested"; fi; \
-			continue; \
-		fi; \
-		test -x build/python$$version/bin/pytest || { \
-			python$$version -m venv build/python$$version && \
-			for lock in requirements.lock requirements-dev.lock; do \
-				build/python$$version/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $$lock || exit 1; \
-			done; \
-			build/python$$version/bin/pip install --quiet --no-deps --no-build-isolation --editable . || exit 1; \
-		}; \
-		build/python$$version/bin/pytest -q -p no:cacheprovider --numprocesses=2 tests/unit || exit 1; \
-	done
+	tests/pythons/each.sh $(BIN)/python build
 
 image:
 	docker build --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(date -u +%Y-%m-%dT%H:%M:%SZ) \

@@ -80,9 +80,9 @@ def parse_plain(total: str | int, free: str | int, locked: str | int) -> Sequenc
     if _PLAIN_THREE.fullmatch(text) is None:
         return None
     amounts: list[Any] = text.split(" ")
-    if "." in text or "E" in text:
+    if "E" in text:
         return [_trim_plain(amount) for amount in amounts]
-    return amounts
+    return [amount.rstrip("0").rstrip(".") if "." in amount else amount for amount in amounts]
 
 
 def check_amounts(total: Amount, free: Amount, locked: Amount) -> None:

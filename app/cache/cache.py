@@ -163,12 +163,15 @@ class Cache:
     async def _read(
         self, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
     ) -> Served | TallygateError:
-        if served := self.read_now(account_id, directives):
-            return served
-        stored = await self._fleet.look_up([account_id]) if directives.only_if_cached else {}
         now = self._now_ms()
-        plans = {account_id: self.plan(account_id, stored.get(account_id), directives, now, self._policy)}
-        return (await self._follow(plans, now, permit_request, self._patience_seconds))[account_id]
+        planned = self.plan(account_id, self._memory.get(account_id), directives, now, self._policy)
+        if isinstance(planned, (ServeFresh, ServeStaleAndRevalidate)):
+            return self._serve(planned, Source.MEMORY, now)
+        if directives.only_if_cached:
+            stored = await self._fleet.look_up([account_id])
+            now = self._now_ms()
+            planned = self.plan(account_id, stored.get(account_id), directives, now, self._policy)
+        return (await self._follow({account_id: planned}, now, permit_request, self._patience_seconds))[account_id]
 
     def _read_memory(self, account_id: AccountId, directives: RequestDirectives, now: int) -> Served | None:
         if (entry := self._memory.get(account_id)) is None:

@@ -31,6 +31,8 @@ simulated upstream sends an event. The line before it reports a move.
 The paths are explained at {url}/docs.
 """
 
+_KEPT: Final = PREFIX + "CORS_ORIGINS"  # so that somebody who writes a page can try it against the demo
+
 
 def demo(port: int, upstream_port: int) -> None:
     """Serve made-up balances until SIGINT or SIGTERM. Raises `StartError`."""
@@ -58,7 +60,7 @@ def demo(port: int, upstream_port: int) -> None:
             "LOG_FORMAT": "console",
             "DRAIN_SECONDS": "0",
         }
-        for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        for name in [name for name in os.environ if name.startswith(PREFIX) and name != _KEPT]:
             del os.environ[name]
         os.environ.update({PREFIX + name: value for name, value in ours.items()})
         print_output(_TEXT.format(url=f"http://127.0.0.1:{port}", upstream=upstream, key=key))

@@ -5,7 +5,7 @@ What a caller may not read decides nothing here but how much is scanned: no coun
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from app.errors import HistoryGone, InvalidRequest
 from app.history.changes import Change
 from app.history.cursors import CursorTrouble, FeedPosition
 from app.history.feed import FeedGone, FeedPage, FeedReader
+from app.history.kept import has_outdated
 from app.history.past import Past, feed_ended, store_away
 from app.history.recording import HistoryOptions
 from app.history.results import FeedEntry, FeedMeta
@@ -165,16 +166,18 @@ class Following:
     ) -> tuple[FeedPage, list[FeedEntry]]:
         """Read on until there are `limit` entries to show, or none is left. The page ends after the last one shown."""
         shown: list[FeedEntry] = []
+        keep_from, is_after = self._unix_ms() - self._options.keep_ms, start is not None
         while True:
             page = await self._slices.read(accounts, start, pauses)
             pauses = PAUSES_SECONDS
             if isinstance(page, FeedGone):
                 if page.is_other_epoch:
                     raise feed_ended()
-                kept_from = await self._kept_from(page.meta, accounts)
-                raise HistoryGone("What follows this cursor is not kept any more.", kept_from_ms=kept_from)
+                await self._refuse(page.meta, accounts)
+            if is_after and has_outdated(page.entries, reads, keep_from):
+                await self._refuse(page.meta, accounts)
             for entry in page.entries:
-                if reads(entry.account_id):
+                if entry.as_of >= keep_from and reads(entry.account_id):
                     shown.append(entry)
                     if len(shown) == limit:
                         position = FeedPosition(page.meta.epoch, entry.place)
@@ -193,6 +196,10 @@ class Following:
             return None
         before = found.states[0] if entry.sequence else None
         return FeedChange(entry.account_id, found.epoch, Change(before, found.states[-1]))
+
+    async def _refuse(self, meta: FeedMeta, accounts: Sequence[AccountId] | None) -> NoReturn:
+        kept_from = await self._kept_from(meta, accounts)
+        raise HistoryGone("What follows this cursor is not kept any more.", kept_from_ms=kept_from)
 
     async def _kept_from(self, meta: FeedMeta, accounts: Sequence[AccountId] | None) -> int:
         """Return since when all changes are kept. Of named accounts, only their own history decides that."""

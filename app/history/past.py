@@ -1,10 +1,11 @@
 """Past: questions about the history of one account. The caller's rights were checked before."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.balances.snapshots import AccountId
 from app.errors import FeedEnded, HistoryGone, InvalidRequest, NoHistory, StoreUnavailable
@@ -67,11 +68,20 @@ class Window(Struct, frozen=True):
         return self.until is not None and change.after.since >= self.until
 
 
-class Past:
-    """Answer questions about the past of an account from its history in Redis."""
+def _without_end() -> int:
+    return 0
 
-    def __init__(self, shared: Shared, feed: FeedReader) -> None:
+
+class Past:
+    """Answer questions about the past of an account from its history in Redis.
+
+    `keep_from` gives since when callers see the past (Unix ms). What is from before may still be stored, until someone's
+    balances change: to show it would say whether they did.
+    """
+
+    def __init__(self, shared: Shared, feed: FeedReader, keep_from: Callable[[], int] = _without_end) -> None:
         self._shared: Final = shared
+        self._keep_from: Final = keep_from
         self._feed: Final = feed
         self._cursors: Final[Cursors] = feed.cursors
         self._batcher: Final = ScriptBatcher(shared.client)
@@ -81,8 +91,9 @@ class Past:
         """Return what is known at a moment. Raises `NoHistory`, `HistoryGone`, or `StoreUnavailable`."""
         found = await self.read(account_id, "at", moment, 2)
         state = found.states[0]
-        if moment < state.since:
-            raise HistoryGone("The history begins later.", kept_from_ms=state.since)
+        kept_from = max(self._keep_from(), state.since)
+        if moment < kept_from:
+            raise HistoryGone("The history begins later.", kept_from_ms=kept_from)
         looks = found.looks_of(0)
         if looks is None:
             raise NoHistory("The history of this account cannot be read.")
@@ -90,8 +101,10 @@ class Past:
 
     async def changes(self, account_id: AccountId, window: Window, after: str | None, limit: int) -> ChangesPage:
         """Return up to `limit` changes after a cursor. Raises as `at`, and `FeedEnded` or `InvalidRequest`."""
+        keep_from = self._keep_from()
+        window = replace(window, since=max(keep_from, window.since or 0))
         found = await self._find_start(account_id, window, after)
-        kept_from = await self._kept_from(account_id, found)
+        kept_from = max(keep_from, await self._since_when(account_id, found))
         changes: list[Change] = []
         while True:
             for change in _pair_up(found, is_start=not changes and after is None):
@@ -107,7 +120,8 @@ class Past:
                 return ChangesPage(found.epoch, kept_from, changes, None)
             again = await self.read(account_id, "from", last, _AT_ONCE)
             if again.epoch != found.epoch or again.states[0].sequence != last:
-                raise HistoryGone("The history was dropped meanwhile.", kept_from_ms=again.states[0].since)
+                kept_from = max(keep_from, again.states[0].since)
+                raise HistoryGone("The history was dropped meanwhile.", kept_from_ms=kept_from)
             found = again
 
     async def read(self, account_id: AccountId, how: str, first: int, count: int) -> History:
@@ -131,9 +145,7 @@ class Past:
 
     async def _find_start(self, account_id: AccountId, window: Window, after: str | None) -> History:
         if after is None:
-            return await self.read(
-                account_id, *(("from", 0) if window.since is None else ("at", window.since - 1)), _AT_ONCE
-            )
+            return await self.read(account_id, "at", (window.since or 0) - 1, _AT_ONCE)
         opened = await self._cursors.open_bytes(_PURPOSE, after)
         if isinstance(opened, RedisFailure):
             raise store_away()
@@ -145,11 +157,13 @@ class Past:
         found = await self.find(account_id, "from", sequence, _AT_ONCE)
         if found is None or _mark(found.epoch) != opened[2 * _NUMBER_BYTES :]:
             raise feed_ended()  # None: lost, or from before this number was given
-        if found.states[0].sequence > sequence:
-            raise HistoryGone("What follows this cursor is not kept any more.", kept_from_ms=found.states[0].since)
+        keep_from, following = self._keep_from(), found.states[1:2]
+        if found.states[0].sequence > sequence or any(state.since < keep_from for state in following):
+            kept_from = max(keep_from, await self._since_when(account_id, found))
+            raise HistoryGone("What follows this cursor is not kept any more.", kept_from_ms=kept_from)
         return found
 
-    async def _kept_from(self, account_id: AccountId, found: History) -> int:
+    async def _since_when(self, account_id: AccountId, found: History) -> int:
         if found.states[0].sequence == found.oldest:
             return found.states[0].since
         return (await self.read(account_id, "from", found.oldest, 1)).states[0].since

@@ -7,6 +7,7 @@ from typing import Final
 from app.balances.snapshots import AccountId
 from app.history.cursors import FeedPosition
 from app.history.feed import FeedGone, FeedPage, FeedReader
+from app.history.kept import may_lack
 from app.history.past import Past, store_away
 from app.history.recording import HistoryOptions
 from app.redis.client import RedisFailure
@@ -83,15 +84,10 @@ class FeedSlices:
         return page
 
     async def _has_dropped(self, accounts: Sequence[AccountId], start: FeedPosition) -> bool:
-        """Check whether a change of these accounts may have been dropped that came after a position.
-
-        The oldest state that an account keeps began with the newest change that was dropped.
-        """
-        began = start.place[0] - _SKEW_MS
-        if began < self._unix_ms() - self._options.keep_ms:
-            return True
-        found = await asyncio.gather(*(self._past.find(one, "from", 0, 1) for one in accounts))
-        return any(one is not None and one.oldest and one.states[0].since >= began for one in found)
+        """Check whether a change of these accounts may have been dropped that came after a position."""
+        began, keep_from = start.place[0] - _SKEW_MS, self._unix_ms() - self._options.keep_ms
+        found = await asyncio.gather(*(self._past.find(one, "at", keep_from - 1, 1) for one in accounts))
+        return any(may_lack(one, began, keep_from) for one in found)
 
     async def _lost(self, accounts: Sequence[AccountId]) -> set[AccountId]:
         """Return the accounts without a history: it may have been evicted, and the changes that it had dropped."""

@@ -25,17 +25,17 @@ local function open_feed(feed, meta, replica)
   redis.call('HSET', meta, 'epoch', epoch, 'began', string.format('%.0f', now_ms()), 'bytes', 0, 'popped', marker)
   return epoch
 end
--- Drops up to eight of the oldest changes, but never the newest one: those from before a moment, and more while the feed is
--- too large, down to a 64th below its bound. Returns account, epoch and sequence of each.
-local function shorten(feed, meta, held, keep_from, max_bytes)
+-- Drops up to eight of the oldest changes, but never the newest one: those that are due by a 128th of their time, since the
+-- clocks of readers differ from ours, and more while the feed is too large, down to a 64th below its bound. Returns account,
+-- epoch and sequence of each.
+local function shorten(feed, meta, held, keep_from, keep_ms, max_bytes)
   local wanted = held > max_bytes and max_bytes * 63 / 64 or max_bytes
   local ids, dropped, first, kept, cut = {}, {}, nil, nil, nil
   local oldest = redis.call('XRANGE', feed, '-', '+', 'COUNT', 9)
   for number, one in ipairs(oldest) do
     local id, fields = one[1], one[2]
     first = string.match(id, '^%d+')
-    local is_due = tonumber(first) <= keep_from
-    if number == #oldest or not (is_due or held > wanted) then
+    if number == #oldest or not (tonumber(first) <= keep_from - keep_ms / 128 or held > wanted) then
       break
     end
     ids[number] = id
@@ -43,7 +43,7 @@ local function shorten(feed, meta, held, keep_from, max_bytes)
       held, kept = held - tonumber(fields[10]), fields[8]
       dropped[#dropped + 1] = {fields[2], fields[4], fields[6]}
     end
-    if not is_due then
+    if tonumber(first) > keep_from then
       cut = string.format('%.0f', now_ms())
     end
   end
@@ -75,7 +75,7 @@ local function append(feed, meta, replica, change, keep_ms, max_bytes)
   if first and first > keep_from - keep_ms / 64 and held <= max_bytes then
     return {}
   end
-  return shorten(feed, meta, held, keep_from, max_bytes)
+  return shorten(feed, meta, held, keep_from, keep_ms, max_bytes)
 end
 """
 

@@ -106,7 +106,9 @@ async def test_a_signed_event_has_an_effect_once(moving: Service) -> None:
     assert await counted(moving, "tallygate_chase_looks_total") == looks
 
 
-@pytest.mark.parametrize("signature", ["", "00", sign(b"other"), "zz"])
+@pytest.mark.parametrize(
+    "signature", ["", "00", sign(b"other"), "zz"], ids=["none", "short", "of another body", "no hex"]
+)
 async def test_a_wrong_signature_marks_nothing(moving: Service, signature: str) -> None:
     before = await counted(moving, "tallygate_chase_looks_total")
     body = event(f"forged{signature[:4]}")

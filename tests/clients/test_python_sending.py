@@ -70,14 +70,14 @@ class Network:
         self.pauses.append(seconds)
         self.now += seconds
 
-    def connect(self, credential: Callable[[], str] = lambda: "key") -> Client:
+    def connect(self, credential: Callable[[], str] = lambda: "key", *, draw: float = 0.0) -> Client:
         return Client(
             URL,
             credential,
             http=httpx.Client(transport=httpx.MockTransport(self.answer)),
             sleep=self.sleep,
             monotonic=lambda: self.now,
-            draw=lambda: 0.0,
+            draw=lambda: draw,
         )
 
 

@@ -4,9 +4,15 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tallygate_client import AsyncClient, Disconnected, EnvelopeError, NoAnswerError, NotFoundError, UnavailableError
+from tallygate_client import (
+    EnvelopeError,
+    ForbiddenError,
+    NoAnswerError,
+    NotFoundError,
+    UnavailableError,
+)
 from tallygate_client.problems import make_error
-from tallygate_client.sending import MAX_KNOWN_BYTES, TagCache
+from tallygate_client.sending import MAX_KNOWN_BYTES, TagCache, back_off
 
 from tests.clients.test_python_sending import ACCOUNT, HELLO, Network, part, problem, streaming
 
@@ -91,23 +97,32 @@ def test_an_answer_that_drips_ends_with_the_deadline() -> None:
     assert network.now <= 32
 
 
-def test_a_stream_that_is_silent_for_three_heartbeats_is_given_up() -> None:
-    network = Network(streaming(HELLO, httpx.ReadTimeout("silent")))
-    events = network.connect().watch([1])
-    next(events)
-    lost = next(events)
-    assert isinstance(lost, Disconnected)
-    assert (lost.reason, lost.error) == ("silent", None)
-    assert network.requests[0].extensions["timeout"] == dict.fromkeys(("connect", "read", "write", "pool"), 30)
+def test_what_was_refused_for_haste_had_not_begun_and_is_sent_again() -> None:
+    network = Network(problem("too-fast", 429, retryAfter=5), problem("forbidden", 403))
+    with pytest.raises(ForbiddenError):
+        network.connect().start_reconciliation()
+    assert network.pauses == [5]
 
 
-def test_a_proxy_s_page_ends_no_watch_and_each_success_begins_the_pauses_anew() -> None:
-    page = httpx.Response(502, text="<html>")
-    network = Network(page, page, page, streaming(HELLO, part(1)), page, streaming(HELLO, part(2)))
-    events = network.connect().watch([1])
-    lost = [event for event in (next(events) for _ in range(9)) if isinstance(event, Disconnected)]
-    assert [getattr(event.error, "status", None) for event in lost] == [502, 502, 502, None, 502]
-    assert network.pauses == pytest.approx([0.025, 0.05, 0.1, 0.025, 0.05])
+def test_those_that_failed_together_come_apart_and_nobody_waits_for_ever() -> None:
+    assert [back_off(attempt, lambda: 0.5) for attempt in (0, 1, 10, 5000)] == pytest.approx([0.1375, 0.275, 5.5, 5.5])
+    network = Network(problem("too-fast", 429, retryAfter=7), tagged())
+    network.connect(draw=0.5).get_merchant_balances(1)
+    end = b'event: end\ndata: {"reason":"draining","retryAfter":2}\n\n'
+    network.answers = [streaming(HELLO, part(1), end), problem("forbidden", 403)]
+    with pytest.raises(ForbiddenError):
+        list(network.connect(draw=0.5).watch([1]))
+    assert network.pauses == [7.125, 2.25]
+
+
+def test_holders_and_merchants_are_given_to_the_last_page() -> None:
+    holders = {"assetId": "BTC", "complete": True, "coverage": COVERAGE, "holders": [], "version": "v"}
+    network = Network(*[httpx.Response(200, json=holders | more) for more in ({"next": "n"}, {})])
+    assert [page.next_page for page in network.connect().each_holders_page("BTC")] == ["n", None]
+    listed = {"directoryAsOf": "2026-11-23T10:00:00Z", "directoryStale": False, "total": 2}
+    ids = ({"merchants": [{"merchantId": 1}], "next": "n"}, {"merchants": [{"merchantId": 2}]})
+    network.answers = [httpx.Response(200, json=listed | more, headers={"Age": "0"}) for more in ids]
+    assert [merchant.merchant_id for merchant in network.connect().each_merchant(max_age=9)] == [1, 2]
 
 
 def test_pages_follow_each_other_and_the_order_goes_with_the_first_only() -> None:
@@ -121,6 +136,30 @@ def test_pages_follow_each_other_and_the_order_goes_with_the_first_only() -> Non
 def test_a_view_with_something_stale_is_stale(more: dict[str, object]) -> None:
     network = Network(httpx.Response(200, json=BATCH | more))
     assert network.connect().get_breakdown().state == "stale"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"complete": False}, {"coverage": COVERAGE | {"unavailable": 1}}, {"coverage": COVERAGE | {"partial": 1}}],
+    ids=str,
+)
+def test_a_view_that_lacks_something_is_partial_whatever_says_so(more: dict[str, object]) -> None:
+    network = Network(httpx.Response(200, json=BATCH | more))
+    assert network.connect().get_breakdown().state == "partial"
+
+
+def test_an_old_list_of_merchants_is_stale() -> None:
+    network = Network(httpx.Response(200, json={"merchants": [], "directoryStale": True}))
+    assert network.connect().list_merchants().state == "stale"
+
+
+def test_a_question_in_a_body_has_no_tag() -> None:
+    batch = {"complete": True, "coverage": COVERAGE, "merchants": []}
+    network = Network(*[httpx.Response(200, json=batch, headers={"ETag": "W/1"}) for _ in range(2)])
+    client = network.connect()
+    for ids in ([1], [2]):
+        client.query_balances(ids)
+    assert tags(network) == [None, None]
 
 
 def test_a_stale_answer_names_what_it_covers() -> None:
@@ -143,21 +182,3 @@ def test_a_body_that_cannot_be_decoded_is_no_answer() -> None:
     with pytest.raises(UnavailableError):
         network.connect().get_me()
     assert len(network.requests) == 2
-
-
-async def test_a_watch_that_is_left_closes_its_connection() -> None:
-    closed: list[bool] = []
-
-    class Body(httpx.AsyncByteStream):
-        async def __aiter__(self):  # type: ignore[no-untyped-def]
-            yield HELLO
-            raise AssertionError("nobody asked for more")
-
-        async def aclose(self) -> None:
-            closed.append(True)
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Body()))) as http:
-        events = AsyncClient("http://x", http=http).watch([1])
-        await anext(events)
-        await events.aclose()
-    assert closed == [True]

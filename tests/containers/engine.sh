@@ -3,18 +3,22 @@
 # its own. It has no way out: its network has a loopback and the engine's bridges, and no route beyond them.
 set -euo pipefail
 if test "${1:-}" != --inside; then
-    state=$(mktemp -d /tmp/tallygate-engine.XXXXXX); status=0
-    unshare --mount --net --pid --fork --kill-child "$0" --inside "$state" "$@" || status=$?
-    # The namespaces took every process and mount with them. The control groups outlive them.
-    find /sys/fs/cgroup -depth -path '*/docker*' -type d -exec rmdir {} + 2>/dev/null || true
-    rm -rf "$state"
-    exit "$status"
+    . "$(dirname "$0")/../support/namespaces.sh"
+    state=$(mktemp -d -t tallygate-engine.XXXXXX)
+    # The namespaces take every process and mount with them. The control groups outlive them.
+    clean() {
+        find /sys/fs/cgroup -depth -path '*/docker*' -type d -exec rmdir {} + 2>/dev/null || true
+        rm -rf "$state"
+    }
+    trap clean EXIT
+    in_namespaces --mount --net "$0" --inside "$state" "$@"
+    exit
 fi
 state=$2; WORK=$(realpath "$3"); export WORK; shift 3
 mount --make-rprivate /
 mount -t proc proc /proc
 ip link set lo up
-export DOCKER_HOST=unix://$state/docker.sock
+mkdir "$state/tmp"; export DOCKER_HOST=unix://$state/docker.sock TMPDIR=$state/tmp
 dockerd --data-root="$state/data" --exec-root="$state/exec" --pidfile="$state/docker.pid" --host="$DOCKER_HOST" \
     --bip=198.19.0.1/24 --default-address-pool=base=198.18.0.0/16,size=24 >"$WORK/dockerd.log" 2>&1 &
 for _ in $(seq 200); do docker version >/dev/null 2>&1 && break; sleep 0.1; done

@@ -1,12 +1,20 @@
 """nginx in the engine: its own answers, what it says of callers, and how it is judged."""
 
 import json
+from socket import create_connection
 
 import pytest
 
 from tests.containers.demo import CLONE, compose, compose_status, eventually, gateways, get, restore, run, send
+from tests.containers.watchers import HOST, KEY, PORT
 
 pytestmark = pytest.mark.usefixtures("demo")
+
+COLLECTED_BYTES = 1460
+"""What nginx collects before it sends anything, where it does not pass each event on (`postpone_output`)."""
+
+HEARTBEAT_BYTES = 350
+"""What a heartbeat has at most, with its place in a chunked body."""
 
 
 @pytest.mark.parametrize(
@@ -61,3 +69,14 @@ def test_waiting_for_an_nginx_that_restarts_for_ever_fails() -> None:
     assert compose_status(*start) != 0
     configured.write_text(before)
     assert compose_status(*start) == 0
+
+
+def test_events_are_passed_on_and_not_collected() -> None:
+    request = f"GET /v1/watch?merchantId=12345 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+    read = b""
+    with create_connection((HOST, PORT), 100) as wire:
+        wire.sendall(f"{request}Accept: application/jsonl\r\n\r\n".encode())
+        while b'{"event":"synced"' not in read:
+            read += wire.recv(65536)
+    assert read.count(b'{"event":"heartbeat"') < 2  # nginx that collects sends the first events with those
+    assert len(read) + HEARTBEAT_BYTES < COLLECTED_BYTES  # or the first one would already fill what nginx collects

@@ -65,7 +65,7 @@ def stop_worker() -> None:
     )
     gateway = gateways()[0]
     in_container(gateway, program)
-    for _ in range(30):
+    for _ in range(60):
         time.sleep(0.5)
         if (
             "worker.hung" in (log := run("docker", "logs", gateway))

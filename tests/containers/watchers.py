@@ -4,7 +4,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-HOST, PORT, PATIENCE_SECONDS = "127.0.0.1", 8080, 15
+HOST, PORT, PATIENCE_SECONDS = "127.0.0.1", 8080, 30
 KEY = "tg_demo-only-everybody-knows-this-key"
 COUNT = 8
 _REQUEST = f"GET /v1/watch?merchantId=12345 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()

@@ -12,6 +12,7 @@ from pathlib import Path
 from socket import create_server
 
 import pytest
+from httpx import URL
 
 from tests.support.fork_server import Fork, fork
 from tests.support.gateway import PATIENCE_SECONDS, free_port, listening, newcomer, stop
@@ -113,10 +114,15 @@ async def test_it_works_whatever_is_set_for_the_real_service(private_tmp: Path, 
         "TALLYGATE_REDIS_URL_FILE": str(token),
         "TALLYGATE_CLIENTS_FILE": "missing",
         "TALLYGATE_WORKERS": "2",
+        "TALLYGATE_CORS_ORIGINS": "http://localhost:3000",
     }
     async with run_demo(private_tmp, **environment) as (_, printed):
         line = next(line.strip() for line in printed if line.strip().startswith("curl "))
         assert json.loads(await curl(line))["merchantId"] == 12345
+        async with newcomer() as client:
+            script = URL(shlex.split(line)[-1]).join("/client/tallygate.js")
+            response = await client.get(script, headers={"Origin": "http://localhost:3000"})
+        assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
 
 
 @pytest.mark.parametrize("taken", ["--port", "--upstream-port"])

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # debian.sh VERSION SUITE FOLDER: the service's unit tests with the Python of a Debian release, which lives below FOLDER.
-# As root on Debian: mmdebstrap makes the release's file system from the mirror that the machine itself uses.
+# As root on Debian: mmdebstrap makes the release's file system from the mirror that the machine itself uses. It exits
+# with 75 if the mirror does not have all packages.
 set -euo pipefail
+. "$(dirname "$0")/../support/namespaces.sh"
 version=$1 suite=$2 root=$(realpath "$(dirname "$0")/../.."); mkdir -p "$3"; folder=$(realpath "$3")
 wanted=$(cat "$root"/requirements*.lock "$0" | sha256sum | cut -c -16); box=$folder/$version-$wanted
 test -d "$box" || {
@@ -15,13 +17,15 @@ test -d "$box" || {
         --aptopt="Acquire::Check-Valid-Until \"${valid_until:-true}\"" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --customize-hook="touch '$box.fetched'" \
         --customize-hook="cp -L /etc/ssl/certs/ca-certificates.crt \"\$1/etc/ssl/certs/\"; cp '$root'/requirements*.lock \"\$1/tmp/\"" \
         --customize-hook="chroot \"\$1\" sh -ec 'python$version -m venv /venv; for lock in /tmp/requirements*.lock; do /venv/bin/pip install -q --disable-pip-version-check --only-binary=:all: --require-hashes -r \$lock; done'" \
-        "$suite" "$box.part" "$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)"
-    mv "$box.part" "$box"
+        "$suite" "$box.part" "$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)" \
+        || { test -e "$box.fetched" || exit 75; exit 1; }
+    rm "$box.fetched"; mv "$box.part" "$box"
 }
 # The namespaces take every process and mount with them.
-exec unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
+in_namespaces --mount bash -euo pipefail -c '
     mount --make-rprivate /
     mkdir -p "$0/project"
     mount --bind "$1" "$0/project"

@@ -124,6 +124,18 @@ test("your own signal ends a call with its reason", async (t) => {
   await assert.rejects(client.getPortfolio({ signal: stop.signal }), { message: "enough" });
 });
 
+test("your own signal ends a call that is not repeated, and a pause", async (t) => {
+  for (const call of ["startReconciliation", "getPortfolio"]) {
+    const stop = new AbortController();
+    const { client, fake } = await withFake(t, (_, response) => {
+      if (call === "getPortfolio") refuse(response, 503, "breaker-open", { "retry-after": "25" }); // a pause that does not pass
+      setTimeout(() => stop.abort(new Error("enough")), 20);
+    });
+    await assert.rejects(client[call]({ signal: stop.signal }), { message: "enough" });
+    assert.equal(fake.requests.length, 1);
+  }
+});
+
 test("an unchanged answer is not sent again, and gets its new age", async (t) => {
   const { client, fake } = await withFake(t, (request, response, number) => {
     if (number === 0) return answer(response, ACCOUNT, { etag: 'W/"1"' });

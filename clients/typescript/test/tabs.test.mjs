@@ -7,9 +7,10 @@ import { build } from "esbuild";
 
 import { fakeClock, part } from "./support/fake_gateway.mjs";
 
-const source = new URL("../src/tabs.ts", import.meta.url).pathname;
-const [{ text }] = (await build({ entryPoints: [source], bundle: true, format: "esm", write: false })).outputFiles;
-const { watchTogether } = await import(`data:text/javascript,${encodeURIComponent(text)}`);
+const resolveDir = new URL("../src", import.meta.url).pathname;
+const contents = `export * from "./tabs.ts"; export * from "./watch.ts"; export * from "./http.ts";`;
+const [{ text }] = (await build({ stdin: { contents, resolveDir }, bundle: true, format: "esm", write: false })).outputFiles;
+const { Http, watch, watchTogether } = await import(`data:text/javascript,${encodeURIComponent(text)}`);
 
 /** Locks of which one is held at a time. They are granted when `grant` is called, or stolen right away. */
 function fakeLocks() {
@@ -39,15 +40,19 @@ function openConnection() {
   let wake = () => undefined;
   return {
     cursors: [],
+    open: 0,
     put: (event) => (pending.push(event), wake()),
     lead(cursor, signal) {
       this.cursors.push(cursor);
+      const connection = this;
       return (async function* () {
-        signal.addEventListener("abort", () => wake());
+        const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
+        connection.open++;
         while (!signal.aborted) {
           while (pending.length > 0 && !signal.aborted) yield pending.shift();
-          await new Promise((resolve) => (wake = resolve));
+          await Promise.race([left, new Promise((resolve) => (wake = resolve))]);
         }
+        connection.open--;
       })();
     },
   };
@@ -139,6 +144,10 @@ test("a tab that sends nothing for long loses the connection, and the gap is sai
   [connected, balances(2), synced].forEach(connection.put);
   await sees(second, ["connected", 1, "synced", "silent", "connected", 2, "synced"]);
   assert.equal(first.seen.at(-1), "synced");
+  assert.equal(connection.open, 1);
+  connection.put(balances(3));
+  await settle(() => first.seen.at(-1) === 3);
+  assert.deepEqual([first, second].map(({ seen }) => seen.at(-1)), [3, 3]); // the first one follows now
 });
 
 test("what asking again cannot help is raised by the tab that asked, and the next one asks for itself", async (t) => {
@@ -155,4 +164,28 @@ test("what asking again cannot help is raised by the tab that asked, and the nex
   await settle();
   locks.grant();
   assert.deepEqual(await Promise.all(both), ["refused 1", "refused 2"]);
+});
+
+test("tabs share a connection only for the same question of the same owner, and no name shows a key", async () => {
+  const askFor = async (credential, options) => {
+    const asked = [];
+    const locks = { request: async (name) => void asked.push(name) };
+    const channel = () => ({ postMessage: () => undefined, close: () => undefined });
+    const fetch = async () => (asked.push("alone"), new Response("{}", { status: 403 }));
+    const stop = new AbortController();
+    const http = new Http({ url: "http://x", credential, fetch, clock: fakeClock(), deadlineSeconds: 1 });
+    const next = watch(http, { merchantIds: [1], signal: stop.signal, ...options }, { locks, channel }).next().catch(() => undefined);
+    await settle(() => asked.length > 0);
+    stop.abort();
+    await next;
+    return asked[0];
+  };
+  const own = () => "tg_a";
+  const asked = [["tg_a"], ["tg_a"], ["tg_b"], ["tg_a", { merchantIds: [2] }], ["tg_a", { within: 60 }], [own, { share: "me" }]];
+  const [first, same, ...others] = await Promise.all(asked.map((one) => askFor(...one)));
+  assert.equal(first, same);
+  assert.equal(new Set([first, ...others]).size, asked.length - 1);
+  assert.ok([first, ...others].every((name) => name.startsWith("tallygate ") && !name.includes("tg_")));
+  for (const options of [{ share: false }, { after: "c1" }]) assert.equal(await askFor("tg_a", options), "alone");
+  assert.equal(await askFor(own), "alone");
 });

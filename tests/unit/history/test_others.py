@@ -8,6 +8,7 @@ from fakeredis import FakeServer
 from msgspec import to_builtins
 
 from app.balances.snapshots import AccountId, Snapshot
+from app.errors import HistoryGone
 from app.history.following import Following, News
 from app.history.past import Past, Window
 from app.history.recording import HistoryOptions, Look
@@ -17,7 +18,7 @@ from tests.support.virtual_time import VirtualLoop, monotonic, unix_ms
 
 MINE = (AccountId("5"), AccountId("7"))
 OTHERS = AccountId("6")
-OPTIONS = HistoryOptions(keep_ms=604_800_000, max_bytes=10**9)
+OPTIONS = HistoryOptions(keep_ms=20_000, max_bytes=10**9)
 
 
 async def look(replica: Replica, key: AccountId, amount: int) -> None:
@@ -29,7 +30,7 @@ class Reader:
     """A caller that reads two accounts, and all that it is told but for cursors, which are opaque."""
 
     def __init__(self, one: Replica) -> None:
-        self.past = Past(one.shared, one.feed)
+        self.past = Past(one.shared, one.feed, lambda: unix_ms() - OPTIONS.keep_ms)
         self.news = News(one.feed, lambda: False)
         self.following = Following(
             one.feed, self.past, self.news, OPTIONS, Runtime(unix_ms=unix_ms), longest_wait_seconds=20
@@ -47,6 +48,14 @@ class Reader:
         for key in MINE:
             page = await self.past.changes(key, Window(), None, 100)
             self.told.append({**to_builtins(page), "came": monotonic()})
+            for back_ms in (1_000, 15_000, 25_000, 40_000):
+                await self.ask(key, unix_ms() - back_ms)
+
+    async def ask(self, key: AccountId, moment: int) -> None:
+        try:
+            self.told.append(to_builtins(await self.past.at(key, moment)))
+        except HistoryGone as error:
+            self.told.append((error.kept_from_ms, monotonic()))
 
 
 async def live(server: FakeServer, moves_of_others: Iterable[float]) -> list[Any]:

@@ -71,7 +71,7 @@ async def test_keys_are_replaced_while_two_of_them_count(keys: EventKeys, file: 
     assert not keys.verify(BODY, sign(BODY, KEY))
 
 
-@pytest.mark.parametrize("broken", [None, "", "no key", public_line()[:-8]])
+@pytest.mark.parametrize("broken", [None, "", "no key", public_line()[:-8]], ids=["gone", "empty", "no key", "cut off"])
 async def test_the_last_good_keys_stay_and_the_log_says_so_once(
     keys: EventKeys, file: File, broken: str | None
 ) -> None:

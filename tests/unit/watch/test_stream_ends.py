@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from app.access.callers import hash_key
+from app.access.clients_file import parse_clients
+from app.access.clients_watch import ClientsFileWatcher
 from app.access.tokens.issuers import Source
 from app.access.tokens.jwks import Jwks, parse_jwks
 from app.access.tokens.jwks_cache import JwksCache
@@ -94,6 +96,44 @@ async def test_a_stream_that_outlives_the_new_end_of_its_key_ends_then(upstream:
         live.callers.replace_all([replace(ALL, validity=Validity(until=unix_ms() + 50_000)), SOME])
         assert (await reader.until("end")).data["reason"] == "expired"
         assert monotonic() - began == pytest.approx(50, abs=1.1)
+
+
+@pytest.mark.parametrize("before", ["", "expires = 2030-01-01T00:00:00Z"], ids=["undated", "dated"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        "merchants = [1, 2]\nexpires = 2001-09-09T01:46:40Z",
+        "merchants = [1]",
+        "merchants = [1, 2]\nnot_before = 2030-01-01T00:00:00Z",
+    ],
+    ids=["ended", "cut", "not-yet"],
+)
+async def test_a_clients_file_that_is_edited_ends_the_streams_of_what_it_took_away(
+    upstream: Upstream, before: str, after: str
+) -> None:
+    steady(upstream, m1="1", m2="2")
+    client = f'[[client]]\nname = "web"\nkey_sha256 = "{hash_key("web")}"\n'
+    text = f"{client}merchants = [1, 2]\n{before}"
+
+    async def read() -> str:
+        return text
+
+    async with run_live(upstream) as (live,):
+        watcher = ClientsFileWatcher(
+            read=read,
+            parse=lambda text: parse_clients(text, "clients.toml"),
+            renew=lambda clients: live.callers.replace_all([ALL, *clients.callers]),
+        )
+        await watcher.check_once()
+        async with supervised(clients=watcher.keep_watching), open_stream(live.app, WATCH, key("web")) as reader:
+            await reader.until("synced")
+            written = len(reader.named("balances"))
+            text, began = client + after, monotonic()
+            steady(upstream, m2="7")
+            assert (await reader.until("end")).data["reason"] == "rights"
+            assert monotonic() - began <= 2
+            assert len(reader.named("balances")) == written
+            assert (await ask_app(live.app, WATCH, headers=key("web"))).status_code in {401, 403}
 
 
 async def test_a_token_ends_its_stream_when_reads_refuse_it(upstream: Upstream) -> None:
