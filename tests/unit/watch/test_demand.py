@@ -80,6 +80,9 @@ async def test_the_pause_after_a_failed_load_doubles_up_to_half_a_minute(upstrea
         upstream.crashes.clear()
         await asyncio.sleep(40)
         assert loads.moments[-1] - loads.moments[-2] < 10
+        upstream.crashes[MINE] = Unreachable("It is away again.")
+        await asyncio.sleep(12)
+        assert loads.moments[-1] - loads.moments[-2] <= 4
 
 
 async def test_known_accounts_get_their_share_of_the_rate_and_half_of_the_places(upstream: Upstream) -> None:
