@@ -74,7 +74,7 @@ def create_app(
     moved = build_moved(settings.upstream.event_keys_file, replica, shared, runtime)
     access = build_access(settings.access, clients, settings.process.workers, runtime)
     health = build_health(upstream.tokens, shared.client, access.callers, drain, exposition, runtime)
-    source = WatchedReplica(replica, budget, upstream.tokens, history.feed)
+    source = WatchedReplica(replica, budget, upstream.tokens, history.slices)
     process = Process(drain, make_deadline(settings), cut)
     watching = build_watching(settings, news, source, questions, access.callers, process, runtime)
     parts = (shared, history, budget, upstream, replica, moved, questions, access, health, watching)

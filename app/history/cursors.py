@@ -49,6 +49,11 @@ class Cursors:
         self._name = ""
         self._cipher: AESGCM | None = None
 
+    @property
+    def epoch(self) -> str:
+        """The epoch whose key seals and opens now: that of what was opened just now."""
+        return self._epoch
+
     def use(self, epoch: str, key: bytes) -> None:
         """Use the key of an epoch from now on."""
         if (epoch, key) != (self._epoch, self._key):

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from app.balances.snapshots import AccountId
 from app.history.cursors import Cursors, FeedPosition
 from app.history.recording import feed_names
 from app.history.results import KEY_BYTES, FeedEntry, FeedMeta, FeedSlice, read_feed
@@ -14,10 +13,6 @@ from app.redis import lua_feed
 from app.redis.client import RedisClient, RedisFailure
 from app.redis.scripts import make_single, run_single
 from app.redis.shared import Shared
-
-_AT_ONCE: Final = 500
-_MOST_CHANGED: Final = 20_000
-"""How many changes `changed_since` reads: after more, all is as good as changed."""
 
 
 class FeedPage(Struct, frozen=True):
@@ -66,21 +61,6 @@ class FeedReader:
         start = meta.popped if position is None else position.place
         last = found.last or start
         return FeedPage(meta, found.entries, FeedPosition(meta.epoch, last), is_last=last >= found.newest)
-
-    async def changed_since(self, position: FeedPosition) -> set[AccountId] | RedisFailure | None:
-        """Return the accounts that changed since a position; None if that cannot be known: too long ago, or other epoch."""
-        changed: set[AccountId] = set()
-        for _ in range(_MOST_CHANGED // _AT_ONCE):
-            page = await self.read_after(position, _AT_ONCE)
-            if isinstance(page, RedisFailure):
-                return page
-            if isinstance(page, FeedGone):
-                return None
-            changed.update(entry.account_id for entry in page.entries)
-            if page.is_last:
-                return changed
-            position = page.position
-        return None
 
     async def latest_position(self) -> FeedPosition | RedisFailure:
         """Return the position after the newest change."""

@@ -14,22 +14,16 @@ from app.errors import HistoryGone, InvalidRequest
 from app.history.changes import Change
 from app.history.cursors import CursorTrouble, FeedPosition
 from app.history.feed import FeedGone, FeedPage, FeedReader
-from app.history.kept import has_outdated, may_lack
+from app.history.kept import has_outdated
 from app.history.past import Past, feed_ended, store_away
 from app.history.recording import HistoryOptions
 from app.history.results import FeedEntry, FeedMeta
+from app.history.slices import PAUSES_SECONDS, FeedSlices
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
 
-_AT_ONCE: Final = 500
 _LOOK_SECONDS: Final = 0.25
 """How often one process looks for news while anyone waits."""
-
-_PAUSES_SECONDS: Final = (0.25, 0.5)
-"""How long a scan that was begun waits before it asks a store that failed again: longer than a command may take."""
-
-_SKEW_MS: Final = 60_000
-"""How much earlier by a replica's clock a look may have arrived than Redis wrote it down."""
 
 Reads = Callable[[AccountId], bool]
 """Whether a caller reads an account: it may, and asked for it."""
@@ -109,6 +103,7 @@ class Following:
         self._feed: Final = feed
         self._past: Final = past
         self._news: Final = news
+        self._slices: Final = FeedSlices(feed, past, options, runtime)
         self._options: Final = options
         self._unix_ms: Final = runtime.unix_ms
         self._metrics: Final = runtime.metrics
@@ -127,7 +122,7 @@ class Following:
         pauses: Sequence[float] = ()
         while True:
             page, entries = await self._scan(accounts, reads, start, limit, pauses)
-            pauses = _PAUSES_SECONDS
+            pauses = PAUSES_SECONDS
             cursor = self._feed.cursors.seal(page.position)  # now: the epoch may end before all is found
             if entries or (left := until - loop.time()) <= 0:
                 break
@@ -173,14 +168,11 @@ class Following:
         shown: list[FeedEntry] = []
         keep_from, is_after = self._unix_ms() - self._options.keep_ms, start is not None
         while True:
-            page = await self._read_after(start, pauses)
-            pauses = _PAUSES_SECONDS
+            page = await self._slices.read(accounts, start, pauses)
+            pauses = PAUSES_SECONDS
             if isinstance(page, FeedGone):
                 if page.is_other_epoch:
                     raise feed_ended()
-                if start is not None and accounts is not None and not await self._has_dropped(accounts, start):
-                    start = FeedPosition(page.meta.epoch, page.meta.popped)
-                    continue
                 await self._refuse(page.meta, accounts)
             if is_after and has_outdated(page.entries, reads, keep_from):
                 await self._refuse(page.meta, accounts)
@@ -193,28 +185,6 @@ class Following:
             if page.is_last:
                 return page, shown
             start = page.position
-
-    async def _read_after(self, start: FeedPosition | None, pauses: Sequence[float]) -> FeedPage | FeedGone:
-        """Read a slice, again after each of the pauses while the store fails. Raises `StoreUnavailable`.
-
-        The first slice of a request has no pauses. Later ones have: how many there are is the doing of others, and one
-        slow command of hundreds would lose all that was scanned.
-        """
-        page = await self._feed.read_after(start, _AT_ONCE)
-        for pause in pauses:
-            if not isinstance(page, RedisFailure):
-                break
-            await asyncio.sleep(pause)
-            page = await self._feed.read_after(start, _AT_ONCE)
-        if isinstance(page, RedisFailure):
-            raise store_away()
-        return page
-
-    async def _has_dropped(self, accounts: Sequence[AccountId], start: FeedPosition) -> bool:
-        """Check whether a change of these accounts may have been dropped that came after a position."""
-        began, keep_from = start.place[0] - _SKEW_MS, self._unix_ms() - self._options.keep_ms
-        found = await asyncio.gather(*(self._past.find(one, "at", keep_from - 1, 1) for one in accounts))
-        return any(may_lack(one, began, keep_from) for one in found)
 
     async def _find_change(self, entry: FeedEntry) -> FeedChange | None:
         """Return what an entry of the feed names, None if it is not kept any more."""

@@ -1,14 +1,15 @@
 """Positions of streams in the feed of changes: what a reader that comes again has missed."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from app.balances.snapshots import AccountId
+from app.errors import StoreUnavailable
 from app.history.cursors import FeedPosition
-from app.history.feed import FeedReader
+from app.history.slices import FeedSlices
 from app.redis.client import RedisFailure
 
 EVERY_SECONDS: Final = 5.0
@@ -35,8 +36,13 @@ class Positions(Protocol):
     def seal(self, position: Position | None, /) -> str:
         """Return a cursor: opaque, of one length, and another one each time."""
 
-    async def changed_since(self, cursor: str, /) -> tuple[Position, Collection[AccountId]] | None:
-        """Return the position of a cursor and the accounts that changed since, None if that cannot be known."""
+    async def changed_since(
+        self, cursor: str, accounts: Sequence[AccountId] | None, /
+    ) -> tuple[Position, Collection[AccountId]] | None:
+        """Return the position of a cursor and which of the accounts changed since, None if that cannot be known.
+
+        None for the accounts stands for all there are: the changes of all decide whether it can be known then.
+        """
 
 
 class NoPositions:
@@ -50,7 +56,9 @@ class NoPositions:
         """Return a constant."""
         return _UNKNOWN
 
-    async def changed_since(self, _: str, /) -> tuple[Position, Collection[AccountId]] | None:
+    async def changed_since(
+        self, _cursor: str, _accounts: Sequence[AccountId] | None, /
+    ) -> tuple[Position, Collection[AccountId]] | None:
         """Know nothing."""
         return None
 
@@ -62,8 +70,9 @@ class FeedPositions:
     seconds old, and a reader that comes again is shown what changed in them once more.
     """
 
-    def __init__(self, feed: FeedReader, is_connected: Callable[[], bool], is_needed: Callable[[], bool]) -> None:
-        self._feed: Final = feed
+    def __init__(self, slices: FeedSlices, is_connected: Callable[[], bool], is_needed: Callable[[], bool]) -> None:
+        self._slices: Final = slices
+        self._feed: Final = slices.feed
         self._is_connected: Final = is_connected
         self._is_needed: Final = is_needed
         self._seen: FeedPosition | None = None
@@ -79,21 +88,23 @@ class FeedPositions:
 
     def seal(self, position: Position | None) -> str:
         """Return a cursor. Without a position, or after the end of its epoch, it leads to no place."""
-        if position is None:
+        if position is None or position.feed.epoch != self._feed.cursors.epoch:
             return _UNKNOWN
         content = b"".join(part.to_bytes(_NUMBER_BYTES, "big") for part in position.feed.place)
-        try:
-            return self._feed.cursors.seal_bytes(_PURPOSE, content + bytes([position.all_fresh]))
-        except ValueError:
-            return _UNKNOWN
+        return self._feed.cursors.seal_bytes(_PURPOSE, content + bytes([position.all_fresh]))
 
-    async def changed_since(self, cursor: str) -> tuple[Position, Collection[AccountId]] | None:
-        """Return the position of a cursor and the accounts that changed since, None if that cannot be known."""
+    async def changed_since(
+        self, cursor: str, accounts: Sequence[AccountId] | None
+    ) -> tuple[Position, Collection[AccountId]] | None:
+        """Return the position of a cursor and which of the accounts changed since, None if that cannot be known."""
         position = await self._open(cursor)
         if position is None:
             return None
-        changed = await self._feed.changed_since(position.feed)
-        return None if changed is None or isinstance(changed, RedisFailure) else (position, changed)
+        try:
+            changed = await self._slices.changed_since(position.feed, accounts)
+        except StoreUnavailable:
+            return None
+        return None if changed is None else (position, changed)
 
     async def run(self) -> None:
         """Look at the feed while it is needed, until cancelled."""
@@ -118,10 +129,7 @@ class FeedPositions:
         opened = await self._feed.cursors.open_bytes(_PURPOSE, cursor)
         if isinstance(opened, bytes) and len(opened) == 2 * _NUMBER_BYTES + 1:
             numbers = opened[:_NUMBER_BYTES], opened[_NUMBER_BYTES:-1]
-            found = await self._feed.latest_position()
-            if isinstance(found, RedisFailure):
-                return None
             milliseconds, number = (int.from_bytes(each, "big") for each in numbers)
-            return Position(FeedPosition(found.epoch, (milliseconds, number)), bool(opened[-1]))
+            return Position(FeedPosition(self._feed.cursors.epoch, (milliseconds, number)), bool(opened[-1]))
         position = await self._feed.cursors.open(cursor)
         return Position(position, all_fresh=False) if isinstance(position, FeedPosition) else None

@@ -6,6 +6,7 @@ from app.history.following import Following, News
 from app.history.histories import NO_HISTORIES, Histories
 from app.history.past import Past
 from app.history.recording import HistoryOptions, Recorder
+from app.history.slices import FeedSlices
 from app.redis.shared import Shared
 from app.resilience.draining import Drain
 from app.resilience.supervision import Part
@@ -21,7 +22,7 @@ class HistoryParts(Part, frozen=True):
     """The history of one replica. All is None where no history is kept."""
 
     recorder: Recorder | None = None
-    feed: FeedReader | None = None
+    slices: FeedSlices | None = None
     histories: Histories = NO_HISTORIES
 
 
@@ -54,7 +55,8 @@ def build_history(settings: Settings, shared: Shared, drain: Drain, runtime: Run
         if is_own:
             await store.client.close()
 
-    return HistoryParts(recorder, feed, Histories(past, following), tasks=tasks, close=close)
+    slices = FeedSlices(feed, past, options, runtime)
+    return HistoryParts(recorder, slices, Histories(past, following), tasks=tasks, close=close)
 
 
 def _longest_wait_seconds(settings: Settings) -> int:

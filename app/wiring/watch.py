@@ -15,7 +15,7 @@ from app.cache.memory import Listeners
 from app.cache.replica import Replica, ReplicaHooks
 from app.errors import TallygateError
 from app.fleet.bus import Failure
-from app.history.feed import FeedReader
+from app.history.slices import FeedSlices
 from app.portfolio.running_totals import RunningTotals
 from app.portfolio.sweep_queue import SweepQueue
 from app.resilience.draining import Drain
@@ -56,7 +56,7 @@ class WatchedReplica(Struct, frozen=True):
     replica: Replica
     budget: FleetBudget
     tokens: TokenSource
-    feed: FeedReader | None = None
+    slices: FeedSlices | None = None
 
 
 class Watching(Part, frozen=True):
@@ -115,8 +115,8 @@ def build_watching(
     scopes = _build_scopes(settings, news, source, questions, demand, runtime)
     feed = (
         None
-        if source.feed is None
-        else FeedPositions(source.feed, lambda: replica.bus.connected, lambda: len(streams) > 0)
+        if source.slices is None
+        else FeedPositions(source.slices, lambda: replica.bus.connected, lambda: len(streams) > 0)
     )
     streams = Streams(callers, scopes, feed or NoPositions(), process.drain, _limits(settings), process.cut, runtime)
     polls = LongPolls(

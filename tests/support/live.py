@@ -26,6 +26,7 @@ from app.fleet.demand import Demand
 from app.history.following import Following, News
 from app.history.histories import Histories
 from app.history.past import Past
+from app.history.slices import FeedSlices
 from app.portfolio.directory import MerchantDirectory
 from app.portfolio.sweep import Sweep
 from app.portfolio.sweep_figures import SweepOptions
@@ -141,8 +142,14 @@ class LiveReplica:
             policy=POLICY,
             monotonic=monotonic,
         )
-        has_feed = options.get("history") is not None
-        self.feed = FeedPositions(replica.feed, lambda: replica.bus.connected, lambda: True) if has_feed else None
+        past = Past(replica.shared, replica.feed)
+        self.feed_news = News(replica.feed, lambda: self.drain.is_on)
+        kept = options.get("history")
+        self.feed = following = None
+        if kept is not None:
+            slices = FeedSlices(replica.feed, past, kept, runtime)
+            self.feed = FeedPositions(slices, lambda: replica.bus.connected, lambda: True)
+            following = Following(replica.feed, past, self.feed_news, kept, runtime, longest_wait_seconds=25)
         self.callers = Callers(callers, workers=1, monotonic=monotonic, judge=judge, now=unix_ms)
         limits = StreamLimits(streams=streams, drain_seconds=LONG_DRAIN)
         self.streams = Streams(
@@ -158,10 +165,6 @@ class LiveReplica:
             runtime,
         )
         self.polls = polls
-        past = Past(replica.shared, replica.feed)
-        self.feed_news = News(replica.feed, lambda: self.drain.is_on)
-        kept = options.get("history")
-        following = None if kept is None else Following(replica.feed, past, self.feed_news, kept, runtime, 25)
 
         async def look() -> Readiness:
             raise NotImplementedError

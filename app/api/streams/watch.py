@@ -1,6 +1,6 @@
 """`GET /v1/watch`: opens a stream for a request, or refuses it with a problem."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -106,7 +106,7 @@ class Watch:
         meanwhile = _Marks()  # a change may be on the board after the feed was read, and before the stream is there
         watched.readers[meanwhile] = None
         try:
-            resumption = await self._resume(request.cursor)
+            resumption = await self._resume(request.cursor, None if key.merchants is None else watched.account_ids)
         except BaseException:
             watched.readers.pop(meanwhile)
             self._scopes.release(key, watched)
@@ -143,10 +143,10 @@ class Watch:
         context.merchants = None if merchants is None else len(merchants)
         return ScopeKey(view, merchants, request.portfolio)
 
-    async def _resume(self, cursor: str | None) -> Resumption:
+    async def _resume(self, cursor: str | None, accounts: Sequence[AccountId] | None) -> Resumption:
         if cursor is None:
             return Resumption("new")
-        found = await self.streams.context.positions.changed_since(cursor)
+        found = await self.streams.context.positions.changed_since(cursor, accounts)
         if found is None:
             return Resumption("reset")
         position, changed = found

@@ -9,12 +9,15 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from app.balances.snapshots import AGGREGATE, AccountId, Snapshot
 from app.history.cursors import CursorTrouble, FeedPosition
 from app.history.feed import FeedGone, FeedPage
+from app.history.past import Past
 from app.history.recording import HistoryOptions, Look
+from app.history.slices import FeedSlices
 from app.redis.client import RedisFailure
+from app.runtime import Runtime
 from tests.support.replica import KEY, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import unix_ms
 
-OTHER = AccountId("7")
+OTHER, LATER = AccountId("7"), AccountId("8")
 HISTORY = HistoryOptions(keep_ms=604_800_000, max_bytes=10**9)
 
 
@@ -33,6 +36,10 @@ async def page_of(replica: Replica, position: FeedPosition | None = None, limit:
     page = await replica.feed.read_after(position, limit)
     assert isinstance(page, FeedPage)
     return page
+
+
+def slices(replica: Replica) -> FeedSlices:
+    return FeedSlices(replica.feed, Past(replica.shared, replica.feed), HISTORY, Runtime(unix_ms=unix_ms))
 
 
 async def size_of_feed(raw: FakeAsyncRedis) -> int:
@@ -79,8 +86,9 @@ async def test_the_feed_has_each_change_once_in_the_order_recorded(server: FakeS
         first = await page_of(one, None, 1)
         assert not first.is_last
         assert (await page_of(one, first.position)).entries == page.entries[1:]
-        assert await one.feed.changed_since(first.position) == {KEY, OTHER, AGGREGATE}
-        assert await one.feed.changed_since(page.position) == set()
+        assert await slices(one).changed_since(first.position, None) == {KEY, OTHER, AGGREGATE}
+        assert await slices(one).changed_since(first.position, [OTHER, LATER]) == {OTHER}
+        assert await slices(one).changed_since(page.position, None) == set()
 
 
 async def test_a_cursor_is_opened_at_every_replica_and_says_nothing(server: FakeServer) -> None:
@@ -106,7 +114,7 @@ async def test_with_the_store_the_epoch_ends_and_nothing_is_invented(server: Fak
         await FakeAsyncRedis(server=server).flushall()
         after = await look(two, 2)
         assert (after.sequence, after.epoch == before.epoch) == (0, False)
-        assert await one.feed.changed_since(position) is None
+        assert await slices(one).changed_since(position, [KEY]) is None
         gone = await one.feed.read_after(position, 10)
         assert isinstance(gone, FeedGone)
         assert gone.is_other_epoch

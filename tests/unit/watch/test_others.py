@@ -8,11 +8,13 @@ from datetime import datetime
 
 from fakeredis import FakeServer
 
+from app.balances.snapshots import AccountId
 from app.history.recording import HistoryOptions
 from tests.support.live import LiveReplica, run_live
 from tests.support.replica import Upstream
 from tests.support.streams import open_stream
 from tests.support.virtual_time import unix_ms
+from tests.unit.history.test_following import look
 from tests.unit.watch.test_streams import key, steady
 
 HISTORY = HistoryOptions(keep_ms=604_800_000, max_bytes=1 << 28)
@@ -67,3 +69,23 @@ async def test_a_stream_shows_nothing_of_merchants_that_its_reader_may_not_read(
     quiet = await transcript(upstream, move=False)
     assert '"resumed":"complete"' in quiet
     assert await transcript(upstream, move=True) == quiet
+
+
+async def test_a_stream_resumes_though_changes_of_others_were_dropped_after_its_cursor(upstream: Upstream) -> None:
+    small = HistoryOptions(keep_ms=604_800_000, max_bytes=2_000)
+    steady(upstream, m1="1", m2="2", m3="3")
+    async with run_live(upstream, merchants=("1", "2", "3"), history=small) as (live,):
+        async with open_stream(live.app, MINE, key("some")) as first:
+            await first.until("heartbeat", 3)
+        cursor = (b"last-event-id", str(first.events[-1].cursor).encode())
+        async with open_stream(live.app, MINE, key("some")):
+            for amount in range(40):
+                await look(live.replica, AccountId("3"), amount)
+            async with open_stream(live.app, MINE, (*key("some"), cursor)) as again:
+                await again.until("synced")
+        assert again.events[0].data["resumed"] == "complete"
+        assert again.named("balances") == []
+        whole = (*key("all"), cursor)
+        async with open_stream(live.app, "/v1/watch?merchantId=1,2,3&within=10", whole) as mover:
+            await mover.until("synced")
+        assert mover.events[0].data["resumed"] == "reset"

@@ -11,6 +11,7 @@ from fakeredis import FakeServer
 
 from app.balances.snapshots import AccountId, Row, Snapshot
 from app.errors import Unreachable
+from app.watch.positions import Position
 from tests.support.cuts import HISTORY, Walk
 from tests.support.live import LiveReplica, run_live
 from tests.support.replica import Upstream
@@ -110,6 +111,18 @@ async def test_the_end_of_an_epoch_is_said(upstream: Upstream, server: FakeServe
             await reader.until("synced")
             assert reader.events[0].data["resumed"] == "reset"
             assert set(reader.newest()) == {1, 2, 3}
+
+
+async def test_a_place_of_an_epoch_that_has_ended_is_sealed_as_none(upstream: Upstream, server: FakeServer) -> None:
+    async with run_live(upstream, server=server, history=HISTORY) as (live,), again(live, None) as reader:
+        await reader.until("heartbeat", 3)
+        assert live.feed is not None
+        heard = live.feed.heard()
+        assert heard is not None
+        assert live.feed.seal(Position(heard, all_fresh=True)) != "0"
+        await live.replica.redis_client.client.flushall()
+        await live.replica.feed.latest_position()
+        assert live.feed.seal(Position(heard, all_fresh=True)) == "0"
 
 
 async def test_cursors_are_all_alike_whoever_moves(upstream: Upstream) -> None:
