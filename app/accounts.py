@@ -1,11 +1,11 @@
 """Accounts: questions about the balances of one account, or of many by id. The caller's rights were checked before."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from msgspec import Struct
 
-from app.balances.snapshots import Absence, AccountId, Snapshot
+from app.balances.snapshots import Absence, AccountId, Entry, Snapshot
 from app.cache.cache import Cache
 from app.cache.freshness import RequestDirectives
 from app.cache.served import Served
@@ -34,15 +34,17 @@ AccountResult = Available | Unavailable
 class Accounts:
     """Answer questions about balances. `caller` names who asks, and takes turns with others for the upstream's budget.
 
-    `histories` answer those about the past.
+    `histories` answer those about the past. `is_current` and `use` are those of memory, which each hot read asks.
     """
 
     histories: Histories = NO_HISTORIES
+    is_current: Callable[[Entry], bool]
+    use: Callable[[Entry], bool]
 
     def __init__(self, cache: Cache, histories: Histories = NO_HISTORIES) -> None:
         self._cache: Final = cache
-        self.is_current: Final = cache.is_current
-        self.use: Final = cache.use
+        self.is_current = cache.is_current
+        self.use = cache.use
         self.histories = histories
 
     async def get(self, account_id: AccountId, directives: RequestDirectives, caller: str) -> Available:

@@ -35,6 +35,7 @@ class FailingAccounts(Accounts):
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.is_current = self.use = lambda _: False
 
     def get_now(self, account_id: AccountId, directives: RequestDirectives) -> None:
         return None
