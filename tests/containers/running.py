@@ -128,6 +128,7 @@ def test_secrets_that_are_replaced_are_read_again(replacing: str) -> None:
         for name, text in before.items():
             (folder / name).write_text(text)
     assert eventually(lambda: "status" not in get("/v1/me")[1])
+    assert eventually(lambda: _token_changes() == logged + 4)  # or the next test would count the lines of this one
 
 
 def _token_changes() -> int:
