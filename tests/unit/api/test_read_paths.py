@@ -362,6 +362,23 @@ async def test_a_memoised_answer_is_refreshed_a_little_early_too(paths: Paths) -
     assert paths.hot_answers == 3
 
 
+async def test_a_memo_that_gets_older_is_refreshed_a_little_early_too(paths: Paths) -> None:
+    read = []
+    for seconds in (0, 0.01, 4.984, 0.2):  # the second read makes a memo, and the third brings it to another age
+        await asyncio.sleep(seconds)
+        answer = await paths.hot.ask(HOT[0], headers=ALL)
+        read.append((_json(answer)["balances"][0]["total"], dict(answer[1])[b"age"]))
+    assert read == [("1", b"0"), ("1", b"0"), ("1", b"4"), ("2", b"0")]
+
+
+async def test_a_memo_is_never_older_than_the_policy_allows(paths: Paths) -> None:
+    await paths.warm_up(HOT[0])
+    await paths.hot.ask(HOT[0], headers=ALL)
+    await asyncio.sleep(100)
+    answer = await paths.hot.ask(HOT[0], headers=ALL)
+    assert (_json(answer)["balances"][0]["total"], dict(answer[1])[b"age"]) == ("2", b"0")
+
+
 async def test_a_caller_above_its_rate_is_refused_and_counted_once(paths: Paths) -> None:
     await paths.warm_up(HOT[0])
     statuses = [(await paths.hot.ask(HOT[0], headers=SLOW))[0] for _ in range(4)]

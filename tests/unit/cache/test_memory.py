@@ -24,6 +24,16 @@ def test_the_least_recently_used_goes_first() -> None:
     assert len(memory) == 2
 
 
+def test_what_is_used_again_does_not_go_first() -> None:
+    memory = MemoryTier(2, 10**9)
+    used = memory.put(_entry("a"))
+    memory.put(_entry("b"))
+    assert memory.use(used)
+    assert not memory.use(_entry("a"))
+    memory.put(_entry("c"))
+    assert [memory.is_current(used), memory.peek(AccountId("b"))] == [True, None]
+
+
 def test_an_older_or_equal_entry_never_replaces_a_newer_one() -> None:
     memory = MemoryTier(2, 10**9)
     newest = _entry("a", 5)
