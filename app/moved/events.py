@@ -78,7 +78,7 @@ class Events:
         await self._remember(name)  # after the mark: an event whose mark failed comes again, and counts then
 
     async def _is_known(self, name: str) -> bool:
-        """Return whether an event is known, and remember it anew: a replay that goes on outlives no memory of it."""
+        """Return whether an event is known, and remember it for longer: a replay that goes on is known for ever."""
         client = self._redis_client.client
         found = await self._redis_client.execute(lambda: client.set(name, b"1", xx=True, px=_KNOWN_MS), bool)
         return name in self._known or (not isinstance(found, RedisFailure) and found)
