@@ -99,6 +99,10 @@ class Replica:
         self.memory, self.tier, self.fleet = self.parts.memory, self.parts.tier, self.parts.loader
         self.bus, self.cache = self.parts.bus, self.parts.cache
 
+    async def settle(self) -> None:
+        """Wait until all is stored that was loaded: its readers were answered before."""
+        await self.fleet.close()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Replica"]:
         """Run it, with the bus joined."""
