@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -83,7 +84,7 @@ class FleetLoader:
         self._random: Final = runtime.random
         self._no_warning_before = 0.0
         self.moves: Final = Moves(memory, redis, runtime.unix_ms)
-        self._stores: Final = Stores()
+        self.stores: Final = Stores()
         self._expected: Final[dict[AccountId, asyncio.Future[LoadFailed | None]]] = {}
 
     async def load(
@@ -93,12 +94,12 @@ class FleetLoader:
 
         Redis gets the result afterwards. The next load of the account begins when that has ended.
         """
-        await self._stores.wait(account_id)
+        await self.stores.wait(account_id)
         while True:
             found = await self._read_or_lease(account_id, directives, permit_request)
             if (known := self._find_known(account_id, directives)) is not None:
                 if isinstance(found, LeaseAcquired):
-                    self._store(known)
+                    self._begin_store(known)
                 return Loaded(known, None)
             match found:
                 case RedisFailure():
@@ -143,13 +144,13 @@ class FleetLoader:
     async def withdraw(self, account_id: AccountId) -> None:
         """Remove all that is known of an account, at every replica: it may be another account's."""
         self._memory.forget(account_id)
-        await self._stores.wait(account_id)
+        await self.stores.wait(account_id)
         await self._redis.withdraw(account_id)
         self._memory.forget(account_id)  # what a load that was under way has put meanwhile
 
     async def close(self) -> None:
         """Wait until all is stored, and Redis has answered all commands that were sent."""
-        await self._stores.close()
+        await self.stores.wait_for_all()
         await self._redis.close()
 
     async def _read_or_lease(
@@ -179,10 +180,14 @@ class FleetLoader:
             return self._memory.put(known)
         return None
 
-    def _store(self, entry: Entry, look: Look | None = None) -> None:
+    def _begin_store(self, entry: Entry, look: Look | None = None) -> None:
+        self.moves.begin_store(entry.account_id)
+        self.stores.start(entry.account_id, partial(self._store, entry, look))
+
+    async def _store(self, entry: Entry, look: Look | None) -> None:
         latest = latest_plausible_as_of(self._now_ms())
         storing = self._redis.store_and_release(entry, latest_as_of=latest, look=look)
-        self._stores.start(entry.account_id, self.moves.store(entry.account_id, storing))
+        await self.moves.store(entry.account_id, storing)
 
     async def _give_up(self, account_id: AccountId) -> NoPermit:
         """Release the lease of an account for which a sweep got no permit."""
@@ -200,10 +205,10 @@ class FleetLoader:
             raise
         match result:
             case Loaded(entry):
-                self._store(entry, Look(asked_at, known))
+                self._begin_store(entry, Look(asked_at, known))
             case LoadFailed(error):
                 failure = Failure.of(account_id, error)
-                self._stores.start(account_id, self._redis.release_with_failure(account_id, failure))
+                self.stores.start(account_id, partial(self._redis.release_with_failure, account_id, failure))
         return result
 
     async def _load_from_upstream(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:

@@ -1,8 +1,8 @@
 """Moves of accounts: what is known from before a move is marked, at every replica, and never served as fresh again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -50,10 +50,18 @@ class Moves:
                 if account_id in self._unshared:
                     break
 
-    def store(self, account_id: AccountId, storing: Awaitable[None]) -> Coroutine[Any, Any, None]:
-        """Return what stores an answer. It may replace a mark made from now on, so a move heard of until its end is marked again."""
+    def begin_store(self, account_id: AccountId) -> None:
+        """Note from now on whether an account moves, for `store`."""
         self._calls[account_id] = 0
-        return self._store(account_id, storing)
+
+    async def store(self, account_id: AccountId, storing: Awaitable[None]) -> None:
+        """Store an answer. It may replace a mark that was made since `begin_store`, so such a move is marked again."""
+        try:
+            await storing
+        finally:
+            moved_at = self.end_call(account_id)
+        if moved_at:
+            await self.mark(account_id)
 
     def hear(self, move: Move) -> None:
         """Mark what this replica knows of an account that moved, and what it is being answered."""
@@ -90,14 +98,6 @@ class Moves:
     def end_call(self, account_id: AccountId) -> int:
         """End a call of the upstream. Return when the account moved since it began (Unix milliseconds), 0 if it did not."""
         return self._calls.pop(account_id, 0)
-
-    async def _store(self, account_id: AccountId, storing: Awaitable[None]) -> None:
-        try:
-            await storing
-        finally:
-            moved_at = self.end_call(account_id)
-        if moved_at:
-            await self.mark(account_id)
 
     async def _share(self, move: Move) -> Move:
         """Mark the entry in Redis, and tell every replica. Return the move as it counts there."""

@@ -252,6 +252,7 @@ async def test_only_if_cached_never_calls_but_reads_both_tiers(cache: Cache, lat
     with pytest.raises(NotCached):
         await cache.read(KEY, directives(only_if_cached=True))
     await cache.read(KEY, directives())
+    await asyncio.sleep(0.01)  # until it is stored
     async with late.running():
         assert (await late.cache.read(KEY, directives(only_if_cached=True))).source is Source.REDIS
     assert upstream.calls == 1

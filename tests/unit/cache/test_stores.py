@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import Snapshot
+from app.balances.snapshots import AccountId, Snapshot
 from app.budget.budget import PermitRequest, Priority
 from app.budget.prefetch import PermitPrefetcher
 from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed
@@ -17,7 +18,7 @@ from app.cache.stores import Stores
 from app.errors import Unreachable
 from app.fleet.bus import Move
 from tests.support.replica import KEY, OPTIONS, Replica, Upstream, directives, run_replicas
-from tests.support.virtual_time import unix_ms, virtual_runtime
+from tests.support.virtual_time import monotonic, unix_ms, virtual_runtime
 
 SLOW_SECONDS = 1.0
 WAITING = PermitRequest(Priority.WAITING)
@@ -122,9 +123,9 @@ async def test_a_store_that_crashes_is_logged_and_holds_up_nobody() -> None:
         raise ZeroDivisionError
 
     with capture_logs() as logs:
-        stores.start(KEY, crash())
+        stores.start(KEY, crash)
         await stores.wait(KEY)
-        await stores.close()
+        await stores.wait_for_all()
         await stores.wait(KEY)
     assert [line["event"] for line in logs] == ["cache.store_crashed"]
 
@@ -136,10 +137,41 @@ async def test_a_cancelled_wait_harms_no_store() -> None:
         await asyncio.sleep(0.01)
         ended.set()
 
-    stores.start(KEY, store())
+    stores.start(KEY, store)
     waiting = asyncio.create_task(stores.wait(KEY))
     await asyncio.sleep(0)
     waiting.cancel()
-    await stores.close()
+    await stores.wait_for_all()
     assert ended.is_set()
     assert waiting.cancelled()
+
+
+async def test_those_that_come_shortly_after_one_another_begin_together() -> None:
+    stores, began = Stores(), list[float]()
+
+    async def store() -> None:
+        began.append(monotonic())
+        await asyncio.sleep(1)
+
+    for number in range(4):
+        stores.start(AccountId(str(number)), store)
+        await asyncio.sleep(0.0008)
+    await stores.wait_for_all()
+    assert began == [pytest.approx(0.002)] * 3 + [pytest.approx(0.0044)]
+
+
+async def test_what_begins_while_all_are_waited_for_is_not_waited_for() -> None:
+    stores, ended = Stores(), list[str]()
+
+    async def store(name: str) -> None:
+        await asyncio.sleep(1)
+        ended.append(name)
+
+    stores.start(KEY, partial(store, "first"))
+    waiting = asyncio.create_task(stores.wait_for_all())
+    await asyncio.sleep(0.5)
+    stores.start(AccountId("2"), partial(store, "second"))
+    await waiting
+    assert ended == ["first"]
+    await stores.wait_for_all()
+    assert ended == ["first", "second"]

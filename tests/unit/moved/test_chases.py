@@ -36,6 +36,7 @@ async def chasing(replica: Replica) -> AsyncIterator[Notices]:
 async def test_a_chase_ends_with_the_look_that_differs(replicas: list[Replica], bank: Bank) -> None:
     one, _ = replicas
     await one.cache.read(KEY, directives())
+    await one.settle()
     await notices_of(one).take([KEY])
     await asyncio.sleep(3)
     bank.amount = "2"

@@ -20,6 +20,7 @@ NAME = f"t:{{{KEY}}}"
 async def known(replica: Replica) -> Snapshot:
     entry = (await replica.cache.read(KEY, directives())).entry
     assert isinstance(entry, Snapshot)
+    await replica.settle()
     return entry
 
 

@@ -123,6 +123,7 @@ async def test_an_answer_that_is_being_stored_counts_as_from_before_the_move(
         await asyncio.sleep(0.01)
         await one.tier.store_and_release(answer)
 
+    one.fleet.moves.begin_store(KEY)
     storing = asyncio.create_task(one.fleet.moves.store(KEY, store_slowly()))
     await asyncio.sleep(0.005)
     await two.fleet.moves.mark(KEY)
