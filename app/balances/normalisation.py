@@ -144,12 +144,12 @@ def _read_row(wire: PlainRow | _WireRow | _OddRow, index: int) -> Row:
         intern(wire.asset_id),  # the few names there are share their memory
         intern(wire.asset),
         intern(wire.asset_name),
-        *_read_amounts(wire, index),
+        *(parse_plain(wire.total, wire.free, wire.locked) or _read_amounts(wire, index)),
     )
 
 
 def _read_amounts(wire: PlainRow | _WireRow | _OddRow, index: int) -> Sequence[Amount]:
-    return parse_plain(wire.total, wire.free, wire.locked) or [_read_amount(wire, field, index) for field in _AMOUNTS]
+    return [_read_amount(wire, field, index) for field in _AMOUNTS]
 
 
 def _read_amount(wire: PlainRow | _WireRow | _OddRow, field: str, index: int) -> Amount:
