@@ -84,7 +84,7 @@ class _UnreadableName(Exception):
 
 
 class _NotPlain(Exception):
-    """A row has an amount that `parse_plain` does not take."""
+    """A row has an anomaly, or an amount that `parse_plain` does not take."""
 
 
 _ACCOUNT_FIELDS: Final = frozenset(_WireAccount.__struct_encode_fields__)
@@ -116,18 +116,25 @@ def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
 def normalise_plain(key: AccountId, account: PlainAccount, as_of: int) -> Snapshot:
     """Make the snapshot that `normalise` makes of the same `data`. Raises as it does."""
     try:
-        rows = list(map(_read_plain_row, account.balances))
+        rows, are_sound = list(map(_read_plain_row, account.balances)), True
     except _NotPlain:
-        rows = list(map(_read_row, account.balances, range(len(account.balances))))
-    return _make_snapshot(key, as_of, rows, (), can_deposit=account.can_deposit)
+        rows, are_sound = list(map(_read_row, account.balances, range(len(account.balances)))), False
+    return _make_snapshot(key, as_of, rows, (), can_deposit=account.can_deposit, are_sound=are_sound)
 
 
 def _make_snapshot(
-    key: AccountId, as_of: int, rows: list[Row], unreadable: Iterable[Anomaly], *, can_deposit: bool
+    key: AccountId,
+    as_of: int,
+    rows: list[Row],
+    unreadable: Iterable[Anomaly],
+    *,
+    can_deposit: bool,
+    are_sound: bool = False,
 ) -> Snapshot:
+    """Merge, sort and flag rows. `are_sound` says that none has an anomaly by itself, as far as is known."""
     rows.sort(key=_asset_id)
     is_each_once = len({row.asset_id for row in rows}) == len(rows)  # as it mostly is
-    if is_each_once and not unreadable and all(map(_is_sound, rows)):
+    if is_each_once and not unreadable and (are_sound or all(map(_is_sound, rows))):
         return Snapshot(key, as_of, can_deposit, tuple(rows))
     by_asset = [list(same) for _, same in groupby(rows, key=_asset_id)]
     return Snapshot(
@@ -155,9 +162,9 @@ def _read_plain_row(wire: PlainRow) -> Row:
     Raises `_NotPlain` for a row that is not kept. So what is kept has short texts only.
     """
     amounts = parse_plain(wire.total, wire.free, wire.locked)
-    if amounts is None:
+    if amounts is None or not _is_sound(row := _make_row(wire, amounts)):
         raise _NotPlain
-    return _make_row(wire, amounts)
+    return row
 
 
 def _read_row(wire: PlainRow | _WireRow | _OddRow, index: int) -> Row:

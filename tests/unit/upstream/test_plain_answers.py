@@ -128,6 +128,14 @@ def test_what_is_not_plain_is_not_kept_however_long_it_is(amount: str) -> None:
     assert _row_of(text) is not _row_of(text)
 
 
+@pytest.mark.parametrize("odd", [{"total": "4"}, {"free": "0", "locked": "0"}])
+def test_an_anomaly_is_found_each_time_that_its_row_comes(odd: dict[str, str]) -> None:
+    response = UpstreamResponse(200, {}, _with(data={"canDeposit": True, "balances": [ROW | odd]}))
+    for snapshot in (_short(response), _short(response)):
+        assert isinstance(snapshot, Snapshot)
+        assert snapshot.anomalies
+
+
 def _with(**changes: Any) -> bytes:
     return json.dumps(ANSWER | changes).encode()
 
