@@ -186,7 +186,7 @@ class RedisTier:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             renewals = [
-                self._batcher.submit(self._renew_lease, self._names(account_id)[1:], [self._replica_id, LEASE_MS])
+                self._batcher.run(self._renew_lease, self._names(account_id)[1:], [self._replica_id, LEASE_MS])
                 for account_id in before & self._leases
             ]
             before = set(self._leases)

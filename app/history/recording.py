@@ -129,7 +129,7 @@ class Recorder:
         await self._batcher.run(self._mark_fed, [name], [found.epoch, found.sequence])
 
     def _submit_drop(self, account_id: AccountId, epoch: str, sequence: int) -> asyncio.Future[Any]:
-        return self._batcher.submit(self._drop, [history_name(self._shared, account_id)], [epoch, sequence])
+        return self._batcher.run(self._drop, [history_name(self._shared, account_id)], [epoch, sequence])
 
 
 def pack(entry: Entry, content: bytes, known: Entry | None) -> bytes | str:
