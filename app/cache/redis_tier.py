@@ -222,7 +222,8 @@ class RedisTier:
         return f"{self._key_prefix}:{{{account_id}}}"
 
     def _names(self, account_id: AccountId) -> list[str]:
-        return [self._name(account_id), f"{self._name(account_id)}:lease"]
+        name = self._name(account_id)
+        return [name, f"{name}:lease"]
 
     def _decode(self, account_id: AccountId, value: Any) -> Entry | None:
         if value is None:
