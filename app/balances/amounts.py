@@ -30,7 +30,7 @@ def _form(digits: int) -> str:
 
 _THREE: Final = re.compile(" ".join([_form(_ROW_DIGITS)] * 3))
 _TINY: Final = r"(?:0E-(?:[1-9]|[12][0-9]|30)|[1-9](?:\.[0-9]{1,11})?E-(?:[1-9]|1[0-9]))"
-_PLAIN: Final = rf"(?:{_TINY}|(?:0|[1-9][0-9]{{0,29}})(?:\.[0-9]{{1,30}})?)"
+_PLAIN: Final = rf"(?:(?:0|[1-9][0-9]{{0,29}}+)(?:\.[0-9]{{1,30}}+)?+|{_TINY})"  # no digit is tried twice
 _PLAIN_ONE: Final = re.compile(_PLAIN)
 _PLAIN_THREE: Final = re.compile(" ".join([_PLAIN] * 3))
 _ALONE: Final = f"^{_form(_SUM_DIGITS)}$(?!\\n)"

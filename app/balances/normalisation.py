@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from sys import intern
@@ -24,7 +25,7 @@ from app.balances.snapshots import (
 from app.decoding import Undecodable, convert
 
 
-class PlainRow(msgspec.Struct, rename="camel", gc=False):
+class PlainRow(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A row as the upstream documents it, each amount as text."""
 
     asset: AssetName
@@ -82,10 +83,17 @@ class _UnreadableName(Exception):
     """A name is no text."""
 
 
+class _NotPlain(Exception):
+    """A row has an anomaly, or an amount that `parse_plain` does not take."""
+
+
 _ACCOUNT_FIELDS: Final = frozenset(_WireAccount.__struct_encode_fields__)
 _ROW_FIELDS: Final = frozenset(_WireRow.__struct_encode_fields__)
 _AMOUNTS: Final = ("total", "free", "locked")
 _asset_id: Final = attrgetter("asset_id")
+
+_KNOWN_ROWS: Final = 8192
+"""How many rows are not read again while they come as they were. They take some 6 MB."""
 
 
 def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
@@ -107,16 +115,26 @@ def normalise(key: AccountId, data: object, as_of: int) -> Snapshot:
 
 def normalise_plain(key: AccountId, account: PlainAccount, as_of: int) -> Snapshot:
     """Make the snapshot that `normalise` makes of the same `data`. Raises as it does."""
-    rows = [_read_row(row, index) for index, row in enumerate(account.balances)]
-    return _make_snapshot(key, as_of, rows, (), can_deposit=account.can_deposit)
+    try:
+        rows, are_sound = list(map(_read_plain_row, account.balances)), True
+    except _NotPlain:
+        rows, are_sound = list(map(_read_row, account.balances, range(len(account.balances)))), False
+    return _make_snapshot(key, as_of, rows, (), can_deposit=account.can_deposit, are_sound=are_sound)
 
 
 def _make_snapshot(
-    key: AccountId, as_of: int, rows: list[Row], unreadable: Iterable[Anomaly], *, can_deposit: bool
+    key: AccountId,
+    as_of: int,
+    rows: list[Row],
+    unreadable: Iterable[Anomaly],
+    *,
+    can_deposit: bool,
+    are_sound: bool = False,
 ) -> Snapshot:
+    """Merge, sort and flag rows. `are_sound` says that none has an anomaly by itself, as far as is known."""
     rows.sort(key=_asset_id)
     is_each_once = len({row.asset_id for row in rows}) == len(rows)  # as it mostly is
-    if is_each_once and not unreadable and all(map(_is_sound, rows)):
+    if is_each_once and not unreadable and (are_sound or all(map(_is_sound, rows))):
         return Snapshot(key, as_of, can_deposit, tuple(rows))
     by_asset = [list(same) for _, same in groupby(rows, key=_asset_id)]
     return Snapshot(
@@ -137,19 +155,35 @@ def unknown_fields(data: object) -> frozenset[str]:
     return frozenset(data.keys() - _ACCOUNT_FIELDS).union(*of_rows)
 
 
+@lru_cache(_KNOWN_ROWS)
+def _read_plain_row(wire: PlainRow) -> Row:
+    """Read a row, or return it as it was read before: most have not changed since, and empty ones are alike everywhere.
+
+    Raises `_NotPlain` for a row that is not kept. So what is kept has short texts only.
+    """
+    amounts = parse_plain(wire.total, wire.free, wire.locked)
+    if amounts is None or not _is_sound(row := _make_row(wire, amounts)):
+        raise _NotPlain
+    return row
+
+
 def _read_row(wire: PlainRow | _WireRow | _OddRow, index: int) -> Row:
+    return _make_row(wire, parse_plain(wire.total, wire.free, wire.locked) or _read_amounts(wire, index))
+
+
+def _make_row(wire: PlainRow | _WireRow | _OddRow, amounts: Sequence[Amount]) -> Row:
     if not f"{wire.asset_id}{wire.asset}{wire.asset_name}".isascii() and not _has_names(wire):
         raise _UnreadableName
     return Row(
         intern(wire.asset_id),  # the few names there are share their memory
         intern(wire.asset),
         intern(wire.asset_name),
-        *_read_amounts(wire, index),
+        *amounts,
     )
 
 
 def _read_amounts(wire: PlainRow | _WireRow | _OddRow, index: int) -> Sequence[Amount]:
-    return parse_plain(wire.total, wire.free, wire.locked) or [_read_amount(wire, field, index) for field in _AMOUNTS]
+    return [_read_amount(wire, field, index) for field in _AMOUNTS]
 
 
 def _read_amount(wire: PlainRow | _WireRow | _OddRow, field: str, index: int) -> Amount:

@@ -1,9 +1,9 @@
 """Budget: grants permits for upstream calls to the most urgent request, at the fleet's rate."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -67,8 +67,8 @@ class Permit:
         self._permit_request: Final = permit_request
         self._patience_seconds: Final = patience_seconds
 
-    async def __aenter__(self) -> None:
-        await self._budget.acquire(self._permit_request, self._patience_seconds)
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        return self._budget.acquire(self._permit_request, self._patience_seconds)
 
     async def __aexit__(self, *_: object) -> None:
         self._budget.release()

@@ -48,6 +48,9 @@ class FairQueue:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
     def join(self, queue_key: QueueKey) -> Waiter:
         """Append a waiter to a queue."""
         waiter = Waiter(queue_key, self._next(), asyncio.get_running_loop().create_future())

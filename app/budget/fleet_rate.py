@@ -1,6 +1,5 @@
 """Fleet-wide rate limiter (GCRA) in Redis, and this replica's share of the rate while Redis is away."""
 
-import math
 from collections.abc import Callable
 from typing import Final
 
@@ -37,13 +36,15 @@ class FleetRateLimiter:
         self._keys: Final = [f"{shared.key_prefix}:{{budget}}", f"{shared.key_prefix}:{{budget}}:asking"]
         self._is_one_server: Final = is_one_server(shared.client.client)
         self._replica_id: Final = shared.replica_id
-        self._per_second: Final = per_second
         self._burst: Final = max(burst, 1)
         self._monotonic: Final = monotonic
         self._replicas: Final = replicas
         self._take_script: Final = make_single(lua_budget.TAKE_PERMITS)
         self._pause_script: Final = make_single(lua_budget.PAUSE)
         self._local: Final = RateLimiter(per_second, burst)
+        interval = 1_000_000 / per_second
+        self._rate: Final = interval, (self._burst - 1) * interval
+        self._rate_with_headroom: Final = interval, (self._burst - 1) * interval * _HEADROOM
         self._next_at = self._paused_until = self._next_census_at = float("-inf")
         self.active_replicas = 1
 
@@ -67,7 +68,7 @@ class FleetRateLimiter:
 
     def script_arguments(self, *, leave_headroom: bool) -> ExtraArguments | None:
         """Return the arguments by which a script also takes a permit. None during a pause, and in a cluster."""
-        if self.pause_seconds() > 0 or not self._is_one_server:
+        if self._paused_until > self._monotonic() or not self._is_one_server:
             return None
         return ExtraArguments(self._keys, self._rate_arguments(leave_headroom=leave_headroom))
 
@@ -79,8 +80,8 @@ class FleetRateLimiter:
         if active_replicas:
             self.active_replicas = active_replicas
             self._next_census_at = self._monotonic() + _CENSUS_SECONDS
-        for _ in range(granted):
-            self._local.acquire(self._monotonic(), math.inf)
+        if granted:
+            self._local.spend(self._monotonic(), granted)
         return granted, self._record_wait(wait_us / 1_000_000)
 
     async def pause(self, seconds: float) -> None:
@@ -113,8 +114,7 @@ class FleetRateLimiter:
 
     def _rate_arguments(self, *, leave_headroom: bool) -> tuple[float, float, int]:
         """Return the interval between permits and the burst's tolerance, in microseconds, and whether a census is due."""
-        interval = 1_000_000 / self._per_second
-        tolerance = (self._burst - 1) * interval * (_HEADROOM if leave_headroom else 1)
+        interval, tolerance = self._rate_with_headroom if leave_headroom else self._rate
         return interval, tolerance, int(self._monotonic() >= self._next_census_at)
 
     def _take_local(self, wanted: int) -> tuple[int, float]:

@@ -186,7 +186,7 @@ class RedisTier:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             renewals = [
-                self._batcher.submit(self._renew_lease, self._names(account_id)[1:], [self._replica_id, LEASE_MS])
+                self._batcher.run(self._renew_lease, self._names(account_id)[1:], [self._replica_id, LEASE_MS])
                 for account_id in before & self._leases
             ]
             before = set(self._leases)
@@ -222,7 +222,8 @@ class RedisTier:
         return f"{self._key_prefix}:{{{account_id}}}"
 
     def _names(self, account_id: AccountId) -> list[str]:
-        return [self._name(account_id), f"{self._name(account_id)}:lease"]
+        name = self._name(account_id)
+        return [name, f"{name}:lease"]
 
     def _decode(self, account_id: AccountId, value: Any) -> Entry | None:
         if value is None:

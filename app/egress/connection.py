@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
             return response
         finally:
             self._answer = None
+            answer.end_parsing()
             self._is_kept = True
             self.is_reusable &= answer.leaves_connection_clean
             if not self.is_reusable:
@@ -143,7 +144,7 @@ class _Answer:
     def __init__(self, done: asyncio.Future[RawResponse], max_body_bytes: int) -> None:
         self.done: Final = done
         self._max_body_bytes: Final = max_body_bytes
-        self._parser: Final = httptools.HttpResponseParser(self)
+        self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._body: Final[list[bytes]] = []
         self._status = 0
@@ -175,6 +176,10 @@ class _Answer:
             self._fail(_name_parser_error(error))
         if not self._has_head and self._head_bytes > MAX_HEAD_BYTES:  # a line without an end is in no header yet
             self._fail(ExchangeFailed("its headers are too long"))
+
+    def end_parsing(self) -> None:
+        """Drop the parser. It refers back to this answer, which only the garbage collector would free then."""
+        del self._parser
 
     def end(self, *, is_kept: bool) -> None:
         """Take the end of the connection: it ends an answer without a length (RFC 9112, 6.3), and breaks any other."""

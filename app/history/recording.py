@@ -55,6 +55,7 @@ class Recorder:
     def __init__(self, shared: Shared, options: HistoryOptions, metrics: Metrics, *, own: bool = False) -> None:
         self.is_own: Final = own
         self._shared: Final = shared
+        self._feed_names: Final = feed_names(shared)
         self._options: Final = options
         self._metrics: Final = metrics
         self._batcher: Final = ScriptBatcher(shared.client)
@@ -66,8 +67,8 @@ class Recorder:
 
     def names(self, account_id: AccountId) -> list[str]:
         """Return the keys of `RECORD`: the feed's only where one server holds all keys."""
-        mine = [history_name(self._shared, account_id)]
-        return mine + list(feed_names(self._shared)) if is_one_server(self._shared.client.client) else mine
+        mine = history_name(self._shared, account_id)
+        return [mine, *self._feed_names] if is_one_server(self._shared.client.client) else [mine]
 
     def arguments(self, entry: Entry, encoded: bytes, look: Look) -> list[Any]:
         """Return the arguments of `RECORD` from `asked` on, for an entry without `sequence` and its encoding without a move."""
@@ -116,11 +117,10 @@ class Recorder:
 
     async def _feed(self, entry: Entry, found: Recorded) -> None:
         """Append the changes that the feed lacks, the last of which may be repeated by another replica."""
-        feed = feed_names(self._shared)
         options = [self._shared.replica_id, self._options.keep_ms, self._options.max_bytes]
         for sequence in range(found.fed + 1, found.sequence + 1):
             change = [entry.account_id, found.epoch, sequence, entry.as_of, found.change_bytes or 200]
-            dropped = await self._batcher.run(self._append, feed, [*options, *change])
+            dropped = await self._batcher.run(self._append, self._feed_names, [*options, *change])
             if isinstance(dropped, RedisFailure):
                 return
             drops = [self._submit_drop(*one) for one in dropped]
@@ -129,7 +129,7 @@ class Recorder:
         await self._batcher.run(self._mark_fed, [name], [found.epoch, found.sequence])
 
     def _submit_drop(self, account_id: AccountId, epoch: str, sequence: int) -> asyncio.Future[Any]:
-        return self._batcher.submit(self._drop, [history_name(self._shared, account_id)], [epoch, sequence])
+        return self._batcher.run(self._drop, [history_name(self._shared, account_id)], [epoch, sequence])
 
 
 def pack(entry: Entry, content: bytes, known: Entry | None) -> bytes | str:

@@ -64,10 +64,10 @@ def read_recorded(result: Any) -> Recorded | None:
     """Read the result of `RECORD`: None for a look that was not recorded."""
     if result in (0, []):
         return None
-    if not isinstance(result, list) or len(result) != 4 or any(type(one) is not int for one in result[1:]):  # noqa: PLR2004
+    if not isinstance(result, list) or len(result) != 4:  # noqa: PLR2004
         raise WrongShape
     epoch, sequence, fed, size = result
-    if sequence < 0 or fed < -1 or size < 0:
+    if not type(sequence) is type(fed) is type(size) is int or sequence < 0 or fed < -1 or size < 0:
         raise WrongShape
     return Recorded(read_epoch(epoch), sequence, fed, size)
 
@@ -156,6 +156,6 @@ def _triples(values: list[Any]) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _matching(pattern: re.Pattern[str], value: Any) -> str:
-    if not isinstance(value, bytes) or not value.isascii() or not pattern.fullmatch(value.decode()):
+    if not isinstance(value, bytes) or not value.isascii() or not pattern.fullmatch(text := value.decode()):
         raise WrongShape
-    return value.decode()
+    return text

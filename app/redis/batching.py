@@ -32,17 +32,11 @@ class ScriptBatcher:
         self._pipe: Pipe | None = None
         self._is_opening = False
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any | RedisFailure:
-        """Run a script, and return its result as it was read. Never raises errors of Redis or the network.
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> asyncio.Future[Any | RedisFailure]:
+        """Have a script run, and return a future of its result as it was read. No error of Redis is raised from it.
 
-        May be cancelled: the script runs nevertheless.
+        The future may be cancelled: the script runs nevertheless.
         """
-        return await self.submit(script, keys, arguments)
-
-    def submit(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[Any]
-    ) -> asyncio.Future[Any | RedisFailure]:
-        """Submit a script, and return a future of its result. Use it instead of `run` to send many."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._flush)
@@ -107,12 +101,13 @@ class ScriptBatcher:
 
     def _send_through(self, pipe: Pipe, batch: list[_Pending]) -> None:
         calls = [call for call, _ in batch]
-        groups = group_calls(calls, separately=False)
-        marked = [(make_mark(), [batch[index] for index in group]) for group in groups]
-        packed = b"".join(
-            pack_command(*encode_batch(calls, group, mark)) for group, (mark, _) in zip(groups, marked, strict=True)
-        )
-        pipe.send(packed, len(groups), partial(self._on_answers, pipe, marked))
+        marked: list[tuple[bytes, list[_Pending]]] = []
+        packed: list[bytes] = []
+        for group in group_calls(calls, separately=False):
+            mark = make_mark()
+            marked.append((mark, [batch[index] for index in group]))
+            packed.append(pack_command(*encode_batch(calls, group, mark)))
+        pipe.send(b"".join(packed), len(packed), partial(self._on_answers, pipe, marked))
 
     def _on_answers(
         self, pipe: Pipe, marked: list[tuple[bytes, list[_Pending]]], answers: list[Any] | Exception

@@ -44,9 +44,11 @@ def values_reader(count: int) -> Callable[[Any], list[bytes | None]]:
 
 def read_permits(result: Any, wanted: int) -> Permits:
     """Read the result of `TAKE_PERMITS` for so many permits."""
-    if not isinstance(result, list) or [type(one) for one in result] != [int, int, int]:
+    if not isinstance(result, list) or len(result) != 3:  # noqa: PLR2004
         _refuse()
     granted, wait_us, active = result
+    if not type(granted) is type(wait_us) is type(active) is int:
+        _refuse()
     if not (0 <= granted <= wanted and 0 <= wait_us <= _MAX_WAIT_US and 0 <= active <= _MAX_ACTIVE):
         _refuse()
     return granted, wait_us, active

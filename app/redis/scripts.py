@@ -137,8 +137,11 @@ def group_calls(calls: Sequence[ScriptCall], *, separately: bool) -> list[list[i
 
 def encode_batch(calls: Sequence[ScriptCall], batch: Sequence[int], mark: bytes) -> list[Word]:
     """Return the words of the command that runs a script by its digest."""
-    keys = [key for index in batch for key in calls[index].keys]
-    arguments = [argument for index in batch for argument in calls[index].arguments]
+    keys: list[Word] = []
+    arguments: list[Word] = []
+    for index in batch:
+        keys += calls[index].keys
+        arguments += calls[index].arguments
     return ["EVALSHA", calls[batch[0]].script.sha, len(keys), *keys, *arguments, len(batch), mark]
 
 

@@ -27,6 +27,10 @@ class RateLimiter:
             self._next = due + interval
         return wait
 
+    def spend(self, now: float, count: int) -> None:
+        """Reserve so many events however late they are due: another limiter has admitted them."""
+        self._next = max(self._next, now) + count / self.per_second
+
     def pause_until(self, until: float) -> None:
         """Admit nothing before `until`."""
         tolerance = (max(self._burst, 1) - 1) / self.per_second

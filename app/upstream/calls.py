@@ -73,7 +73,7 @@ class CallExecutor:
     @property
     def are_ready(self) -> bool:
         """Whether a call would be made as soon as it had a permit. The breaker's next probe is such a call."""
-        return self.seconds_open() == 0 and self._tokens.is_ready
+        return self._breaker.seconds_open() == 0 and self._tokens.is_ready
 
     def seconds_open(self) -> float:
         """Return for how many seconds the circuit breaker admits no call, 0 if it admits one, or a probe."""
@@ -124,9 +124,11 @@ class CallExecutor:
             await asyncio.sleep(delay)
 
     async def _make_once(self, call: Callable[[], Awaitable[T]], turn: AcquirePermit, deadline: float) -> T:
-        self._obey_retry_after(self._breaker.seconds_open())
+        if left := self._breaker.seconds_open():
+            raise _leave_alone(left)
         async with turn(_WAITING * (deadline - self._monotonic())):
-            self._obey_retry_after(self._breaker.try_enter())
+            if left := self._breaker.try_enter():
+                raise _leave_alone(left)
             token = self._tokens.current
             try:
                 result = await self._watch(call())
@@ -134,10 +136,6 @@ class CallExecutor:
                 raise self._tokens.mark_refused(token, error) from None
             self._tokens.mark_accepted(token)
             return result
-
-    def _obey_retry_after(self, left: float) -> None:
-        if left > 0:
-            raise BreakerOpen("The upstream keeps failing and is left alone for a moment.", retry_after_seconds=left)
 
     async def _watch(self, call: Awaitable[T]) -> T:
         """Count a call, and record it in the breaker: whatever is no failure of the upstream counts as success."""
@@ -178,3 +176,7 @@ class CallExecutor:
     def _note_life(self) -> None:
         if self._breaker.record_success():
             log.warning("upstream.breaker_closed")
+
+
+def _leave_alone(seconds: float) -> BreakerOpen:
+    return BreakerOpen("The upstream keeps failing and is left alone for a moment.", retry_after_seconds=seconds)

@@ -50,11 +50,6 @@ class UpstreamClient:
         self._monotonic: Final = runtime.monotonic
         self._unknown_fields: frozenset[str] = frozenset()
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a call would be made as soon as it had a permit."""
-        return self._calls.are_ready
-
     async def fetch_balances(self, key: AccountId, turn: AcquirePermit) -> Entry:
         """Fetch the balances of a merchant, or the aggregate. May be repeated; on cancelling see `CallExecutor.execute`.
 
@@ -63,7 +58,7 @@ class UpstreamClient:
         """
         began = self._monotonic()
         try:
-            return await self._calls.execute(lambda: self._ask(key), turn)
+            return await self._calls.execute(partial(self._ask, key), turn)
         except TallygateError as error:
             self._report_failure(error, began, merchant=key)
             raise

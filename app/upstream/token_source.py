@@ -1,10 +1,10 @@
 """Sources of the upstream's token, and whether the upstream accepts it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from enum import StrEnum, auto
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from msgspec import Struct
@@ -167,14 +167,14 @@ class AuthenticatedTransport:
         self._token: Token | None = None
         self._shown: SecretHeader
 
-    async def get(self, path: str, params: Mapping[str, str]) -> UpstreamResponse:
-        """Send one request with the current token; see `Transport.get`."""
+    def get(self, path: str, params: Mapping[str, str]) -> Coroutine[Any, Any, UpstreamResponse]:
+        """Send one request with the current token when awaited; see `Transport.get`."""
         token = self._tokens.current
         if token is None:
             raise InternalError("There is no token to show.")
         if token is not self._token:
             self._token, self._shown = token, SecretHeader(TOKEN_HEADER, token.secret)
-        return await self._transport.get(path, params, self._shown)
+        return self._transport.get(path, params, self._shown)
 
 
 async def probe_refused(tokens: TokenSource, ask: Callable[[], Awaitable[object]], random: Callable[[], float]) -> None:

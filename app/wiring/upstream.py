@@ -100,7 +100,7 @@ def build_origin(upstream: Upstream, permits: Budget, recorder: Recorder | None 
     """Let entries be loaded from the upstream, with the permit that each load asks for, and their looks recorded."""
     return Origin(
         load=lambda account_id, request: upstream.client.fetch_balances(account_id, partial(permits.permit, request)),
-        is_ready=lambda: upstream.client.is_ready,
+        is_ready=lambda: upstream.calls.are_ready,
         is_refused=lambda: upstream.tokens.state is TokenState.REFUSED,
         recorder=recorder,
     )

@@ -72,7 +72,7 @@ async def test_a_batch_gets_its_own_answer_or_none(
         """Send one batch for each word, without waiting for the answers."""
         results = []
         for word in WORDS:
-            results.append(batcher.submit(ECHO, ["a"], [word]))
+            results.append(batcher.run(ECHO, ["a"], [word]))
             await asyncio.sleep(0)
         return list(await asyncio.gather(*results))
 

@@ -142,7 +142,7 @@ async def test_a_node_that_is_away_is_no_refusal(redis_client: Counting) -> None
 async def test_who_goes_away_takes_nobody_along(redis_client: Counting) -> None:
     batcher = ScriptBatcher(redis_client)
     echo = make_script(ECHO, read_bytes)
-    gone, stays = (asyncio.create_task(batcher.run(echo, [word], [word])) for word in "ab")
+    gone, stays = (batcher.run(echo, [word], [word]) for word in "ab")
     await asyncio.sleep(0)
     gone.cancel()
     assert await stays == b"b"
@@ -152,7 +152,7 @@ async def test_who_goes_away_takes_nobody_along(redis_client: Counting) -> None:
 async def test_closing_waits_for_what_was_sent(redis_client: Counting, server: FakeServer) -> None:
     batcher = ScriptBatcher(redis_client)
     count = make_script(COUNT, read_integer)
-    leaving = asyncio.create_task(batcher.run(count, ["a"], []))
+    leaving = batcher.run(count, ["a"], [])
     await asyncio.sleep(0)
     leaving.cancel()
     await batcher.close()

@@ -33,6 +33,18 @@ def test_in_no_window_more_go_than_rate_and_burst(
             assert last - first + 1 <= (gone[last] - start) * per_second + burst + 1e-6
 
 
+@given(st.lists(st.integers(1, 5), max_size=5), st.floats(0, 3))
+def test_what_another_limiter_admits_is_spent_here_however_late_it_is(counts: list[int], after: float) -> None:
+    spent, acquired = RateLimiter(1, 3), RateLimiter(1, 3)
+    for now, count in enumerate(counts):
+        spent.spend(now, count)
+        for _ in range(count):
+            acquired.acquire(now, patience_seconds=1000)
+    end = len(counts) + after
+    assert abs(spent.wait_seconds(end) - acquired.wait_seconds(end)) < 1e-6
+    assert abs(spent.remaining(end) - acquired.remaining(end)) < 1e-6
+
+
 def test_a_share_has_its_part_of_rate_and_burst() -> None:
     rate = RateLimiter(10, 4)
     assert [round(rate.acquire(0, 10, share=0.5), 3) for _ in range(4)] == [0, 0, 0.2, 0.4]

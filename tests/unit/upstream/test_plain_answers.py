@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.balances.normalisation import normalise, normalise_plain, unknown_fields
-from app.balances.snapshots import AccountId, Snapshot
+from app.balances.snapshots import AccountId, Row, Snapshot
 from app.errors import TallygateError
 from app.upstream.envelope import UpstreamResponse, parse_envelope, read_plain
 
@@ -103,6 +103,37 @@ def test_the_documented_answer_takes_the_short_way() -> None:
     assert _agree(UpstreamResponse(200, {}, TEXT))
     assert _agree(UpstreamResponse(200, {"content-encoding": "identity"}, TEXT))
     assert _agree(UpstreamResponse(200, {}, TEXT.replace(b'"B"', b'"\\u0042"')))
+
+
+def _row_of(text: bytes) -> Row:
+    snapshot = _short(UpstreamResponse(200, {}, text))
+    assert isinstance(snapshot, Snapshot)
+    return snapshot.balances[0]
+
+
+def test_a_row_that_comes_as_it_was_is_not_read_again() -> None:
+    assert _row_of(TEXT) is _row_of(TEXT.replace(b"true", b"false"))
+
+
+@pytest.mark.parametrize(("name", "other"), [("asset", "C"), ("assetId", "C"), ("assetName", "C"), ("free", "3.4")])
+def test_a_row_that_differs_in_anything_is_another(name: str, other: str) -> None:
+    changed = _with(data={"canDeposit": True, "balances": [ROW | {name: other}]})
+    assert _row_of(TEXT) != _row_of(changed)
+
+
+@pytest.mark.parametrize("amount", ["-1", "1e0", "1" * 31])
+def test_what_is_not_plain_is_not_kept_however_long_it_is(amount: str) -> None:
+    text = TEXT.replace(b"3.50", amount.encode())
+    assert _row_of(text) == _row_of(text)
+    assert _row_of(text) is not _row_of(text)
+
+
+@pytest.mark.parametrize("odd", [{"total": "4"}, {"free": "0", "locked": "0"}])
+def test_an_anomaly_is_found_each_time_that_its_row_comes(odd: dict[str, str]) -> None:
+    response = UpstreamResponse(200, {}, _with(data={"canDeposit": True, "balances": [ROW | odd]}))
+    for snapshot in (_short(response), _short(response)):
+        assert isinstance(snapshot, Snapshot)
+        assert snapshot.anomalies
 
 
 def _with(**changes: Any) -> bytes:
