@@ -79,6 +79,7 @@ def _start(stage: Stage, upstream: int) -> list[Contender]:
     contenders = [
         stage.tallygate(upstream),
         stage.tallygate(upstream, name="Tallygate, Redis on the other core", redis=stage.start_redis(LOAD_CORE)),
+        stage.tallygate(upstream, name="Tallygate, two workers", workers=2),
         stage.tallygate(upstream, name="Tallygate, nothing stale", more=strict),
         stage.tallygate(upstream, name="Tallygate, no history", more={"HISTORY_SECONDS": 0}),
         stage.nginx(upstream),
