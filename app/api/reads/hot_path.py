@@ -2,7 +2,7 @@
 
 It applies no rules of its own. It replays what the read procedure decided up to a second ago, for a request of the same
 bytes, while nothing changes that the decision depends on. Every other request is passed on, untouched and uncounted, so
-the hot path only ever answers 200 and 304.
+the hot path only ever answers 200 and 304. With the request it passes on what was decided about it, if anything was.
 """
 
 from collections.abc import Iterable
@@ -67,8 +67,11 @@ class HotPath:
         self._memos: Final = memo_table(_MEMO_TABLE_BYTES)
         self._raw_requests: Final = raw_request_index(_RAW_REQUESTS)
 
-    def answer(self, scope: HTTPScope, began: float) -> Messages | None:
-        """Return the answer to a request that began at `began` (monotonic seconds), or None to pass it on."""
+    def answer(self, scope: HTTPScope, began: float) -> Messages | KnownRead | None:
+        """Return the answer to a request that began at `began` (monotonic seconds).
+
+        Anything else passes it on: what was decided about it, or None if the read procedure has to begin.
+        """
         raw: RawRequest = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
         key, given_id = self._raw_requests.recall(raw), None
         if key is None:
@@ -85,22 +88,23 @@ class HotPath:
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            memo = self._renew(memo, key, scope, now)
-            if memo is None:
-                return None
+            renewed = self._renew(memo, key, scope, now)
+            if not isinstance(renewed, Memo):
+                return renewed
+            memo = renewed
             if given_id is None:
                 self._raw_requests.remember(raw, key)
         elif now >= memo.early:
             self._accounts.refresh_if_due(memo.snapshot, now)
         limits = () if memo.rated is None else self._admit(memo.rated)
         if limits is None:
-            return None
+            return memo.read
         sent = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
-    def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
-        """Answer from as much of the last answer as still holds, or None to pass the request on."""
+    def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | KnownRead | None:
+        """Answer from as much of the last answer as still holds, or return what `answer` passes on."""
         if memo is None or memo.generation != self._callers.generation or not memo.read.caller.validity.has(now):
             read = self._find_read(key, scope, now)
             return None if read is None else self._answer_from_memory(key, read, None, now)
@@ -111,16 +115,18 @@ class HotPath:
             self._accounts.refresh_if_due(memo.snapshot, now)
         return self._age(memo, span, now)
 
-    def _answer_from_memory(self, key: MemoKey, read: KnownRead, memo: Memo | None, now: int) -> Memo | None:
-        """Answer with what memory has, or None to pass the request on. An answer that stays the same is memoised."""
+    def _answer_from_memory(self, key: MemoKey, read: KnownRead, memo: Memo | None, now: int) -> Memo | KnownRead:
+        """Answer with what memory has, or return the read to pass it on. An answer that stays the same is memoised."""
         found = self._accounts.get_now(read.account_id, RequestDirectives(now))
         if found is None:
-            return None
+            return read
         span = self._span(read.caller, found.snapshot, now)
         if memo is not None and memo.snapshot is found.snapshot:
             return self._age(memo, span, now)
         memo = self._make_memo(key[0], read, found, span, now)
-        if memo is not None and span[0] <= now < span[1] and not read.caller.has_token:  # a token may expire
+        if memo is None:
+            return read
+        if span[0] <= now < span[1] and not read.caller.has_token:  # a token may expire
             self._memos.remember(key, memo)
         return memo
 
@@ -156,7 +162,7 @@ class HotPath:
             status=raw.status,
             headers=[*raw.headers, *SAFE],
             body=as_body(b"" if method == "HEAD" else raw.body),
-            series=self._metrics.hot(find_route(read.request.path) or "", method, raw.status),
+            series=self._metrics.hot(read.resource.route, method, raw.status),
         )
 
     def _age(self, memo: Memo, span: tuple[int, int], now: int) -> Memo:

@@ -27,7 +27,7 @@ class PastReads:
         self._unix_ms: Final = unix_ms
 
     async def respond(
-        self, account_id: AccountId, at: int, keep: RowFilter, if_none_match: str | None, output_format: Format
+        self, account_id: AccountId, at: int, keep: RowFilter | None, if_none_match: str | None, output_format: Format
     ) -> Reply:
         """Respond with the balances at a moment (Unix ms), or 304. Raises what `Past.at` raises, or `InvalidRequest`."""
         if at > self._unix_ms():

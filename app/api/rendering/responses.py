@@ -26,13 +26,14 @@ VARY: Final = f"Accept, {VARY_BY_CALLER}"
 def render_representation(snapshot: Snapshot, view: View) -> Representation:
     """Render a view of a snapshot as JSON, the only format of the upstream's own shape."""
     vary = VARY_BY_CALLER if isinstance(view, UpstreamEnvelope) else VARY
-    return Representation(snapshot, MEDIA_TYPES[Format.JSON], vary, etag_of_view(view), msgspec.json.encode(view))
+    body = msgspec.json.encode(view)
+    return Representation(snapshot, MEDIA_TYPES[Format.JSON], vary, etag_of_view(view, body), body)
 
 
-def render_table(found: Available, keeps: RowFilter, table_format: Format) -> Representation:
+def render_table(found: Available, keeps: RowFilter | None, table_format: Format) -> Representation:
     """Render the rows to keep as a table. It says whether they are stale."""
     part = PartView.of(found, keeps)
-    etag = etag_of_format(etag_of_view(part), table_format)
+    etag = etag_of_format(etag_of_view(part, msgspec.json.encode(part)), table_format)
     return Representation(found.snapshot, MEDIA_TYPES[table_format], VARY, etag, write(part, table_format))
 
 

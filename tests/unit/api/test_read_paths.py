@@ -510,6 +510,16 @@ async def test_an_unforeseen_error_is_logged_and_answered_alike(fleets: list[Fle
     assert crashes == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("merchant", "query", "status"),
+    [("x", "assets=", 400), ("2", "assets=", 403), ("2", "x=1", 400), ("1", "assets=", 400)],
+)
+async def test_what_is_wrong_with_the_rows_is_for_a_caller_with_the_right(
+    merchant: str, query: str, status: int, paths: Paths
+) -> None:
+    assert (await paths.ask(f"/v1/merchants/{merchant}/balances?{query}", headers=SOME))[0] == status
+
+
 async def test_a_caller_without_the_right_has_nothing_fetched(fleets: list[Fleet]) -> None:
     await _ask_each(fleets, "/v1/merchants/2/balances", ALL)
     assert (await _ask_each(fleets, "/v1/merchants/2/balances", [*SOME, NO_CACHE]))[0] == 403
