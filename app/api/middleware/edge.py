@@ -12,7 +12,7 @@ from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.eager_start import ensure_task
-from app.api.reads.account_reads import KNOWN_READ, KnownRead
+from app.api.reads.account_reads import passed_on
 from app.api.reads.hot_path import HotPath
 from app.api.replies import SAFE
 from app.api.requests.hosts import HOST, are_hosts_right
@@ -87,25 +87,20 @@ class Edge:
             return
         if self._cors is not None:
             send = self._cors.wrap(scope, send)
-        found = None if self._drain.is_on or self._hot_path is None else self._hot_path.answer(scope, began)
-        if isinstance(found, tuple):
-            start, body = found
+        hot_path = None if self._drain.is_on else self._hot_path
+        if hot_path is not None and (messages := hot_path.answer(scope, began)) is not None:
+            start, body = messages
             await send(start)
             await send(body)
             return
         await ensure_task()
-        stream = await self._answer(scope, receive, send, began, found)
+        stream = await self._answer(scope, receive, send, began)
         if stream is not None:  # counted and audited already: nothing of the request is kept for its hour
             await stream.run(receive, send, has_body=scope["method"] != "HEAD")
             self._audit.record_end(stream.stream.rights.caller.name, WATCH, self._monotonic() - began)
 
-    async def _answer(
-        self, scope: HTTPScope, receive: Receive, send: Send, began: float, known: KnownRead | None
-    ) -> OpenStream | None:
-        """Answer a request, then count and audit it. Return a stream that has begun with its head.
-
-        Of a `known` read, the hot path has checked more than `_refuse` does.
-        """
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send, began: float) -> OpenStream | None:
+        """Answer a request, then count and audit it. Return a stream that has begun with its head."""
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID), None)
         client = scope["client"]
         address = self._addresses.find(client[0] if client else None, scope["headers"])
@@ -113,7 +108,7 @@ class Edge:
         is_head = scope["method"] == "HEAD"
         inner: HTTPScope = {
             **scope,
-            "state": {**scope.get("state", {}), CONTEXT: context, KNOWN_READ: known},
+            "state": {**scope.get("state", {}), CONTEXT: context},
             "path": route_path(scope["raw_path"], scope["path"]),
             "method": "GET" if is_head else scope["method"],
         }
@@ -124,7 +119,7 @@ class Edge:
         with self._traces.request(scope["headers"]) as span:
             names = bind_contextvars(**_ids(context.request_id, span))
             try:
-                if known is None and (refusal := _refuse(inner)):
+                if passed_on(inner) is None and (refusal := _refuse(inner)):  # the hot path has checked more
                     await send_reply(render_refusal(refusal, inner), finish)
                 elif self._watch is not None and inner["path"] == WATCH and inner["method"] == "GET":
                     stream = await self._watch.begin(inner, finish)

@@ -6,7 +6,7 @@ memory, the waiting form goes on from what it decided.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Self
+from typing import Any, Final, Self, cast
 
 from litestar.types import HTTPScope
 from msgspec import Struct
@@ -31,6 +31,7 @@ from app.watch.long_polls import LongPolls
 
 _LISTS: Final = (b"accept", b"if-none-match", b"accept-encoding", b"cache-control", b"prefer")
 _READ: Final = frozenset({*_LISTS, b"authorization", b"x-bh-token"})
+_KNOWN_READ: Final = "tallygate.known_read"
 
 
 class ReadRequest(Struct, frozen=True, gc=False):
@@ -62,10 +63,6 @@ class ReadRequest(Struct, frozen=True, gc=False):
         )
 
 
-KNOWN_READ: Final = "known_read"
-"""The key of the `KnownRead`, if there is one, in the `state` of an ASGI scope."""
-
-
 class KnownRead(Struct, frozen=True, gc=False):
     """What a read of JSON without directives asks for, by a caller that may read it. It stays so until callers change."""
 
@@ -73,6 +70,17 @@ class KnownRead(Struct, frozen=True, gc=False):
     account_id: AccountId
     resource: Resource
     request: ReadRequest
+
+
+def pass_on(scope: HTTPScope, read: KnownRead | None) -> None:
+    """Pass on what was decided about a request, if anything was, with its ASGI scope."""
+    cast("dict[str, Any]", scope)[_KNOWN_READ] = read
+
+
+def passed_on(scope: HTTPScope) -> KnownRead | None:
+    """Return what was passed on about a request."""
+    read: KnownRead | None = cast("dict[str, Any]", scope).get(_KNOWN_READ)
+    return read
 
 
 class AccountReads:

@@ -6,7 +6,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.api.context import context_of, render_refusal, send_reply
-from app.api.reads.account_reads import KNOWN_READ, AccountReads, KnownRead, ReadRequest
+from app.api.reads.account_reads import AccountReads, ReadRequest, passed_on
 from app.api.reads.resources import find_route
 
 _HTTP: Final = ScopeType.HTTP  # bound here, since an enum looks its members up each time
@@ -19,7 +19,7 @@ def bypass_framework(app: ASGIApp, reads: AccountReads) -> ASGIApp:
         if scope["type"] != _HTTP or scope["method"] != "GET":
             await app(scope, receive, send)
             return
-        known: KnownRead | None = scope["state"].get(KNOWN_READ)
+        known = passed_on(scope)
         route = find_route(scope["path"]) if known is None else known.resource.route
         if route is None:
             await app(scope, receive, send)

@@ -1,8 +1,8 @@
 """Hot path: answers repeated reads of one account from memory, before the web framework.
 
 It applies no rules of its own. It replays what the read procedure decided up to a second ago, for a request of the same
-bytes, while nothing changes that the decision depends on. Every other request is passed on, untouched and uncounted, so
-the hot path only ever answers 200 and 304. With the request it passes on what was decided about it, if anything was.
+bytes, while nothing changes that the decision depends on. Every other request is passed on uncounted, with what was
+decided about it, so the hot path only ever answers 200 and 304.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from litestar.types import HTTPScope
 
 from app.access.callers import Caller, Callers
 from app.accounts import Accounts, Available
-from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest
+from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest, pass_on
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
 from app.api.rendering.responses import with_age
@@ -67,11 +67,8 @@ class HotPath:
         self._memos: Final = memo_table(_MEMO_TABLE_BYTES)
         self._raw_requests: Final = raw_request_index(_RAW_REQUESTS)
 
-    def answer(self, scope: HTTPScope, began: float) -> Messages | KnownRead | None:
-        """Return the answer to a request that began at `began` (monotonic seconds).
-
-        Anything else passes it on: what was decided about it, or None if the read procedure has to begin.
-        """
+    def answer(self, scope: HTTPScope, began: float) -> Messages | None:
+        """Return the answer to a request that began at `began` (monotonic seconds), or None to pass it on."""
         raw: RawRequest = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
         key, given_id = self._raw_requests.recall(raw), None
         if key is None:
@@ -90,7 +87,8 @@ class HotPath:
         ):
             renewed = self._renew(memo, key, scope, now)
             if not isinstance(renewed, Memo):
-                return renewed
+                pass_on(scope, renewed)
+                return None
             memo = renewed
             if given_id is None:
                 self._raw_requests.remember(raw, key)
@@ -98,13 +96,13 @@ class HotPath:
             self._accounts.refresh_if_due(memo.snapshot, now)
         limits = () if memo.rated is None else self._admit(memo.rated)
         if limits is None:
-            return memo.read
+            return None
         sent = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
     def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | KnownRead | None:
-        """Answer from as much of the last answer as still holds, or return what `answer` passes on."""
+        """Answer from as much of the last answer as still holds, or return what was decided, to pass it on."""
         if memo is None or memo.generation != self._callers.generation or not memo.read.caller.validity.has(now):
             read = self._find_read(key, scope, now)
             return None if read is None else self._answer_from_memory(key, read, None, now)

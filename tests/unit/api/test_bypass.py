@@ -9,7 +9,7 @@ from app.access.callers import Caller, Callers, hash_key
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.context import CONTEXT, RequestContext
-from app.api.reads.account_reads import KNOWN_READ, AccountReads, ReadRequest
+from app.api.reads.account_reads import AccountReads, ReadRequest, pass_on
 from app.api.reads.admission import Admission
 from app.api.reads.bypass import bypass_framework
 from app.api.reads.resources import ACCOUNT, ASSET, PORTFOLIO, UPSTREAM_SHAPE
@@ -46,7 +46,7 @@ async def _ask(
         scope["state"] = {CONTEXT: RequestContext("r")}
         if is_known:
             request = ReadRequest(path, query, ("Bearer all",), (), None, None, None)
-            scope["state"][KNOWN_READ] = reads.find_known(request, unix_ms())
+            pass_on(scope, reads.find_known(request, unix_ms()))
         await bypass_framework(framework, reads)(scope, send, send)  # type: ignore[arg-type]
     return framework.requests, [message["status"] for message in sent[:1]], scope.get("path_template")
 
