@@ -5,7 +5,6 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
-from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from app.access.client_addresses import ClientAddresses
 from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
@@ -23,6 +22,7 @@ from app.api.streams.watch import OpenStream, Watch
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.resilience.draining import Drain
 from app.runtime import Runtime
+from app.telemetry.logs import REQUEST_FIELDS
 from app.telemetry.metrics import METHODS
 from app.telemetry.traces import RequestSpan
 
@@ -117,7 +117,7 @@ class Edge:
         stream: OpenStream | None = None
         self._metrics.under_way += 1
         with self._traces.request(scope["headers"]) as span:
-            names = bind_contextvars(**_ids(context.request_id, span))
+            fields = REQUEST_FIELDS.set(_ids(context.request_id, span))
             try:
                 if passed_on(inner) is None and (refusal := _refuse(inner)):  # the hot path has checked more
                     await send_reply(render_refusal(refusal, inner), finish)
@@ -131,7 +131,7 @@ class Edge:
                     context.release()
                 path = inner.get("path_template", UNMATCHED)
                 self._record(context, scope["method"], path, self._monotonic() - began, span)
-                reset_contextvars(**names)
+                REQUEST_FIELDS.reset(fields)
         return stream
 
     def _record(self, context: RequestContext, method: str, path: str, seconds: float, span: RequestSpan) -> None:
