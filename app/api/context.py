@@ -11,7 +11,7 @@ from app.access.callers import Caller
 from app.access.quotas import Headers
 from app.api.problem_kinds import kind_of
 from app.api.rendering.problems import render_problem
-from app.api.replies import RawReply, Reply, as_body
+from app.api.replies import Reply, as_body
 from app.balances.snapshots import AccountId
 from app.errors import InternalError, TallygateError
 
@@ -63,6 +63,5 @@ def render_refusal(error: Exception, scope: HTTPScope) -> Reply:
 
 async def send_reply(reply: Reply, send: Send) -> None:
     """Send a finished reply."""
-    written = RawReply.of(reply)
-    await send({"type": "http.response.start", "status": written.status, "headers": written.headers})
-    await send(as_body(written.body))
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    await send(as_body(reply.body))

@@ -16,7 +16,7 @@ from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest, pa
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
 from app.api.rendering.responses import with_age
-from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
+from app.api.replies import SAFE, Messages, RawHeaders, as_body, as_raw
 from app.api.requests.hosts import HOST, is_host
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
@@ -147,7 +147,7 @@ class HotPath:
         reply = self._reads.respond_now(read, found, now)
         if reply is None:
             return None
-        snapshot, raw = found.snapshot, RawReply.of(reply)
+        snapshot = found.snapshot
         return Memo(
             generation=self._callers.generation,
             read=read,
@@ -157,10 +157,10 @@ class HotPath:
             until=span[1],
             early=early_refresh_from(snapshot, self._policy),
             rated=None if read.caller.rate is None else read.caller,
-            status=raw.status,
-            headers=[*raw.headers, *SAFE],
-            body=as_body(b"" if method == "HEAD" else raw.body),
-            series=self._metrics.hot(read.resource.route, method, raw.status),
+            status=reply.status,
+            headers=[*reply.headers, *SAFE],
+            body=as_body(b"" if method == "HEAD" else reply.body),
+            series=self._metrics.hot(read.resource.route, method, reply.status),
         )
 
     def _age(self, memo: Memo, span: tuple[int, int], now: int) -> Memo:

@@ -43,5 +43,6 @@ class PastReads:
         control = "private, no-cache" if found.changed_by is None else _FIXED
         headers = [("ETag", etag), ("Cache-Control", control), ("Vary", VARY)]
         if matches(if_none_match, etag):
-            return Reply(304, headers, b"")
-        return Reply(200, [*headers, ("Content-Type", MEDIA_TYPES[output_format])], write(view, output_format))
+            return Reply.of(304, headers, b"")
+        headers.append(("Content-Type", MEDIA_TYPES[output_format]))
+        return Reply.of(200, headers, write(view, output_format))
