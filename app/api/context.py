@@ -26,8 +26,8 @@ class RequestContext(Struct):
 
     `limits` gives the headers of the caller's rate. `release` gives back the caller's slot. `age` is in seconds.
     `refused_key` is the name of the caller whose key is known, but not valid now. Only the audit log shows it.
-    `waited_seconds` passed because the caller preferred to wait. `identify_again` gives the caller as known now, or
-    raises `Unauthenticated` or `IssuerUnavailable`.
+    `waited_seconds` passed because the caller preferred to wait. `on_begin` is called when the answer begins.
+    `identify_again` gives the caller as known now, or raises `Unauthenticated` or `IssuerUnavailable`.
     """
 
     request_id: str
@@ -42,7 +42,14 @@ class RequestContext(Struct):
     problem: str | None = None
     refused_key: str | None = None
     waited_seconds: float = 0
+    on_begin: Callable[[], None] | None = None
     identify_again: Callable[[], Awaitable[Caller]] | None = None
+
+    def begin(self, status: int) -> None:
+        """Note that the answer begins, with this status."""
+        self.status = status
+        if self.on_begin is not None:
+            self.on_begin()
 
 
 def context_of(scope: Scope) -> RequestContext:

@@ -13,7 +13,7 @@ from app.api.middleware.cors import Cors
 from app.api.middleware.eager_start import ensure_task
 from app.api.reads.account_reads import passed_on
 from app.api.reads.hot_path import HotPath
-from app.api.replies import SAFE
+from app.api.replies import SAFE, as_raw
 from app.api.requests.hosts import HOST, are_hosts_right
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
@@ -189,15 +189,15 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
 
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
-            context.status = message["status"]
+            context.begin(message["status"])
             headers = [*message["headers"], *SAFE]
             values = dict(headers)
             if b"age" in values:
                 context.age = int(values[b"age"])
             if b"allow" in values:
                 headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
-            limits = () if context.limits is None else context.limits()
-            headers += [(name.lower().encode(), value.encode()) for name, value in limits]
+            if context.limits is not None:
+                headers += as_raw(context.limits())
             headers.append((REQUEST_ID, context.request_id.encode()))
             message["headers"] = [*headers, (b"connection", b"close")] if closes else headers
         elif message["type"] == "http.response.body" and not has_body:
