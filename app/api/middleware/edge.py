@@ -161,7 +161,9 @@ def _about(context: RequestContext, method: str, path: str) -> dict[str, Any]:
 
 def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
     """Return the fields of every log line about a request."""
-    return {"request_id": request_id} | ({} if span.trace_id is None else {"trace_id": span.trace_id})
+    if span.trace_id is None:
+        return {"request_id": request_id}
+    return {"request_id": request_id, "trace_id": span.trace_id}
 
 
 def _refuse(scope: HTTPScope) -> TallygateError | None:
