@@ -11,7 +11,7 @@ from app.access.callers import Caller
 from app.access.quotas import Headers
 from app.api.problem_kinds import kind_of
 from app.api.rendering.problems import render_problem
-from app.api.replies import RawReply, Reply, as_body
+from app.api.replies import Reply, as_body
 from app.balances.snapshots import AccountId
 from app.errors import InternalError, TallygateError
 
@@ -26,8 +26,8 @@ class RequestContext(Struct):
 
     `limits` gives the headers of the caller's rate. `release` gives back the caller's slot. `age` is in seconds.
     `refused_key` is the name of the caller whose key is known, but not valid now. Only the audit log shows it.
-    `waited_seconds` passed because the caller preferred to wait. `identify_again` gives the caller as known now, or
-    raises `Unauthenticated` or `IssuerUnavailable`.
+    `waited_seconds` passed because the caller preferred to wait. `on_begin` is called when the answer begins.
+    `identify_again` gives the caller as known now, or raises `Unauthenticated` or `IssuerUnavailable`.
     """
 
     request_id: str
@@ -42,7 +42,14 @@ class RequestContext(Struct):
     problem: str | None = None
     refused_key: str | None = None
     waited_seconds: float = 0
+    on_begin: Callable[[], None] | None = None
     identify_again: Callable[[], Awaitable[Caller]] | None = None
+
+    def begin(self, status: int) -> None:
+        """Note that the answer begins, with this status."""
+        self.status = status
+        if self.on_begin is not None:
+            self.on_begin()
 
 
 def context_of(scope: Scope) -> RequestContext:
@@ -63,6 +70,5 @@ def render_refusal(error: Exception, scope: HTTPScope) -> Reply:
 
 async def send_reply(reply: Reply, send: Send) -> None:
     """Send a finished reply."""
-    written = RawReply.of(reply)
-    await send({"type": "http.response.start", "status": written.status, "headers": written.headers})
-    await send(as_body(written.body))
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    await send(as_body(reply.body))

@@ -22,27 +22,22 @@ The last one does not concern reads by CORS (Fetch, 3.7).
 
 
 class Reply(Struct, frozen=True):
-    """A finished answer: status, headers, body."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
-class RawReply(Struct, frozen=True):
-    """A finished answer as sent."""
+    """A finished answer as sent: status, headers, body. The headers include its length unless it is a 304 (RFC 9110, 8.6)."""
 
     status: int
     headers: RawHeaders
     body: bytes
 
     @classmethod
-    def of(cls, reply: Reply) -> Self:
-        """Encode a reply, with its length unless it is a 304 (RFC 9110, 8.6)."""
-        headers = as_raw(reply.headers)
-        if reply.status != 304:  # noqa: PLR2004
-            headers.append((b"content-length", b"%d" % len(reply.body)))
-        return cls(reply.status, headers, reply.body)
+    def of(cls, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Self:
+        """Encode the headers of an answer, and add its length."""
+        length = [] if status == 304 else [content_length(body)]  # noqa: PLR2004
+        return cls(status, as_raw(headers) + length, body)
+
+
+def content_length(body: bytes) -> tuple[bytes, bytes]:
+    """Return the header that says how long a body is."""
+    return b"content-length", b"%d" % len(body)
 
 
 def as_raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:

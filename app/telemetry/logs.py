@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextvars import ContextVar
 from enum import StrEnum
 from multiprocessing.util import Finalize
 from typing import Any, Final
@@ -17,6 +18,9 @@ STANDARD_ERROR: Final = 2
 
 _LAST: Final = -100
 """The priority of what runs at a process's end after all else."""
+
+REQUEST_FIELDS: Final[ContextVar[Mapping[str, str]]] = ContextVar("request_fields")
+"""The fields of every log line about the request that is under way. A task has those of the request that started it."""
 
 _Event = MutableMapping[str, Any]
 _Processor = Callable[[Any, str, _Event], Any]
@@ -96,9 +100,14 @@ def _message(record: logging.LogRecord) -> str:
         return _show(record.msg)
 
 
+def add_request_fields(_: Any, __: str, event: _Event) -> _Event:
+    """Add the fields of the request that is under way, if one is, to an event without them."""
+    return {**REQUEST_FIELDS.get({}), **event}
+
+
 def _stamp() -> list[Any]:
     return [
-        structlog.contextvars.merge_contextvars,
+        add_request_fields,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]

@@ -11,6 +11,7 @@ from app.access.callers import Caller, Callers
 from app.cache.cache import Cache
 from app.errors import Unauthenticated
 from app.resilience.draining import Drain
+from app.telemetry.logs import add_request_fields
 from app.telemetry.metrics import HotSeries, Metrics
 from tests.support.apps import build_app
 from tests.support.raw_asgi import Headers, ask_app
@@ -83,7 +84,7 @@ class LinesByPath:
 @contextmanager
 def captured_logs() -> Any:
     """Capture log lines instead of writing them."""
-    with capture_logs(processors=[merge_contextvars]) as lines:
+    with capture_logs(processors=[merge_contextvars, add_request_fields]) as lines:
         yield LinesByPath(lines)
 
 

@@ -3,9 +3,9 @@
 from typing import Final
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
+from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send, WebSocketReceiveMessage
 
-from app.api.context import render_refusal, send_reply
+from app.api.context import context_of, render_refusal, send_reply
 from app.errors import BodyTooSlow, DeadlinePassed
 from app.resilience.time_limit import TimeLimit
 
@@ -28,44 +28,35 @@ class RequestDeadline:
         if scope["type"] != _HTTP:
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send, TimeLimit(self._seconds))
+        context, body, limit = context_of(scope), _Body(receive), TimeLimit(self._seconds)
+        context.on_begin = limit.lift
         try:
-            with exchange.limit:
-                await self._app(scope, exchange.receive, exchange.send)
+            with limit:
+                await self._app(scope, body.receive, send)
         except TimeoutError:
-            if not exchange.limit.is_over:
+            if not limit.is_over:
                 raise
-            if not exchange.is_being_answered:
-                await send_reply(render_refusal(self._timeout_error(exchange), scope), send)
+            if context.status is None:
+                await send_reply(render_refusal(self._timeout_error(body), scope), send)
 
-    def _timeout_error(self, exchange: "_Exchange") -> BodyTooSlow | DeadlinePassed:
-        if exchange.awaits_body:
+    def _timeout_error(self, body: "_Body") -> BodyTooSlow | DeadlinePassed:
+        if body.is_awaited:
             return BodyTooSlow(f"The body was not here within {self._seconds:g} s.")
         return DeadlinePassed(f"No answer was there within {self._seconds:g} s.")
 
 
-class _Exchange:
-    """The progress of one request and its answer."""
+class _Body:
+    """The progress of one request's body."""
 
-    def __init__(self, receive: Receive, send: Send, limit: TimeLimit) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive: Final = receive
-        self._send: Final = send
-        self.limit: Final = limit
-        self._has_body = False
-        self.awaits_body = False
-        self.is_being_answered = False
+        self._is_whole = False
+        self.is_awaited = False
 
     async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
         """Receive the next part of the body. After a whole body, a call does not count as waiting for it."""
-        self.awaits_body = not self._has_body
+        self.is_awaited = not self._is_whole
         message = await self._receive()
-        self._has_body |= message["type"] == "http.request" and not message["more_body"]
-        self.awaits_body = False
+        self._is_whole |= message["type"] == "http.request" and not message["more_body"]
+        self.is_awaited = False
         return message
-
-    async def send(self, message: Message) -> None:
-        """Send a part of the answer. The first part ends the time limit."""
-        if not self.is_being_answered:
-            self.is_being_answered = True
-            self.limit.lift()
-        await self._send(message)

@@ -5,15 +5,15 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
-from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from app.access.client_addresses import ClientAddresses
 from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
 from app.api.middleware.eager_start import ensure_task
+from app.api.reads.account_reads import passed_on
 from app.api.reads.hot_path import HotPath
-from app.api.replies import SAFE
+from app.api.replies import SAFE, as_raw
 from app.api.requests.hosts import HOST, are_hosts_right
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
@@ -22,6 +22,7 @@ from app.api.streams.watch import OpenStream, Watch
 from app.errors import HeadersTooLarge, InvalidRequest, TallygateError, UnknownPath, UriTooLong
 from app.resilience.draining import Drain
 from app.runtime import Runtime
+from app.telemetry.logs import REQUEST_FIELDS
 from app.telemetry.metrics import METHODS
 from app.telemetry.traces import RequestSpan
 
@@ -116,9 +117,9 @@ class Edge:
         stream: OpenStream | None = None
         self._metrics.under_way += 1
         with self._traces.request(scope["headers"]) as span:
-            names = bind_contextvars(**_ids(context.request_id, span))
+            fields = REQUEST_FIELDS.set(_ids(context.request_id, span))
             try:
-                if refusal := _refuse(inner):
+                if passed_on(inner) is None and (refusal := _refuse(inner)):  # the hot path has checked more
                     await send_reply(render_refusal(refusal, inner), finish)
                 elif self._watch is not None and inner["path"] == WATCH and inner["method"] == "GET":
                     stream = await self._watch.begin(inner, finish)
@@ -130,7 +131,7 @@ class Edge:
                     context.release()
                 path = inner.get("path_template", UNMATCHED)
                 self._record(context, scope["method"], path, self._monotonic() - began, span)
-                reset_contextvars(**names)
+                REQUEST_FIELDS.reset(fields)
         return stream
 
     def _record(self, context: RequestContext, method: str, path: str, seconds: float, span: RequestSpan) -> None:
@@ -160,7 +161,9 @@ def _about(context: RequestContext, method: str, path: str) -> dict[str, Any]:
 
 def _ids(request_id: str, span: RequestSpan) -> dict[str, str]:
     """Return the fields of every log line about a request."""
-    return {"request_id": request_id} | ({} if span.trace_id is None else {"trace_id": span.trace_id})
+    if span.trace_id is None:
+        return {"request_id": request_id}
+    return {"request_id": request_id, "trace_id": span.trace_id}
 
 
 def _refuse(scope: HTTPScope) -> TallygateError | None:
@@ -188,15 +191,15 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
 
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
-            context.status = message["status"]
+            context.begin(message["status"])
             headers = [*message["headers"], *SAFE]
             values = dict(headers)
             if b"age" in values:
                 context.age = int(values[b"age"])
             if b"allow" in values:
                 headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
-            limits = () if context.limits is None else context.limits()
-            headers += [(name.lower().encode(), value.encode()) for name, value in limits]
+            if context.limits is not None:
+                headers += as_raw(context.limits())
             headers.append((REQUEST_ID, context.request_id.encode()))
             message["headers"] = [*headers, (b"connection", b"close")] if closes else headers
         elif message["type"] == "http.response.body" and not has_body:

@@ -1,11 +1,12 @@
 """Account reads: the one procedure that answers a read of one account, in a waiting and in an immediate form.
 
 Both forms take the same steps: identify the caller, find the account, authorise, decide, look up, render. The waiting form
-also admits the caller, and raises its refusals in the order of these steps.
+also admits the caller, and raises its refusals in the order of these steps. Where the immediate form finds nothing in
+memory, the waiting form goes on from what it decided.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Self
+from typing import Any, Final, Self, cast
 
 from litestar.types import HTTPScope
 from msgspec import Struct
@@ -16,7 +17,7 @@ from app.api.context import RequestContext
 from app.api.reads.admission import Admission
 from app.api.reads.long_polls import wait_for_change
 from app.api.reads.past_reads import PastReads
-from app.api.reads.resources import Resource, Target, find_resource, find_target
+from app.api.reads.resources import Resource, Target, find_target
 from app.api.rendering.representations import RepresentationCache
 from app.api.rendering.responses import render_response, render_table
 from app.api.replies import Reply
@@ -30,6 +31,7 @@ from app.watch.long_polls import LongPolls
 
 _LISTS: Final = (b"accept", b"if-none-match", b"accept-encoding", b"cache-control", b"prefer")
 _READ: Final = frozenset({*_LISTS, b"authorization", b"x-bh-token"})
+_KNOWN_READ: Final = "tallygate.known_read"
 
 
 class ReadRequest(Struct, frozen=True, gc=False):
@@ -68,6 +70,17 @@ class KnownRead(Struct, frozen=True, gc=False):
     account_id: AccountId
     resource: Resource
     request: ReadRequest
+
+
+def pass_on(scope: HTTPScope, read: KnownRead | None) -> None:
+    """Pass on what was decided about a request, if anything was, with its ASGI scope."""
+    cast("dict[str, Any]", scope)[_KNOWN_READ] = read
+
+
+def passed_on(scope: HTTPScope) -> KnownRead | None:
+    """Return what was passed on about a request."""
+    read: KnownRead | None = cast("dict[str, Any]", scope).get(_KNOWN_READ)
+    return read
 
 
 class AccountReads:
@@ -111,6 +124,14 @@ class AccountReads:
             return reply
         return await wait_for_change(self._long_polls, [target.account_id], request.prefer, look, reply, context)
 
+    async def respond_known(self, read: KnownRead, context: RequestContext) -> Reply:
+        """Wait for the reply of `respond` to a request that was found out about just now. Raises as `respond` does."""
+        self._admission.admit_known(read.caller, context)
+        context.account_id = read.account_id
+        directives = RequestDirectives(self._unix_ms())
+        found = await self._accounts.get(read.account_id, directives, read.caller.name)
+        return self._render(read.request, read.resource, Format.JSON, found, self._unix_ms())
+
     def find_known(self, request: ReadRequest, now: int) -> KnownRead | None:
         """Find what a request asks for at `now` (Unix milliseconds), if `respond_now` may answer it.
 
@@ -139,9 +160,10 @@ class AccountReads:
     ) -> tuple[Resource, RequestDirectives, Format]:
         """Authorise, then decide what is shown, how old it may be, and in which format."""
         authorise(caller, target.account_id)
-        resource = find_resource(request.path, request.query)
+        if isinstance(target.resource, str):
+            raise InvalidRequest(target.resource)
         directives = parse_request_directives(request.cache_control or "", now, self._policy.fresh_ms)
-        return resource, directives, target.named_format or choose_format(request.accept)
+        return target.resource, directives, target.named_format or choose_format(request.accept)
 
     def _render(
         self, request: ReadRequest, resource: Resource, output_format: Format, found: Available, now: int

@@ -19,12 +19,17 @@ class Admission:
     async def admit(self, credential: str | None, context: RequestContext) -> Caller:
         """Return the caller, with a slot that the edge releases. Raises `Unauthenticated`, `IssuerUnavailable` or `TooFast`."""
         caller = await self._identify(credential, context)
-        context.caller = caller
-        context.limits = lambda: self._callers.limits(caller)
         context.identify_again = lambda: self._callers.identify(credential)
+        self.admit_known(caller, context)
+        return caller
+
+    def admit_known(self, caller: Caller, context: RequestContext) -> None:
+        """Give an identified caller a slot that the edge releases. Raises `TooFast`."""
+        context.caller = caller
+        if caller.rate is not None:
+            context.limits = lambda: self._callers.limits(caller)
         self._callers.admit(caller)
         context.release = self._callers.acquire_slot(caller)
-        return caller
 
     async def _identify(self, credential: str | None, context: RequestContext) -> Caller:
         """Identify a caller. An address that sent too many wrong credentials may send only known ones."""

@@ -1,8 +1,8 @@
 """Hot path: answers repeated reads of one account from memory, before the web framework.
 
 It applies no rules of its own. It replays what the read procedure decided up to a second ago, for a request of the same
-bytes, while nothing changes that the decision depends on. Every other request is passed on, untouched and uncounted, so
-the hot path only ever answers 200 and 304.
+bytes, while nothing changes that the decision depends on. Every other request is passed on uncounted, with what was
+decided about it, so the hot path only ever answers 200 and 304.
 """
 
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ from litestar.types import HTTPScope
 
 from app.access.callers import Caller, Callers
 from app.accounts import Accounts, Available
-from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest
+from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest, pass_on
 from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
 from app.api.reads.resources import find_route
 from app.api.rendering.responses import with_age
-from app.api.replies import SAFE, Messages, RawHeaders, RawReply, as_body, as_raw
+from app.api.replies import SAFE, Messages, RawHeaders, as_body, as_raw
 from app.api.requests.hosts import HOST, is_host
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
@@ -85,9 +85,11 @@ class HotPath:
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            memo = self._renew(memo, key, scope, now)
-            if memo is None:
+            renewed = self._renew(memo, key, scope, now)
+            if not isinstance(renewed, Memo):
+                pass_on(scope, renewed)
                 return None
+            memo = renewed
             if given_id is None:
                 self._raw_requests.remember(raw, key)
         elif now >= memo.early:
@@ -99,8 +101,8 @@ class HotPath:
         memo.series.count(self._monotonic() - began, now - memo.as_of)
         return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
 
-    def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | None:
-        """Answer from as much of the last answer as still holds, or None to pass the request on."""
+    def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | KnownRead | None:
+        """Answer from as much of the last answer as still holds, or return what was decided, to pass it on."""
         if memo is None or memo.generation != self._callers.generation or not memo.read.caller.validity.has(now):
             read = self._find_read(key, scope, now)
             return None if read is None else self._answer_from_memory(key, read, None, now)
@@ -111,16 +113,18 @@ class HotPath:
             self._accounts.refresh_if_due(memo.snapshot, now)
         return self._age(memo, span, now)
 
-    def _answer_from_memory(self, key: MemoKey, read: KnownRead, memo: Memo | None, now: int) -> Memo | None:
-        """Answer with what memory has, or None to pass the request on. An answer that stays the same is memoised."""
+    def _answer_from_memory(self, key: MemoKey, read: KnownRead, memo: Memo | None, now: int) -> Memo | KnownRead:
+        """Answer with what memory has, or return the read to pass it on. An answer that stays the same is memoised."""
         found = self._accounts.get_now(read.account_id, RequestDirectives(now))
         if found is None:
-            return None
+            return read
         span = self._span(read.caller, found.snapshot, now)
         if memo is not None and memo.snapshot is found.snapshot:
             return self._age(memo, span, now)
         memo = self._make_memo(key[0], read, found, span, now)
-        if memo is not None and span[0] <= now < span[1] and not read.caller.has_token:  # a token may expire
+        if memo is None:
+            return read
+        if span[0] <= now < span[1] and not read.caller.has_token:  # a token may expire
             self._memos.remember(key, memo)
         return memo
 
@@ -143,7 +147,7 @@ class HotPath:
         reply = self._reads.respond_now(read, found, now)
         if reply is None:
             return None
-        snapshot, raw = found.snapshot, RawReply.of(reply)
+        snapshot = found.snapshot
         return Memo(
             generation=self._callers.generation,
             read=read,
@@ -153,10 +157,10 @@ class HotPath:
             until=span[1],
             early=early_refresh_from(snapshot, self._policy),
             rated=None if read.caller.rate is None else read.caller,
-            status=raw.status,
-            headers=[*raw.headers, *SAFE],
-            body=as_body(b"" if method == "HEAD" else raw.body),
-            series=self._metrics.hot(find_route(read.request.path) or "", method, raw.status),
+            status=reply.status,
+            headers=[*reply.headers, *SAFE],
+            body=as_body(b"" if method == "HEAD" else reply.body),
+            series=self._metrics.hot(read.resource.route, method, reply.status),
         )
 
     def _age(self, memo: Memo, span: tuple[int, int], now: int) -> Memo:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from app.access.callers import authorise
 from app.api.context import RequestContext
-from app.api.replies import Reply
+from app.api.replies import Reply, as_raw
 from app.api.requests.moments import read_wait
 from app.api.requests.prefer import applied
 from app.balances.snapshots import AccountId
@@ -38,7 +38,7 @@ async def wait_for_change(
         look = with_rights(look, context, account_ids)
         with counted_wait(context):
             reply = await polls.wait(account_ids, seconds, look, reply, _is_known)
-    return replace(reply, headers=[*reply.headers, applied(seconds)])
+    return replace(reply, headers=[*reply.headers, *as_raw([applied(seconds)])])
 
 
 def with_rights(

@@ -27,7 +27,7 @@ class PastReads:
         self._unix_ms: Final = unix_ms
 
     async def respond(
-        self, account_id: AccountId, at: int, keep: RowFilter, if_none_match: str | None, output_format: Format
+        self, account_id: AccountId, at: int, keep: RowFilter | None, if_none_match: str | None, output_format: Format
     ) -> Reply:
         """Respond with the balances at a moment (Unix ms), or 304. Raises what `Past.at` raises, or `InvalidRequest`."""
         if at > self._unix_ms():
@@ -43,5 +43,6 @@ class PastReads:
         control = "private, no-cache" if found.changed_by is None else _FIXED
         headers = [("ETag", etag), ("Cache-Control", control), ("Vary", VARY)]
         if matches(if_none_match, etag):
-            return Reply(304, headers, b"")
-        return Reply(200, [*headers, ("Content-Type", MEDIA_TYPES[output_format])], write(view, output_format))
+            return Reply.of(304, headers, b"")
+        headers.append(("Content-Type", MEDIA_TYPES[output_format]))
+        return Reply.of(200, headers, write(view, output_format))

@@ -1,6 +1,6 @@
 """Resources: whose balances a URL asks for, and which view of them. Both are pure functions of the URL, and cached."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from typing import Final, TypeVar
 
@@ -34,27 +34,33 @@ _CACHED_URL_LENGTH: Final = 512
 T = TypeVar("T")
 
 
-class Target(Struct, frozen=True, gc=False):
-    """Whose balances a URL asks for, in which format, and `at` which past moment (Unix ms), None for now.
+class Resource(Struct, frozen=True, gc=False):
+    """Which view of an account a URL asks for, where the template of its path is `route`.
 
-    It is settled before the caller's right to read them.
+    URLs that ask for the same view have one name. `keeps` selects rows, None for all.
     """
 
-    account_id: AccountId
-    named_format: Format | None
-    at: int | None = None
-
-
-class Resource(Struct, frozen=True, gc=False):
-    """Which view of an account a URL asks for. URLs that ask for the same view have one name; `keeps` selects rows."""
-
+    route: str
     name: Name
     view: Callable[[Snapshot], View]
-    keeps: RowFilter
+    keeps: RowFilter | None
 
     def render(self, snapshot: Snapshot) -> Representation:
         """Render the view of a snapshot as JSON. Raises `UnknownAsset` if the snapshot lacks the asset."""
         return render_representation(snapshot, self.view(snapshot))
+
+
+class Target(Struct, frozen=True, gc=False):
+    """Whose balances a URL asks for, in which format, and `at` which past moment (Unix ms), None for now.
+
+    It is settled before the caller's right to read them. `resource` is which view, or why there is none: that is for a
+    caller with the right.
+    """
+
+    account_id: AccountId
+    named_format: Format | None
+    at: int | None
+    resource: Resource | str
 
 
 def cached_by_url(find: Callable[[str, bytes], T]) -> Callable[[str, bytes], T]:
@@ -73,7 +79,7 @@ def find_route(path: str) -> str | None:
     match path.split("/"):
         case ["", "v1", "merchants", _, "balances"]:
             return ACCOUNT
-        case ["", "v1", "merchants", _, "balances", _]:
+        case ["", "v1", "merchants", _, "balances", asset] if asset:
             return ASSET
         case ["", "v1", "portfolio"]:
             return PORTFOLIO
@@ -93,21 +99,25 @@ def find_target(path: str, query: bytes) -> Target:
     if route == UPSTREAM_SHAPE:
         if "merchantId" not in given:
             raise InvalidRequest("The parameter 'merchantId' is missing.")
-        return Target(read_account_id(given["merchantId"]), Format.JSON)
+        return Target(read_account_id(given["merchantId"]), Format.JSON, None, _read_resource(route, path, given))
     named_format = read_format(given.get("format"), given.get("bom"))
     account_id = AGGREGATE if route == PORTFOLIO else read_merchant_id(path.split("/")[3])
-    return Target(account_id, named_format, read_moment("at", given.get("at")))
+    at = read_moment("at", given.get("at"))
+    try:
+        return Target(account_id, named_format, at, _read_resource(route, path, given))
+    except InvalidRequest as error:
+        return Target(account_id, named_format, at, error.detail)
 
 
-@cached_by_url
-def find_resource(path: str, query: bytes) -> Resource:
-    """Read which rows are wanted, and in which shape, of a URL that has a target. Raises `InvalidRequest`."""
-    route = find_route(path)
+def _read_resource(route: str, path: str, given: Mapping[str, str]) -> Resource:
+    """Read which rows are wanted, and in which shape, of a path and its parameters. Raises `InvalidRequest`."""
     if route == ASSET:
         asset_id = read_asset_id(path.rpartition("/")[2])
-        return Resource((path, ""), lambda of: AssetView.of(of, of.row(asset_id)), lambda row: row.asset_id == asset_id)
-    given = read_query(query, _PARAMETERS[route or ACCOUNT])
+        return Resource(
+            route, (path, ""), lambda of: AssetView.of(of, of.row(asset_id)), lambda row: row.asset_id == asset_id
+        )
     if route == UPSTREAM_SHAPE:
-        return Resource((path, f"merchantId={given['merchantId']}"), UpstreamEnvelope.of, lambda _: True)
+        return Resource(route, (path, f"merchantId={given['merchantId']}"), UpstreamEnvelope.of, None)
     selection = Selection.read(given.get("assets"), given.get("nonzero"))
-    return Resource((path, selection.query), lambda of: AccountView.of(of, selection.keeps), selection.keeps)
+    keeps = None if selection.is_all else selection.keeps
+    return Resource(route, (path, selection.query), lambda of: AccountView.of(of, keeps), keeps)

@@ -20,7 +20,7 @@ def render_problem(error: TallygateError, path: str, request_id: str) -> Reply:
     headers = [("Cache-Control", "no-store"), *_extra_headers(error, retry_after)]
     if path.startswith("/v2/"):
         body = msgspec.json.encode(UpstreamEnvelope(kind.code, kind.title, None))
-        return Reply(kind.status, [("Content-Type", "application/json"), *headers], body)
+        return Reply.of(kind.status, [("Content-Type", "application/json"), *headers], body)
     problem = Problem(
         type=f"/problems/{kind.name}",
         title=kind.title,
@@ -32,7 +32,7 @@ def render_problem(error: TallygateError, path: str, request_id: str) -> Reply:
         kept_from=format_time(error.kept_from_ms) if isinstance(error, HistoryGone) else UNSET,
         failed=_failed(error),
     )
-    return Reply(kind.status, [("Content-Type", MEDIA_TYPE), *headers], msgspec.json.encode(problem))
+    return Reply.of(kind.status, [("Content-Type", MEDIA_TYPE), *headers], msgspec.json.encode(problem))
 
 
 def _failed(error: TallygateError) -> tuple[FailedPart, ...] | UnsetType:

@@ -123,6 +123,8 @@ def read_format(text: str | None, bom: str | None) -> Format | None:
 
     Raises `InvalidRequest`.
     """
+    if text is None and bom is None:
+        return None
     if text not in {None, Format.JSON, Format.CSV, Format.TEXT}:
         raise InvalidRequest("format wants json, csv or text.")
     if bom is not None and text != Format.CSV:

@@ -173,14 +173,14 @@ class Exchange:
         """Respond with the present state of a job."""
         headers = [("Content-Type", MEDIA_TYPES[output_format]), *_UNCACHED]
         headers += [] if location is None else [("Location", location)]
-        return as_response(Reply(status, headers, await _write(view, output_format)))
+        return as_response(Reply.of(status, headers, await _write(view, output_format)))
 
     async def respond_changes(
         self, view: ChangesView | FeedView, output_format: Format, headers: Sequence[tuple[str, str]] = ()
     ) -> Response[bytes]:
         """Respond with changes, which nobody caches: a later request finds more of them."""
         sent = [("Content-Type", MEDIA_TYPES[output_format]), *_UNCACHED, *headers, *self._next_link(view)]
-        return as_response(Reply(200, sent, await _write(view, output_format)))
+        return as_response(Reply.of(200, sent, await _write(view, output_format)))
 
     async def _respond_list(
         self,
@@ -199,9 +199,9 @@ class Exchange:
         etag = etag_of_format(etag, output_format)
         headers = [("ETag", etag), *headers, *_sweep_header(view), *self._next_link(view)]
         if self._request.method == HttpMethod.GET and matches(self._header(b"if-none-match"), etag):
-            return as_response(Reply(304, headers, b""))
+            return as_response(Reply.of(304, headers, b""))
         headers = [("Content-Type", MEDIA_TYPES[output_format]), *headers]
-        return as_response(Reply(200, headers, await _write(view, output_format)))
+        return as_response(Reply.of(200, headers, await _write(view, output_format)))
 
     def _next_link(self, view: Tabular | bytes) -> list[tuple[str, str]]:
         after = getattr(view, "next", UNSET)
@@ -245,5 +245,6 @@ async def _write(view: Tabular | bytes, output_format: Format) -> bytes:
 
 
 def as_response(reply: Reply) -> Response[bytes]:
-    """Turn a finished reply into Litestar's response."""
-    return Response(reply.body, status_code=reply.status, headers=dict(reply.headers))
+    """Turn a finished reply into Litestar's response, which adds the length by itself."""
+    headers = {name.decode(): value.decode("latin-1") for name, value in reply.headers if name != b"content-length"}
+    return Response(reply.body, status_code=reply.status, headers=headers)

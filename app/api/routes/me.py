@@ -24,7 +24,7 @@ from app.api.views.me import MeView
 def read_me(exchange: NamedDependency[Exchange]) -> Response[bytes]:
     """Give the caller's name, rights and limits, and when its key or token ends."""
     headers = [("Content-Type", MEDIA_TYPES[Format.JSON]), ("Cache-Control", "no-store"), ("Vary", VARY)]
-    return as_response(Reply(200, headers, msgspec.json.encode(MeView.of(exchange.caller))))
+    return as_response(Reply.of(200, headers, msgspec.json.encode(MeView.of(exchange.caller))))
 
 
 ME: Final = (read_me,)

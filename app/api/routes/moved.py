@@ -98,4 +98,6 @@ def event_routes(events: Events, failed_logins: FailedLogins) -> Router:
 
 
 def _as_json(body: bytes, status: int) -> Response[bytes]:
-    return as_response(Reply(status, [("Content-Type", MEDIA_TYPES[Format.JSON]), ("Cache-Control", "no-store")], body))
+    return as_response(
+        Reply.of(status, [("Content-Type", MEDIA_TYPES[Format.JSON]), ("Cache-Control", "no-store")], body)
+    )

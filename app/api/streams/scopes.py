@@ -140,9 +140,7 @@ class Scopes:
             self._news,
             self._surroundings,
             lambda: self._limits(view),
-            lambda snapshot: (
-                select_rows(snapshot, view.selection.keeps) if keeps else (snapshot.balances, snapshot.anomalies)
-            ),
+            lambda snapshot: select_rows(snapshot, keeps),
             partial(encode_rows if view.is_text else encode_part, keeps=keeps),
         )
 

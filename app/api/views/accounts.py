@@ -27,8 +27,8 @@ class AccountView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, snapshot: Snapshot, keep: RowFilter) -> Self:
-        """Show a snapshot with the rows to keep and their anomalies."""
+    def of(cls, snapshot: Snapshot, keep: RowFilter | None) -> Self:
+        """Show a snapshot with the rows to keep, None for all, and their anomalies."""
         rows, anomalies = select_rows(snapshot, keep)
         return cls(
             merchant_id=int(snapshot.account_id),
@@ -106,8 +106,10 @@ class UpstreamEnvelope(Struct, frozen=True):
 View = AccountView | AssetView | UpstreamEnvelope
 
 
-def select_rows(snapshot: Snapshot, keep: RowFilter) -> tuple[tuple[Row, ...], tuple[Anomaly, ...]]:
-    """Return the rows to keep, with their anomalies, and those of rows that were left out: any could be wanted."""
+def select_rows(snapshot: Snapshot, keep: RowFilter | None) -> tuple[tuple[Row, ...], tuple[Anomaly, ...]]:
+    """Return the rows to keep, None for all, their anomalies, and those of rows left out: any could be wanted."""
+    if keep is None:
+        return snapshot.balances, snapshot.anomalies
     rows = tuple(filter(keep, snapshot.balances))
     if not snapshot.anomalies:
         return rows, ()

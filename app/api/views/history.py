@@ -37,7 +37,7 @@ class PastView(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     anomalies: tuple[Anomaly, ...] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, snapshot: Snapshot, past: PastState, at: int, keep: RowFilter) -> Self:
+    def of(cls, snapshot: Snapshot, past: PastState, at: int, keep: RowFilter | None) -> Self:
         """Show what is known of a moment (Unix ms)."""
         rows, anomalies = select_rows(snapshot, keep)
         return cls(

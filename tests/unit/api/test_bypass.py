@@ -9,7 +9,7 @@ from app.access.callers import Caller, Callers, hash_key
 from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.context import CONTEXT, RequestContext
-from app.api.reads.account_reads import AccountReads
+from app.api.reads.account_reads import AccountReads, ReadRequest, pass_on
 from app.api.reads.admission import Admission
 from app.api.reads.bypass import bypass_framework
 from app.api.reads.resources import ACCOUNT, ASSET, PORTFOLIO, UPSTREAM_SHAPE
@@ -32,7 +32,7 @@ class _Framework:
 
 
 async def _ask(
-    path: str, method: str = "GET", query: bytes = b"", headers: tuple[Any, ...] = (KEY,)
+    path: str, method: str = "GET", query: bytes = b"", headers: tuple[Any, ...] = (KEY,), *, is_known: bool = False
 ) -> tuple[Any, ...]:
     framework, sent = _Framework(), []
     async with run_replicas(Upstream(), FakeServer(), 1) as (replica,):
@@ -44,6 +44,9 @@ async def _ask(
 
         scope: Any = {"type": "http", "method": method, "path": path, "query_string": query, "headers": headers}
         scope["state"] = {CONTEXT: RequestContext("r")}
+        if is_known:
+            request = ReadRequest(path, query, ("Bearer all",), (), None, None, None)
+            pass_on(scope, reads.find_known(request, unix_ms()))
         await bypass_framework(framework, reads)(scope, send, send)  # type: ignore[arg-type]
     return framework.requests, [message["status"] for message in sent[:1]], scope.get("path_template")
 
@@ -61,6 +64,10 @@ async def _ask(
 )
 async def test_a_first_read_and_its_errors_need_no_framework(path: str, query: bytes, status: int, route: str) -> None:
     assert await _ask(path, query=query) == (0, [status], route)
+
+
+async def test_what_is_decided_is_not_decided_again() -> None:
+    assert await _ask("/v1/portfolio", headers=(), is_known=True) == (0, [200], PORTFOLIO)
 
 
 async def test_a_refused_caller_needs_no_framework() -> None:

@@ -42,9 +42,11 @@ class _World:
 
         async def send(message: Message) -> None:
             self.sent.append(message)
+            if message["type"] == "http.response.start":  # as the edge does
+                context.begin(message["status"])
 
-        state = {CONTEXT: RequestContext("r")}
-        scope: Any = {"type": "http", "path": "/v1/portfolio", "state": state, "method": "GET"}
+        context = RequestContext("r")
+        scope: Any = {"type": "http", "path": "/v1/portfolio", "state": {CONTEXT: context}, "method": "GET"}
         await RequestDeadline(self.app, SECONDS)(scope, receive, send)
         return int(self.sent[0]["status"])
 
@@ -78,3 +80,15 @@ async def test_a_timeout_of_the_application_itself_is_not_taken_for_ours() -> No
     world.app = app  # type: ignore[method-assign, assignment]
     with pytest.raises(TimeoutError):
         await world.ask()
+
+
+async def test_what_begins_to_be_answered_while_it_is_cancelled_gets_no_second_answer() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        try:
+            await asyncio.sleep(31)
+        finally:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    world = _World()
+    world.app = app  # type: ignore[method-assign, assignment]
+    assert (await world.ask(), len(world.sent)) == (200, 1)

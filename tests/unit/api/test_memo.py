@@ -3,8 +3,9 @@
 from app.access.callers import Caller
 from app.api.reads.account_reads import KnownRead, ReadRequest
 from app.api.reads.memo import Memo, MemoKey, memo_table, raw_request_index
-from app.api.reads.resources import find_resource
+from app.api.reads.resources import ACCOUNT, Resource
 from app.api.replies import as_body
+from app.api.views.accounts import UpstreamEnvelope
 from app.balances.snapshots import AccountId, Snapshot
 from app.telemetry.metrics import HotSeries
 
@@ -15,7 +16,8 @@ def _key(number: int) -> MemoKey:
 
 def _memo(size: int) -> Memo:
     request = ReadRequest("/v1/merchants/1/balances", b"", (), (), None, None, None)
-    read = KnownRead(Caller("web", "", "all"), AccountId("1"), find_resource(request.path, b""), request)
+    resource = Resource(ACCOUNT, (request.path, ""), UpstreamEnvelope.of, None)
+    read = KnownRead(Caller("web", "", "all"), AccountId("1"), resource, request)
     snapshot = Snapshot(AccountId("1"), 0, True, ())
     return Memo(1, read, snapshot, 0, 0, 1000, 900, None, 200, [], as_body(b"x" * size), HotSeries())
 

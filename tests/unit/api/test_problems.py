@@ -39,7 +39,7 @@ def test_names_are_paths_of_their_own() -> None:
 def test_every_problem_has_all_its_members(kind: type[TallygateError]) -> None:
     reply = render_problem(_make(kind), "/v1/x", "id-1")
     body = json.loads(reply.body)
-    assert dict(reply.headers)["Content-Type"] == "application/problem+json"
+    assert dict(reply.headers)[b"content-type"] == b"application/problem+json"
     more = {"keptFrom"} if kind is HistoryGone else set()
     assert set(body) == {"type", "title", "status", "detail", "instance", "requestId"} | more
     assert (body["status"], body["instance"], body["requestId"]) == (reply.status, "/v1/x", "id-1")
@@ -56,10 +56,10 @@ def test_below_v2_every_error_wears_the_upstreams_envelope(kind: type[TallygateE
 def test_when_to_come_back_is_told_in_whole_seconds_rounded_up() -> None:
     kind = next(iter(PROBLEMS))
     reply = render_problem(_make(kind, retry_after_seconds=1.2), "/v1/x", "id-1")
-    assert (dict(reply.headers)["Retry-After"], json.loads(reply.body)["retryAfter"]) == ("2", 2)
-    assert dict(render_problem(_make(kind, retry_after_seconds=0.01), "/v1/x", "").headers)["Retry-After"] == "1"
+    assert (dict(reply.headers)[b"retry-after"], json.loads(reply.body)["retryAfter"]) == (b"2", 2)
+    assert dict(render_problem(_make(kind, retry_after_seconds=0.01), "/v1/x", "").headers)[b"retry-after"] == b"1"
 
 
 def test_no_problem_may_be_stored() -> None:
     for kind in PROBLEMS:
-        assert dict(render_problem(_make(kind), "/v1/x", "").headers)["Cache-Control"] == "no-store"
+        assert dict(render_problem(_make(kind), "/v1/x", "").headers)[b"cache-control"] == b"no-store"

@@ -16,6 +16,7 @@ from app.access.validity import Validity
 from app.balances.snapshots import AccountId, Snapshot
 from app.errors import Unreachable
 from app.resilience.draining import Drain
+from app.telemetry.logs import REQUEST_FIELDS
 from tests.support.read_paths import Answer, ReadPath, ShortLivedTokens, captured_logs
 from tests.support.replica import Replica, Upstream, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
@@ -507,8 +508,26 @@ async def test_an_unforeseen_error_is_logged_and_answered_alike(fleets: list[Fle
     with captured_logs() as logs:
         answer = await _ask_each(fleets, PAGE, [*ALL, NO_CACHE])
     assert (answer[0], b"secret" in answer[2]) == (500, False)
-    crashes = [[line["event"] for line in logs.of(fleet.path)].count("cache.flight_crashed") for fleet in fleets]
-    assert crashes == [1, 1, 1]
+    crashes = [
+        [line["request_id"] for line in logs.of(fleet.path) if line["event"] == "cache.flight_crashed"]
+        for fleet in fleets
+    ]
+    assert crashes == [["given"]] * 3
+
+
+async def test_after_a_request_the_log_is_no_longer_of_it(paths: Paths) -> None:
+    await paths.hot.ask(PAGE, headers=[*ALL, GIVEN])
+    assert REQUEST_FIELDS.get(None) is None
+
+
+@pytest.mark.parametrize(
+    ("merchant", "query", "status"),
+    [("x", "assets=", 400), ("2", "assets=", 403), ("2", "x=1", 400), ("1", "assets=", 400)],
+)
+async def test_what_is_wrong_with_the_rows_is_for_a_caller_with_the_right(
+    merchant: str, query: str, status: int, paths: Paths
+) -> None:
+    assert (await paths.ask(f"/v1/merchants/{merchant}/balances?{query}", headers=SOME))[0] == status
 
 
 async def test_a_caller_without_the_right_has_nothing_fetched(fleets: list[Fleet]) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
-from structlog.contextvars import bound_contextvars, get_contextvars
 
 from app.resilience.draining import Drain
 from app.server.shutdown import END_DRAIN, handle_signals_in_worker
+from app.telemetry.logs import REQUEST_FIELDS
 
 
 @pytest.fixture(autouse=True)
@@ -21,20 +21,21 @@ def _handlers_of_before() -> Iterator[None]:
 
 def _work(handled: list[str]) -> None:
     """Handle a request which a signal interrupts."""
-    with bound_contextvars(request_id="of a request"):
-        signal.raise_signal(signal.SIGTERM)
-        assert handled == []
+    request = REQUEST_FIELDS.set({"request_id": "of a request"})
+    signal.raise_signal(signal.SIGTERM)
+    assert handled == []
+    REQUEST_FIELDS.reset(request)
 
 
 def test_a_signal_is_handled_outside_the_request_that_it_interrupts_and_the_server_stops_once() -> None:
-    async def serve() -> list[dict[str, str]]:
+    async def serve() -> list[Mapping[str, str]]:
         loop, drain = asyncio.get_running_loop(), Drain()
-        contexts: list[dict[str, str]] = []
+        contexts: list[Mapping[str, str]] = []
         handled: list[str] = []
         stopped = asyncio.Event()
 
         def note(what: str) -> None:
-            contexts.append(get_contextvars())
+            contexts.append(REQUEST_FIELDS.get({}))
             handled.append(what)
 
         def end() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.telemetry.logs import LogFormat, LogLevel, configure_logs
+from app.telemetry.logs import REQUEST_FIELDS, LogFormat, LogLevel, configure_logs
 
 log = structlog.get_logger()
 
@@ -77,6 +77,17 @@ def test_an_event_that_cannot_be_rendered_has_its_level_its_time_and_the_reason(
     (event,) = written.events()
     assert (event["level"], event["event"]) == ("error", "some.event")
     assert event.keys() >= {"time", "unrenderable", "value", "exc_info"}
+
+
+def test_an_event_says_of_which_request_it_is_while_one_is_under_way() -> None:
+    written = Written(LogFormat.JSON, LogLevel.INFO)
+    request = REQUEST_FIELDS.set({"request_id": "r1"})
+    log.info("in.request")
+    logging.getLogger("library").warning("of it")
+    log.info("of.another", request_id="r2")
+    REQUEST_FIELDS.reset(request)
+    log.info("after.it")
+    assert [event.get("request_id") for event in written.events()] == ["r1", "r1", "r2", None]
 
 
 def test_libraries_and_warnings_are_written_in_the_same_form_and_in_order() -> None:
