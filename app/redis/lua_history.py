@@ -110,7 +110,7 @@ STORE_AND_RECORD: Final = f"""
 {_DROP}
 {RECORD}
 {AS_NEWER}
-if newer == 0 then
+if not is_newer then
   return 0
 end
 local recorded, found = pcall(record, KEYS[3], KEYS[4], KEYS[5], ARGV[1], ARGV[2], ARGV[3], ARGV[6], unpack(ARGV, 7, 15))

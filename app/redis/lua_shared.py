@@ -148,7 +148,7 @@ local known = held and as_of(held)
 if known and known <= tonumber(ARGV[4]) then
   moved = math.max(moved, known)
   local left = redis.call('PTTL', KEYS[1])
-  if not is_moved(held) and left > 0 then
+  if left > 0 and not string.find(held, ',"movedAt":', 1, true) then
     local entry = string.sub(held, 1, -2) .. ',"movedAt":' .. string.format('%.0f', moved) .. '}'
     redis.call('SET', KEYS[1], entry, 'PX', left)
   end
