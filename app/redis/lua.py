@@ -116,10 +116,9 @@ BATCH: Final = (
     + """
 -- KEYS: those of all runs of a script, one after another. ARGV: the arguments of each, the number of runs, a mark. Returns
 -- each run's result or error, and the mark: a refusal of one does not affect the others. They publish one message, a line for each.
-local channel
-local lines = {}
+local channel, lines
 local function publish(name, message)
-  channel = name
+  channel, lines = name, lines or {}
   lines[#lines + 1] = message
 end
 local function as_of(entry)
@@ -128,12 +127,11 @@ end
 local function run(KEYS, ARGV)
 %s
 end
-local runs = tonumber(ARGV[#ARGV - 1])
-local keys, arguments = #KEYS / runs, (#ARGV - 2) / runs
-local found = {}
+local found, runs = {}, ARGV[#ARGV - 1] + 0
 for number = 1, runs do
   local names, words = KEYS, ARGV
   if runs > 1 then
+    local keys, arguments = #KEYS / runs, (#ARGV - 2) / runs
     names = {unpack(KEYS, (number - 1) * keys + 1, number * keys)}
     words = {unpack(ARGV, (number - 1) * arguments + 1, number * arguments)}
   end

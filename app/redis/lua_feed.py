@@ -27,13 +27,26 @@ end
 FEED: Final = (
     _OPEN_FEED
     + """
--- Drops up to eight of the oldest changes, but never the newest one: those that are due by a 128th of their time, since the
--- clocks of readers differ from ours, and more while the feed is too large, down to a 64th below its bound. Returns account,
--- epoch and sequence of each.
-local function shorten(feed, meta, held, now, keep_ms, max_bytes)
-  local keep_from = now - keep_ms
-  local wanted = held > max_bytes and max_bytes * 63 / 64 or max_bytes
-  local ids, dropped, first, kept, cut = {}, {}, nil, nil, nil
+-- Appends a change to a feed whose `first` was read before: without one, the feed may not be open yet. The time is that of
+-- the id that Redis gives. Drops old changes if the feed is too large, or its first one due by a 64th of the time: to look at
+-- each change was the dearest part. Drops up to eight of the oldest, but never the newest one: those that are due by a 128th
+-- of their time, since the clocks of readers differ from ours, and more while the feed is too large, down to a 64th below its
+-- bound. Returns account, epoch and sequence of each, or nothing.
+local function append(feed, meta, first, replica, account, epoch, sequence, arrival, size, keep_ms, max_bytes)
+  if not first then
+    open_feed(feed, meta, replica)
+  end
+  local id = redis.call('XADD', feed, 'NOMKSTREAM', '*', 'a', account, 'e', epoch, 's', sequence, 't', arrival, 'b', size)
+  if not id then
+    return append(feed, meta, nil, replica, account, epoch, sequence, arrival, size, keep_ms, max_bytes)
+  end
+  local held, now = redis.call('HINCRBY', meta, 'bytes', size), string.match(id, '^%d+')
+  local is_too_large = held - max_bytes > 0
+  if first and not is_too_large and now - first < keep_ms * 63 / 64 then
+    return nil
+  end
+  local keep_from, wanted = now - keep_ms, is_too_large and max_bytes * 63 / 64 or tonumber(max_bytes)
+  local ids, dropped, kept, cut = {}, {}, nil, nil
   local oldest = redis.call('XRANGE', feed, '-', '+', 'COUNT', 9)
   for number, one in ipairs(oldest) do
     local id, fields = one[1], one[2]
@@ -43,7 +56,7 @@ local function shorten(feed, meta, held, now, keep_ms, max_bytes)
     end
     ids[number] = id
     if fields[1] == 'a' then
-      held, kept = held - tonumber(fields[10]), fields[8]
+      held, kept = held - fields[10], fields[8]
       dropped[#dropped + 1] = {fields[2], fields[4], fields[6]}
     end
     if tonumber(first) > keep_from then
@@ -63,21 +76,6 @@ local function shorten(feed, meta, held, now, keep_ms, max_bytes)
   end
   return dropped
 end
--- Appends a change to a feed whose `first` was read before: without one, the feed may not be open yet. Drops old ones if the
--- feed is too large, or its first one due by a 64th of the time: to look at each change was the dearest part. The time is
--- that of the id that Redis gave. Returns what `shorten` returns, if it looked.
-local function append(feed, meta, first, replica, change, keep_ms, max_bytes)
-  local id = first and redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(change))
-  if not id then
-    open_feed(feed, meta, replica)
-    id = redis.call('XADD', feed, '*', unpack(change))
-  end
-  local held = redis.call('HINCRBY', meta, 'bytes', change[10])
-  local now = tonumber(string.match(id, '^%d+'))
-  if not first or held > max_bytes or first - now < keep_ms / 64 - keep_ms then
-    return shorten(feed, meta, held, now, keep_ms, max_bytes)
-  end
-end
 """
 )
 
@@ -86,8 +84,7 @@ APPEND: Final = f"""
 -- a change afterwards, where feed and history lie at different nodes. Returns account, epoch and sequence of what was dropped.
 {FEED}
 local first = redis.call('HGET', KEYS[2], 'first')
-local change = {{'a', ARGV[4], 'e', ARGV[5], 's', ARGV[6], 't', ARGV[7], 'b', ARGV[8]}}
-return append(KEYS[1], KEYS[2], first, ARGV[1], change, tonumber(ARGV[2]), tonumber(ARGV[3])) or {{}}
+return append(KEYS[1], KEYS[2], first, ARGV[1], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[2], ARGV[3]) or {{}}
 """
 
 READ_FEED: Final = f"""

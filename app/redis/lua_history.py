@@ -53,7 +53,7 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
   end
   local period = math.min(keep_ms / 64, 3600000)
   local is_due = not epoch or math.floor(arrival / period) ~= math.floor(seen / period)
-  local fed, size = tonumber(head[8] or ''), 0
+  local fed, size = head[8], 0
   if epoch and is_same then
     local gap = math.max(head[7], arrival - seen)
     redis.call('HSET', history, 'seen', as_of, 'until', asked, 'looks', head[6] + 1, 'gap', gap)
@@ -80,8 +80,7 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
     end
     size = #state + 200
     if feed then
-      local change = {'a', account, 'e', epoch, 's', sequence, 't', as_of, 'b', size}
-      local dropped = append(feed, meta, first, replica, change, tonumber(keep_ms), tonumber(max_bytes))
+      local dropped = append(feed, meta, first, replica, account, epoch, sequence, as_of, size, keep_ms, max_bytes)
       for _, one in ipairs(dropped or {}) do
         drop(string.match(history, '^.*:{') .. one[1] .. '}:history', one[2], one[3])
       end
@@ -93,7 +92,7 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
   if is_due then
     redis.call('PEXPIRE', history, math.ceil(keep_ms + period))
   end
-  return {epoch, sequence, fed, size}
+  return {epoch, sequence, tonumber(fed), size}
 end
 """
 
