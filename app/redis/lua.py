@@ -1,9 +1,7 @@
 """Lua scripts: what Redis (6.2 and later) or Valkey does atomically for us.
 
 An entry and its lease lie in one slot of a cluster. Times are milliseconds. Leases are held by replica id. Scripts up
-to `RENEW_LEASE` run in batches: `BATCH` defines `call` and `publish(channel, message)` for them, and `as_of(entry)`,
-which is nil for what does not begin like an entry. Decoding the whole entry instead took a sixth of the time of
-`READ_OR_LEASE`. Quotes within its texts are escaped, so `,"movedAt":` is a mark wherever it is.
+to `RENEW_LEASE` run in batches: `BATCH` defines `publish(channel, message)` for them.
 
 Each instruction delays all that Redis does. A command takes 5 to 15 thousand, an argument or a field of a hash one,
 `tonumber` and `%d` two, `%.0f` and another text of an entry's length five. So an argument is compared by a difference,
@@ -31,14 +29,23 @@ end
 """
 """Defines `call(command, key, ...)`: as `redis.call`, but a key of another type is removed first."""
 
-READ_OR_LEASE_FUNCTION: Final = """
+AS_OF: Final = """string.match(held, '^{"type":"%l+","key":"%d+","asOf":(%d+)[,}]')"""
+"""The digits of the `asOf` of `held`, nil for what does not begin like an entry.
+
+Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`. Quotes within its texts are escaped, so
+`,"movedAt":` is a mark wherever it is.
+"""
+
+READ_OR_LEASE_FUNCTION: Final = (
+    TOLERANT_CALL
+    + f"""
 -- Returns the entry, unless it is implausible, or too old and not newer than the replica's (`mine` is the `asOf` of that).
 -- One from before a move is never new enough, and returned in any case, so that the replica hears of the move. Returns
 -- besides 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's. It may be ours already, by a
 -- command whose answer came too late.
 local function read_or_lease(entry, lease, replica, lease_ms, oldest, mine, latest)
   local held = call('GET', entry)
-  local known = held and as_of(held)
+  local known = held and tonumber({AS_OF})
   if known and known - latest > 0 then
     held = false
   elseif known and not string.find(held, ',"movedAt":', 1, true) then
@@ -63,6 +70,7 @@ local function read_or_lease(entry, lease, replica, lease_ms, oldest, mine, late
   return held, math.max(left, 1)
 end
 """
+)
 """Defines `read_or_lease(entry, lease, replica, lease_ms, oldest, mine, latest)`."""
 
 READ_OR_LEASE: Final = f"""
@@ -72,9 +80,9 @@ READ_OR_LEASE: Final = f"""
 return {{read_or_lease(KEYS[1], KEYS[2], unpack(ARGV, 1, 5))}}
 """
 
-AS_NEWER: Final = """
+AS_NEWER: Final = f"""
 local held, holder = unpack(redis.call('MGET', KEYS[1], KEYS[2]))
-local known = held and as_of(held)
+local known = held and {AS_OF}
 local is_newer = not (known and known - ARGV[3] >= 0 and known - ARGV[6] <= 0)
 if holder == ARGV[1] then
   redis.call('DEL', KEYS[2])
@@ -111,18 +119,13 @@ end
 return 0
 """
 
-BATCH: Final = (
-    TOLERANT_CALL
-    + """
+BATCH: Final = """
 -- KEYS: those of all runs of a script, one after another. ARGV: the arguments of each, the number of runs, a mark. Returns
 -- each run's result or error, and the mark: a refusal of one does not affect the others. They publish one message, a line for each.
 local channel, lines
 local function publish(name, message)
   channel, lines = name, lines or {}
   lines[#lines + 1] = message
-end
-local function as_of(entry)
-  return tonumber(string.match(entry, '^{"type":"%%l+","key":"%%d+","asOf":(%%d+)[,}]'))
 end
 local function run(KEYS, ARGV)
 %s
@@ -147,7 +150,6 @@ end
 found[runs + 1] = ARGV[#ARGV]
 return found
 """
-)
 
 SINGLE: Final = """
 -- ARGV: the arguments of a script that runs alone, then a mark. Returns its result and the mark.

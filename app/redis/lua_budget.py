@@ -38,24 +38,25 @@ local function take(budget, active, replica, interval, tolerance, wanted, census
     redis.call('PEXPIRE', active, 2000)
     asking = redis.call('ZCOUNT', active, '-inf', now)
   end
-  local state = call('HMGET', budget, 'next', 'quiet', 'slowed', 'factor', 'pause')
-  local was_paused = state[2] or state[3] or state[4]
+  local due, paused_until, factor = unpack(call('HMGET', budget, 'next', 'quiet', 'factor'))
+  local was_paused = paused_until or factor
   local slowest, slowdown = 1, 1
   if was_paused then
-    local quiet, length = end_of_pause(now, state[2], state[5])
+    local slowed, pause = unpack(redis.call('HMGET', budget, 'slowed', 'pause'))
+    local quiet, length = end_of_pause(now, paused_until, pause)
     if quiet > now then
-      if quiet < read(state[2], 0) then
+      if quiet < read(paused_until, 0) then
         local moment = string.format('%.0f', quiet)
-        local pause = moment .. ':' .. string.format('%.0f', length)
+        pause = moment .. ':' .. string.format('%.0f', length)
         redis.call('HSET', budget, 'quiet', moment, 'slowed', moment, 'pause', pause)
       end
       return 0, quiet - now, asking
     end
-    local elapsed = math.max(0, now - read(state[3], now))
-    slowest = math.max(1, math.min(64, read(state[4], 1)))
+    local elapsed = math.max(0, now - read(slowed, now))
+    slowest = math.max(1, math.min(64, read(factor, 1)))
     slowdown = math.max(1, slowest * 0.5 ^ (elapsed / 10000000))
   end
-  local due = math.max(read(state[1], 0), now)
+  due = math.max(read(due, 0), now)
   local last = now + tolerance
   local latest = last + tolerance + interval * slowest
   if due > latest then

@@ -39,17 +39,17 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
     known_epoch, known)
   local arrival = tonumber(as_of)
   local head = redis.call('HMGET', history, 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed')
-  local epoch, sequence, is_same, seen = head[1], tonumber(head[2] or ''), head[3] == digest, tonumber(head[4] or '')
+  local epoch, sequence, is_same, seen = head[1], head[2], head[3] == digest, tonumber(head[4] or '')
   local first, behind
   if meta then
     first, behind = unpack(redis.call('HMGET', meta, 'first', 'behind'))
   end
-  if epoch and (seen - latest > 0 or (epoch == known_epoch and sequence - known < 0)
+  if epoch and (seen - latest > 0 or (epoch == known_epoch and known - sequence > 0)
       or (behind and redis.call('HGET', history, 'behind') ~= behind)) then
     epoch = false
   end
   if epoch and arrival <= seen then
-    return is_same and {epoch, sequence, tonumber(head[8]), 0} or nil
+    return is_same and {epoch, tonumber(sequence), tonumber(head[8]), 0} or nil
   end
   local period = math.min(keep_ms / 64, 3600000)
   local is_due = not epoch or math.floor(arrival / period) ~= math.floor(seen / period)
@@ -58,10 +58,9 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
     local gap = math.max(head[7], arrival - seen)
     redis.call('HSET', history, 'seen', as_of, 'until', asked, 'looks', head[6] + 1, 'gap', gap)
   else
-    local before = '0 0 0'
+    local until_before, looks, gap, tail = '0', '0', '0', ''
     if epoch then
-      sequence = sequence + 1
-      before = head[5] .. ' ' .. head[6] .. ' ' .. head[7]
+      sequence, until_before, looks, gap = sequence + 1, head[5], head[6], head[7]
     elseif content == '-' then
       return nil
     else
@@ -72,16 +71,15 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
         redis.call('HSET', history, 'behind', behind)
       end
     end
-    local state
     if content == '=' then
-      state = as_of .. ' ' .. before .. '\\n' .. entry .. '}'
-    else
-      state = as_of .. ' ' .. before .. '\\n' .. content
+      content, tail = entry, '}'
     end
+    local state = as_of .. ' ' .. until_before .. ' ' .. looks .. ' ' .. gap .. '\\n' .. content .. tail
     size = #state + 200
     if feed then
       local dropped = append(feed, meta, first, replica, account, epoch, sequence, as_of, size, keep_ms, max_bytes)
-      for _, one in ipairs(dropped or {}) do
+      for number = 1, dropped and #dropped or 0 do
+        local one = dropped[number]
         drop(string.match(history, '^.*:{') .. one[1] .. '}:history', one[2], one[3])
       end
       fed = sequence
@@ -92,7 +90,7 @@ local function record(history, feed, meta, replica, entry, as_of, latest, asked,
   if is_due then
     redis.call('PEXPIRE', history, math.ceil(keep_ms + period))
   end
-  return {epoch, sequence, tonumber(fed), size}
+  return {epoch, tonumber(sequence), tonumber(fed), size}
 end
 """
 
