@@ -27,6 +27,10 @@ def valkey_among(sightings: list[Sighting]) -> Sighting:
     return server
 
 
+def environment_of(sighting: Sighting) -> list[bytes]:
+    return Path(f"/proc/{sighting.pid}/environ").read_bytes().split(b"\0")
+
+
 async def test_it_holds_what_was_fetched_and_nobody_else_may_touch_it(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
 ) -> None:
@@ -40,12 +44,13 @@ async def test_it_holds_what_was_fetched_and_nobody_else_may_touch_it(
         assert socket.parent.stat().st_mode & 0o077 == 0
 
 
-async def test_it_is_scheduled_with_the_service_and_hears_no_signal_of_its_terminal(
+async def test_it_allocates_quickly_is_scheduled_with_the_service_and_hears_no_signal_of_its_terminal(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
 ) -> None:
     async with run_gateway(shared_upstream, tmp_path, place=private_tmp) as gateway:
         server = valkey_among(processes_of(private_tmp))
         worker = gateway.named("server.started")[0]["pid"]
+        assert b"GLIBC_TUNABLES=glibc.malloc.tcache_count=127" in environment_of(server)
         assert os.getsid(server.pid) == os.getsid(worker)
         assert os.getpgid(server.pid) != os.getpgid(worker)
 
