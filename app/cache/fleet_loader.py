@@ -21,6 +21,7 @@ from app.cache.freshness import (
 from app.cache.memory import MemoryTier
 from app.cache.moves import Moves, order
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
+from app.cache.stores import Stores
 from app.errors import BudgetSpent, TallygateError
 from app.fleet.bus import Failure
 from app.history.recording import Look
@@ -82,17 +83,22 @@ class FleetLoader:
         self._random: Final = runtime.random
         self._no_warning_before = 0.0
         self.moves: Final = Moves(memory, redis, runtime.unix_ms)
+        self._stores: Final = Stores()
         self._expected: Final[dict[AccountId, asyncio.Future[LoadFailed | None]]] = {}
 
     async def load(
         self, account_id: AccountId, directives: RequestDirectives, permit_request: PermitRequest
     ) -> LoadResult:
-        """Load an entry that satisfies the directives, from Redis, the leaseholder, or the upstream."""
+        """Load an entry that satisfies the directives, from Redis, the leaseholder, or the upstream.
+
+        Redis gets the result afterwards. The next load of the account begins when that has ended.
+        """
+        await self._stores.wait(account_id)
         while True:
             found = await self._read_or_lease(account_id, directives, permit_request)
             if (known := self._find_known(account_id, directives)) is not None:
                 if isinstance(found, LeaseAcquired):
-                    await self._store(known)
+                    self._store(known)
                 return Loaded(known, None)
             match found:
                 case RedisFailure():
@@ -137,11 +143,13 @@ class FleetLoader:
     async def withdraw(self, account_id: AccountId) -> None:
         """Remove all that is known of an account, at every replica: it may be another account's."""
         self._memory.forget(account_id)
+        await self._stores.wait(account_id)
         await self._redis.withdraw(account_id)
         self._memory.forget(account_id)  # what a load that was under way has put meanwhile
 
     async def close(self) -> None:
-        """Wait until Redis has answered all commands that were sent."""
+        """Wait until all is stored, and Redis has answered all commands that were sent."""
+        await self._stores.close()
         await self._redis.close()
 
     async def _read_or_lease(
@@ -171,10 +179,10 @@ class FleetLoader:
             return self._memory.put(known)
         return None
 
-    async def _store(self, entry: Entry, look: Look | None = None) -> None:
+    def _store(self, entry: Entry, look: Look | None = None) -> None:
         latest = latest_plausible_as_of(self._now_ms())
         storing = self._redis.store_and_release(entry, latest_as_of=latest, look=look)
-        await self.moves.store(entry.account_id, storing)
+        self._stores.start(entry.account_id, self.moves.store(entry.account_id, storing))
 
     async def _give_up(self, account_id: AccountId) -> NoPermit:
         """Release the lease of an account for which a sweep got no permit."""
@@ -192,9 +200,10 @@ class FleetLoader:
             raise
         match result:
             case Loaded(entry):
-                await self._store(entry, Look(asked_at, known))
+                self._store(entry, Look(asked_at, known))
             case LoadFailed(error):
-                await self._redis.release_with_failure(account_id, Failure.of(account_id, error))
+                failure = Failure.of(account_id, error)
+                self._stores.start(account_id, self._redis.release_with_failure(account_id, failure))
         return result
 
     async def _load_from_upstream(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:

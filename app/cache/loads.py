@@ -10,6 +10,7 @@ from app.cache.backoff import Backoff
 from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
 from app.cache.load_waiter import LoadWaiter, WaitResult
+from app.cache.refreshes import Refreshes
 from app.runtime import Runtime
 
 
@@ -21,6 +22,7 @@ class Loads:
         self._backoff: Final = backoff
         self._now_ms: Final = runtime.unix_ms
         self._waiter: Final = LoadWaiter(self._load, policy, runtime.unix_ms)
+        self._refreshes: Final = Refreshes(self._start_refresh, policy.fresh_ms)
         self._withdrawals: Final[set[asyncio.Task[None]]] = set()
         self.fetch_ms = 0.0
 
@@ -48,10 +50,13 @@ class Loads:
         return self._waiter.start_or_join(account_id, directives, permit_request)[0]
 
     def refresh(self, entry: Entry) -> None:
-        """Fetch a newer entry in the background, unless that is under way or failed a moment ago."""
+        """Fetch a newer entry in the background, unless that failed a moment ago. A load under way becomes as urgent."""
         if self._backoff.failure(entry.account_id) is None:
             directives = RequestDirectives(received_at=entry.as_of + 1, max_age_ms=0)
-            self._waiter.start_or_join(entry.account_id, directives, PermitRequest(Priority.REFRESH))
+            if self._waiter.under_way(entry.account_id) is None:
+                self._refreshes.add(entry.account_id, directives)
+            else:
+                self._start_refresh(entry.account_id, directives)
 
     def withdraw(self, account_id: AccountId) -> None:
         """Remove at every replica what is known of an account and may be another's, and fetch it again."""
@@ -60,12 +65,16 @@ class Loads:
         task.add_done_callback(self._withdrawals.discard)
 
     async def close(self) -> None:
-        """Cancel the loads that are under way."""
+        """Cancel the loads that are under way, and wait until what was loaded is stored."""
+        self._refreshes.close()
         for task in self._withdrawals:
             task.cancel()
         await asyncio.gather(*self._withdrawals, return_exceptions=True)
         await self._waiter.close()
         await self._fleet.close()
+
+    def _start_refresh(self, account_id: AccountId, directives: RequestDirectives) -> None:
+        self._waiter.start_or_join(account_id, directives, PermitRequest(Priority.REFRESH))
 
     async def _withdraw(self, account_id: AccountId) -> None:
         await self._fleet.withdraw(account_id)

@@ -1,8 +1,8 @@
 """Moves of accounts: what is known from before a move is marked, at every replica, and never served as fresh again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -50,15 +50,10 @@ class Moves:
                 if account_id in self._unshared:
                     break
 
-    async def store(self, account_id: AccountId, storing: Awaitable[None]) -> None:
-        """Store an answer. It may replace a mark that is made meanwhile, so a move heard of until then is marked again."""
+    def store(self, account_id: AccountId, storing: Awaitable[None]) -> Coroutine[Any, Any, None]:
+        """Return what stores an answer. It may replace a mark made from now on, so a move heard of until its end is marked again."""
         self._calls[account_id] = 0
-        try:
-            await storing
-        finally:
-            moved_at = self.end_call(account_id)
-        if moved_at:
-            await self.mark(account_id)
+        return self._store(account_id, storing)
 
     def hear(self, move: Move) -> None:
         """Mark what this replica knows of an account that moved, and what it is being answered."""
@@ -95,6 +90,14 @@ class Moves:
     def end_call(self, account_id: AccountId) -> int:
         """End a call of the upstream. Return when the account moved since it began (Unix milliseconds), 0 if it did not."""
         return self._calls.pop(account_id, 0)
+
+    async def _store(self, account_id: AccountId, storing: Awaitable[None]) -> None:
+        try:
+            await storing
+        finally:
+            moved_at = self.end_call(account_id)
+        if moved_at:
+            await self.mark(account_id)
 
     async def _share(self, move: Move) -> Move:
         """Mark the entry in Redis, and tell every replica. Return the move as it counts there."""

@@ -165,7 +165,7 @@ class RedisTier:
         arguments[1] = encoded[:-1]
         arguments += recorder.arguments(entry, content, look)
         names += recorder.names(entry.account_id)
-        recorder.settle(entry, await self._batcher.run(self._store_and_record, names, arguments))
+        await recorder.follow(entry, self._batcher.submit(self._store_and_record, names, arguments))
 
     async def release_with_failure(self, account_id: AccountId, failure: Failure) -> None:
         """Release the lease, and publish why there is no entry."""

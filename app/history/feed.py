@@ -1,7 +1,7 @@
 """The feed of all changes: read after a position, in the order recorded, each change at least once."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -31,14 +31,21 @@ class FeedGone(Struct, frozen=True):
     is_other_epoch: bool
 
 
+async def _without_looks() -> None:
+    pass
+
+
 class FeedReader:
     """Read the feed. No method raises errors of Redis, or depends on who may read what: that is the caller's part.
 
     A position is a `FeedPosition`; `cursors` seals them for callers. The first reader begins an epoch where there is none,
     or where the feed lacks a position that it had: an older state of the store has come back.
+
+    Each read first waits for `recorded`: who was answered by this replica finds that look in the past.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, recorded: Callable[[], Awaitable[None]] = _without_looks) -> None:
+        self.recorded: Final = recorded
         self.cursors: Final = Cursors(self._load_key)
         self._shared: Final = shared
         self._client: Final[RedisClient] = shared.client
@@ -48,7 +55,7 @@ class FeedReader:
     async def read_after(self, position: FeedPosition | None, limit: int) -> FeedPage | FeedGone | RedisFailure:
         """Read up to `limit` changes after a position, from the oldest kept one for None.
 
-        Waits for one command at most. May be cancelled.
+        Waits for two commands at most. May be cancelled.
         """
         found = await self._read_slice(position, limit)
         if isinstance(found, RedisFailure):
@@ -73,6 +80,7 @@ class FeedReader:
         return found if isinstance(found, RedisFailure) else found.meta
 
     async def _read_slice(self, after: FeedPosition | None, limit: int) -> FeedSlice | RedisFailure:
+        await self.recorded()
         arguments: list[Any] = [self._shared.replica_id, os.urandom(KEY_BYTES), _id_of(after), limit]
         known = self._newest_known(after)
         arguments += ["" if known is None else known.epoch, _id_of(known)]

@@ -134,6 +134,7 @@ class Past:
     async def find(self, account_id: AccountId, how: str, first: int, count: int) -> History | None:
         """Read some states, None if there are none. Raises `StoreUnavailable`."""
         name = history_name(self._shared, account_id)
+        await self._feed.recorded()
         found = await self._batcher.run(self._read, [name], [how, first, count])
         if isinstance(found, RedisFailure):
             raise store_away()

@@ -58,6 +58,7 @@ class Recorder:
         self._options: Final = options
         self._metrics: Final = metrics
         self._batcher: Final = ScriptBatcher(shared.client)
+        self._under_way: Final[set[asyncio.Future[Any]]] = set()
         self._follow_ups: Final[set[asyncio.Task[None]]] = set()
         self._record: Final = make_script(lua_history.RECORD_ALONE, read_recorded, writes=True)
         self._append: Final = make_script(lua_feed.APPEND, read_drops, writes=True)
@@ -85,13 +86,23 @@ class Recorder:
     async def record(self, entry: Entry, encoded: bytes, look: Look, latest_as_of: int) -> None:
         """Record a look in a store of its own, and number the entry."""
         arguments = [self._shared.replica_id, encoded[:-1], entry.as_of, latest_as_of]
-        found = await self._batcher.run(
-            self._record, self.names(entry.account_id), [*arguments, *self.arguments(entry, encoded, look)]
-        )
-        self.settle(entry, found)
+        arguments += self.arguments(entry, encoded, look)
+        await self.follow(entry, self._batcher.submit(self._record, self.names(entry.account_id), arguments))
 
-    def settle(self, entry: Entry, found: Recorded | RedisFailure | None) -> None:
-        """Number an entry as its look was recorded, count a change, and bring the feed up to date in a Cluster."""
+    async def follow(self, entry: Entry, recording: asyncio.Future[Recorded | RedisFailure]) -> None:
+        """Number an entry as its look is recorded, count a change, and bring the feed up to date in a Cluster."""
+        self._under_way.add(recording)
+        try:
+            self._settle(entry, await recording)
+        finally:
+            self._under_way.discard(recording)
+
+    async def recorded(self) -> None:
+        """Wait until the looks are recorded that are on their way, or could not be: at most a few commands' time-outs."""
+        if self._under_way:
+            await asyncio.wait([*self._under_way])
+
+    def _settle(self, entry: Entry, found: Recorded | RedisFailure | None) -> None:
         if not isinstance(found, Recorded):
             self._metrics.history_unrecorded.add()
             return

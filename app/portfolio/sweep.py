@@ -6,8 +6,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-import structlog
-
 from app.balances.snapshots import AccountId
 from app.budget.budget import PermitRequest, Priority
 from app.budget.fleet_budget import FleetBudget
@@ -28,8 +26,6 @@ _BLOCKED_SECONDS: Final = 0.02
 _REFUSED_SECONDS: Final = 5.0
 _LEAST_PAUSE_SECONDS: Final = 0.05
 _BUSY_MS: Final = 250
-
-log = structlog.get_logger()
 
 
 class Sweep:
@@ -141,7 +137,7 @@ class Sweep:
         try:
             listing = await self._sources.directory.list()
         except TallygateError as error:
-            log.warning("sweep.no_directory", error=type(error).__name__, detail=error.detail)
+            self._log.note_no_directory(error)
             return
         if self.set_merchants(listing.names) or not self._is_informed:
             unknown = self.queue.list_unknown()

@@ -66,7 +66,7 @@ NAMES = [
     ),
     *("START_JOB", "UPDATE_JOB", "MGET", "HSET", "HMGET", "SUBSCRIBE", "PUBSUB", "PING", "CLIENT"),
 ]
-CRASHES = {"task.crashed", "cache.flight_crashed", "request.crashed"}
+CRASHES = {"task.crashed", "cache.flight_crashed", "cache.store_crashed", "request.crashed"}
 SETTINGS: dict[str, Any] = {"redis_timeout_seconds": 0.2, "fresh_seconds": 0, "stale_while_revalidate_seconds": 0}
 
 

@@ -83,7 +83,6 @@ class Replica:
         self.shared = make_shared(server, name)
         self.redis_client = self.shared.client
         options = BudgetOptions(**{"per_second": 1000, "burst": 1000, "concurrency": 1000, **limits})  # type: ignore[arg-type]
-        self.feed = FeedReader(self.shared)
         self.fleet_budget = build_budget(self.shared, options, runtime)
         self.budget, self.fleet_rate = self.fleet_budget.permits, self.fleet_budget.rate
         self.replica_count = self.fleet_budget.replica_count
@@ -94,10 +93,15 @@ class Replica:
                 return replace(entry, as_of=entry.as_of + self.ahead_ms) if self.ahead_ms else entry
 
         recorder = None if history is None else Recorder(self.shared, history, runtime.metrics)
+        self.feed = FeedReader(self.shared) if recorder is None else FeedReader(self.shared, recorder.recorded)
         origin = Origin(load=load, is_refused=lambda: self.is_refused, recorder=recorder)
         self.parts = build_replica(self.shared, self.fleet_budget, origin, OPTIONS, runtime, hooks or ReplicaHooks())
         self.memory, self.tier, self.fleet = self.parts.memory, self.parts.tier, self.parts.loader
         self.bus, self.cache = self.parts.bus, self.parts.cache
+
+    async def settle(self) -> None:
+        """Wait until all is stored that was loaded: its readers were answered before."""
+        await self.fleet.close()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Replica"]:

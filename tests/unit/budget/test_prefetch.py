@@ -24,6 +24,7 @@ async def test_a_cold_read_asks_redis_twice(upstream: Upstream, server: FakeServ
     async with run_replicas(upstream, server, 1) as (replica,):
         before = _commands(replica)
         await replica.cache.read(KEY, directives())
+        await replica.settle()
         assert _commands(replica) - before == 2
     assert upstream.calls == 1
 

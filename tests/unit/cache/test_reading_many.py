@@ -29,6 +29,7 @@ async def replicas(upstream: Upstream) -> AsyncIterator[list[Replica]]:
 async def test_what_redis_has_takes_one_command_whatever_the_number(replicas: list[Replica]) -> None:
     one, other = replicas
     await one.cache.read_many(KEYS, directives())
+    await one.settle()
     other.memory.distrust()  # as if the bus had sent it nothing
     sent = []
     attempt = other.redis_client.execute

@@ -226,11 +226,14 @@ async def test_a_history_that_a_failover_set_back_begins_again_before_it_gives_a
     raw, name = FakeAsyncRedis(server=server), f"t:{{{KEY}}}:history"
     async with run_replicas(Upstream(), server, 1, history=HISTORY) as (one,):
         await one.cache.read(KEY, directives(no_cache=True), "c")
+        await one.settle()
         before = await raw.hgetall(name)
         await one.cache.read(KEY, directives(no_cache=True), "c")
+        await one.settle()
         await raw.delete(name)
         await raw.hset(name, mapping=before)  # type: ignore[arg-type]
         await one.cache.read(KEY, directives(no_cache=True), "c")
+        await one.settle()
         numbers = [(entry.epoch, entry.sequence) for entry in (await page_of(one)).entries]
         assert [number for _, number in numbers] == [0, 1, 0]
         assert len(set(numbers)) == 3

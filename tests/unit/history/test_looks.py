@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from fakeredis import FakeServer
@@ -9,13 +10,16 @@ from msgspec import UNSET
 
 from app.api.views.history import ChangeView
 from app.balances.amounts import Amount
-from app.balances.snapshots import AccountId, Row, Snapshot
+from app.balances.snapshots import Absence, AccountId, Row, Snapshot
 from app.cache.freshness import RequestDirectives
 from app.errors import FeedEnded, InvalidRequest
 from app.history.changes import RowChange
+from app.history.feed import FeedPage, FeedReader
 from app.history.past import Past, PastState, Window
-from app.history.recording import HistoryOptions, Look
+from app.history.recording import HistoryOptions, Look, Recorder
 from app.history.states import Looks
+from app.redis.client import RedisFailure
+from app.telemetry.metrics import Metrics
 from tests.support.replica import KEY, Replica, Upstream, run_replicas
 from tests.support.virtual_time import unix_ms
 
@@ -153,3 +157,33 @@ async def test_a_clock_that_steps_back_loses_no_look(server: FakeServer, step_ms
         page = await past_of(one).changes(KEY, Window(), None, 100)
         numbers = [change.after.sequence for change in page.changes]
         assert numbers == list(range(12))
+
+
+async def test_who_reads_the_past_waits_for_the_looks_that_are_on_their_way(one: Replica) -> None:
+    looks = iter([("3", 2_000), ("4", 4_000)])
+
+    async def recorded() -> None:
+        if found := next(looks, None):
+            await look(one, found[0], unix_ms() + found[1])
+
+    feed = FeedReader(one.shared, recorded)
+    page = await feed.read_after(None, 10)
+    assert isinstance(page, FeedPage)
+    assert [entry.sequence for entry in page.entries] == [0, 1, 2]
+    found = await Past(one.shared, feed).at(KEY, unix_ms() + 4_000)
+    assert found.state.sequence == 3
+
+
+async def test_a_look_on_its_way_is_waited_for_until_it_is_recorded_or_could_not_be(one: Replica) -> None:
+    recorder = Recorder(one.shared, HISTORY, Metrics())
+    await recorder.recorded()
+    recording: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    following = asyncio.create_task(recorder.follow(Absence(KEY, unix_ms()), recording))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(recorder.recorded())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    recording.set_result(RedisFailure.UNAVAILABLE)
+    await waiting
+    await following
+    await recorder.recorded()

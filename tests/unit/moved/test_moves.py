@@ -103,6 +103,7 @@ async def test_a_mark_changes_nothing_in_the_history(replicas: list[Replica], ba
     await two.fleet.moves.mark(KEY)
     await reading
     await one.cache.read(KEY, directives())
+    await one.settle()
     entry = one.memory.peek(KEY)
     assert entry is not None
     assert entry.sequence == 0
@@ -150,6 +151,7 @@ async def test_a_move_without_redis_is_marked_there_as_soon_as_it_is_back(
 ) -> None:
     one, two = replicas
     await one.cache.read(KEY, directives())
+    await one.settle()
     sharing = asyncio.create_task(one.fleet.moves.keep_sharing())
     server.connected = False
     await one.fleet.moves.mark(KEY)

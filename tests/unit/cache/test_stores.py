@@ -1,0 +1,145 @@
+"""What was loaded is stored after its readers are answered, and nothing overtakes the store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from structlog.testing import capture_logs
+
+from app.balances.snapshots import Snapshot
+from app.budget.budget import PermitRequest, Priority
+from app.budget.prefetch import PermitPrefetcher
+from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed
+from app.cache.redis_tier import RedisTier
+from app.cache.stores import Stores
+from app.errors import Unreachable
+from app.fleet.bus import Move
+from tests.support.replica import KEY, OPTIONS, Replica, Upstream, directives, run_replicas
+from tests.support.virtual_time import unix_ms, virtual_runtime
+
+SLOW_SECONDS = 1.0
+WAITING = PermitRequest(Priority.WAITING)
+
+
+class SlowTier:
+    """The tier of a replica, whose stores and releases reach Redis late."""
+
+    def __init__(self, tier: RedisTier) -> None:
+        self._tier = tier
+        self.ended = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tier, name)
+
+    async def store_and_release(self, *arguments: Any, **options: Any) -> None:
+        await asyncio.sleep(SLOW_SECONDS)
+        await self._tier.store_and_release(*arguments, **options)
+        self.ended += 1
+
+    async def release_with_failure(self, *arguments: Any) -> None:
+        await asyncio.sleep(SLOW_SECONDS)
+        await self._tier.release_with_failure(*arguments)
+        self.ended += 1
+
+
+class Slow:
+    """A replica's loader over a slow tier."""
+
+    def __init__(self, replica: Replica, upstream: Upstream) -> None:
+        self.memory, self.tier = replica.memory, SlowTier(replica.tier)
+
+        async def load(account_id: Any, _: PermitRequest) -> Any:
+            return await upstream.load(account_id)
+
+        self.loader = FleetLoader(
+            memory=replica.memory,
+            redis=self.tier,  # type: ignore[arg-type]
+            prefetcher=PermitPrefetcher(replica.budget, replica.fleet_rate, lambda: True),
+            load=load,
+            is_bus_connected=lambda: True,
+            policy=OPTIONS.policy,
+            runtime=virtual_runtime(unix_ms=unix_ms),
+        )
+
+    async def load(self) -> Loaded | LoadFailed:
+        return await self.loader.load(KEY, directives(no_cache=True), WAITING)
+
+
+@pytest.fixture
+async def slow(upstream: Upstream, server: FakeServer) -> AsyncIterator[Slow]:
+    async with run_replicas(upstream, server, 1) as (replica,):
+        yield Slow(replica, upstream)
+
+
+async def test_a_reader_is_answered_before_the_store(slow: Slow) -> None:
+    assert isinstance(await slow.load(), Loaded)
+    assert slow.tier.ended == 0
+    await slow.loader.close()
+    assert slow.tier.ended == 1
+
+
+async def test_a_reader_learns_of_a_failure_before_its_lease_is_released(slow: Slow, upstream: Upstream) -> None:
+    upstream.error = Unreachable("x")
+    assert isinstance(await slow.load(), LoadFailed)
+    assert slow.tier.ended == 0
+    await slow.load()
+    assert slow.tier.ended == 1
+
+
+async def test_the_next_load_of_an_account_begins_after_the_store(slow: Slow, upstream: Upstream) -> None:
+    await slow.load()
+    following = asyncio.create_task(slow.load())
+    await asyncio.sleep(SLOW_SECONDS / 2)
+    assert upstream.calls == 1
+    assert isinstance(await following, Loaded)
+    assert (upstream.calls, slow.tier.ended) == (2, 1)
+
+
+async def test_a_withdrawal_removes_what_was_on_its_way_to_redis(slow: Slow, server: FakeServer) -> None:
+    await slow.load()
+    await slow.loader.withdraw(KEY)
+    await asyncio.sleep(2 * SLOW_SECONDS)
+    assert await FakeAsyncRedis(server=server).get(f"t:{{{KEY}}}") is None
+    assert slow.memory.peek(KEY) is None
+
+
+async def test_a_move_heard_of_before_the_store_began_is_marked_in_redis(slow: Slow, server: FakeServer) -> None:
+    await slow.load()
+    slow.loader.moves.hear(Move(KEY, unix_ms()))  # the store's task has not run yet
+    await slow.loader.close()
+    assert b'"movedAt"' in (await FakeAsyncRedis(server=server).get(f"t:{{{KEY}}}") or b"")
+    kept = slow.memory.peek(KEY)
+    assert isinstance(kept, Snapshot)
+    assert kept.is_moved
+
+
+async def test_a_store_that_crashes_is_logged_and_holds_up_nobody() -> None:
+    stores = Stores()
+
+    async def crash() -> None:
+        raise ZeroDivisionError
+
+    with capture_logs() as logs:
+        stores.start(KEY, crash())
+        await stores.wait(KEY)
+        await stores.close()
+        await stores.wait(KEY)
+    assert [line["event"] for line in logs] == ["cache.store_crashed"]
+
+
+async def test_a_cancelled_wait_harms_no_store() -> None:
+    stores, ended = Stores(), asyncio.Event()
+
+    async def store() -> None:
+        await asyncio.sleep(0.01)
+        ended.set()
+
+    stores.start(KEY, store())
+    waiting = asyncio.create_task(stores.wait(KEY))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await stores.close()
+    assert ended.is_set()
+    assert waiting.cancelled()
