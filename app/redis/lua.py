@@ -3,7 +3,7 @@
 An entry and its lease lie in one slot of a cluster. Times are milliseconds. Leases are held by replica id. Scripts up
 to `RENEW_LEASE` run in batches: `BATCH` defines `publish(channel, message)` for them.
 
-Each instruction delays all that Redis does. A command takes 5 to 15 thousand, an argument or a field of a hash one,
+Each instruction delays all that Redis does. A command takes 5 to 20 thousand, an argument or a field of a hash one,
 `tonumber` and `%d` two, `%.0f` and another text of an entry's length five. So an argument is compared by a difference,
 for which Lua converts it in one thousand, and a whole number is given to a command as it is: Redis writes it in digits.
 

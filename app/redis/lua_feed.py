@@ -28,7 +28,7 @@ FEED: Final = (
     _OPEN_FEED
     + """
 -- Appends a change to a feed whose `first` was read before: without one, the feed may not be open yet. The time is that of
--- the id that Redis gives. Drops old changes if the feed is too large, or its first one due by a 64th of the time: to look at
+-- the id that Redis gives. Drops old changes if the feed is too large, or its first one late by a 64th of the time: to look at
 -- each change was the dearest part. Drops up to eight of the oldest, but never the newest one: those that are due by a 128th
 -- of their time, since the clocks of readers differ from ours, and more while the feed is too large, down to a 64th below its
 -- bound. Returns account, epoch and sequence of each, or nothing.
@@ -42,7 +42,7 @@ local function append(feed, meta, first, replica, account, epoch, sequence, arri
   end
   local held, now = redis.call('HINCRBY', meta, 'bytes', size), string.match(id, '^%d+')
   local is_too_large = held - max_bytes > 0
-  if first and not is_too_large and now - first < keep_ms * 63 / 64 then
+  if first and not is_too_large and now - first < keep_ms * 65 / 64 then
     return nil
   end
   local keep_from, wanted = now - keep_ms, is_too_large and max_bytes * 63 / 64 or tonumber(max_bytes)
