@@ -50,7 +50,7 @@ class _Stored(Struct, frozen=True):
 
     @property
     def is_moved(self) -> bool:
-        """Restate `is_moved` of `lua.BATCH`."""
+        """Restate how `lua.READ_OR_LEASE` knows a mark."""
         return b',"movedAt":' in self.value
 
 

@@ -162,6 +162,7 @@ class RedisTier:
         if recorder is None or look is None:
             await self._batcher.run(self._store_and_release, names, arguments)
             return
+        arguments[1] = encoded[:-1]
         arguments += recorder.arguments(entry, content, look)
         names += recorder.names(entry.account_id)
         recorder.settle(entry, await self._batcher.run(self._store_and_record, names, arguments))

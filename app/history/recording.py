@@ -80,13 +80,12 @@ class Recorder:
             entry.account_id,
             self._options.keep_ms,
             self._options.max_bytes,
-            self._shared.key_prefix,
             *_number_of(look.known),
         ]
 
     async def record(self, entry: Entry, encoded: bytes, look: Look, latest_as_of: int) -> None:
         """Record a look in a store of its own, and number the entry."""
-        arguments = [self._shared.replica_id, encoded, entry.as_of, latest_as_of]
+        arguments = [self._shared.replica_id, encoded[:-1], entry.as_of, latest_as_of]
         found = await self._batcher.run(
             self._record, self.names(entry.account_id), [*arguments, *self.arguments(entry, encoded, look)]
         )

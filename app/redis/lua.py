@@ -1,8 +1,11 @@
 """Lua scripts: what Redis (6.2 and later) or Valkey does atomically for us.
 
 An entry and its lease lie in one slot of a cluster. Times are milliseconds. Leases are held by replica id. Scripts up
-to `RENEW_LEASE` run in batches: `BATCH` defines `call` and `publish(channel, message)` for them, and `as_of(entry)`,
-which is nil for what does not begin like an entry, and `is_moved(entry)`: quotes within its texts are escaped. Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`.
+to `RENEW_LEASE` run in batches: `BATCH` defines `publish(channel, message)` for them.
+
+Each instruction delays all that Redis does. A command takes 5 to 20 thousand, an argument or a field of a hash one,
+`tonumber` and `%d` two, `%.0f` and another text of an entry's length five. So an argument is compared by a difference,
+for which Lua converts it in one thousand, and a whole number is given to a command as it is: Redis writes it in digits.
 
 The clock of Redis may be set back, and expiry is kept as a moment. So no script believes in a time that is further ahead
 than it can lawfully be: a lease or a pause is cut to its length, a permit to one burst and one interval (`lua_budget`).
@@ -26,63 +29,77 @@ end
 """
 """Defines `call(command, key, ...)`: as `redis.call`, but a key of another type is removed first."""
 
-READ_OR_LEASE: Final = """
--- KEYS: entry, lease. ARGV: replica id, lease time, the oldest `asOf` that needs no fetch, the replica's own `asOf`, the
--- latest plausible `asOf`. Returns the entry, unless it is implausible, or too old and not newer than the replica's. One
--- from before a move is never new enough, and returned in any case, so that the replica hears of the move. Returns besides
--- 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's. It may be ours already, by a command
--- whose answer came too late.
-local held = call('GET', KEYS[1])
-if held then
-  local known = as_of(held)
-  if known and known > tonumber(ARGV[5]) then
+AS_OF: Final = """string.match(held, '^{"type":"%l+","key":"%d+","asOf":(%d+)[,}]')"""
+"""The digits of the `asOf` of `held`, nil for what does not begin like an entry.
+
+Decoding the whole entry instead took a sixth of the time of `READ_OR_LEASE`. Quotes within its texts are escaped, so
+`,"movedAt":` is a mark wherever it is.
+"""
+
+READ_OR_LEASE_FUNCTION: Final = (
+    TOLERANT_CALL
+    + f"""
+-- Returns the entry, unless it is implausible, or too old and not newer than the replica's (`mine` is the `asOf` of that).
+-- One from before a move is never new enough, and returned in any case, so that the replica hears of the move. Returns
+-- besides 0 if the lease is ours, -1 if no fetch is needed, else how long it is another's. It may be ours already, by a
+-- command whose answer came too late.
+local function read_or_lease(entry, lease, replica, lease_ms, oldest, mine, latest)
+  local held = call('GET', entry)
+  local known = held and tonumber({AS_OF})
+  if known and known - latest > 0 then
     held = false
-  elseif not (known and is_moved(held)) then
-    if known and known >= tonumber(ARGV[3]) then
-      return {held, -1}
-    elseif known and known <= tonumber(ARGV[4]) then
+  elseif known and not string.find(held, ',"movedAt":', 1, true) then
+    if known - oldest >= 0 then
+      return held, -1
+    elseif known - mine <= 0 then
       held = false
     end
   end
+  if redis.call('SET', lease, replica, 'NX', 'PX', lease_ms) then
+    return held, 0
+  end
+  if call('GET', lease) == replica then
+    redis.call('PEXPIRE', lease, lease_ms)
+    return held, 0
+  end
+  local left = redis.call('PTTL', lease)
+  if left < 0 or left - lease_ms > 0 then
+    redis.call('PEXPIRE', lease, lease_ms)
+    left = tonumber(lease_ms)
+  end
+  return held, math.max(left, 1)
 end
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
-  return {held, 0}
-end
-if call('GET', KEYS[2]) == ARGV[1] then
-  redis.call('PEXPIRE', KEYS[2], ARGV[2])
-  return {held, 0}
-end
-local left = redis.call('PTTL', KEYS[2])
-if left < 0 or left > tonumber(ARGV[2]) then
-  redis.call('PEXPIRE', KEYS[2], ARGV[2])
-  left = tonumber(ARGV[2])
-end
-return {held, math.max(left, 1)}
+"""
+)
+"""Defines `read_or_lease(entry, lease, replica, lease_ms, oldest, mine, latest)`."""
+
+READ_OR_LEASE: Final = f"""
+-- KEYS: entry, lease. ARGV: replica id, lease time, the oldest `asOf` that needs no fetch, the replica's own `asOf`, the
+-- latest plausible `asOf`. Returns what `read_or_lease` returns.
+{READ_OR_LEASE_FUNCTION}
+return {{read_or_lease(KEYS[1], KEYS[2], unpack(ARGV, 1, 5))}}
 """
 
-AS_NEWER: Final = """
-local newer = 1
-local held = call('GET', KEYS[1])
-if held then
-  local known = as_of(held)
-  if known and known >= tonumber(ARGV[3]) and known <= tonumber(ARGV[6]) then
-    newer = 0
-  end
-end
-if call('GET', KEYS[2]) == ARGV[1] then
+AS_NEWER: Final = f"""
+local held, holder = unpack(redis.call('MGET', KEYS[1], KEYS[2]))
+local known = held and {AS_OF}
+local is_newer = not (known and known - ARGV[3] >= 0 and known - ARGV[6] <= 0)
+if holder == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
 """
+"""Defines `is_newer`, and releases the lease. A value of another type is none to `MGET`, and replaced by `SET`."""
 
 STORE_AND_RELEASE: Final = f"""
 -- KEYS: entry, lease. ARGV: replica id, the entry, its `asOf`, its time to live, the channel, the latest plausible `asOf`.
 -- Releases the lease. Stores and publishes the entry unless a newer, plausible one is there. Returns 1 if it did.
 {AS_NEWER}
-if newer == 1 then
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-  publish(ARGV[5], '{{"sender":"' .. ARGV[1] .. '","entry":' .. ARGV[2] .. '}}')
+if not is_newer then
+  return 0
 end
-return newer
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+publish(ARGV[5], '{{"sender":"' .. ARGV[1] .. '","entry":' .. ARGV[2] .. '}}')
+return 1
 """
 
 RELEASE_AND_NOTIFY: Final = """
@@ -102,32 +119,22 @@ end
 return 0
 """
 
-BATCH: Final = (
-    TOLERANT_CALL
-    + """
+BATCH: Final = """
 -- KEYS: those of all runs of a script, one after another. ARGV: the arguments of each, the number of runs, a mark. Returns
 -- each run's result or error, and the mark: a refusal of one does not affect the others. They publish one message, a line for each.
-local channel
-local lines = {}
+local channel, lines
 local function publish(name, message)
-  channel = name
+  channel, lines = name, lines or {}
   lines[#lines + 1] = message
-end
-local function as_of(entry)
-  return tonumber(string.match(entry, '^{"type":"%%l+","key":"%%d+","asOf":(%%d+)[,}]'))
-end
-local function is_moved(entry)
-  return string.find(entry, ',"movedAt":', 1, true)
 end
 local function run(KEYS, ARGV)
 %s
 end
-local runs = tonumber(ARGV[#ARGV - 1])
-local keys, arguments = #KEYS / runs, (#ARGV - 2) / runs
-local found = {}
+local found, runs = {}, ARGV[#ARGV - 1] + 0
 for number = 1, runs do
   local names, words = KEYS, ARGV
   if runs > 1 then
+    local keys, arguments = #KEYS / runs, (#ARGV - 2) / runs
     names = {unpack(KEYS, (number - 1) * keys + 1, number * keys)}
     words = {unpack(ARGV, (number - 1) * arguments + 1, number * arguments)}
   end
@@ -138,12 +145,11 @@ for number = 1, runs do
   found[number] = result
 end
 if channel then
-  redis.call('PUBLISH', channel, table.concat(lines, '\\n'))
+  redis.call('PUBLISH', channel, lines[2] and table.concat(lines, '\\n') or lines[1])
 end
 found[runs + 1] = ARGV[#ARGV]
 return found
 """
-)
 
 SINGLE: Final = """
 -- ARGV: the arguments of a script that runs alone, then a mark. Returns its result and the mark.

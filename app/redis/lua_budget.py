@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.redis.lua import READ_OR_LEASE, TOLERANT_CALL
+from app.redis.lua import READ_OR_LEASE_FUNCTION, TOLERANT_CALL
 
 _BUDGET: Final = """
 local longest_pause = 3600000000
@@ -21,53 +21,73 @@ end
 A `Retry-After` counts as an hour at most. So long is a pause of an earlier version at most, which has no length.
 """
 
+_TAKE: Final = (
+    _BUDGET
+    + """
+-- GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next one, and how many replicas were
+-- counted within the last second, or 0 without a census: it takes as long as the rest. After a pause the interval is longer,
+-- and returns to normal; then the fields of the pause are removed, and a permit is cheap again. `next` is lawfully ahead by
+-- the longest interval and the tolerance, which is twice ours if we leave headroom.
+local function take(budget, active, replica, interval, tolerance, wanted, census)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000000 + time[2]
+  local asking = 0
+  if census == '1' then
+    call('ZADD', active, now, replica)
+    redis.call('ZREMRANGEBYSCORE', active, '-inf', now - 1000000)
+    redis.call('PEXPIRE', active, 2000)
+    asking = redis.call('ZCOUNT', active, '-inf', now)
+  end
+  local due, paused_until, factor = unpack(call('HMGET', budget, 'next', 'quiet', 'factor'))
+  local was_paused = paused_until or factor
+  local slowest, slowdown = 1, 1
+  if was_paused then
+    local slowed, pause = unpack(redis.call('HMGET', budget, 'slowed', 'pause'))
+    local quiet, length = end_of_pause(now, paused_until, pause)
+    if quiet > now then
+      if quiet < read(paused_until, 0) then
+        local moment = string.format('%.0f', quiet)
+        pause = moment .. ':' .. string.format('%.0f', length)
+        redis.call('HSET', budget, 'quiet', moment, 'slowed', moment, 'pause', pause)
+      end
+      return 0, quiet - now, asking
+    end
+    local elapsed = math.max(0, now - read(slowed, now))
+    slowest = math.max(1, math.min(64, read(factor, 1)))
+    slowdown = math.max(1, slowest * 0.5 ^ (elapsed / 10000000))
+  end
+  due = math.max(read(due, 0), now)
+  local last = now + tolerance
+  local latest = last + tolerance + interval * slowest
+  if due > latest then
+    due = latest
+    redis.call('HSET', budget, 'next', math.floor(due + 0.5))
+  end
+  local spacing = interval * slowdown
+  local granted = math.min(tonumber(wanted), math.floor((last - due) / spacing) + 1)
+  if granted <= 0 then
+    return 0, math.ceil(due - last), asking
+  end
+  due = due + granted * spacing
+  local is_new = redis.call('HSET', budget, 'next', math.floor(due + 0.5))
+  if is_new == 1 or asking > 0 then
+    redis.call('PEXPIRE', budget, 3600000)
+  end
+  if was_paused and slowdown == 1 then
+    redis.call('HDEL', budget, 'quiet', 'slowed', 'factor', 'pause')
+  end
+  return granted, math.max(0, math.ceil(due - last)), asking
+end
+"""
+)
+
 TAKE_PERMITS: Final = (
     TOLERANT_CALL
-    + _BUDGET
+    + _TAKE
     + """
 -- KEYS: budget (a hash), active replicas (a sorted set). ARGV: replica id, interval and tolerance in microseconds,
--- permits wanted, 1 for a census. GCRA (ITU-T I.371). Returns how many permits are granted, the microseconds until the next
--- one, and how many replicas were counted within the last second, or 0 without a census: it takes as long as the rest. After
--- a pause the interval is longer, and returns to normal. `next` is lawfully ahead by the longest interval and the
--- tolerance, which is twice ours if we leave headroom.
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local asking = 0
-if ARGV[5] == '1' then
-  call('ZADD', KEYS[2], now, ARGV[1])
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 1000000)
-  redis.call('PEXPIRE', KEYS[2], 2000)
-  asking = redis.call('ZCOUNT', KEYS[2], '-inf', now)
-end
-local state = call('HMGET', KEYS[1], 'next', 'quiet', 'slowed', 'factor', 'pause')
-local quiet, length = end_of_pause(now, state[2], state[5])
-if quiet > now then
-  if quiet < read(state[2], 0) then
-    local moment = string.format('%.0f', quiet)
-    local pause = moment .. ':' .. string.format('%.0f', length)
-    redis.call('HSET', KEYS[1], 'quiet', moment, 'slowed', moment, 'pause', pause)
-  end
-  return {0, quiet - now, asking}
-end
-local elapsed = math.max(0, now - read(state[3], now))
-local slowest = math.max(1, math.min(64, read(state[4], 1)))
-local interval = ARGV[2] * math.max(1, slowest * 0.5 ^ (elapsed / 10000000))
-local due = math.max(read(state[1], 0), now)
-local latest = now + 2 * ARGV[3] + ARGV[2] * slowest
-if due > latest then
-  due = latest
-  redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
-end
-local granted = math.min(tonumber(ARGV[4]), math.floor((now + ARGV[3] - due) / interval) + 1)
-if granted <= 0 then
-  return {0, math.ceil(due - ARGV[3] - now), asking}
-end
-due = due + granted * interval
-local is_new = redis.call('HSET', KEYS[1], 'next', string.format('%.0f', due))
-if is_new == 1 or asking > 0 then
-  redis.call('PEXPIRE', KEYS[1], 3600000)
-end
-return {granted, math.max(0, math.ceil(due - ARGV[3] - now)), asking}
+-- permits wanted, 1 for a census. Returns what `take` returns.
+return {take(KEYS[1], KEYS[2], unpack(ARGV, 1, 5))}
 """
 )
 
@@ -98,16 +118,11 @@ return 1
 READ_OR_LEASE_WITH_PERMIT: Final = f"""
 -- KEYS: those of READ_OR_LEASE, then of TAKE_PERMITS. ARGV: those of READ_OR_LEASE, then interval, tolerance, census.
 -- Returns what READ_OR_LEASE returns and, if the lease is ours, what TAKE_PERMITS returns for one permit.
-local function read_or_lease(KEYS, ARGV)
-{READ_OR_LEASE}
+{READ_OR_LEASE_FUNCTION}
+{_TAKE}
+local held, lease = read_or_lease(KEYS[1], KEYS[2], unpack(ARGV, 1, 5))
+if lease ~= 0 then
+  return {{held, lease}}
 end
-local function take(KEYS, ARGV)
-{TAKE_PERMITS}
-end
-local found = read_or_lease(KEYS, ARGV)
-if found[2] ~= 0 then
-  return found
-end
-local taken = take({{KEYS[3], KEYS[4]}}, {{ARGV[1], ARGV[6], ARGV[7], 1, ARGV[8]}})
-return {{found[1], 0, taken[1], taken[2], taken[3]}}
+return {{held, 0, take(KEYS[3], KEYS[4], ARGV[1], ARGV[6], ARGV[7], 1, ARGV[8])}}
 """

@@ -8,11 +8,7 @@ this epoch began because an older state of the store had come back).
 
 from typing import Final
 
-FEED: Final = """
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
+_OPEN_FEED: Final = """
 local function open_feed(feed, meta, replica)
   local epoch = redis.call('HGET', meta, 'epoch')
   if epoch and redis.call('EXISTS', feed) == 1 then
@@ -22,15 +18,35 @@ local function open_feed(feed, meta, replica)
   epoch = time[1] .. string.format('%06d', tonumber(time[2])) .. '-' .. string.sub(replica, 1, 8)
   redis.call('DEL', feed, meta)
   local marker = redis.call('XADD', feed, '*', 'begin', epoch)
-  redis.call('HSET', meta, 'epoch', epoch, 'began', string.format('%.0f', now_ms()), 'bytes', 0, 'popped', marker)
+  local began = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('HSET', meta, 'epoch', epoch, 'began', began, 'bytes', 0, 'popped', marker)
   return epoch
 end
--- Drops up to eight of the oldest changes, but never the newest one: those that are due by a 128th of their time, since the
--- clocks of readers differ from ours, and more while the feed is too large, down to a 64th below its bound. Returns account,
--- epoch and sequence of each.
-local function shorten(feed, meta, held, keep_from, keep_ms, max_bytes)
-  local wanted = held > max_bytes and max_bytes * 63 / 64 or max_bytes
-  local ids, dropped, first, kept, cut = {}, {}, nil, nil, nil
+"""
+
+FEED: Final = (
+    _OPEN_FEED
+    + """
+-- Appends a change to a feed whose `first` was read before: without one, the feed may not be open yet. The time is that of
+-- the id that Redis gives. Drops old changes if the feed is too large, or its first one late by a 64th of the time: to look at
+-- each change was the dearest part. Drops up to eight of the oldest, but never the newest one: those that are due by a 128th
+-- of their time, since the clocks of readers differ from ours, and more while the feed is too large, down to a 64th below its
+-- bound. Returns account, epoch and sequence of each, or nothing.
+local function append(feed, meta, first, replica, account, epoch, sequence, arrival, size, keep_ms, max_bytes)
+  if not first then
+    open_feed(feed, meta, replica)
+  end
+  local id = redis.call('XADD', feed, 'NOMKSTREAM', '*', 'a', account, 'e', epoch, 's', sequence, 't', arrival, 'b', size)
+  if not id then
+    return append(feed, meta, nil, replica, account, epoch, sequence, arrival, size, keep_ms, max_bytes)
+  end
+  local held, now = redis.call('HINCRBY', meta, 'bytes', size), string.match(id, '^%d+')
+  local is_too_large = held - max_bytes > 0
+  if first and not is_too_large and now - first < keep_ms * 65 / 64 then
+    return nil
+  end
+  local keep_from, wanted = now - keep_ms, is_too_large and max_bytes * 63 / 64 or tonumber(max_bytes)
+  local ids, dropped, kept, cut = {}, {}, nil, nil
   local oldest = redis.call('XRANGE', feed, '-', '+', 'COUNT', 9)
   for number, one in ipairs(oldest) do
     local id, fields = one[1], one[2]
@@ -40,14 +56,14 @@ local function shorten(feed, meta, held, keep_from, keep_ms, max_bytes)
     end
     ids[number] = id
     if fields[1] == 'a' then
-      held, kept = held - tonumber(fields[10]), fields[8]
+      held, kept = held - fields[10], fields[8]
       dropped[#dropped + 1] = {fields[2], fields[4], fields[6]}
     end
     if tonumber(first) > keep_from then
-      cut = string.format('%.0f', now_ms())
+      cut = now
     end
   end
-  redis.call('HSET', meta, 'first', first, 'bytes', string.format('%.0f', held))
+  redis.call('HSET', meta, 'first', first, 'bytes', held)
   if ids[1] then
     redis.call('XDEL', feed, unpack(ids))
     redis.call('HSET', meta, 'popped', ids[#ids])
@@ -60,30 +76,15 @@ local function shorten(feed, meta, held, keep_from, keep_ms, max_bytes)
   end
   return dropped
 end
--- Appends a change. Drops old ones if the feed is too large, or its first one due by a 64th of the time: to look at each
--- change was the dearest part. Returns what `shorten` returns.
-local function append(feed, meta, replica, change, keep_ms, max_bytes)
-  local head = redis.call('HMGET', meta, 'epoch', 'first')
-  local first = tonumber(head[2] or '')
-  local fields = {'a', change[1], 'e', change[2], 's', change[3], 't', change[4], 'b', change[5]}
-  if not (head[1] and redis.call('XADD', feed, 'NOMKSTREAM', '*', unpack(fields))) then
-    open_feed(feed, meta, replica)
-    redis.call('XADD', feed, '*', unpack(fields))
-  end
-  local held = redis.call('HINCRBY', meta, 'bytes', change[5])
-  local keep_from = now_ms() - keep_ms
-  if first and first > keep_from - keep_ms / 64 and held <= max_bytes then
-    return {}
-  end
-  return shorten(feed, meta, held, keep_from, keep_ms, max_bytes)
-end
 """
+)
 
 APPEND: Final = f"""
 -- KEYS: feed, meta. ARGV: replica id, how long changes are kept, their bytes, account, epoch, sequence, arrival, bytes. Appends
--- a change afterwards, where feed and history lie at different nodes. Returns what `append` returns.
+-- a change afterwards, where feed and history lie at different nodes. Returns account, epoch and sequence of what was dropped.
 {FEED}
-return append(KEYS[1], KEYS[2], ARGV[1], {{ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]}}, tonumber(ARGV[2]), tonumber(ARGV[3]))
+local first = redis.call('HGET', KEYS[2], 'first')
+return append(KEYS[1], KEYS[2], first, ARGV[1], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[2], ARGV[3]) or {{}}
 """
 
 READ_FEED: Final = f"""
@@ -91,7 +92,7 @@ READ_FEED: Final = f"""
 -- newest id that the reader knows of which epoch. A feed that lacks that one came back from an older state (a restored file, a
 -- replica that lagged): another epoch begins, as where there is none. Nothing is written otherwise, so a full store answers.
 -- Returns the meta data by name, the id of the newest change, and the changes after the id.
-{FEED}
+{_OPEN_FEED}
 local function parse(id)
   local milliseconds, number = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(milliseconds), tonumber(number)

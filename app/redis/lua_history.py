@@ -30,66 +30,67 @@ end
 """
 
 RECORD: Final = """
--- The keys are `history` and, where one server holds all keys, `feed` and `meta`. `latest` is the latest plausible arrival.
--- `content` is `=` for that of the entry, and `-` if there is no such merchant. Changes are kept for `keep_ms`. The replica knows
--- `known_epoch` and `known`, epoch and sequence: a history that is behind those has lost a part at a failover, and another
--- epoch begins. Returns epoch, sequence, the last one fed, and the bytes of a change or 0. The time to live is longer than
--- `keep_ms` by a 64th, or an hour, so that it needs no renewal within such a period.
+-- The keys are `history` and, where one server holds all keys, `feed` and `meta`. `entry` lacks its closing brace. `latest` is
+-- the latest plausible arrival. `content` is `=` for that of the entry, and `-` if there is no such merchant. Changes are kept
+-- for `keep_ms`. The replica knows `known_epoch` and `known`, epoch and sequence: a history that is behind those has lost a
+-- part at a failover, and another epoch begins. Returns epoch, sequence, the last one fed, and the bytes of a change or 0.
+-- The time to live is longer than `keep_ms` by a 64th, or an hour, so that it needs no renewal within such a period.
 local function record(history, feed, meta, replica, entry, as_of, latest, asked, digest, content, account, keep_ms, max_bytes,
-    key_prefix, known_epoch, known)
+    known_epoch, known)
   local arrival = tonumber(as_of)
-  local head = redis.call('HMGET', history, 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed', 'behind')
-  local epoch, is_same, seen = head[1], head[3] == digest, tonumber(head[4] or '')
-  if epoch and (seen > tonumber(latest) or (epoch == known_epoch and tonumber(head[2]) < tonumber(known))) then
-    epoch = false
+  local head = redis.call('HMGET', history, 'epoch', 'sequence', 'digest', 'seen', 'until', 'looks', 'gap', 'fed')
+  local epoch, sequence, is_same, seen = head[1], head[2], head[3] == digest, tonumber(head[4] or '')
+  local first, behind
+  if meta then
+    first, behind = unpack(redis.call('HMGET', meta, 'first', 'behind'))
   end
-  local behind = meta and redis.call('HGET', meta, 'behind')
-  if behind and head[9] ~= behind then
+  if epoch and (seen - latest > 0 or (epoch == known_epoch and known - sequence > 0)
+      or (behind and redis.call('HGET', history, 'behind') ~= behind)) then
     epoch = false
   end
   if epoch and arrival <= seen then
-    return is_same and {epoch, tonumber(head[2]), tonumber(head[8]), 0} or nil
+    return is_same and {epoch, tonumber(sequence), tonumber(head[8]), 0} or nil
   end
   local period = math.min(keep_ms / 64, 3600000)
   local is_due = not epoch or math.floor(arrival / period) ~= math.floor(seen / period)
-  local result
+  local fed, size = head[8], 0
   if epoch and is_same then
-    local gap = math.max(tonumber(head[7]), arrival - seen)
-    redis.call('HSET', history, 'seen', as_of, 'until', asked, 'looks', head[6] + 1, 'gap', string.format('%.0f', gap))
-    result = {epoch, tonumber(head[2]), tonumber(head[8]), 0}
+    local gap = math.max(head[7], arrival - seen)
+    redis.call('HSET', history, 'seen', as_of, 'until', asked, 'looks', head[6] + 1, 'gap', gap)
   else
-    local sequence, before, fed = 0, '0 0 0', -1
+    local until_before, looks, gap, tail = '0', '0', '0', ''
     if epoch then
-      sequence, fed = head[2] + 1, tonumber(head[8])
-      before = head[5] .. ' ' .. head[6] .. ' ' .. head[7]
+      sequence, until_before, looks, gap = sequence + 1, head[5], head[6], head[7]
     elseif content == '-' then
       return nil
     else
-      epoch = as_of .. '-' .. string.sub(replica, 1, 8)
+      epoch, sequence, fed = as_of .. '-' .. string.sub(replica, 1, 8), 0, -1
       redis.call('DEL', history)
       redis.call('HSET', history, 'epoch', epoch, 'oldest', 0)
       if behind then
         redis.call('HSET', history, 'behind', behind)
       end
     end
-    local name = string.format('%.0f', sequence)
-    local state = as_of .. ' ' .. before .. '\\n' .. (content == '=' and entry or content)
-    local size = #state + 200
+    if content == '=' then
+      content, tail = entry, '}'
+    end
+    local state = as_of .. ' ' .. until_before .. ' ' .. looks .. ' ' .. gap .. '\\n' .. content .. tail
+    size = #state + 200
     if feed then
-      local change = {account, epoch, name, as_of, size}
-      for _, one in ipairs(append(feed, meta, replica, change, tonumber(keep_ms), tonumber(max_bytes))) do
-        drop(key_prefix .. ':{' .. one[1] .. '}:history', one[2], one[3])
+      local dropped = append(feed, meta, first, replica, account, epoch, sequence, as_of, size, keep_ms, max_bytes)
+      for number = 1, dropped and #dropped or 0 do
+        local one = dropped[number]
+        drop(string.match(history, '^.*:{') .. one[1] .. '}:history', one[2], one[3])
       end
       fed = sequence
     end
-    redis.call('HSET', history, 'sequence', name, 'digest', digest, 'seen', as_of, 'until', asked, 'looks', 1, 'gap', 0,
-      'fed', string.format('%.0f', fed), 'r' .. name, state)
-    result = {epoch, sequence, fed, size}
+    redis.call('HSET', history, 'sequence', sequence, 'digest', digest, 'seen', as_of, 'until', asked, 'looks', 1, 'gap', 0,
+      'fed', fed, string.format('r%d', sequence), state)
   end
   if is_due then
     redis.call('PEXPIRE', history, math.ceil(keep_ms + period))
   end
-  return result
+  return {epoch, tonumber(sequence), tonumber(fed), size}
 end
 """
 
@@ -99,25 +100,23 @@ RECORD_ALONE: Final = f"""
 {FEED}
 {_DROP}
 {RECORD}
-return record(KEYS[1], KEYS[2], KEYS[3], unpack(ARGV, 1, 13)) or {{}}
+return record(KEYS[1], KEYS[2], KEYS[3], unpack(ARGV, 1, 12)) or {{}}
 """
 
 STORE_AND_RECORD: Final = f"""
--- KEYS: entry, lease, then those of `record`. ARGV: those of STORE_AND_RELEASE, then the parameters of `record` from `asked` on.
--- Does what the former does, with epoch and sequence in the entry. An entry whose look cannot be recorded is stored without
--- them. Returns 0 if a newer entry is there, else what `record` returns.
+-- KEYS: entry, lease, then those of `record`. ARGV: those of STORE_AND_RELEASE, the entry without its closing brace, then the
+-- parameters of `record` from `asked` on. Does what the former does, with epoch and sequence in the entry. An entry whose look
+-- cannot be recorded is stored without them. Returns 0 if a newer entry is there, else what `record` returns.
 {FEED}
 {_DROP}
 {RECORD}
 {AS_NEWER}
-if newer == 0 then
+if not is_newer then
   return 0
 end
-local recorded, found = pcall(record, KEYS[3], KEYS[4], KEYS[5], ARGV[1], ARGV[2], ARGV[3], ARGV[6], unpack(ARGV, 7, 15))
-local entry = ARGV[2]
-if recorded and found then
-  entry = string.sub(entry, 1, -2) .. ',"sequence":' .. string.format('%.0f', found[2]) .. ',"epoch":"' .. found[1] .. '"}}'
-end
+local recorded, found = pcall(record, KEYS[3], KEYS[4], KEYS[5], ARGV[1], ARGV[2], ARGV[3], ARGV[6], unpack(ARGV, 7, 14))
+local number = recorded and found and string.format(',"sequence":%d,"epoch":"%s"}}', found[2], found[1])
+local entry = ARGV[2] .. (number or '}}')
 redis.call('SET', KEYS[1], entry, 'PX', ARGV[4])
 publish(ARGV[5], '{{"sender":"' .. ARGV[1] .. '","entry":' .. entry .. '}}')
 return recorded and found or {{}}

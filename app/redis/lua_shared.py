@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.redis.lua import TOLERANT_CALL
+from app.redis.lua import AS_OF, TOLERANT_CALL
 
 SHARED_GET: Final = (
     TOLERANT_CALL
@@ -139,20 +139,23 @@ end
 return 1
 """
 
-MARK_MOVED: Final = """
+MARK_MOVED: Final = (
+    TOLERANT_CALL
+    + f"""
 -- KEYS: entry. ARGV: replica id, account, when it moved, the latest plausible `asOf`, the channel. Marks the entry as from
 -- before the move, and publishes that. Returns when it moved: no earlier than the entry, whatever the clocks say.
 local moved = tonumber(ARGV[3])
 local held = call('GET', KEYS[1])
-local known = held and as_of(held)
+local known = held and tonumber({AS_OF})
 if known and known <= tonumber(ARGV[4]) then
   moved = math.max(moved, known)
   local left = redis.call('PTTL', KEYS[1])
-  if not is_moved(held) and left > 0 then
-    local entry = string.sub(held, 1, -2) .. ',"movedAt":' .. string.format('%.0f', moved) .. '}'
+  if left > 0 and not string.find(held, ',"movedAt":', 1, true) then
+    local entry = string.sub(held, 1, -2) .. ',"movedAt":' .. string.format('%.0f', moved) .. '}}'
     redis.call('SET', KEYS[1], entry, 'PX', left)
   end
 end
-publish(ARGV[5], '{"sender":"' .. ARGV[1] .. '","moved":{"key":"' .. ARGV[2] .. '","at":' .. string.format('%.0f', moved) .. '}}')
+publish(ARGV[5], '{{"sender":"' .. ARGV[1] .. '","moved":{{"key":"' .. ARGV[2] .. '","at":' .. string.format('%.0f', moved) .. '}}}}')
 return moved
 """
+)

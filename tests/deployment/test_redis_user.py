@@ -9,7 +9,7 @@ from app.secret import Secret
 from sandbox import Sandbox
 from tests.support.manifests import ROOT
 from tests.support.service import run_service
-from tests.support.valkey import entries_in
+from tests.support.valkey import stored_entries
 
 
 async def test_the_documented_user_is_enough_and_not_too_much(valkey: EmbeddedValkey, upstream: Sandbox) -> None:
@@ -21,7 +21,7 @@ async def test_the_documented_user_is_enough_and_not_too_much(valkey: EmbeddedVa
         try:
             async with run_service(upstream, valkey.url, redis_url=Secret(url)) as service:
                 assert (await service.get("/v1/merchants/12345/balances")).status_code == 200
-                assert await entries_in(service.redis, 12345)
+                assert await stored_entries(service.redis, 12345)
                 assert (await service.get("/health/ready")).json()["redis"] == "available"
             assert await admin.acl_log() == []
             for command in (("FLUSHALL",), ("GET", "another:key"), ("CONFIG", "GET", "*")):

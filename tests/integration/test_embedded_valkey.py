@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, free_port, run_gateway
 from tests.support.processes import Sighting, all_gone, left_in, processes_of
-from tests.support.valkey import entries_in
+from tests.support.valkey import stored_entries
 
 PATH = "/v1/merchants/12345/balances"
 
@@ -27,6 +27,10 @@ def valkey_among(sightings: list[Sighting]) -> Sighting:
     return server
 
 
+def environment_of(sighting: Sighting) -> list[bytes]:
+    return Path(f"/proc/{sighting.pid}/environ").read_bytes().split(b"\0")
+
+
 async def test_it_holds_what_was_fetched_and_nobody_else_may_touch_it(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
 ) -> None:
@@ -34,18 +38,19 @@ async def test_it_holds_what_was_fetched_and_nobody_else_may_touch_it(
         await gateway.get(PATH)
         socket = socket_in(private_tmp)
         async with Redis.from_url(f"unix://{socket}") as redis:
-            assert len(await entries_in(redis)) == 1
+            assert len(await stored_entries(redis)) == 1
             assert await redis.config_get("port", "save", "appendonly") == {"port": "0", "save": "", "appendonly": "no"}
         assert socket.stat().st_mode & 0o077 == 0
         assert socket.parent.stat().st_mode & 0o077 == 0
 
 
-async def test_it_is_scheduled_with_the_service_and_hears_no_signal_of_its_terminal(
+async def test_it_allocates_quickly_is_scheduled_with_the_service_and_hears_no_signal_of_its_terminal(
     shared_upstream: Sandbox, tmp_path: Path, private_tmp: Path
 ) -> None:
     async with run_gateway(shared_upstream, tmp_path, place=private_tmp) as gateway:
         server = valkey_among(processes_of(private_tmp))
         worker = gateway.named("server.started")[0]["pid"]
+        assert b"GLIBC_TUNABLES=glibc.malloc.tcache_count=127" in environment_of(server)
         assert os.getsid(server.pid) == os.getsid(worker)
         assert os.getpgid(server.pid) != os.getpgid(worker)
 
@@ -86,7 +91,7 @@ async def test_it_is_started_again_when_it_dies_alone(
         merchant = shared_upstream.world.merchant_ids[0]
         assert (await gateway.get(f"/v1/merchants/{merchant}/balances")).status_code == 200
         async with Redis.from_url(f"unix://{socket_in(private_tmp)}") as redis:
-            assert len(await entries_in(redis, merchant)) == 1
+            assert len(await stored_entries(redis, merchant)) == 1
 
 
 async def until_redis_is(gateway: Gateway, state: str) -> None:

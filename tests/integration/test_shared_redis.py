@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from sandbox import Sandbox
 from tests.support.gateway import TOKEN, Gateway, run_gateway
-from tests.support.valkey import Valkey, entries_in, run_valkey
+from tests.support.valkey import Valkey, run_valkey, stored_entries
 
 SETTINGS: dict[str, Any] = {"redis_timeout_seconds": 5, "fresh_seconds": 3600, "upstream_timeout_seconds": 10}
 PATH = "/v1/merchants/12345/balances"
@@ -49,7 +49,7 @@ async def redis(server: Valkey) -> AsyncIterator[Redis]:
 
 async def stored(redis: Redis, merchant: int) -> tuple[str, dict[str, Any]]:
     """The one entry of a merchant: its name and what it says."""
-    (name,) = await entries_in(redis, merchant)
+    (name,) = await stored_entries(redis, merchant)
     return name, json.loads(await redis.get(name) or b"")
 
 
@@ -93,7 +93,7 @@ async def test_balances_of_different_upstreams_do_not_meet(
             assert (await third.get(PATH)).json()["balances"] == []
             assert len((await first.get(PATH, Cache_Control="no-cache")).json()["balances"]) == 2
             assert (await third.get(PATH, Cache_Control="max-stale")).json()["balances"] == []
-    assert len(await entries_in(redis, 12345)) == 2
+    assert len(await stored_entries(redis, 12345, count=2)) == 2
 
 
 @pytest.mark.parametrize("setting", ["stale_if_error_seconds", "absent_seconds", "fresh_seconds"])

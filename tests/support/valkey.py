@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as NoConnection
 
 from app.redis.embedded import _find_server
 from tests.support.gateway import PATIENCE_SECONDS
+from tests.support.polling import ask_until
 
 _BETWEEN_QUESTIONS_SECONDS = 0.02
 
@@ -136,3 +137,8 @@ async def entries_in(redis: Redis, merchant: int | str = "*") -> list[str]:
     """Name the entries in a Redis, of one merchant or of all; what else the service keeps there is no entry."""
     found = [name.decode() async for name in redis.scan_iter(f"*:{{{merchant}}}")]
     return [name for name in found if name.endswith("}") and name[name.index("{") + 1 : -1].isdigit()]
+
+
+async def stored_entries(redis: Redis, merchant: int | str = "*", *, count: int = 1) -> list[str]:
+    """Name the entries in a Redis once there are so many: an answer does not wait until its entry is stored."""
+    return await ask_until(lambda: entries_in(redis, merchant), lambda found: len(found) >= count)

@@ -83,6 +83,18 @@ async def test_after_a_pause_the_rate_is_halved_and_recovers(server: FakeServer)
     assert rates[-1] == pytest.approx(20, abs=1)
 
 
+async def test_a_pause_that_has_no_effect_any_more_leaves_no_trace(server: FakeServer) -> None:
+    raw = FakeAsyncRedis(server=server)
+    async with run_budget_replicas(server, per_second=10, burst=5) as (replica,):
+        await replica.fleet_rate.pause(4)
+        await asyncio.sleep(4 + 5)
+        await replica.take(WAITING)
+        assert await raw.hlen("t:{budget}") == 5
+        await asyncio.sleep(10)
+        await replica.take(WAITING)
+        assert await raw.hkeys("t:{budget}") == [b"next"]
+
+
 async def test_refusals_of_one_moment_slow_the_fleet_down_once(server: FakeServer) -> None:
     rates = await _rate_after_pauses(server, 0, 1, 0)
     assert rates[0] == pytest.approx(10, abs=2)

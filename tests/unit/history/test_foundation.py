@@ -171,6 +171,18 @@ async def test_changes_are_kept_for_their_time(server: FakeServer) -> None:
         assert not page.meta.cut_ms
 
 
+async def test_what_is_due_is_looked_for_once_it_is_late_by_a_64th_of_its_time(server: FakeServer) -> None:
+    raw = FakeAsyncRedis(server=server)
+    async with run_replicas(Upstream(), server, 1, history=HistoryOptions(keep_ms=64_000, max_bytes=10**9)) as (one,):
+        await look(one, 0)
+        await asyncio.sleep(64.7)
+        await look(one, 1)
+        assert len(await raw.xrange("t:{feed}") or []) == 3  # the mark at its beginning, and both changes
+        await asyncio.sleep(0.3)
+        await look(one, 2)
+        assert len((await page_of(one)).entries) == 2
+
+
 @pytest.mark.parametrize(
     "bound", [HistoryOptions(keep_ms=2_000, max_bytes=10**9), HistoryOptions(keep_ms=10**8, max_bytes=1_000)]
 )
