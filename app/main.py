@@ -58,15 +58,12 @@ def create_app(
     def on_subscribed() -> None:
         watching.on_subscribed()
 
-    async def recorded() -> None:
-        await replica.loader.stores.wait_for_all()
-
     runtime = Runtime(metrics=exposition.metrics, traces=_build_traces(settings.telemetry))
     shared = build_redis(settings.redis, settings.upstream.url, runtime, plain=settings.process.plain)
     budget = build_budget(shared, budget_options(settings), runtime)
     transport = build_transport(settings.upstream, runtime, withdraw)
     upstream = build_upstream(settings.upstream, transport, coordinate(shared, budget), runtime)
-    history = build_history(settings, shared, drain, runtime, recorded)
+    history = build_history(settings, shared, drain, runtime)
     origin, options = build_origin(upstream, budget.permits, history.recorder), replica_options(settings)
     news, totals, queue = AccountNews(), RunningTotals(), build_sweep_queue(options.policy, runtime)
     replica = build_replica(shared, budget, origin, options, runtime, make_hooks(news, totals, queue, on_subscribed))

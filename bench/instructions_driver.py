@@ -18,6 +18,7 @@ from bench.contenders import KEY, MERCHANT
 
 FRESH_SECONDS: Final = 2
 _STALE_SECONDS: Final = FRESH_SECONDS + 0.5
+_GATHERED_SECONDS: Final = 0.06
 _NO_CACHE: Final = ("cache-control", "no-cache")
 
 
@@ -100,12 +101,15 @@ class Driver:
         self._app: Final = app
         self._library: Final = library
         self._loads: Final[list[asyncio.Future[Any]]] = []
+        self._stores: Final[list[asyncio.Future[Any]]] = []
         make: Any = loop.get_task_factory()
 
         def make_task(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> Any:
             task = make(loop, steps, **options)
-            if getattr(steps, "__qualname__", "") == "Loads._load":
+            if (name := getattr(steps, "__qualname__", "")) == "Loads._load":
                 self._loads.append(task)
+            elif name == "Stores._store":
+                self._stores.append(task)
             return task
 
         loop.set_task_factory(make_task)
@@ -122,6 +126,12 @@ class Driver:
         await asyncio.sleep(1)  # until its bus and its tasks have begun
         await self.ask([Watcher(MERCHANT, [])], self._app, 1)
 
+    async def _end_loads(self) -> None:
+        """Wait until the loads have ended, those that were gathered included, and what they loaded is stored."""
+        await asyncio.sleep(_GATHERED_SECONDS)
+        await asyncio.gather(*self._loads)
+        await asyncio.gather(*self._stores)
+
     async def measure(self, operation: Operation, scale: int) -> None:
         """Have callgrind count the instructions of an operation, with a clock `scale` times slower."""
         app = _answer_nothing if operation.is_empty else self._app
@@ -135,10 +145,11 @@ class Driver:
         await self.ask(warm, app, operation.lanes)
         watchers = self._watchers(operation)
         self._loads.clear()
+        self._stores.clear()
         gc.collect()
         self._library.bench_begin()
         await self.ask(watchers, app, operation.lanes)
-        await asyncio.gather(*self._loads)
+        await self._end_loads()
         self._library.bench_end(operation.name.encode())
         self._library.bench_scale(1)
         if wrong := [each.status for each in watchers if each.status != operation.status]:

@@ -22,7 +22,6 @@ from app.cache.freshness import (
 from app.cache.memory import MemoryTier
 from app.cache.moves import Moves, order
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
-from app.cache.stores import Stores
 from app.errors import BudgetSpent, TallygateError
 from app.fleet.bus import Failure
 from app.history.recording import Look
@@ -84,7 +83,6 @@ class FleetLoader:
         self._random: Final = runtime.random
         self._no_warning_before = 0.0
         self.moves: Final = Moves(memory, redis, runtime.unix_ms)
-        self.stores: Final = Stores()
         self._expected: Final[dict[AccountId, asyncio.Future[LoadFailed | None]]] = {}
 
     async def load(
@@ -94,7 +92,7 @@ class FleetLoader:
 
         Redis gets the result afterwards. The next load of the account begins when that has ended.
         """
-        await self.stores.wait(account_id)
+        await self._redis.stores.wait(account_id)
         while True:
             found = await self._read_or_lease(account_id, directives, permit_request)
             if (known := self._find_known(account_id, directives)) is not None:
@@ -144,13 +142,12 @@ class FleetLoader:
     async def withdraw(self, account_id: AccountId) -> None:
         """Remove all that is known of an account, at every replica: it may be another account's."""
         self._memory.forget(account_id)
-        await self.stores.wait(account_id)
+        await self._redis.stores.wait(account_id)
         await self._redis.withdraw(account_id)
         self._memory.forget(account_id)  # what a load that was under way has put meanwhile
 
     async def close(self) -> None:
         """Wait until all is stored, and Redis has answered all commands that were sent."""
-        await self.stores.wait_for_all()
         await self._redis.close()
 
     async def _read_or_lease(
@@ -182,7 +179,7 @@ class FleetLoader:
 
     def _begin_store(self, entry: Entry, look: Look | None = None) -> None:
         self.moves.begin_store(entry.account_id)
-        self.stores.start(entry.account_id, partial(self._store, entry, look))
+        self._redis.stores.start(entry.account_id, partial(self._store, entry, look))
 
     async def _store(self, entry: Entry, look: Look | None) -> None:
         latest = latest_plausible_as_of(self._now_ms())
@@ -208,7 +205,7 @@ class FleetLoader:
                 self._begin_store(entry, Look(asked_at, known))
             case LoadFailed(error):
                 failure = Failure.of(account_id, error)
-                self.stores.start(account_id, partial(self._redis.release_with_failure, account_id, failure))
+                self._redis.stores.start(account_id, partial(self._redis.release_with_failure, account_id, failure))
         return result
 
     async def _load_from_upstream(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:

@@ -82,6 +82,7 @@ class RedisTier:
     ) -> None:
         self._metrics: Final = metrics
         self._recorder: Final = recorder
+        self.stores: Final = shared.stores
         self._redis_client: Final = shared.client
         self._batcher: Final = ScriptBatcher(shared.client)
         self._key_prefix: Final = shared.key_prefix
@@ -207,7 +208,8 @@ class RedisTier:
         return await self._batcher.run(self._mark_moved, [self._name(move.account_id)], arguments)
 
     async def close(self) -> None:
-        """Wait until all commands that were sent are answered, at most a command's time-out."""
+        """Wait until all is stored, and all commands that were sent are answered: at most a few commands' time-outs."""
+        await self.stores.wait_for_all()
         await self._batcher.close()
         if self._recorder is not None:
             await self._recorder.close()

@@ -1,7 +1,5 @@
 """Wiring of the history: where it is kept, what records it, and what reads it."""
 
-from collections.abc import Awaitable, Callable
-
 from app.history.feed import FeedReader
 from app.history.figures import HistoryFigures
 from app.history.following import Following, News
@@ -28,19 +26,17 @@ class HistoryParts(Part, frozen=True):
     histories: Histories = NO_HISTORIES
 
 
-def build_history(
-    settings: Settings, shared: Shared, drain: Drain, runtime: Runtime, recorded: Callable[[], Awaitable[None]]
-) -> HistoryParts:
-    """Build the history, in the store of the entries or in one of its own. Raises `StartError`.
-
-    `recorded` waits for the looks that are on their way.
-    """
+def build_history(settings: Settings, shared: Shared, drain: Drain, runtime: Runtime) -> HistoryParts:
+    """Build the history, in the store of the entries or in one of its own. Raises `StartError`."""
     kept, is_own = settings.history, settings.history.redis_url is not None
     if not kept.seconds or not kept.bytes:
         return HistoryParts()
     store = _share_own(settings, shared, runtime) if is_own else shared
     options = HistoryOptions(keep_ms=round(kept.seconds * 1000), max_bytes=kept.bytes)
-    recorder, feed = Recorder(store, options, runtime.metrics, own=is_own), FeedReader(store, recorded)
+    recorder, feed = (
+        Recorder(store, options, runtime.metrics, own=is_own),
+        FeedReader(store, shared.stores.wait_for_all),
+    )
     past = Past(store, feed, lambda: runtime.unix_ms() - options.keep_ms)
     news = News(feed, lambda: drain.is_on)
     figures = HistoryFigures(feed, options, runtime.metrics, runtime.unix_ms)

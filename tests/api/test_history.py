@@ -188,6 +188,7 @@ async def test_with_the_store_the_feed_ends_and_reads_go_on(service: Service) ->
 async def test_what_was_lost_of_one_account_makes_the_feed_incomplete(service: Service) -> None:
     await look(service, 777, row("1"))
     await look(service, 12345, row("1"))
+    await service.settle()
     (name,) = [name async for name in service.redis.scan_iter("*{777}:history")]
     await service.redis.delete(name)
     found = await ok(service, "/v1/changes?merchantId=all")

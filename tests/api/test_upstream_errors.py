@@ -72,6 +72,7 @@ async def test_a_fault_is_reported_as_what_it_is_and_never_kept(
         response = await calm.get(path)
     assert_problem(response, name, instance=path)
     assert SECRET not in f"{response.headers} {response.text}"
+    await calm.settle()
     kept = await calm.redis.exists(redis_name(calm, newcomer))
     # that there is no such merchant is knowledge, and kept as such
     assert bool(kept) is (name == "unknown-merchant")

@@ -79,6 +79,7 @@ async def test_while_it_is_full_or_read_only_the_feed_still_says_what_it_has(kep
 
 async def test_while_it_is_away_reads_go_on_and_the_past_says_so(kept_apart: Service, own: Valkey) -> None:
     await look(kept_apart, 1)
+    await kept_apart.settle()
     await own.ask("CLIENT", "PAUSE", "3000", "ALL")
     kept_apart.upstream.world.set(777, [row("2")])
     with capture_logs() as logs:

@@ -150,6 +150,7 @@ async def test_with_a_history_an_entry_only_has_fields_more(upstream: Sandbox, v
     upstream.world.set(5, [])
     async with run_service(upstream, valkey.url) as service:
         await balances(service, 5)
+        await service.settle()
         peer = Peer(service.redis, upstream.url)
         stored = json.loads(await peer.redis.get(peer.key(5)))
     before = json.loads(EMPTY % stored["asOf"])

@@ -93,7 +93,7 @@ class Replica:
                 return replace(entry, as_of=entry.as_of + self.ahead_ms) if self.ahead_ms else entry
 
         recorder = None if history is None else Recorder(self.shared, history, runtime.metrics)
-        self.feed = FeedReader(self.shared, self._wait_for_stores)
+        self.feed = FeedReader(self.shared, self.shared.stores.wait_for_all)
         origin = Origin(load=load, is_refused=lambda: self.is_refused, recorder=recorder)
         self.parts = build_replica(self.shared, self.fleet_budget, origin, OPTIONS, runtime, hooks or ReplicaHooks())
         self.memory, self.tier, self.fleet = self.parts.memory, self.parts.tier, self.parts.loader
@@ -102,9 +102,6 @@ class Replica:
     async def settle(self) -> None:
         """Wait until all is stored that was loaded: its readers were answered before."""
         await self.fleet.close()
-
-    async def _wait_for_stores(self) -> None:
-        await self.fleet.stores.wait_for_all()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Replica"]:

@@ -51,6 +51,10 @@ class Service:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.anonymous.get(path, headers={"Authorization": f"Bearer {KEYS[caller]}", **sent})
 
+    async def settle(self) -> None:
+        """Wait until all is stored that was loaded, as each reader of the past does."""
+        await self.get("/v1/changes?merchantId=all&limit=1")
+
 
 @asynccontextmanager
 async def run_service(

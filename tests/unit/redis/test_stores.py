@@ -14,9 +14,9 @@ from app.budget.budget import PermitRequest, Priority
 from app.budget.prefetch import PermitPrefetcher
 from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed
 from app.cache.redis_tier import RedisTier
-from app.cache.stores import Stores
 from app.errors import Unreachable
 from app.fleet.bus import Move
+from app.redis.stores import Stores
 from tests.support.replica import KEY, OPTIONS, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms, virtual_runtime
 
