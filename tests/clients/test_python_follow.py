@@ -70,6 +70,7 @@ async def test_each_change_is_written_once_through_restarts_of_gateway_and_progr
                 await move(gateway, 3)
                 await ask_until(seen, bool)
                 await move(gateway, 2)
+                await gateway.get("/v1/changes?merchantId=all&limit=1")  # which waits until the looks are stored
                 os.killpg(gateway.process.pid, signal.SIGKILL)
                 await gateway.ended()
             async with run() as gateway:
