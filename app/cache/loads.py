@@ -77,10 +77,10 @@ class Loads:
         self._waiter.start_or_join(account_id, directives, PermitRequest(Priority.REFRESH))
 
     async def _withdraw(self, account_id: AccountId) -> None:
+        before = self._waiter.under_way(account_id)
         await self._fleet.withdraw(account_id)
-        if (
-            loading := self._waiter.under_way(account_id)
-        ) is not None:  # what is in doubt may just be on its way to Redis
+        loading = self._waiter.under_way(account_id) or before
+        if loading is not None:  # what is in doubt may just be on its way to Redis, though the load has ended meanwhile
             await asyncio.wait([loading])
             await self._fleet.withdraw(account_id)
         directives = RequestDirectives(received_at=self._now_ms(), no_cache=True)

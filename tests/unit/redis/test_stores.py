@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 from app.balances.snapshots import AccountId, Snapshot
 from app.budget.budget import PermitRequest, Priority
 from app.budget.prefetch import PermitPrefetcher
+from app.cache.backoff import Backoff
 from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed
+from app.cache.loads import Loads
 from app.cache.redis_tier import RedisTier
 from app.errors import Unreachable
 from app.fleet.bus import Move
@@ -38,6 +40,10 @@ class SlowTier:
         await asyncio.sleep(SLOW_SECONDS)
         await self._tier.store_and_release(*arguments, **options)
         self.ended += 1
+
+    async def withdraw(self, account_id: AccountId) -> None:
+        await asyncio.sleep(SLOW_SECONDS / 2)
+        await self._tier.withdraw(account_id)
 
     async def release_with_failure(self, *arguments: Any) -> None:
         await asyncio.sleep(SLOW_SECONDS)
@@ -104,6 +110,22 @@ async def test_a_withdrawal_removes_what_was_on_its_way_to_redis(slow: Slow, ser
     await asyncio.sleep(2 * SLOW_SECONDS)
     assert await FakeAsyncRedis(server=server).get(f"t:{{{KEY}}}") is None
     assert slow.memory.peek(KEY) is None
+
+
+async def test_a_withdrawal_removes_what_arrives_while_it_is_under_way(
+    slow: Slow, upstream: Upstream, server: FakeServer
+) -> None:
+    runtime = virtual_runtime()
+    loads = Loads(slow.loader, Backoff(10, runtime), OPTIONS.policy, runtime)
+    loads.start(KEY, unix_ms(), WAITING)
+    await asyncio.sleep(upstream.seconds / 2)
+    loads.withdraw(KEY)
+    await asyncio.sleep(upstream.seconds)
+    upstream.error = Unreachable("x")  # so that it cannot be fetched again
+    await asyncio.sleep(5 * SLOW_SECONDS)
+    assert slow.memory.peek(KEY) is None
+    assert await FakeAsyncRedis(server=server).get(f"t:{{{KEY}}}") is None
+    await loads.close()
 
 
 async def test_a_move_heard_of_before_the_store_began_is_marked_in_redis(slow: Slow, server: FakeServer) -> None:
