@@ -93,24 +93,29 @@ class FleetLoader:
         Redis gets the result afterwards. The next load of the account begins when that has ended.
         """
         await self._redis.stores.wait(account_id)
-        while True:
-            found = await self._read_or_lease(account_id, directives, permit_request)
-            if (known := self._find_known(account_id, directives)) is not None:
-                if isinstance(found, LeaseAcquired):
-                    self._begin_store(known)
-                return Loaded(known, None)
-            match found:
-                case RedisFailure():
-                    return await self._load_from_upstream(account_id, permit_request)
-                case LeaseAcquired():
-                    if not await self._prefetcher.secure(permit_request):
-                        return await self._give_up(account_id)
-                    return await self._load_as_leaseholder(account_id, permit_request)
-                case Found():
-                    directives = _stricter(directives)
-                case LeaseHeldElsewhere(_, lease_ms):
-                    if failed := await self._wait_for_leaseholder(account_id, lease_ms / 1000):
-                        return failed
+        try:
+            while True:
+                # before Redis is asked: the message that a lease is free may come before the answer that it is held
+                expected = self._expected[account_id] = asyncio.get_running_loop().create_future()
+                found = await self._read_or_lease(account_id, directives, permit_request)
+                if (known := self._find_known(account_id, directives)) is not None:
+                    if isinstance(found, LeaseAcquired):
+                        self._begin_store(known)
+                    return Loaded(known, None)
+                match found:
+                    case RedisFailure():
+                        return await self._load_from_upstream(account_id, permit_request)
+                    case LeaseAcquired():
+                        if not await self._prefetcher.secure(permit_request):
+                            return await self._give_up(account_id)
+                        return await self._load_as_leaseholder(account_id, permit_request)
+                    case Found():
+                        directives = _stricter(directives)
+                    case LeaseHeldElsewhere(_, lease_ms):
+                        if failed := await self._wait_for_leaseholder(expected, lease_ms / 1000):
+                            return failed
+        finally:
+            self._expected.pop(account_id, None)
 
     async def look_up(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry]:
         """Return the newest stored entries, by one round trip to Redis. Takes no lease and makes no fetch."""
@@ -220,17 +225,16 @@ class FleetLoader:
         entry = order(entry, known, moved_at)
         return Loaded(self._memory.put(entry), began_at)
 
-    async def _wait_for_leaseholder(self, account_id: AccountId, lease_seconds: float) -> LoadFailed | None:
+    async def _wait_for_leaseholder(
+        self, expected: asyncio.Future[LoadFailed | None], lease_seconds: float
+    ) -> LoadFailed | None:
         """Wait for the leaseholder's result, at most until its lease ends. Without a bus, poll Redis instead."""
-        expected = self._expected.setdefault(account_id, asyncio.get_running_loop().create_future())
         wait = lease_seconds if self._is_bus_connected() else min(lease_seconds, _POLL_SECONDS)
         try:
             async with asyncio.timeout(wait * (1 + self._random() / 20)):
                 return await asyncio.shield(expected)
         except TimeoutError:
             return None
-        finally:
-            self._expected.pop(account_id, None)
 
     def _discard_implausible(self, entry: Entry, now: int) -> None:
         """Drop an entry from the future, and warn once a minute."""

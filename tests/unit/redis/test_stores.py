@@ -1,7 +1,7 @@
 """What was loaded is stored after its readers are answered, and nothing overtakes the store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,9 @@ from app.budget.prefetch import PermitPrefetcher
 from app.cache.backoff import Backoff
 from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed
 from app.cache.loads import Loads
-from app.cache.redis_tier import RedisTier
+from app.cache.redis_tier import LeaseAcquired, RedisTier
 from app.errors import Unreachable
-from app.fleet.bus import Move
+from app.fleet.bus import Failure, Move
 from app.redis.stores import Stores
 from tests.support.replica import KEY, OPTIONS, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms, virtual_runtime
@@ -32,6 +32,7 @@ class SlowTier:
     def __init__(self, tier: RedisTier) -> None:
         self._tier = tier
         self.ended = 0
+        self.before_answer: Callable[[], None] = lambda: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tier, name)
@@ -40,6 +41,11 @@ class SlowTier:
         await asyncio.sleep(SLOW_SECONDS)
         await self._tier.store_and_release(*arguments, **options)
         self.ended += 1
+
+    async def read_or_lease(self, *arguments: Any, **options: Any) -> Any:
+        found = await self._tier.read_or_lease(*arguments, **options)
+        self.before_answer()
+        return found
 
     async def withdraw(self, account_id: AccountId) -> None:
         await asyncio.sleep(SLOW_SECONDS / 2)
@@ -197,3 +203,16 @@ async def test_what_begins_while_all_are_waited_for_is_not_waited_for() -> None:
     assert ended == ["first"]
     await stores.wait_for_all()
     assert ended == ["first", "second"]
+
+
+async def test_a_failure_that_the_bus_brings_before_redis_says_that_the_lease_is_held_is_not_missed(
+    upstream: Upstream, server: FakeServer
+) -> None:
+    async with run_replicas(upstream, server, 2) as (one, other):
+        slow = Slow(one, upstream)
+        assert isinstance(await other.tier.read_or_lease(KEY, unix_ms()), LeaseAcquired)
+        failure = Failure.of(KEY, Unreachable("x"))
+        slow.tier.before_answer = lambda: slow.loader.on_failure(failure)
+        asked = monotonic()
+        assert isinstance(await slow.load(), LoadFailed)
+        assert monotonic() == asked
