@@ -184,12 +184,11 @@ class FleetLoader:
 
     def _begin_store(self, entry: Entry, look: Look | None = None) -> None:
         self.moves.begin_store(entry.account_id)
-        self._redis.stores.start(entry.account_id, partial(self._store, entry, look))
+        self._redis.stores.start(entry.account_id, partial(self.moves.store, entry, partial(self._send, look)))
 
-    async def _store(self, entry: Entry, look: Look | None) -> None:
+    async def _send(self, look: Look | None, entry: Entry) -> None:
         latest = latest_plausible_as_of(self._now_ms())
-        storing = self._redis.store_and_release(entry, latest_as_of=latest, look=look)
-        await self.moves.store(entry.account_id, storing)
+        await self._redis.store_and_release(entry, latest_as_of=latest, look=look)
 
     async def _give_up(self, account_id: AccountId) -> NoPermit:
         """Release the lease of an account for which a sweep got no permit."""

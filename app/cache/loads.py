@@ -74,7 +74,8 @@ class Loads:
         await self._fleet.close()
 
     def _start_refresh(self, account_id: AccountId, directives: RequestDirectives) -> None:
-        self._waiter.start_or_join(account_id, directives, PermitRequest(Priority.REFRESH))
+        if self._backoff.failure(account_id) is None:  # it may have failed since it was gathered
+            self._waiter.start_or_join(account_id, directives, PermitRequest(Priority.REFRESH))
 
     async def _withdraw(self, account_id: AccountId) -> None:
         before = self._waiter.under_way(account_id)

@@ -54,14 +54,19 @@ class Moves:
         """Note from now on whether an account moves, for `store`."""
         self._calls[account_id] = 0
 
-    async def store(self, account_id: AccountId, storing: Awaitable[None]) -> None:
-        """Store an answer. It may replace a mark that was made since `begin_store`, so such a move is marked again."""
+    async def store(self, entry: Entry, send: Callable[[Entry], Awaitable[None]]) -> None:
+        """Store an answer, marked if the account has moved since `begin_store`.
+
+        It may replace a mark that is made from now on, so a later move is marked again.
+        """
+        entry = _mark(entry, self.end_call(entry.account_id))
+        self.begin_store(entry.account_id)
         try:
-            await storing
+            await send(entry)
         finally:
-            moved_at = self.end_call(account_id)
+            moved_at = self.end_call(entry.account_id)
         if moved_at:
-            await self.mark(account_id)
+            await self.mark(entry.account_id)
 
     def hear(self, move: Move) -> None:
         """Mark what this replica knows of an account that moved, and what it is being answered."""
@@ -120,4 +125,8 @@ def order(entry: Entry, known: Entry | None, moved_at: int) -> Entry:
         newest = known.as_of if known.moved_at is UNSET else known.moved_at
         if entry.as_of <= newest:
             entry = replace(entry, as_of=newest + 1)
+    return _mark(entry, moved_at)
+
+
+def _mark(entry: Entry, moved_at: int) -> Entry:
     return replace(entry, moved_at=max(moved_at, entry.as_of)) if moved_at else entry

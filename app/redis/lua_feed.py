@@ -63,7 +63,7 @@ local function append(feed, meta, first, replica, account, epoch, sequence, arri
       cut = now
     end
   end
-  redis.call('HSET', meta, 'first', first, 'bytes', held)
+  redis.call('HSET', meta, 'first', first, 'bytes', string.format('%.0f', held))
   if ids[1] then
     redis.call('XDEL', feed, unpack(ids))
     redis.call('HSET', meta, 'popped', ids[#ids])

@@ -9,6 +9,7 @@ from app.cache.backoff import Backoff
 from app.cache.fleet_loader import Loaded, LoadResult
 from app.cache.freshness import RequestDirectives
 from app.cache.loads import Loads
+from app.errors import Unreachable
 from tests.support.replica import OPTIONS
 from tests.support.virtual_time import unix_ms, virtual_runtime
 
@@ -66,4 +67,16 @@ async def test_a_gathered_refresh_of_an_account_that_is_loaded_meanwhile_makes_n
     asked = fleet.asked[AccountId("2")]
     await asyncio.sleep(0.5)
     assert fleet.asked[AccountId("2")] is asked
+    await loads.close()
+
+
+async def test_a_gathered_refresh_of_an_account_that_fails_meanwhile_does_not_start() -> None:
+    runtime = virtual_runtime()
+    backoff, fleet = Backoff(10, runtime), Fleet()
+    loads = Loads(fleet, backoff, OPTIONS.policy, runtime)  # type: ignore[arg-type]
+    loads.refresh(_entry("1"))
+    loads.refresh(_entry("2"))
+    backoff.record_failure(AccountId("2"), Unreachable("x"))
+    await asyncio.sleep(0.1)
+    assert set(fleet.asked) == {"1"}
     await loads.close()

@@ -1,6 +1,7 @@
 """Refreshes that follow one another closely start together, and none is late by more than promised."""
 
 import asyncio
+from contextvars import ContextVar, copy_context
 
 import pytest
 
@@ -76,5 +77,18 @@ async def test_none_starts_after_the_end() -> None:
     started = Started()
     started.add("1", "2")
     started.refreshes.close()
+    started.add("3", "4", "5", "6", "7")
     await asyncio.sleep(1)
     assert started.at == [("1", 0)]
+
+
+async def test_each_starts_in_the_context_of_its_own_reader() -> None:
+    reader, seen = ContextVar("reader", default=""), list[tuple[str, str]]()
+    refreshes = Refreshes(lambda account_id, _: seen.append((account_id, reader.get())), 5000)
+    for number in range(9):
+        context = copy_context()
+        context.run(reader.set, f"reader {number}")
+        context.run(refreshes.add, AccountId(str(number)), DIRECTIVES)
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(1)
+    assert seen == [(str(number), f"reader {number}") for number in range(9)]

@@ -6,6 +6,7 @@ import pytest
 from fakeredis import FakeServer
 from msgspec.structs import replace
 
+from app.balances.snapshots import Entry
 from app.cache.served import Source
 from app.errors import UpstreamTimeout
 from tests.support.replica import KEY, Replica, directives
@@ -119,12 +120,12 @@ async def test_an_answer_that_is_being_stored_counts_as_from_before_the_move(
     assert known is not None
     answer = one.memory.put(replace(known, as_of=known.as_of + 5))
 
-    async def store_slowly() -> None:
+    async def store_slowly(entry: Entry) -> None:
         await asyncio.sleep(0.01)
-        await one.tier.store_and_release(answer)
+        await one.tier.store_and_release(entry)
 
     one.fleet.moves.begin_store(KEY)
-    storing = asyncio.create_task(one.fleet.moves.store(KEY, store_slowly()))
+    storing = asyncio.create_task(one.fleet.moves.store(answer, store_slowly))
     await asyncio.sleep(0.005)
     await two.fleet.moves.mark(KEY)
     bank.amount = "2"

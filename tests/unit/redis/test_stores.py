@@ -9,7 +9,7 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from structlog.testing import capture_logs
 
-from app.balances.snapshots import AccountId, Snapshot
+from app.balances.snapshots import AccountId, Entry, Snapshot
 from app.budget.budget import PermitRequest, Priority
 from app.budget.prefetch import PermitPrefetcher
 from app.cache.backoff import Backoff
@@ -32,14 +32,16 @@ class SlowTier:
     def __init__(self, tier: RedisTier) -> None:
         self._tier = tier
         self.ended = 0
+        self.sent: list[Entry] = []
         self.before_answer: Callable[[], None] = lambda: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tier, name)
 
-    async def store_and_release(self, *arguments: Any, **options: Any) -> None:
+    async def store_and_release(self, entry: Entry, **options: Any) -> None:
+        self.sent.append(entry)
         await asyncio.sleep(SLOW_SECONDS)
-        await self._tier.store_and_release(*arguments, **options)
+        await self._tier.store_and_release(entry, **options)
         self.ended += 1
 
     async def read_or_lease(self, *arguments: Any, **options: Any) -> Any:
@@ -138,6 +140,7 @@ async def test_a_move_heard_of_before_the_store_began_is_marked_in_redis(slow: S
     await slow.load()
     slow.loader.moves.hear(Move(KEY, unix_ms()))  # the store's task has not run yet
     await slow.loader.close()
+    assert [entry.is_moved for entry in slow.tier.sent] == [True]
     assert b'"movedAt"' in (await FakeAsyncRedis(server=server).get(f"t:{{{KEY}}}") or b"")
     kept = slow.memory.peek(KEY)
     assert isinstance(kept, Snapshot)
@@ -203,6 +206,15 @@ async def test_what_begins_while_all_are_waited_for_is_not_waited_for() -> None:
     assert ended == ["first"]
     await stores.wait_for_all()
     assert ended == ["first", "second"]
+
+
+async def test_a_move_heard_of_while_the_store_is_under_way_is_marked_after_it(slow: Slow, server: FakeServer) -> None:
+    await slow.load()
+    await asyncio.sleep(SLOW_SECONDS / 2)
+    slow.loader.moves.hear(Move(KEY, unix_ms()))
+    await slow.loader.close()
+    assert [entry.is_moved for entry in slow.tier.sent] == [False]
+    assert b'"movedAt"' in (await FakeAsyncRedis(server=server).get(f"t:{{{KEY}}}") or b"")
 
 
 async def test_a_failure_that_the_bus_brings_before_redis_says_that_the_lease_is_held_is_not_missed(
