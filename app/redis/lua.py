@@ -5,8 +5,9 @@ to `RENEW_LEASE` run in batches: `BATCH` defines `publish(channel, message)` for
 
 Each instruction delays all that Redis does. A command takes 5 to 20 thousand, an argument or a field of a hash one,
 `tonumber` and `%d` two, `%.0f` and another text of an entry's length five. So an argument is compared by a difference,
-for which Lua converts it in one thousand, and a whole number is given to a command as it is: Redis writes it in digits. Redis 7.2.0 to 7.2.4 write some as `2e+8`
-(https://github.com/redis/redis/issues/13113), so a sum that `HINCRBY` goes on with is written by `%.0f`.
+for which Lua converts it in one thousand, and a whole number is given to a command as it is: Redis writes it in digits.
+Redis 7.2.0 to 7.2.4 write some as `2e+8` (https://github.com/redis/redis/issues/13113). So a sum that `HINCRBY` goes on
+with is written by `%.0f`.
 
 The clock of Redis may be set back, and expiry is kept as a moment. So no script believes in a time that is further ahead
 than it can lawfully be: a lease or a pause is cut to its length, a permit to one burst and one interval (`lua_budget`).
