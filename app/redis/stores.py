@@ -18,7 +18,7 @@ log = structlog.get_logger()
 class Stores:
     """Own the tasks that store what was loaded and release its lease. Those of 2 ms begin together.
 
-    An account has one at a time: who loads it again waits for that one.
+    An account has one at a time: who loads it again waits for that one. A task that is awaited begins immediately.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,13 @@ class Stores:
     async def wait(self, account_id: AccountId) -> None:
         """Wait until an account's last result is stored, or could not be. May be cancelled: the store goes on."""
         if (task := self._tasks.get(account_id)) is not None:
+            self._begin_turn()
             await asyncio.wait([task])
 
     async def wait_for_all(self) -> None:
         """Wait until all that was loaded until now is stored, or could not be: at most a few commands' time-outs."""
         if self._tasks:
+            self._begin_turn()
             await asyncio.wait([*self._tasks.values()])
 
     async def _store(self, store: Callable[[], Awaitable[None]]) -> None:
@@ -50,6 +52,10 @@ class Stores:
             self._turn = asyncio.Event()
             asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._turn.set)
         return self._turn.wait()
+
+    def _begin_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.set()
 
     def _forget(self, account_id: AccountId, task: asyncio.Task[None]) -> None:
         del self._tasks[account_id]

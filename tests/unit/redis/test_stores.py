@@ -1,7 +1,7 @@
 """What was loaded is stored after its readers are answered, and nothing overtakes the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -187,8 +187,23 @@ async def test_those_that_come_shortly_after_one_another_begin_together() -> Non
     for number in range(4):
         stores.start(AccountId(str(number)), store)
         await asyncio.sleep(0.0008)
-    await stores.wait_for_all()
+    await asyncio.sleep(0.01)
     assert began == [pytest.approx(0.002)] * 3 + [pytest.approx(0.0044)]
+
+
+@pytest.mark.parametrize("wait", [lambda stores: stores.wait(KEY), lambda stores: stores.wait_for_all()])
+async def test_one_that_is_waited_for_begins_immediately(wait: Callable[[Stores], Awaitable[None]]) -> None:
+    stores, began = Stores(), list[float]()
+
+    async def store() -> None:
+        began.append(monotonic())
+
+    stores.start(KEY, store)
+    await asyncio.sleep(0.0005)
+    await wait(stores)
+    stores.start(KEY, store)
+    await asyncio.sleep(0.01)
+    assert began == [pytest.approx(0.0005), pytest.approx(0.0025)]
 
 
 async def test_what_begins_while_all_are_waited_for_is_not_waited_for() -> None:
