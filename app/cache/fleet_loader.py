@@ -184,7 +184,7 @@ class FleetLoader:
 
     def _begin_store(self, entry: Entry, look: Look | None = None) -> None:
         self.moves.begin_store(entry.account_id)
-        self._redis.stores.start(entry.account_id, partial(self.moves.store, entry, partial(self._send, look)))
+        self._redis.stores.start(entry.account_id, self.moves.store(entry, partial(self._send, look)))
 
     async def _send(self, look: Look | None, entry: Entry) -> None:
         latest = latest_plausible_as_of(self._now_ms())
@@ -209,7 +209,7 @@ class FleetLoader:
                 self._begin_store(entry, Look(asked_at, known))
             case LoadFailed(error):
                 failure = Failure.of(account_id, error)
-                self._redis.stores.start(account_id, partial(self._redis.release_with_failure, account_id, failure))
+                self._redis.stores.start(account_id, self._redis.release_with_failure(account_id, failure))
         return result
 
     async def _load_from_upstream(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:

@@ -1,8 +1,7 @@
 """What was loaded is stored after its readers are answered, and nothing overtakes the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -154,7 +153,7 @@ async def test_a_store_that_crashes_is_logged_and_holds_up_nobody() -> None:
         raise ZeroDivisionError
 
     with capture_logs() as logs:
-        stores.start(KEY, crash)
+        stores.start(KEY, crash())
         await stores.wait(KEY)
         await stores.wait_for_all()
         await stores.wait(KEY)
@@ -168,42 +167,13 @@ async def test_a_cancelled_wait_harms_no_store() -> None:
         await asyncio.sleep(0.01)
         ended.set()
 
-    stores.start(KEY, store)
+    stores.start(KEY, store())
     waiting = asyncio.create_task(stores.wait(KEY))
     await asyncio.sleep(0)
     waiting.cancel()
     await stores.wait_for_all()
     assert ended.is_set()
     assert waiting.cancelled()
-
-
-async def test_those_that_come_shortly_after_one_another_begin_together() -> None:
-    stores, began = Stores(), list[float]()
-
-    async def store() -> None:
-        began.append(monotonic())
-        await asyncio.sleep(1)
-
-    for number in range(4):
-        stores.start(AccountId(str(number)), store)
-        await asyncio.sleep(0.0008)
-    await asyncio.sleep(0.01)
-    assert began == [pytest.approx(0.002)] * 3 + [pytest.approx(0.0044)]
-
-
-@pytest.mark.parametrize("wait", [lambda stores: stores.wait(KEY), lambda stores: stores.wait_for_all()])
-async def test_one_that_is_waited_for_begins_immediately(wait: Callable[[Stores], Awaitable[None]]) -> None:
-    stores, began = Stores(), list[float]()
-
-    async def store() -> None:
-        began.append(monotonic())
-
-    stores.start(KEY, store)
-    await asyncio.sleep(0.0005)
-    await wait(stores)
-    stores.start(KEY, store)
-    await asyncio.sleep(0.01)
-    assert began == [pytest.approx(0.0005), pytest.approx(0.0025)]
 
 
 async def test_what_begins_while_all_are_waited_for_is_not_waited_for() -> None:
@@ -213,10 +183,10 @@ async def test_what_begins_while_all_are_waited_for_is_not_waited_for() -> None:
         await asyncio.sleep(1)
         ended.append(name)
 
-    stores.start(KEY, partial(store, "first"))
+    stores.start(KEY, store("first"))
     waiting = asyncio.create_task(stores.wait_for_all())
     await asyncio.sleep(0.5)
-    stores.start(AccountId("2"), partial(store, "second"))
+    stores.start(AccountId("2"), store("second"))
     await waiting
     assert ended == ["first"]
     await stores.wait_for_all()
