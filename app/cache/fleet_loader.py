@@ -100,7 +100,7 @@ class FleetLoader:
                 found = await self._read_or_lease(account_id, directives, permit_request)
                 if (known := self._find_known(account_id, directives)) is not None:
                     if isinstance(found, LeaseAcquired):
-                        self._begin_store(known)
+                        await self._store(known)
                     return Loaded(known, None)
                 match found:
                     case RedisFailure():
@@ -182,9 +182,12 @@ class FleetLoader:
             return self._memory.put(known)
         return None
 
-    def _begin_store(self, entry: Entry, look: Look | None = None) -> None:
+    async def _store(self, entry: Entry, look: Look | None = None) -> None:
+        """Store in the background, but wait where the store may leave after an answer: a move may be reported then."""
         self.moves.begin_store(entry.account_id)
         self._redis.stores.start(entry.account_id, self.moves.store(entry, partial(self._send, look)))
+        if not self._redis.sends_at_once:
+            await self._redis.stores.wait(entry.account_id)
 
     async def _send(self, look: Look | None, entry: Entry) -> None:
         latest = latest_plausible_as_of(self._now_ms())
@@ -206,7 +209,7 @@ class FleetLoader:
             raise
         match result:
             case Loaded(entry):
-                self._begin_store(entry, Look(asked_at, known))
+                await self._store(entry, Look(asked_at, known))
             case LoadFailed(error):
                 failure = Failure.of(account_id, error)
                 self._redis.stores.start(account_id, self._redis.release_with_failure(account_id, failure))

@@ -101,6 +101,12 @@ class RedisTier:
         self._mark_moved: Final = make_script(lua_shared.MARK_MOVED, read_integer, writes=True)
         self._renew_lease: Final = make_script(lua.RENEW_LEASE, read_flag)
 
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether a store is on its way to Redis before an answer can be on its own: not after a record elsewhere."""
+        is_first = self._recorder is None or not self._recorder.is_own
+        return is_first and self._batcher.sends_at_once
+
     async def get_many(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Entry] | RedisFailure:
         """Look up accounts in one round trip. An unreadable entry, or another account's, is logged and a miss."""
         names = [self._name(account_id) for account_id in account_ids]

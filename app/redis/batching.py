@@ -44,6 +44,11 @@ class ScriptBatcher:
         self._waiting.append((ScriptCall(script, keys, arguments), result))
         return result
 
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether a script leaves within the loop iteration after its submission, as through a pipe."""
+        return self._usable_pipe() is not None
+
     async def close(self) -> None:
         """Wait until all batches are answered, at most twice a command's time-out."""
         while self._waiting or self._under_way:

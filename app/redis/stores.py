@@ -22,11 +22,7 @@ class Stores:
         self._tasks: Final[dict[AccountId, asyncio.Task[None]]] = {}
 
     def start(self, account_id: AccountId, storing: Coroutine[Any, Any, None]) -> None:
-        """Store in the background. The account must have no other store under way.
-
-        It is on its way to Redis before the readers' answers are on theirs: who reports a move after an answer, at any
-        replica, reports it after the store.
-        """
+        """Store in the background. The account must have no other store under way."""
         task = asyncio.create_task(storing, name=f"store:{account_id}")
         self._tasks[account_id] = task
         task.add_done_callback(partial(self._forget, account_id))

@@ -28,6 +28,8 @@ WAITING = PermitRequest(Priority.WAITING)
 class SlowTier:
     """The tier of a replica, whose stores and releases reach Redis late."""
 
+    sends_at_once = True
+
     def __init__(self, tier: RedisTier) -> None:
         self._tier = tier
         self.ended = 0
@@ -91,6 +93,12 @@ async def test_a_reader_is_answered_before_the_store(slow: Slow) -> None:
     assert isinstance(await slow.load(), Loaded)
     assert slow.tier.ended == 0
     await slow.loader.close()
+    assert slow.tier.ended == 1
+
+
+async def test_a_reader_waits_for_a_store_that_may_leave_after_its_answer(slow: Slow) -> None:
+    slow.tier.sends_at_once = False
+    assert isinstance(await slow.load(), Loaded)
     assert slow.tier.ended == 1
 
 
