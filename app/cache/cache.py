@@ -7,7 +7,7 @@ from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest, Priority
 from app.cache.backoff import Backoff
 from app.cache.fallback import Plan, ServeInstead, Wait, plan, serve_instead
-from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed
+from app.cache.fleet_loader import FleetLoader
 from app.cache.freshness import (
     FreshnessPolicy,
     Refuse,
@@ -18,6 +18,7 @@ from app.cache.freshness import (
     decide,
     is_early_refresh_due,
 )
+from app.cache.load_results import Loaded, LoadFailed
 from app.cache.load_waiter import WaitResult
 from app.cache.loads import Loads
 from app.cache.memory import MemoryTier

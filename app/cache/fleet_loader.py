@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final
 
 import structlog
-from msgspec import Struct
 
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest
@@ -19,6 +18,7 @@ from app.cache.freshness import (
     oldest_acceptable_as_of,
     satisfies,
 )
+from app.cache.load_results import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.memory import MemoryTier
 from app.cache.moves import Moves, order
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
@@ -34,24 +34,6 @@ _WARNING_INTERVAL_SECONDS: Final = 60
 log = structlog.get_logger()
 
 
-class Loaded(Struct, frozen=True, gc=False):
-    """An entry. `fetch_began_at` (Unix ms) is when we asked the upstream, None if it came from Redis or the bus."""
-
-    entry: Entry
-    fetch_began_at: int | None
-
-
-class LoadFailed(Struct, frozen=True):
-    """Why there is no entry."""
-
-    error: TallygateError
-
-
-class NoPermit(LoadFailed, frozen=True):
-    """No call was made: the budget had no permit for a sweep, which may not wait for one. It says nothing of the account."""
-
-
-LoadResult = Loaded | LoadFailed
 Load = Callable[[AccountId, PermitRequest], Awaitable[Entry]]
 
 

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from app.balances.snapshots import AccountId
 from app.budget.budget import PermitRequest
-from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import FreshnessPolicy, RequestDirectives, satisfies
+from app.cache.load_results import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.single_flight import SingleFlight
 from app.errors import DeadlinePassed, InternalError
 

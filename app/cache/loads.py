@@ -7,8 +7,9 @@ from typing import Final
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest, Priority
 from app.cache.backoff import Backoff
-from app.cache.fleet_loader import FleetLoader, Loaded, LoadFailed, LoadResult, NoPermit
+from app.cache.fleet_loader import FleetLoader
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
+from app.cache.load_results import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.load_waiter import LoadWaiter, WaitResult
 from app.cache.refreshes import Refreshes
 from app.runtime import Runtime

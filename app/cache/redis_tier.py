@@ -12,7 +12,7 @@ from app.balances.snapshots import AccountId, Entry
 from app.cache.freshness import FreshnessPolicy, retention_ms
 from app.decoding import JsonDecoder, Undecodable
 from app.fleet.bus import Failure, Move, encode_failure, encode_released, encode_withdrawn
-from app.fleet.lease import LEASE_MS, RENEW_SECONDS
+from app.fleet.lease import LEASE_MS, RENEW_SECONDS, HeldLease
 from app.history.recording import Look, Recorder, is_unnumbered
 from app.history.results import read_recorded
 from app.redis import lua, lua_budget, lua_history, lua_shared
@@ -53,22 +53,6 @@ class LeaseHeldElsewhere(msgspec.Struct, frozen=True):
 
     entry: Entry | None
     lease_ms: int
-
-
-class _HeldLease:
-    """Note the lease of an account as ours while the context lasts."""
-
-    __slots__ = ("_account_id", "_leases")
-
-    def __init__(self, leases: set[AccountId], account_id: AccountId) -> None:
-        self._leases: Final = leases
-        self._account_id: Final = account_id
-
-    def __enter__(self) -> None:
-        self._leases.add(self._account_id)
-
-    def __exit__(self, *_: object) -> None:
-        self._leases.discard(self._account_id)
 
 
 LeaseResult = Found | LeaseAcquired | LeaseHeldElsewhere
@@ -184,9 +168,9 @@ class RedisTier:
         arguments = [self._replica_id, encode_released(self._replica_id, account_id), self._channel]
         await self._batcher.run(self._release_and_notify, self._names(account_id)[1:], arguments)
 
-    def holding_lease(self, account_id: AccountId) -> "_HeldLease":
+    def holding_lease(self, account_id: AccountId) -> HeldLease:
         """Have `renew_leases` renew a lease while the context lasts. If we die, it expires within `LEASE_MS`."""
-        return _HeldLease(self._leases, account_id)
+        return HeldLease(self._leases, account_id)
 
     async def renew_leases(self) -> None:
         """Renew the leases that we hold, until cancelled. A lease is renewed once it has lasted a whole period."""

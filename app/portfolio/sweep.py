@@ -9,7 +9,7 @@ from typing import Final
 from app.balances.snapshots import AccountId
 from app.budget.budget import PermitRequest, Priority
 from app.budget.fleet_budget import FleetBudget
-from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
+from app.cache.load_results import Loaded, LoadFailed, LoadResult, NoPermit
 from app.errors import AccessRefused, BreakerOpen, BudgetSpent, TallygateError, TokenRefused, UpstreamBusy
 from app.fleet.demand import Demand
 from app.portfolio.sweep_figures import Outage, ReachedShare, SweepOptions, SweepStatus

@@ -159,7 +159,7 @@ class Metrics:
             "tallygate_budget_refused_total", "Calls not made because no turn could come in time."
         )
         self.budget_waiting = Gauge("tallygate_budget_waiting", "Calls waiting for a turn.", Merge.SUM)
-        self.budget_left = Gauge("tallygate_budget_left", "Turns that can be had at once, as last heard.", Merge.MIN)
+        self.budget_left = Gauge("tallygate_budget_left", "Permits that are free, as last heard.", Merge.MIN)
         self.token_seconds_left = Gauge(
             "tallygate_token_seconds_left", "Until the upstream's token expires, where that is known.", Merge.MIN
         )

@@ -12,7 +12,7 @@ from msgspec import Struct
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest, Priority
 from app.budget.fleet_rate import FleetRateLimiter
-from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult
+from app.cache.load_results import Loaded, LoadFailed, LoadResult
 from app.cache.loads import Loads
 from app.errors import BreakerOpen, BudgetSpent, TallygateError, UpstreamBusy
 from app.resilience.rate_limiter import RateLimiter

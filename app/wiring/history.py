@@ -33,10 +33,8 @@ def build_history(settings: Settings, shared: Shared, drain: Drain, runtime: Run
         return HistoryParts()
     store = _share_own(settings, shared, runtime) if is_own else shared
     options = HistoryOptions(keep_ms=round(kept.seconds * 1000), max_bytes=kept.bytes)
-    recorder, feed = (
-        Recorder(store, options, runtime.metrics, own=is_own),
-        FeedReader(store, shared.stores.wait_for_all),
-    )
+    recorder = Recorder(store, options, runtime.metrics, own=is_own)
+    feed = FeedReader(store, shared.stores.wait_for_all)
     past = Past(store, feed, lambda: runtime.unix_ms() - options.keep_ms)
     news = News(feed, lambda: drain.is_on)
     figures = HistoryFigures(feed, options, runtime.metrics, runtime.unix_ms)

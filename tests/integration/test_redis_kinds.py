@@ -8,6 +8,7 @@ primary's proxy and speak TLS to it, which this server cannot: there, only Senti
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -57,6 +58,8 @@ class Peer:
         self.tier = RedisTier(
             shared, policy=POLICY, metrics=runtime.metrics, recorder=Recorder(shared, options, runtime.metrics)
         )
+        apart = Recorder(shared, options, runtime.metrics, own=True)
+        self.apart = RedisTier(shared, policy=POLICY, metrics=runtime.metrics, recorder=apart)
         self.feed = FeedReader(shared)
         self.past = Past(shared, self.feed)
         budget = build_budget(shared, BudgetOptions(per_second=0.01, burst=10, concurrency=1), runtime)
@@ -184,6 +187,26 @@ async def test_a_hundred_entries_together_are_leased_stored_published_and_found(
     assert {entry.account_id: entry for entry in heard} == listed == {key: snapshot(key) for key in KEYS}
     assert found == [Found(snapshot(key)) for key in KEYS]
     assert {line["event"] for line in logs} == {"bus.joined"}
+
+
+async def test_a_store_leaves_before_its_answer_only_through_a_pipe_and_not_after_a_record_elsewhere(
+    url: str, plain: bool
+) -> None:
+    async with run_peers(url, plain=plain) as (one, _):
+        for key in KEYS[:3]:
+            await one.tier.read_or_lease(key, 5)
+            await one.tier.close()
+        if plain or "cluster" in url:
+            assert not one.tier.sends_at_once
+        else:
+            await ask_until(partial(_has_pipe, one.tier), bool)
+            await ask_until(partial(_has_pipe, one.apart), bool)
+            assert (one.tier.sends_at_once, one.apart.sends_at_once) == (True, False)
+
+
+async def _has_pipe(tier: RedisTier) -> bool:
+    await tier.read_or_lease(KEYS[0], 5)
+    return tier._batcher.sends_at_once
 
 
 async def test_looks_are_numbered_and_their_changes_are_in_the_feed(url: str, plain: bool) -> None:

@@ -59,7 +59,7 @@ class JwksCache:
             key = self._find(key_id, algorithm)
         if self._keys is None:
             left = max(0.0, self._due - self._monotonic())
-            raise IssuerUnavailable("The keys of this token's issuer cannot be had.", retry_after_seconds=left)
+            raise IssuerUnavailable("The keys of this token's issuer cannot be fetched.", retry_after_seconds=left)
         return key
 
     async def keep_fresh(self) -> None:

@@ -73,7 +73,7 @@ def read_merchant_ids(texts: Iterable[str]) -> tuple[AccountId, ...]:
     """Read up to 1,000 merchant ids. Doubled ones count once. Raises `InvalidRequest` for a wrong one or too many."""
     account_ids = tuple(dict.fromkeys(map(read_merchant_id, texts)))
     if not 1 <= len(account_ids) <= MAX_MERCHANTS:
-        raise InvalidRequest(f"One can ask for 1 to {MAX_MERCHANTS} merchants at once.")
+        raise InvalidRequest(f"One can ask for 1 to {MAX_MERCHANTS} merchants in one request.")
     return account_ids
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from app.balances.snapshots import Absence, AccountId
 from app.budget.budget import PermitRequest, Priority
-from app.cache.fleet_loader import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.freshness import FreshnessPolicy, RequestDirectives
+from app.cache.load_results import Loaded, LoadFailed, LoadResult, NoPermit
 from app.cache.load_waiter import LoadWaiter
 from app.errors import BudgetSpent, DeadlinePassed, InternalError, UpstreamFaulty
 from tests.support.virtual_time import monotonic, unix_ms

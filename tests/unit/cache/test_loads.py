@@ -6,8 +6,8 @@ from typing import Any
 from app.balances.snapshots import AccountId, Snapshot
 from app.budget.budget import PermitRequest, Priority
 from app.cache.backoff import Backoff
-from app.cache.fleet_loader import Loaded, LoadResult
 from app.cache.freshness import RequestDirectives
+from app.cache.load_results import Loaded, LoadResult
 from app.cache.loads import Loads
 from app.errors import Unreachable
 from tests.support.replica import OPTIONS

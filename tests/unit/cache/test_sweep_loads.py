@@ -5,7 +5,7 @@ import asyncio
 from fakeredis import FakeServer
 
 from app.budget.budget import PermitRequest, Priority
-from app.cache.fleet_loader import Loaded, NoPermit
+from app.cache.load_results import Loaded, NoPermit
 from app.cache.served import Served
 from tests.support.replica import KEY, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms

@@ -1,5 +1,8 @@
 """What changed of named accounts since a position: changes of others decide nothing, however many, dropped or not."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fakeredis import FakeServer
 
 from app.balances.snapshots import AccountId
@@ -46,6 +49,15 @@ async def position_of(replica: Replica) -> FeedPosition:
     return position
 
 
+@asynccontextmanager
+async def looked_at(server: FakeServer) -> AsyncIterator[tuple[Replica, FeedPosition, FeedSlices]]:
+    """Run a replica that has looked at two accounts, with the position after that."""
+    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
+        for account_id in (MINE, IDLE):
+            await look(one, account_id, 1)
+        yield one, await position_of(one), slices_of(one)
+
+
 async def test_named_accounts_are_found_after_any_number_of_changes_and_all_after_some(server: FakeServer) -> None:
     async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
         await look(one, OTHERS, 1)
@@ -63,10 +75,7 @@ async def test_named_accounts_are_found_after_any_number_of_changes_and_all_afte
 async def test_what_was_dropped_of_others_hides_nothing_and_what_was_of_its_own_is_not_known(
     server: FakeServer,
 ) -> None:
-    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
-        for account_id in (MINE, IDLE):
-            await look(one, account_id, 1)
-        position, slices = await position_of(one), slices_of(one)
+    async with looked_at(server) as (one, position, slices):
         await one.feed.latest_position()
         for amount in range(40):
             await look(one, OTHERS, amount)
@@ -80,10 +89,7 @@ async def test_what_was_dropped_of_others_hides_nothing_and_what_was_of_its_own_
 async def test_an_account_that_lost_its_history_counts_as_changed_where_something_was_dropped(
     server: FakeServer,
 ) -> None:
-    async with run_replicas(Upstream(), server, 1, history=OPTIONS) as (one,):
-        for account_id in (MINE, IDLE):
-            await look(one, account_id, 1)
-        position, slices = await position_of(one), slices_of(one)
+    async with looked_at(server) as (one, position, slices):
         await one.redis_client.client.delete(history_name(one.shared, MINE))
         assert await slices.changed_since(position, [MINE, IDLE]) == set()
         for amount in range(40):

@@ -8,7 +8,7 @@ import pytest
 
 from app.balances.snapshots import AccountId
 from app.budget.budget import PermitRequest
-from app.cache.fleet_loader import LoadResult
+from app.cache.load_results import LoadResult
 from app.cache.loads import Loads
 from app.errors import Unreachable
 from app.resilience.supervision import supervised
