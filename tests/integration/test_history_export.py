@@ -16,7 +16,7 @@ from tests.support.processes import Finished, run
 from tests.support.rows import row
 from tests.support.service import Service, run_service
 
-FIRST = "2001-01-01T00:00:00Z"
+FIRST, LAST = "2001-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
 PAGE = Path(__file__).parents[2] / "docs" / "history.md"
 
 
@@ -37,12 +37,16 @@ async def look(service: Service, merchant: int, *amounts: int) -> None:
 
 
 async def export(redis_url: str, *arguments: str, **settings: str) -> tuple[Finished, list[dict[str, Any]]]:
-    """Run it with nothing but the URL of Redis."""
+    """Run it with nothing but the URL of Redis, until `LAST` if no moment is given.
+
+    By default it ends before now. A look of this millisecond, or one after many in a millisecond, is not before that.
+    """
+    given = arguments if "--until" in arguments else (*arguments, "--until", LAST)
     variables = {
         "TALLYGATE_REDIS_URL": redis_url,
         **{f"TALLYGATE_{name.upper()}": text for name, text in settings.items()},
     }
-    finished = await run(variables, "history", "export", *arguments)
+    finished = await run(variables, "history", "export", *given)
     return finished, [json.loads(line) for line in finished.output.splitlines()]
 
 
