@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from litestar.types import HTTPScope, Message, Send
+from litestar.types import HTTPResponseStartEvent, HTTPScope, Message, Send
 
 from app.api.replies import RawHeaders
 
@@ -39,11 +39,19 @@ class Cors:
 
     def wrap(self, scope: HTTPScope, send: Send) -> Send:
         """Wrap `send` with the CORS headers of a request."""
+        send = _with_headers(send, permission := self._permission(scope))
+        return _as_preflight(send) if permission and _is_preflight(scope) else send
+
+    def mark(self, scope: HTTPScope, start: HTTPResponseStartEvent) -> HTTPResponseStartEvent:
+        """Return the start of an answer to a GET with these headers."""
+        return _mark(start, self._permission(scope))
+
+    def _permission(self, scope: HTTPScope) -> Collection[Header]:
+        """Return the headers that let the page of a request read its answer; none for other pages, and for no page."""
         given = [value for name, value in scope["headers"] if name == b"origin"]
         if len(given) != 1 or given[0] not in self._origins:
-            return _with_headers(send, ())
-        send = _with_headers(send, ((b"access-control-allow-origin", given[0]), READABLE))
-        return _as_preflight(send) if _is_preflight(scope) else send
+            return ()
+        return ((b"access-control-allow-origin", given[0]), READABLE)
 
 
 def _is_preflight(scope: HTTPScope) -> bool:
@@ -54,11 +62,14 @@ def _is_preflight(scope: HTTPScope) -> bool:
 
 def _with_headers(send: Send, more: Iterable[Header]) -> Send:
     async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":  # other answers may share its headers: they are copied
-            message = {**message, "headers": [*_by_origin(message["headers"]), *more]}
-        await send(message)
+        await send(_mark(message, more) if message["type"] == "http.response.start" else message)
 
     return send_with_headers
+
+
+def _mark(start: HTTPResponseStartEvent, more: Iterable[Header]) -> HTTPResponseStartEvent:
+    """Return a start with more headers. Other answers may share those that it has: they are copied."""
+    return {**start, "headers": [*_by_origin(start["headers"]), *more]}
 
 
 def _by_origin(headers: Iterable[Header]) -> RawHeaders:

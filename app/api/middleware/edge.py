@@ -10,10 +10,9 @@ from app.access.client_addresses import ClientAddresses
 from app.api.context import CONTEXT, RequestContext, render_refusal, send_reply
 from app.api.middleware.audit import Audit
 from app.api.middleware.cors import Cors
-from app.api.middleware.eager_start import ensure_task
-from app.api.reads.account_reads import passed_on
+from app.api.reads.account_reads import passed_on, was_judged
 from app.api.reads.hot_path import HotPath
-from app.api.replies import SAFE, as_raw
+from app.api.replies import SAFE, Messages, as_raw
 from app.api.requests.hosts import HOST, are_hosts_right
 from app.api.requests.paths import route_path
 from app.api.requests.request_ids import REQUEST_ID, RequestIds
@@ -87,17 +86,34 @@ class Edge:
             return
         if self._cors is not None:
             send = self._cors.wrap(scope, send)
-        hot_path = None if self._drain.is_on else self._hot_path
-        if hot_path is not None and (messages := hot_path.answer(scope, began)) is not None:
+        if not was_judged(scope) and (messages := self._answer_hot(scope, began, None)) is not None:
             start, body = messages
             await send(start)
             await send(body)
             return
-        await ensure_task()
         stream = await self._answer(scope, receive, send, began)
         if stream is not None:  # counted and audited already: nothing of the request is kept for its hour
             await stream.run(receive, send, has_body=scope["method"] != "HEAD")
             self._audit.record_end(stream.stream.rights.caller.name, WATCH, self._monotonic() - began)
+
+    def recall(self, request: bytes) -> bytes | None:
+        """Return the whole answer to a request of these bytes, if the hot path has it (`app.ingress`)."""
+        if self._hot_path is None or self._drain.is_on or self._cors is not None:
+            return None
+        return self._hot_path.recall(request)
+
+    def answer_now(self, scope: HTTPScope, request: bytes | None) -> Messages | None:
+        """Return the hot path's answer, if it has one. `request` has all bytes of the request, if they came alone."""
+        messages = self._answer_hot(scope, self._monotonic(), None if self._cors is not None else request)
+        if messages is None or self._cors is None:
+            return messages
+        start, body = messages
+        return self._cors.mark(scope, start), body
+
+    def _answer_hot(self, scope: HTTPScope, began: float, request: bytes | None) -> Messages | None:
+        if self._hot_path is None or self._drain.is_on:
+            return None
+        return self._hot_path.answer(scope, began, request)
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send, began: float) -> OpenStream | None:
         """Answer a request, then count and audit it. Return a stream that has begun with its head."""

@@ -83,6 +83,11 @@ def passed_on(scope: HTTPScope) -> KnownRead | None:
     return read
 
 
+def was_judged(scope: HTTPScope) -> bool:
+    """Tell whether a request was passed on."""
+    return _KNOWN_READ in scope
+
+
 class AccountReads:
     """Answer reads of one account. `unix_ms` gives Unix time in milliseconds. Without `long_polls`, no read waits."""
 

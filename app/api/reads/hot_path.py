@@ -13,7 +13,7 @@ from litestar.types import HTTPScope
 from app.access.callers import Caller, Callers
 from app.accounts import Accounts, Available
 from app.api.reads.account_reads import AccountReads, KnownRead, ReadRequest, pass_on
-from app.api.reads.memo import Memo, MemoKey, RawRequest, memo_table, raw_request_index
+from app.api.reads.memo import Memo, MemoKey, memo_table, request_index
 from app.api.reads.resources import find_route
 from app.api.rendering.responses import with_age
 from app.api.replies import SAFE, Messages, RawHeaders, as_body, as_raw
@@ -23,11 +23,12 @@ from app.api.requests.request_ids import REQUEST_ID, RequestIds
 from app.balances.snapshots import Snapshot
 from app.cache.freshness import FreshnessPolicy, RequestDirectives, age_ms, constant_age_span, early_refresh_from
 from app.errors import TooFast
+from app.ingress.responses import date_line, write_head, write_lines
 from app.runtime import Runtime
 
 _PLAIN_BYTES: Final = 4 * 1024
 _MEMO_TABLE_BYTES: Final = 32 * 1024 * 1024
-_RAW_REQUESTS: Final = 2_000
+_REQUESTS: Final = 2_000
 _KEY_HEADERS: Final = (
     b"authorization",
     b"x-bh-token",
@@ -65,46 +66,71 @@ class HotPath:
         self._unix_ms: Final = runtime.unix_ms
         self._monotonic: Final = runtime.monotonic
         self._memos: Final = memo_table(_MEMO_TABLE_BYTES)
-        self._raw_requests: Final = raw_request_index(_RAW_REQUESTS)
+        self._requests: Final = request_index(_REQUESTS)
 
-    def answer(self, scope: HTTPScope, began: float) -> Messages | None:
-        """Return the answer to a request that began at `began` (monotonic seconds), or None to pass it on."""
-        raw: RawRequest = scope["method"], scope["raw_path"], scope["query_string"], *scope["headers"]
-        key, given_id = self._raw_requests.recall(raw), None
+    def recall(self, request: bytes) -> bytes | None:
+        """Return the whole answer to a request of these bytes, from the status line on, or None to have it read."""
+        key = self._requests.recall(request)
         if key is None:
-            headers = read_plain_headers(scope["headers"])
-            if headers is None:
+            return None
+        began, now = self._monotonic(), self._unix_ms()
+        memo = self._bring_up_to_date(self._memos.recall(key), key, now)
+        if not isinstance(memo, Memo):
+            return None
+        limits = b""
+        if memo.rated is not None:
+            admitted = self._admit(memo.rated)
+            if admitted is None:
                 return None
-            given_id = headers.pop()
-            key = (scope["method"], scope["raw_path"], scope["query_string"], *headers)
+            limits = write_lines(admitted)
+        if memo.head is None:
+            memo.head = write_head(memo.status, memo.headers)
+        name, date = self._request_ids.name(None), date_line(now // 1000)
+        memo.series.count(self._monotonic() - began, now - memo.as_of)
+        return b"%b%bx-request-id: %b\r\n%b\r\n%b" % (memo.head, limits, name, date, memo.body["body"])
+
+    def answer(self, scope: HTTPScope, began: float, request: bytes | None = None) -> Messages | None:
+        """Return the answer to a request that began at `began` (monotonic seconds), or None to pass it on.
+
+        `request` has all of its bytes, if they are known: `recall` answers their like from then on.
+        """
+        headers = read_plain_headers(scope["headers"])
+        if headers is None:
+            pass_on(scope, None)
+            return None
+        given_id = headers.pop()
+        key: MemoKey = (scope["method"], scope["raw_path"], scope["query_string"], *headers)
         now = self._unix_ms()
-        memo = self._memos.recall(key)
+        memo = self._bring_up_to_date(self._memos.recall(key), key, now)
+        if not isinstance(memo, Memo):
+            pass_on(scope, memo)
+            return None
+        limits = () if memo.rated is None else self._admit(memo.rated)
+        if limits is None:
+            return None
+        if request is not None and given_id is None:
+            self._requests.remember(request, key)
+        sent = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
+        memo.series.count(self._monotonic() - began, now - memo.as_of)
+        return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
+
+    def _bring_up_to_date(self, memo: Memo | None, key: MemoKey, now: int) -> Memo | KnownRead | None:
+        """Return a memo that holds `now`, or what was decided about its request, to pass it on."""
         if (
             memo is None
             or not memo.since <= now < memo.until
             or memo.generation != self._callers.generation
             or not self._is_current(memo.snapshot)
         ):
-            renewed = self._renew(memo, key, scope, now)
-            if not isinstance(renewed, Memo):
-                pass_on(scope, renewed)
-                return None
-            memo = renewed
-            if given_id is None:
-                self._raw_requests.remember(raw, key)
-        elif now >= memo.early:
+            return self._renew(memo, key, now)
+        if now >= memo.early:
             self._accounts.refresh_if_due(memo.snapshot, now)
-        limits = () if memo.rated is None else self._admit(memo.rated)
-        if limits is None:
-            return None
-        sent = [*memo.headers, *limits, (REQUEST_ID, self._request_ids.name(given_id))]
-        memo.series.count(self._monotonic() - began, now - memo.as_of)
-        return {"type": "http.response.start", "status": memo.status, "headers": sent}, memo.body
+        return memo
 
-    def _renew(self, memo: Memo | None, key: MemoKey, scope: HTTPScope, now: int) -> Memo | KnownRead | None:
+    def _renew(self, memo: Memo | None, key: MemoKey, now: int) -> Memo | KnownRead | None:
         """Answer from as much of the last answer as still holds, or return what was decided, to pass it on."""
         if memo is None or memo.generation != self._callers.generation or not memo.read.caller.validity.has(now):
-            read = self._find_read(key, scope, now)
+            read = self._find_read(key, now)
             return None if read is None else self._answer_from_memory(key, read, None, now)
         span = self._span(memo.read.caller, memo.snapshot, now)
         if not span[0] <= now < span[1] or not self._accounts.use(memo.snapshot):
@@ -128,13 +154,13 @@ class HotPath:
             self._memos.remember(key, memo)
         return memo
 
-    def _find_read(self, key: MemoKey, scope: HTTPScope, now: int) -> KnownRead | None:
+    def _find_read(self, key: MemoKey, now: int) -> KnownRead | None:
         """Find what a request asks for, or None to pass it on."""
         method, raw_path, query, *headers = key
         authorization, token, *preferences = headers
-        if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES:
+        if method not in {"GET", "HEAD"} or len(raw_path) + len(query) > _PLAIN_BYTES or not raw_path.isascii():
             return None
-        path = route_path(raw_path, scope["path"])
+        path = route_path(raw_path, raw_path.decode("ascii"))
         if find_route(path) is None:
             return None
         request = ReadRequest(path, query, _as_lines(authorization), _as_lines(token), *map(_as_text, preferences))
@@ -167,7 +193,7 @@ class HotPath:
         """Bring a memo to the age that its snapshot has now."""
         memo.since, memo.until = span
         memo.as_of = now - age_ms(memo.snapshot, now)
-        memo.headers = with_age(memo.headers, memo.snapshot, self._policy, now)
+        memo.headers, memo.head = with_age(memo.headers, memo.snapshot, self._policy, now), None
         return memo
 
     def _span(self, caller: Caller, snapshot: Snapshot, now: int) -> tuple[int, int]:

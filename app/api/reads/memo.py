@@ -18,9 +18,6 @@ from app.telemetry.metrics import HotSeries
 MemoKey = tuple[str, bytes, bytes, *tuple[bytes | None, ...]]
 """All that an answer depends on: method, raw path, query, and each header that matters, None where it is missing."""
 
-RawRequest = tuple[str, bytes, bytes, *tuple[tuple[bytes, bytes], ...]]
-"""A request as received: method, raw path, query, and every header."""
-
 _MEMO_BYTES: Final = 2_500
 """What CPython takes for a memo besides URL and body: the rest of the key, what it asks for, headers, and an outdated
 snapshot."""
@@ -34,7 +31,7 @@ class Memo(Struct, gc=False):
 
     Age is measured from `as_of`, clamped to now if the writer's clock is ahead. From `early` on, each hit may trigger an
     early background refresh. `rated` is a caller with a rate, else None. `series` counts the answers. As the answer gets
-    older, its headers and span change in place.
+    older, its headers and span change in place. `head` is the status line and the headers as sent, if they were.
     """
 
     generation: int
@@ -49,6 +46,7 @@ class Memo(Struct, gc=False):
     headers: RawHeaders
     body: HTTPResponseBodyEvent
     series: HotSeries
+    head: bytes | None = None
 
 
 class BoundedTable(Generic[K, V]):
@@ -84,8 +82,8 @@ def memo_table(capacity_bytes: int) -> BoundedTable[MemoKey, Memo]:
     )
 
 
-def raw_request_index(capacity: int) -> BoundedTable[RawRequest, MemoKey]:
-    """Make an index from requests to memo keys: most programs send the same headers each time, which need no parsing.
+def request_index(capacity: int) -> BoundedTable[bytes, MemoKey]:
+    """Make an index from requests, each as it came, to memo keys. Most programs send the same bytes each time.
 
     A request with an id of its own does not belong here, since the next id differs.
     """

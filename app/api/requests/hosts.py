@@ -7,8 +7,8 @@ from typing import Final
 
 HOST: Final = b"host"
 
-_WITHOUT_HOST: Final = frozenset({"0.9", "1", "1.0"})
-"""Versions that may leave the header out. granian writes 1.0 as `1`."""
+_WITHOUT_HOST: Final = "1.0"
+"""The version that may leave the header out."""
 
 _CHARACTERS: Final = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+"
 _LITERAL: Final = rb"\[(?:[0-9A-Fa-f:.]+|v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+)\]"
@@ -23,6 +23,6 @@ def is_host(value: bytes) -> bool:
 
 def are_hosts_right(values: Sequence[bytes], http_version: str) -> bool:
     """Tell whether a request has the Host header that its version of HTTP demands."""
-    if not b"".join(values):  # granian shows an empty value where the header is missing
-        return http_version in _WITHOUT_HOST and len(values) <= 1
+    if not b"".join(values):
+        return http_version == _WITHOUT_HOST and len(values) <= 1
     return len(values) == 1 and is_host(values[0])

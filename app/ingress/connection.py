@@ -1,0 +1,282 @@
+"""Connection of a caller: its requests are answered one at a time, in their order."""
+
+import asyncio
+from collections import deque
+from typing import Any, Final, Protocol
+
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
+
+from app.clock import unix_ms
+from app.ingress.exchange import Exchange
+from app.ingress.requests import NotHttp, RequestHead, RequestReader
+from app.ingress.responses import date_line, write_head, write_refusal
+
+LINGER_SECONDS: Final = 2.0
+"""How long a closed connection is read without use while its peer still sends. A reset could cost it the answer."""
+
+Answer = tuple[HTTPResponseStartEvent, HTTPResponseBodyEvent]
+
+
+class Application(Protocol):
+    """An ASGI application that can answer some requests immediately, before they get a task."""
+
+    def recall(self, request: bytes) -> bytes | None:
+        """Return the whole answer to a request of these bytes, if such a one was answered before; else None."""
+
+    def answer_now(self, scope: HTTPScope, request: bytes | None) -> Answer | None:
+        """Return an answer with its length, or None. `request` has all bytes of the request, if they came alone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Speak ASGI."""
+
+
+class Connections(Protocol):
+    """What all connections of a listener share."""
+
+    app: Application
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The exchanges that run."""
+
+    def add(self, connection: "Connection") -> None:
+        """Take note of a new connection."""
+
+    def remove(self, connection: "Connection") -> None:
+        """Take note of the end of one."""
+
+
+class Connection(asyncio.Protocol):
+    """Read requests, and have them answered one after the other.
+
+    A request of bytes that were answered before needs no parsing: where nothing else is under way, the application is
+    asked for its answer by these bytes.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections: Final = connections
+        self._recall: Final = connections.app.recall
+        self._transport: Any = None
+        self._reader: Any = None
+        self._receiving: Exchange | None = None
+        self._waiting: Final = deque[Exchange]()
+        self._exchange: Exchange | None = None
+        self._heads = 0
+        self._refusal = 0
+        self._is_free = True
+        self._reads_no_more = False
+        self._is_lingering = False
+        self._is_full = False
+        self._is_paused = False
+        self._is_blocked = False
+        self._drained: asyncio.Future[None] | None = None
+        self._answers = 0
+        self._answers_before = 0
+        self._since = connections.loop.time()
+        self.peer: tuple[str, int] | None = None
+        """The address of the caller."""
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = transport
+        self.peer = _address(transport.get_extra_info("peername"))
+        server = _address(transport.get_extra_info("sockname"))
+        self._reader = RequestReader(self, {"client": self.peer, "server": server})
+        self._connections.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Tell the exchange that is under way."""
+        self._transport = None
+        self._stop_reading()
+        self._waiting.clear()
+        self.resume_writing()
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        self._connections.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what arrived."""
+        if self._is_free:
+            answer = self._recall(data)
+            if answer is not None:
+                self._answers += 1
+                self._transport.write(answer)
+                return
+        if self._reads_no_more:
+            return
+        came_alone, self._heads = self._is_free, 0
+        try:
+            self._reader.feed(data)
+        except NotHttp as error:
+            self._refusal = error.status
+            self._stop_reading()
+            self._lose_request()
+        is_alone = came_alone and self._heads == 1 and self._reader.is_between
+        self._advance(data if is_alone else None)
+
+    def eof_received(self) -> bool:
+        """Answer what was asked, and close the connection then. Whoever waits for the caller's end hears of it now."""
+        self._stop_reading()
+        self._lose_request()
+        last = self._last
+        if self._is_lingering or last is None or not last.is_received:
+            return False
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        last.keeps_alive = False
+        return True
+
+    def pause_writing(self) -> None:
+        """Begin no other answer, since the peer does not take the last one."""
+        self._is_blocked, self._is_free = True, False
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._is_blocked = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._advance()
+
+    # What the reader calls
+
+    def begin_request(self, head: RequestHead) -> None:
+        """Take the head of a request."""
+        self._heads += 1
+        self._receiving = Exchange(self, head)
+        self._waiting.append(self._receiving)
+
+    def take_body(self, data: bytes) -> None:
+        """Take a part of its body."""
+        if self._receiving is not None:
+            self._is_full |= self._receiving.feed(data)
+
+    def end_request(self) -> None:
+        """Take its end."""
+        if self._receiving is not None:
+            self._receiving.end_request()
+            self._receiving = None
+
+    # What an exchange calls
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, or do nothing if the peer is gone."""
+        if self._transport is not None and not self._is_lingering and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken so much that more may be sent, or is gone."""
+        if self._is_blocked:
+            self._drained = self._connections.loop.create_future()
+            await self._drained
+
+    def read_on(self) -> None:
+        """Read more of the body."""
+        self._is_full = False
+        self._pace()
+
+    def finish(self, exchange: Exchange) -> None:
+        """Go on after an answer that is whole."""
+        self._exchange = None
+        if not exchange.keeps_alive:
+            self.close(lingers=not exchange.is_received)
+        self._advance()
+
+    def abort(self) -> None:
+        """End the connection immediately."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the listener calls
+
+    def close(self, *, lingers: bool = False) -> None:
+        """Close the connection once its peer has taken what was sent. `lingers` waits until the peer closes it."""
+        self._stop_reading()
+        self._waiting.clear()
+        if self._transport is None or self._transport.is_closing():
+            return
+        if lingers:
+            self._is_lingering, self._since = True, self._connections.loop.time()
+            self._transport.write_eof()
+            self._pace()
+        else:
+            self._transport.close()
+
+    def close_when_idle(self) -> None:
+        """Close the connection immediately if no request is under way, else after the answers to those that are."""
+        last = self._last
+        if last is None:
+            self.close()
+        else:
+            last.keeps_alive = False
+
+    def look(self, now: float, rest_seconds: float) -> None:
+        """Close the connection if it has waited `rest_seconds` for the head of a request. `now` is the loop's time."""
+        if self._exchange is not None or self._is_blocked or self._answers != self._answers_before:
+            self._answers_before, self._since = self._answers, now
+        elif self._is_lingering and now - self._since >= LINGER_SECONDS:
+            self.abort()
+        elif now - self._since >= rest_seconds:
+            self.close()
+
+    @property
+    def _last(self) -> Exchange | None:
+        return self._waiting[-1] if self._waiting else self._exchange
+
+    def _advance(self, request: bytes | None = None) -> None:
+        """Begin the next exchange, if nothing speaks against it. `request` has all bytes of a lone request."""
+        while self._waiting and self._exchange is None and not self._is_blocked:
+            self._begin(self._waiting.popleft(), request)
+        if self._refusal and self._last is None:
+            self.write(write_refusal(self._refusal, unix_ms() // 1000))
+            self._refusal = 0
+            self.close(lingers=True)
+        self._pace()
+        is_at_rest = self._last is None and self._reader.is_between
+        self._is_free = is_at_rest and not (self._is_blocked or self._reads_no_more)
+
+    def _begin(self, exchange: Exchange, request: bytes | None) -> None:
+        self._answers += 1
+        app = self._connections.app
+        if exchange.keeps_alive and exchange.is_received:
+            answer = app.answer_now(exchange.scope, request)
+            if answer is not None:
+                start, body = answer
+                head = write_head(start["status"], start["headers"])
+                self.write(b"%b%b\r\n%b" % (head, date_line(unix_ms() // 1000), body["body"]))
+                return
+        self._exchange = exchange
+        task = self._connections.loop.create_task(exchange.run(app))
+        self._connections.tasks.add(task)
+        task.add_done_callback(self._connections.tasks.discard)
+
+    def _stop_reading(self) -> None:
+        self._reads_no_more, self._is_free = True, False
+
+    def _lose_request(self) -> None:
+        """Give up the request that has not become whole, if there is one."""
+        lost, self._receiving = self._receiving, None
+        if lost is not None and lost is self._exchange:
+            lost.disconnect()
+        elif lost is not None:
+            self._waiting.remove(lost)
+
+    def _pace(self) -> None:
+        """Read while nothing waits, so that neither requests nor a body pile up. Without reading, no end is seen."""
+        pauses = (bool(self._waiting) or self._is_full) and not self._reads_no_more
+        if self._transport is not None and pauses is not self._is_paused and not self._transport.is_closing():
+            self._is_paused = pauses
+            (self._transport.pause_reading if pauses else self._transport.resume_reading)()
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    match name:
+        case (str(host), int(port), *_):
+            return host, port
+        case _:
+            return None
