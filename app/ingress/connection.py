@@ -117,6 +117,8 @@ class Connection(asyncio.Protocol):
             self._refusal = error.status
             self._stop_reading()
             self._lose_request()
+            if self._exchange is not None and not (self._exchange.is_received or self._exchange.has_begun):
+                self._refuse()
         is_alone = came_alone and self._heads == 1 and self._reader.is_between
         self._advance(data if is_alone else None)
 
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
         """Take its end."""
         if self._receiving is not None:
             self._receiving.end_request()
-            self._receiving = None
+            self._receiving, self._is_full = None, False
 
     # What an exchange calls
 
@@ -184,7 +186,7 @@ class Connection(asyncio.Protocol):
         """Go on after an answer that is whole."""
         self._exchange = None
         if not exchange.keeps_alive:
-            self.close(lingers=not exchange.is_received)
+            self.close(lingers=not exchange.is_received or bool(self._waiting))
         self._advance()
 
     def abort(self) -> None:
@@ -197,8 +199,9 @@ class Connection(asyncio.Protocol):
     def close(self, *, lingers: bool = False) -> None:
         """Close the connection once its peer has taken what was sent. `lingers` waits until the peer closes it."""
         self._stop_reading()
+        self._receiving = None
         self._waiting.clear()
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing() or self._is_lingering:
             return
         if lingers:
             self._is_lingering, self._since = True, self._connections.loop.time()
@@ -233,9 +236,7 @@ class Connection(asyncio.Protocol):
         while self._waiting and self._exchange is None and not self._is_blocked:
             self._begin(self._waiting.popleft(), request)
         if self._refusal and self._last is None:
-            self.write(write_refusal(self._refusal, unix_ms() // 1000))
-            self._refusal = 0
-            self.close(lingers=True)
+            self._refuse()
         self._pace()
         is_at_rest = self._last is None and self._reader.is_between
         self._is_free = is_at_rest and not (self._is_blocked or self._reads_no_more)
@@ -254,6 +255,11 @@ class Connection(asyncio.Protocol):
         task = self._connections.loop.create_task(exchange.run(app))
         self._connections.tasks.add(task)
         task.add_done_callback(self._connections.tasks.discard)
+
+    def _refuse(self) -> None:
+        self.write(write_refusal(self._refusal, unix_ms() // 1000))
+        self._refusal = 0
+        self.close(lingers=True)
 
     def _stop_reading(self) -> None:
         self._reads_no_more, self._is_free = True, False

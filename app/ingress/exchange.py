@@ -58,7 +58,7 @@ class Exchange:
         self._gives_more = True
         self._has_ended = False
         self._woken: asyncio.Future[None] | None = None
-        self._has_begun = False
+        self.has_begun = False
         self._head = b""
         self._has_body = True
         self._is_chunked = False
@@ -90,7 +90,7 @@ class Exchange:
             log.exception("request.crashed")
         if self.is_answered:
             return
-        if self._has_begun:
+        if self.has_begun:
             self._wire.abort()
             return
         self.keeps_alive = False
@@ -99,7 +99,7 @@ class Exchange:
 
     async def receive(self) -> dict[str, Any]:
         """Wait for more of the request (ASGI). After all of it, wait until the caller is gone. May be cancelled."""
-        if self._expects_continue and not self._has_begun and not self.is_received:
+        if self._expects_continue and not (self.has_begun or self._body or self.is_received):
             self._wire.write(_CONTINUE)
         self._expects_continue = False
         while True:
@@ -119,9 +119,9 @@ class Exchange:
 
         Raises `ValueError` for an answer that is none, and `RuntimeError` for messages out of order.
         """
-        if message["type"] == "http.response.start" and not self._has_begun:
+        if message["type"] == "http.response.start" and not self.has_begun:
             self._begin(message["status"], list(message["headers"]))
-        elif message["type"] == "http.response.body" and self._has_begun and not self.is_answered:
+        elif message["type"] == "http.response.body" and self.has_begun and not self.is_answered:
             self._go_on(message["body"], more=message.get("more_body", False))
             if not self.is_answered:
                 await self._wire.drain()
@@ -140,7 +140,7 @@ class Exchange:
         if not self.keeps_alive and _CLOSE not in headers:
             headers.append(_CLOSE)
         head = write_head(status, headers)
-        self._has_begun = True
+        self.has_begun = True
         self._head = b"%b%b\r\n" % (head, date_line(unix_ms() // 1000))
         if length is None:  # a stream: what comes next may take long
             self._write(b"")

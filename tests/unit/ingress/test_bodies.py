@@ -1,0 +1,246 @@
+"""Bodies of requests: read no faster than the application takes them, continued when asked for, lost when cut off."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.caller import App, Run, answer, call, go_on, read_body, settle, start
+
+SIZE = 16 * 1024
+PART = b"x" * SIZE
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def post(length: int, *lines: bytes, version: bytes = b"1.1") -> bytes:
+    return b"POST /p HTTP/%b\r\nContent-Length: %d\r\n%b\r\n" % (
+        version,
+        length,
+        b"".join(b"%b\r\n" % each for each in lines),
+    )
+
+
+NEXT = b"GET /next HTTP/1.1\r\n\r\n"
+EXPECT = b"Expect: 100-continue"
+
+
+async def test_reading_pauses_beyond_64_kib_until_the_application_receives() -> None:
+    go, sizes = asyncio.Event(), []
+
+    async def run(_: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            await go.wait()
+            go.clear()
+            message = await receive()
+            sizes.append(len(message["body"]))
+            more = message["more_body"]
+        await answer(send, b"done")
+
+    caller = call(App(run))
+    caller.send(post(SIZE * 10), *[PART] * 10)
+    await settle()
+    assert not caller.is_read
+    for _ in range(3):
+        go.set()
+        await settle()
+    assert sizes == [SIZE * 5, SIZE * 5]
+    assert caller.answers("POST")[0].body == b"done"
+    assert caller.is_read
+
+
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("has_parts", [True, False])
+async def test_connection_is_read_on_after_a_body_beyond_64_kib(*, reads: bool, has_parts: bool) -> None:
+    """Its last part came with the one that filled the buffer, so that nobody asks for more of it."""
+
+    async def run(_: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(1)
+        if reads:
+            assert len(await read_body(receive)) == SIZE * 5
+        await answer(send, b"done")
+
+    app = App(run)
+    caller = call(app)
+    caller.send(post(SIZE * 5) + (PART * 4 if has_parts else PART * 5), *[PART] * has_parts)
+    caller.send(NEXT)
+    await asyncio.sleep(2)
+    assert [each.body for each in caller.answers("POST", "GET")] == [b"done", b"/next"]
+    assert not caller.is_gone
+
+
+async def test_body_of_a_waiting_request_stays_bounded() -> None:
+    async def run(_: Any, __: Any, send: Any) -> None:
+        await asyncio.sleep(1)
+        await answer(send, b"")
+
+    app = App(run)
+    caller = call(app)
+    caller.send(NEXT + post(SIZE * 20), *[PART] * 20, NEXT)
+    await settle()
+    assert not caller.is_read
+    await asyncio.sleep(2)
+    assert [(each.target, len(each.body)) for each in app.seen] == [(b"/next", 0), (b"/p", SIZE * 20), (b"/next", 0)]
+
+
+async def test_rest_of_a_body_is_read_without_use_after_an_early_answer() -> None:
+    async def run(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await answer(send, b"no", status=413)
+        assert await receive() == {"type": "http.disconnect"}
+
+    app = App(run)
+    caller = call(app)
+    caller.send(post(SIZE * 100), *[PART] * 10)
+    await settle()
+    caller.send(*[PART] * 90, NEXT)
+    await settle()
+    assert caller.has_got_end
+    assert caller.is_read
+    assert not caller.is_gone
+    (got,) = caller.answers("POST")
+    assert got.status == 413
+    assert (b"connection", b"close") in got.headers
+    caller.end()
+    await settle()
+    assert caller.is_gone
+    assert not caller.was_reset
+    assert app.targets == [b"/p"]
+
+
+async def test_caller_that_sends_on_and_on_is_cut_off_after_a_while() -> None:
+    caller = call(App(lambda _, __, send: answer(send, b"no")))
+    caller.send(post(SIZE * 100), PART)
+    await settle()
+    now = asyncio.get_running_loop().time()
+    caller.connection.look(now, 10)
+    caller.connection.look(now + 1.9, 10)
+    assert not caller.is_gone
+    caller.connection.look(now + 2.1, 10)
+    assert caller.was_reset
+
+
+# Expect: 100-continue
+
+
+async def test_body_is_asked_for_once_when_the_application_wants_it() -> None:
+    wants = asyncio.Event()
+
+    async def run(_: Any, receive: Any, send: Any) -> None:
+        await wants.wait()
+        await answer(send, await read_body(receive))
+
+    caller = call(App(run))
+    caller.send(post(4, EXPECT))
+    await settle()
+    assert caller.got == b""
+    wants.set()
+    await settle()
+    assert caller.got == CONTINUE
+    caller.send(b"ab")
+    await settle()
+    caller.send(b"cd", NEXT)
+    await settle()
+    assert caller.got.count(CONTINUE) == 1
+    assert [each.body for each in caller.answers("POST", "GET")] == [b"abcd", b"/next"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [post(4, EXPECT) + b"body"],
+        [post(4, EXPECT) + b"bo", b"dy"],
+        [post(4, EXPECT, b"Connection: close") + b"b", b"ody"],
+        [post(4, EXPECT, version=b"1.0"), b"body"],
+        [post(0, EXPECT)],
+        [post(4, b"Expect: something"), b"body"],
+    ],
+)
+async def test_body_that_is_here_or_not_waited_for_is_not_asked_for(sent: list[bytes]) -> None:
+    caller = call(App())
+    for part in sent:
+        caller.send(part)
+        await settle()
+    assert CONTINUE not in caller.got
+    assert caller.answers("POST")[0].body == b"/p"
+
+
+async def test_body_is_not_asked_for_once_the_answer_has_begun() -> None:
+    async def run(_: Any, receive: Any, send: Any) -> None:
+        await start(send)
+        await go_on(send, b"a", more=True)
+        assert (await receive())["body"] == b"body"
+        await go_on(send, b"b")
+
+    caller = call(App(run))
+    caller.send(post(4, EXPECT))
+    await settle()
+    caller.send(b"body")
+    await settle()
+    assert CONTINUE not in caller.got
+    assert caller.answers("POST")[0].body == b"ab"
+
+
+async def test_waiting_request_is_continued_after_the_answer_before_it() -> None:
+    async def run(_: Any, __: Any, send: Any) -> None:
+        await asyncio.sleep(1)
+        await answer(send, b"first")
+
+    caller = call(App(run))
+    caller.send(NEXT + post(4, EXPECT))
+    await settle()
+    assert caller.got == b""
+    await asyncio.sleep(1)
+    assert caller.got.endswith(b"first" + CONTINUE)
+    caller.send(b"body")
+    await settle()
+    assert [each.body for each in caller.answers("GET", "POST")] == [b"first", b"/p"]
+
+
+# The end within a body
+
+
+def _hear(heard: list[Any]) -> Run:
+    async def run(_: Any, receive: Any, __: Any) -> None:
+        heard.extend([await receive(), await receive(), await receive()])
+
+    return run
+
+
+@pytest.mark.parametrize("how", ["end", "reset"])
+async def test_application_hears_of_an_end_within_a_body(how: str) -> None:
+    heard: list[Any] = []
+    caller = call(App(_hear(heard)))
+    caller.send(post(10), b"abc")
+    await settle()
+    getattr(caller, how)()
+    await settle()
+    gone = {"type": "http.disconnect"}
+    assert heard == [{"type": "http.request", "body": b"abc", "more_body": True}, gone, gone]
+    assert caller.is_gone
+
+
+CHUNKS = b"POST /p HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_chunk_that_is_none_is_refused(*, waits: bool) -> None:
+    heard: list[Any] = []
+    caller = call(App(_hear(heard)))
+    caller.send(CHUNKS)
+    if waits:
+        await settle()
+    caller.send(b"x\r\n", NEXT)
+    await settle()
+    assert [each["type"] for each in heard] == ["http.request", "http.disconnect", "http.disconnect"]
+    assert [each.status for each in caller.answers("POST")] == [400]
+    assert caller.has_got_end
+
+
+async def test_chunk_that_is_none_is_refused_before_its_request_begins() -> None:
+    app = App()
+    caller = call(app)
+    caller.send(NEXT + CHUNKS + b"x\r\n", NEXT)
+    await settle()
+    assert app.targets == [b"/next"]
+    assert [each.status for each in caller.answers("GET", "POST")] == [200, 400]
