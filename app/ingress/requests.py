@@ -1,6 +1,7 @@
 """Requests as they arrive on a connection (RFC 9112).
 
 The parser is llhttp in its strict mode. It refuses two lengths, a length beside chunks, folded lines and bare line feeds.
+It takes several spaces in a request line, and `RTSP/1.1` there: neither changes where a request ends.
 """
 
 from typing import Any, Final, Protocol
@@ -10,15 +11,28 @@ from litestar.types import HTTPScope
 from msgspec import Struct
 
 from app.decoding import Undecodable, decode_percent
+from app.ingress.responses import write_lines
 
 MAX_HEAD_BYTES: Final = 2 * 1024 * 1024
-"""How many bytes the head of a request may have that is answered at all. The application refuses far smaller ones."""
+"""How many bytes the head of a request may have that is answered at all. The application refuses far smaller ones.
+
+As many may come between two parts of a body, or after the last: extensions of chunks, and trailers.
+"""
+
+MAX_HEADERS: Final = 1000
+"""How many headers may have come of a head that is not whole yet. Each takes far more memory than its bytes."""
 
 _BAD_REQUEST: Final = 400
 _HEAD_TOO_LARGE: Final = 431
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _SPACE: Final = b" \t"
+_CODING: Final = b"transfer-encoding"
+_CHUNKED: Final = b"chunked"
+_EXPECT: Final = b"expect"
+_CONTINUE: Final = b"100-continue"
+_TUNNEL: Final = "CONNECT"
+_SPECIAL: Final = frozenset({_CODING, _EXPECT})
 
 
 class RequestHead(Struct, frozen=True):
@@ -67,7 +81,7 @@ class RequestReader:
         self._headers: list[tuple[bytes, bytes]] = []
         self._is_in_head = False
         self._is_in_body = False
-        self._head_bytes = 0
+        self._unused_bytes = 0
 
     @property
     def is_between(self) -> bool:
@@ -76,17 +90,32 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises `NotHttp`."""
+        self._unused_bytes += len(data)
+        rest: bytes | memoryview = data
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:  # to another protocol: not accepted, so that HTTP goes on
-            self._parser = httptools.HttpRequestParser(self)
-            if rest := data[upgrade.args[0] :]:
-                self.feed(rest)
+            while rest:
+                rest = self._read(rest)
         except httptools.HttpParserError:
             raise NotHttp(_BAD_REQUEST) from None
-        self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._unused_bytes > MAX_HEAD_BYTES or (self._is_in_head and len(self._headers) > MAX_HEADERS):
             raise NotHttp(_HEAD_TOO_LARGE)
+
+    def _read(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Read `data`, and return what is left of it after a head that asks for another protocol.
+
+        The parser ends there. The protocol is not accepted, so that HTTP goes on: the head is read without its wish.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._is_in_head:  # a tunnel was asked for: what follows is no HTTP
+                return b""
+            method, version = self._parser.get_method(), self._parser.get_http_version().encode()
+            lines = write_lines(header for header in self._headers if header[0] != b"upgrade")
+            self._parser = httptools.HttpRequestParser(self)
+            self._parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._target, version, lines))
+            return memoryview(data)[upgrade.args[0] :]
+        return b""
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -103,21 +132,29 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         """Hand over the head. What is raised here ends the reading."""
-        self._is_in_head, self._is_in_body = False, True
         scope, parser = self._scope(), self._parser
-        keeps_alive = parser.should_keep_alive() and scope["method"] != "CONNECT"
-        expected = [value for name, value in scope["headers"] if name == b"expect"]
-        expects_continue = scope["http_version"] == "1.1" and [value.lower() for value in expected] == [b"100-continue"]
+        is_tunnel = scope["method"] == _TUNNEL
+        if parser.should_upgrade() and not is_tunnel:
+            return
+        self._is_in_head, self._is_in_body, self._unused_bytes = False, True, 0
+        special = {name: value.lower() for name, value in self._headers if name in _SPECIAL}
+        if special.get(_CODING, _CHUNKED) != _CHUNKED:
+            raise ValueError("a coding of bodies that is not spoken here")
+        is_current = scope["http_version"] == "1.1"
+        keeps_alive = is_current and parser.should_keep_alive() and not is_tunnel
+        expects_continue = is_current and special.get(_EXPECT) == _CONTINUE
         self._receiver.begin_request(RequestHead(scope, keeps_alive, expects_continue))
 
     def on_body(self, data: bytes) -> None:
         """Hand over a part of the body."""
+        self._unused_bytes = 0
         self._receiver.take_body(data)
 
     def on_message_complete(self) -> None:
-        """Hand over the end."""
-        self._is_in_body = False
-        self._receiver.end_request()
+        """Hand over the end, unless the head is read once more."""
+        if not self._is_in_head:
+            self._is_in_body, self._unused_bytes = False, 0
+            self._receiver.end_request()
 
     def _scope(self) -> HTTPScope:
         version = self._parser.get_http_version()
