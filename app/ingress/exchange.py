@@ -83,9 +83,16 @@ class Exchange:
         self._wake()
 
     async def run(self, app: ASGIApp) -> None:
-        """Have the application answer. Where it fails, the caller gets a bare 500, or half an answer that ends."""
+        """Have the application answer. Where it fails, the caller gets a bare 500, or half an answer that ends.
+
+        Where it is cancelled, the connection ends, since nobody else would answer.
+        """
         try:
             await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            if not self.is_answered:
+                self._wire.abort()
+            raise
         except Exception:
             log.exception("request.crashed")
         if self.is_answered:
