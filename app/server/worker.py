@@ -18,6 +18,7 @@ import uvloop
 from app.access.clients_file import read_clients
 from app.api.middleware.edge import Edge
 from app.api.streams.streams import Cut
+from app.errors import StartError
 from app.ingress.listener import Limits, Listener
 from app.main import create_app, make_deadline
 from app.resilience.draining import Drain
@@ -60,6 +61,9 @@ def run_worker(folder: Path, address: Address, connections: int) -> None:
         handle_signals_in_worker(loop, drain, settings.process.drain_seconds, stopped.set)
         patience_seconds = settings.upstream.timeout_seconds + _SEND_SECONDS
         loop.run_until_complete(_serve(app, address, listener, stopped, patience_seconds))
+    except StartError as error:
+        _report(error)
+        sys.exit(1)
     except Exception:
         log.exception("worker.crashed", pid=os.getpid())
         sys.exit(1)
@@ -96,6 +100,10 @@ def count_lost_lines(logs: LogWriter, exposition: Exposition) -> None:
 def stop_seconds(settings: Settings) -> float:
     """Give how long a worker may take to end after its drain."""
     return settings.upstream.timeout_seconds + _FINISH_SECONDS
+
+
+def _report(error: StartError) -> None:
+    log.error("worker.unstartable", pid=os.getpid(), detail=error.detail)  # without a traceback: it is no fault of ours
 
 
 async def _serve(
