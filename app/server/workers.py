@@ -6,8 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -39,7 +41,7 @@ def run_workers(settings: Settings, folder: Path, logs: LogWriter) -> None:
     exposition.share()
     admin = _bind_admin_port(settings, exposition)
     supervisor = Supervisor(
-        partial(_spawn, partial(run_worker, folder, address, connections)),
+        partial(spawn, _choose_context(), partial(run_worker, folder, address, connections)),
         settings.process.workers,
         signals,
         math.ceil(settings.process.drain_seconds + stop_seconds(settings)),
@@ -55,14 +57,18 @@ def run_workers(settings: Settings, folder: Path, logs: LogWriter) -> None:
         sys.exit(status)
 
 
-def _spawn(target: Callable[[], None]) -> BaseProcess:
-    """Start a worker: forked where that is the default, else spawned, so that none depends on a fork server."""
-    method = multiprocessing.get_start_method()
-    context = multiprocessing.get_context("fork" if method == "fork" else "spawn")
-    process: BaseProcess = context.Process(name="tallygate-worker", target=target)  # type: ignore[attr-defined]
+def spawn(context: Any, target: Callable[[], None]) -> BaseProcess:
+    """Start a process of a `multiprocessing` context. It holds its signals until it handles them."""
+    process: BaseProcess = context.Process(name="tallygate-worker", target=target)
     with signals_held():
         process.start()
     return process
+
+
+def _choose_context() -> BaseContext:
+    """Fork where that is the default, else spawn: a fork server would be the parent of its workers."""
+    method = multiprocessing.get_start_method()
+    return multiprocessing.get_context("fork" if method == "fork" else "spawn")
 
 
 def _count_death(exposition: Exposition) -> None:

@@ -6,12 +6,14 @@ import select
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 
 import pytest
 import uvloop
 
 from app.resilience.draining import Drain
 from app.server.shutdown import END_DRAIN, STOP_SIGNALS, handle_signals_in_worker, hear_stop_signals, signals_held
+from app.server.workers import spawn
 from app.telemetry.logs import REQUEST_FIELDS
 
 LONG = 600
@@ -63,6 +65,24 @@ def test_a_process_that_begins_holds_its_signals_and_takes_none_for_its_parents(
     with pytest.raises(BlockingIOError):
         os.read(pipe, 9)
     loop.close()
+
+
+class Starting:
+    """A process that notes which signals it holds when it starts."""
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+
+    def start(self) -> None:
+        self.held = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def test_a_worker_starts_with_its_signals_held_and_its_parent_goes_on_with_them() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    starting = Starting()
+    spawn(SimpleNamespace(Process=lambda **_: starting), lambda: None)
+    assert starting.held >= {*STOP_SIGNALS, END_DRAIN}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def _work(handled: list[str]) -> None:

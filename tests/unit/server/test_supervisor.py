@@ -59,7 +59,7 @@ class Machine:
 
     def kill(self, pid: int, number: int) -> None:
         assert not self.processes[pid].was_joined, "the id may be another process's"
-        self.sent.append((self.now - 100, pid, number))
+        self.sent.append((round(self.now - 100, 3), pid, number))
         if number == KILL:
             self.end(pid, -KILL)
         elif number == TERM and self.stop_takes is not None:
@@ -118,18 +118,18 @@ def test_a_worker_that_dies_is_reported_counted_and_replaced_under_its_number(ma
 
 def test_a_worker_that_dies_soon_after_it_replaced_another_one_ends_the_service(machine: Machine) -> None:
     machine.after(60, lambda: machine.end(1000))
-    machine.after(65, lambda: machine.end(1002, 3))
+    machine.after(65.4, lambda: machine.end(1002, 3))
     status, logs = machine.run(2)
     assert (status, machine.deaths) == (1, 1)
     assert [line["event"] for line in logs] == ["worker.died", "worker.crash_loop"]
     assert (logs[1]["worker"], logs[1]["pid"], logs[1]["status"]) == (1, 1002, 3)
-    assert machine.sent == [(65, 1001, TERM)]
+    assert machine.sent == [(65.4, 1001, TERM)]
 
 
 def test_a_worker_that_dies_later_or_another_one_soon_is_replaced(machine: Machine) -> None:
     machine.after(60, lambda: machine.end(1000))
     machine.after(61, lambda: machine.end(1001))
-    machine.after(66, lambda: machine.end(1002))
+    machine.after(65.6, lambda: machine.end(1002))
     machine.after(90, machine.signal)
     status, _ = machine.run(2)
     assert (status, machine.deaths, len(machine.processes)) == (0, 3, 5)
