@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from socket import create_connection, create_server
@@ -143,29 +143,17 @@ class Stage:
         """What the processes wrote to their standard error so far."""
         return (self._folder / "stderr").read_text(encoding="utf-8", errors="replace")
 
-    def bare(
-        self,
-        name: str,
-        status: int,
-        headers: list[tuple[str, str]],
-        body: str,
-        *,
-        interface: str = "asginl",
-        options: Sequence[str] = (),
-    ) -> Contender:
-        """Start the bare application on the same server; it sends these bytes. `options` are the server's."""
+    def bare(self, name: str, status: int, headers: list[tuple[str, str]], body: str) -> Contender:
+        """Start the bare application on the same server; it sends these bytes."""
         port, answer = free_port(), self._folder / f"{status}.json"
         answer.write_text(json.dumps({"status": status, "headers": headers, "body": body}))
-        load = "load_native" if interface == "rsgi" else "load"
-        command = [*_granian(interface, port), *options, "--factory", f"bench.peers.bare:{load}"]
-        pid = self.start(command, {"BARE_ANSWER": str(answer)})
+        pid = self.start(_serve(port, "bench.peers.bare:load"), {"BARE_ANSWER": str(answer)})
         await_port(port)
         return Contender(name, port, PATH, {"Authorization": f"Bearer {KEY}"}, (pid,))
 
     def _start_litestar(self, upstream: int, redis: Redis, where: str) -> Contender:
         port = free_port()
-        command = [*_granian("asgi", port), "--factory", "bench.peers.afternoon:load"]
-        pid = self.start(command, _peer(upstream, redis))
+        pid = self.start(_serve(port, "bench.peers.afternoon:load"), _peer(upstream, redis))
         await_port(port)
         headers = {"Authorization": f"Bearer {KEY}"}
         return Contender(f"Litestar, httpx, redis{where}", port, PATH, headers, (pid, redis.pid))
@@ -233,17 +221,8 @@ sub vcl_backend_response {{ set beresp.ttl = 5s; set beresp.grace = 30s; unset b
 """
 
 
-def _granian(interface: str, port: int) -> list[str]:
-    return [
-        str(Path(sys.executable).parent / "granian"),
-        "--interface",
-        interface,
-        "--http",
-        "1",
-        "--no-ws",
-        "--port",
-        str(port),
-    ]
+def _serve(port: int, factory: str) -> list[str]:
+    return [sys.executable, "-m", "bench.peers.serve", str(port), factory]
 
 
 def _peer(upstream: int, redis: Redis) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""The server processes: granian's workers, shutdown, scheduling and the admin port. granian is used only here."""
+"""The server processes: the supervisor, its workers, shutdown, scheduling and the admin port."""

@@ -1,4 +1,4 @@
-"""Addresses to listen at: a host's name is resolved once, since granian takes addresses only."""
+"""Addresses to listen at: a host's name is resolved once, so that all workers share one address."""
 
 import errno
 import socket
@@ -33,7 +33,7 @@ def resolve(host: str, port: int) -> Address:
 
 
 def check_port(host: str, port: int, name: str = "TALLYGATE_PORT") -> None:
-    """Raise `StartError` if the address cannot be bound: granian would share a port that another process holds.
+    """Raise `StartError` if the address cannot be bound: workers would share a port that another gateway holds.
 
     `name` is the setting or the option that chose the port.
     """

@@ -1,15 +1,14 @@
-"""Hung workers: found by their silence, and killed so that granian replaces them."""
+"""Hung workers: found by their silence, and killed so that the supervisor replaces them."""
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final
 
 import structlog
-from granian.server.mp import WorkerProcess
 
 SILENT_LOOKS: Final = 8
 """A worker that shared nothing new during so many looks hangs: it shares once a second."""
@@ -38,23 +37,20 @@ class SilenceWatch:
         return looks + 1 if before == at else 0
 
 
-def replace_hung_workers(
-    workers: Callable[[], Iterable[WorkerProcess]], heard: Callable[[], Mapping[int, float]]
-) -> None:
-    """Look each second, in a thread, and kill each worker that hangs. One that was stopped by its parent is left alone.
+def replace_hung_workers(kept_pids: Callable[[], Collection[int]], heard: Callable[[], Mapping[int, float]]) -> None:
+    """Look each second, in a thread, and kill each worker that hangs, of those that shall run.
 
-    SIGKILL alone ends a process that is stopped. The server sees a worker that died, and starts another one.
+    SIGKILL alone ends a process that is stopped. The supervisor sees a worker that died, and starts another one.
     """
 
     def watch() -> None:
         silences = SilenceWatch()
         while True:
             time.sleep(_LOOK_SECONDS)
-            hung = set(silences.look(heard()))
-            for worker in list(workers()):
-                if worker.inner.pid in hung and not worker.interrupt_by_parent:
-                    log.error("worker.hung", pid=worker.inner.pid, seconds=SILENT_LOOKS * _LOOK_SECONDS)
-                    with suppress(ProcessLookupError):
-                        os.kill(worker.inner.pid, signal.SIGKILL)
+            hung = silences.look(heard())
+            for pid in set(hung).intersection(kept_pids()):
+                log.error("worker.hung", pid=pid, seconds=SILENT_LOOKS * _LOOK_SECONDS)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     threading.Thread(target=watch, name="silence-watch", daemon=True).start()

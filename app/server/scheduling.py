@@ -16,8 +16,8 @@ _SWITCH_INTERVAL_SECONDS: Final = 0.0001
 def schedule_as_batch() -> None:
     """Schedule this thread, and the threads that it starts later, by Linux's `SCHED_BATCH`.
 
-    A thread that wakes up then waits until the running one pauses, so that the server's thread and the event loop's
-    change places less often. That saves a third of a hot read's CPU (docs/decisions/0022-worker-thread-scheduling.md).
+    A thread that wakes up then waits until the running one pauses, so that the log's thread and those of blocking calls
+    interrupt the event loop less often (docs/decisions/0022-worker-thread-scheduling.md).
     The policy stays unchanged where it is missing or forbidden, or where the operator chose one.
 
     Such a thread misses the moments in which another one releases the interpreter's lock. The switch interval is

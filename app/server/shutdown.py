@@ -1,122 +1,93 @@
 """Shutdown by signals: the first one drains, a second one ends the processes within a second. No signal is lost."""
 
 import asyncio
-import itertools
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from granian.server.mp import MPServer, WorkerProcess
 
 from app.resilience.draining import Drain
 
 END_DRAIN: Final = signal.SIGUSR2
 """Ends a worker's drain."""
 
-_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-_MIN_DRAIN_SECONDS: Final = 0.1
-"""How long a worker runs at least after a signal: granian must already listen when it is stopped."""
-
-_LAST_SECONDS: Final = 1.0
-"""What a worker may take to end after a second signal."""
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_HANDLED: Final = (*STOP_SIGNALS, END_DRAIN)
 
 log = structlog.get_logger()
 
 
-def handle_signals_in_parent(server: MPServer) -> None:
-    """Wait for signals in a thread. The main thread may sleep through a signal that another thread received.
+def hear_stop_signals() -> int:
+    """Write each signal into a pipe, as a byte, from now on. Return the pipe's reading end, which never blocks.
 
-    The first one lets the workers drain, a second one ends them.
+    The handler in C writes, in whichever thread a signal arrives: the main thread may wait, and misses none. The main
+    thread calls this. Signals have no other effect from then on.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-
-    def wait() -> None:
-        signal.sigwait(_STOP_SIGNALS)
-        workers = list(server.wrks)
-        for worker in workers:
-            worker.interrupt_by_parent = True  # a worker that ends now got the signal together with the parent
-        server.signal_handler_interrupt()  # type: ignore[no-untyped-call]
-        signal.sigwait(_STOP_SIGNALS)
-        log.warning("server.cut_off", seconds=_LAST_SECONDS)
-        _signal_all(workers, END_DRAIN)
-        time.sleep(_LAST_SECONDS)
-        _signal_all(workers, signal.SIGKILL)
-
-    threading.Thread(target=wait, name="signal-watch", daemon=True).start()
+    reading, writing = os.pipe()
+    for end in (reading, writing):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return reading
 
 
-def _signal_all(workers: list[WorkerProcess], number: signal.Signals) -> None:
-    for worker in workers:
-        if worker.inner.is_alive():
-            os.kill(worker.inner.pid, number)
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold the signals of this process, and of those that start meanwhile, which have no handlers of their own yet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def handle_signals_in_worker(
-    loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float, stopped: Callable[[], None]
+    loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float, stop: Callable[[], object]
 ) -> None:
-    """Replace the handlers that granian is about to set on `loop`. Both signals together count as one.
+    """Drain at the first signal, and call `stop` after `drain_seconds`, or at `END_DRAIN`. `stop` may be called twice.
 
-    After the drain the server is stopped, and then `stopped` is called. Both run in a context of their own, since a
-    signal may interrupt any request.
+    Ctrl-C reaches parent and workers, and the parent then signals the workers too: all signals together count as one.
+    They are handled in a context of their own, since a signal may interrupt any request.
 
-    uvloop loses a signal that arrives while it does not run, for example between the application's start and the first
-    request. Python's own handlers lose none.
+    uvloop loses a signal that arrives while it does not run, for example before the application's start. Python's own
+    handlers lose none. Signals that were held since this process began arrive now.
     """
-    shutdown = _Shutdown(loop, drain, drain_seconds, stopped)
-    begin = _only_first(shutdown.begin)
+    signal.set_wakeup_fd(-1)  # it may be that of the parent, which would take our signals for its own
+    shutdown = _Shutdown(loop, drain, drain_seconds, stop)
     call_soon = partial(loop.call_soon_threadsafe, context=Context())
-
-    def add_signal_handler(number: int, handler: Callable[..., object], *arguments: Any) -> None:
-        signal.signal(number, lambda *_: call_soon(begin, partial(handler, *arguments)))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: call_soon(shutdown.begin))
     signal.signal(END_DRAIN, lambda *_: call_soon(shutdown.end_drain))
-    loop.add_signal_handler = add_signal_handler  # type: ignore[method-assign, assignment]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
 
 
 class _Shutdown:
-    """A drain, and then the server's stop. `drain_seconds` are raised to `_MIN_DRAIN_SECONDS`."""
+    """A drain, and then the server's stop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float, stopped: Callable[[], None]
+        self, loop: asyncio.AbstractEventLoop, drain: Drain, drain_seconds: float, stop: Callable[[], object]
     ) -> None:
         self._loop: Final = loop
         self._drain: Final = drain
         self._seconds = drain_seconds
-        self._stopped: Final = stopped
-        self._stop: Callable[[], object] | None = None
+        self._stop: Final = stop
 
-    def begin(self, stop: Callable[[], object]) -> None:
-        """Begin to drain. `stop` is called once, at the end of the drain."""
-        self._stop = _only_first(lambda: (stop(), self._stopped()))
+    def begin(self) -> None:
+        """Begin to drain, the first time."""
+        if self._drain.is_on:
+            return
         self._drain.begin()
         log.info("server.draining", seconds=self._seconds, pid=os.getpid())
-        self._loop.call_later(max(self._seconds, _MIN_DRAIN_SECONDS), self._stop)
+        self._loop.call_later(self._seconds, self._stop)
 
     def end_drain(self) -> None:
         """Cut the drain short, also if it begins later."""
         self._seconds = 0.0
-        if self._stop is not None:
-            self._loop.call_later(_MIN_DRAIN_SECONDS, self._stop)
-
-
-def _only_first(handler: Callable[..., object]) -> Callable[..., None]:
-    """Pass on the first call only.
-
-    Ctrl-C reaches parent and workers, and the parent then signals the workers too. granian's handlers (2.8.7) can
-    deadlock when one is called while it runs.
-    """
-    calls = itertools.count()
-
-    def handle(*arguments: Any) -> None:
-        if next(calls) == 0:
-            handler(*arguments)
-
-    return handle
+        if self._drain.is_on:
+            self._stop()

@@ -38,7 +38,7 @@ _LEAST_WITHIN_SECONDS: Final = 5.0
 _MOST_WITHIN_SECONDS: Final = 600.0
 
 
-async def cut_nothing(_: Collection[Peer]) -> None:
+def cut_nothing(_: Collection[Peer]) -> None:
     """Leave connections to the system's own time-outs."""
 
 

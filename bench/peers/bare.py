@@ -15,21 +15,16 @@ def load() -> App:
     status, texts, body = _read()
     headers = [(name.encode(), value.encode()) for name, value in texts]
 
-    async def app(_: Message, __: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+    async def app(
+        scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if scope["type"] == "lifespan":
+            for _ in range(2):
+                word = (await receive())["type"]
+                await send({"type": f"{word}.complete"})
+            return
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
-
-    return app
-
-
-def load_native() -> Callable[[Any, Any], Awaitable[None]]:
-    """Build the same for the server's native interface. It reads the headers that a gateway would read."""
-    status, headers, body = _read()
-
-    async def app(scope: Any, protocol: Any) -> None:
-        for name in ("authorization", "accept", "if-none-match", "accept-encoding", "x-request-id", "cache-control"):
-            scope.headers.get(name)
-        protocol.response_bytes(status, headers, body)
 
     return app
 

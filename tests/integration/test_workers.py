@@ -1,5 +1,6 @@
 """Several workers: whichever is scraped tells of them all, and what a dead one had counted is not lost."""
 
+import json
 import os
 import signal
 import sys
@@ -12,9 +13,9 @@ import pytest
 from app.redis.embedded import EmbeddedValkey
 from app.server.scheduling import schedule_as_batch
 from sandbox import Sandbox
-from tests.support.gateway import Gateway, free_port, newcomer, run_gateway
+from tests.support.gateway import Gateway, free_port, newcomer, run_gateway, serving, write_clients
 from tests.support.polling import ask_until
-from tests.support.processes import all_gone, left_in, policies, processes_of
+from tests.support.processes import all_gone, left_in, policies, processes_of, run
 from tests.support.raw_http import connect
 from tests.support.scrapes import Scraped, scrape
 
@@ -81,6 +82,19 @@ async def test_metrics_have_a_port_of_their_own_and_a_killed_worker_loses_no_cou
         await ask(gateway, 10)
         seen = await shows(apart, 30, restarts=1)
         assert seen.value("tallygate_answer_age_seconds_count") == 30
+
+
+async def test_workers_that_cannot_start_end_the_service_and_the_log_says_why(
+    shared_upstream: Sandbox, tmp_path: Path
+) -> None:
+    clients, missing = write_clients(tmp_path / "clients.toml"), tmp_path / "missing"
+    settings = {"port": free_port(), "clients_file": clients, "redis_url": "redis://127.0.0.1:9", "workers": 2}
+    environment = serving(shared_upstream.url, **settings, upstream_event_keys_file=missing)
+    finished = await run(environment, "serve")
+    lines = [json.loads(line) for line in finished.errors.splitlines()]
+    assert (finished.status, finished.output) == (1, "")
+    assert {line["event"] for line in lines} == {"worker.unstartable", "worker.died", "worker.crash_loop"}
+    assert all(str(missing) in line["detail"] for line in lines if line["event"] == "worker.unstartable")
 
 
 async def test_connections_that_use_up_the_callers_port_keep_no_probe_away(

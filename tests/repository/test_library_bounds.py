@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-PLACES = {"granian": "app/server/granian_internals.py", "redis": "app/redis/pool.py"}
+PLACES = {"redis": "app/redis/pool.py"}
 
 
 @pytest.mark.parametrize("name", PLACES)

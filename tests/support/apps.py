@@ -26,6 +26,7 @@ from app.telemetry.metrics import Metrics
 from tests.support.replica import POLICY
 from tests.support.service import lifespan
 from tests.support.virtual_time import monotonic, virtual_runtime
+from tests.support.wire_transport import WireTransport
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ def _build_failing(error: Exception, runtime: Runtime, *, plain: bool, lifespan:
 async def failing_app(error: Exception, *, plain: bool, **runtime: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Run the API over an exception. The one caller has a rate far above what a test asks for."""
     app = _build_failing(error, Runtime(**{"unix_ms": lambda: 0, **runtime}), plain=plain)
-    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+    transport = WireTransport(app)
     headers = {"Authorization": "Bearer key"}
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
         yield client

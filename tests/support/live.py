@@ -181,7 +181,7 @@ class LiveReplica:
             runtime,
         )
 
-    async def _cut(self, peers: Collection[Peer]) -> None:
+    def _cut(self, peers: Collection[Peer]) -> None:
         self.cut.extend(peers)
 
     def _on_subscribed(self) -> None:

@@ -22,6 +22,7 @@ from app.telemetry.metrics import Metrics
 from sandbox import Sandbox
 from tests.support.expired_answers import ageing
 from tests.support.settings import make_settings
+from tests.support.wire_transport import WireTransport
 
 DEFAULTS: dict[str, Any] = {}
 """Settings of every service that names no others: the tests of the API set `plain` here, and run with it and without."""
@@ -97,7 +98,7 @@ async def run_service(
 
 
 def _client(app: Edge, settings: Mapping[str, object]) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+    transport = WireTransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://tallygate.test", event_hooks=ageing(settings))
 
 

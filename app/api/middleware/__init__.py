@@ -1,1 +1,1 @@
-"""What holds for every request: ids, limits, deadline, CORS, audit, eager start."""
+"""What holds for every request: ids, limits, deadline, CORS, audit."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -29,7 +29,7 @@ _DRAIN_SHARE: Final = 0.8
 _LONGEST_RETRY_SECONDS: Final = 10
 
 Peer = tuple[str, int]
-Cut = Callable[[Collection[Peer]], Awaitable[None]]
+Cut = Callable[[Collection[Peer]], None]
 """Ends connections, by the addresses of their peers."""
 
 
@@ -113,7 +113,7 @@ class Streams:
             if stream.is_stalled(now):
                 stalled.append(stream)
         if stalled:
-            await self._cut([stream.peer for stream in stalled if stream.peer is not None])
+            self._cut([stream.peer for stream in stalled if stream.peer is not None])
             for stream in stalled:
                 stream.cut()
 

@@ -2,7 +2,7 @@
 
 from app.access.callers import Caller
 from app.api.reads.account_reads import KnownRead, ReadRequest
-from app.api.reads.memo import Memo, MemoKey, memo_table, raw_request_index
+from app.api.reads.memo import Memo, MemoKey, memo_table, request_index
 from app.api.reads.resources import ACCOUNT, Resource
 from app.api.replies import as_body
 from app.api.views.accounts import UpstreamEnvelope
@@ -47,11 +47,11 @@ def test_a_memo_that_takes_the_place_of_another_is_not_counted_twice() -> None:
     assert memos.recall(_key(1)) is not None
 
 
-def test_a_reading_is_found_by_every_header_and_there_are_no_more_of_them_than_there_may_be() -> None:
-    readings = raw_request_index(10)
+def test_a_request_is_known_by_all_of_its_bytes_and_there_are_no_more_of_them_than_there_may_be() -> None:
+    requests = request_index(10)
     for number in range(100):
-        header = b"user-agent", b"%d" % number
-        assert readings.recall(("GET", b"/1", b"", header)) is None
-        readings.remember(("GET", b"/1", b"", header), _key(number))
-        assert readings.recall(("GET", b"/1", b"", header)) == _key(number)
-        assert len(readings) <= 10
+        request = b"GET /1 HTTP/1.1\r\nuser-agent: %d\r\n\r\n" % number
+        assert requests.recall(request) is None
+        requests.remember(request, _key(number))
+        assert requests.recall(request) == _key(number)
+        assert len(requests) <= 10

@@ -1,4 +1,4 @@
-"""A host may be a name; granian gets an address."""
+"""A host may be a name; workers get an address."""
 
 import socket
 from ipaddress import ip_address
