@@ -59,7 +59,7 @@ class Listener:
         The others are closed once they are answered and that answer was taken, or after `patience_seconds`.
         """
         if self._listening is not None:
-            self._accept()
+            self._accept(self._limits.connections)
             self._pause()
             self._listening.close()
             self._listening = None
@@ -105,9 +105,9 @@ class Listener:
             self._is_accepting = False
             self.loop.remove_reader(self._listening)
 
-    def _accept(self) -> None:
+    def _accept(self, at_most: int = _ACCEPTS_AT_ONCE) -> None:
         """Accept what is queued, as far as there is room, and let others run after some."""
-        for _ in range(_ACCEPTS_AT_ONCE):
+        for _ in range(at_most):
             if self._listening is None or self._room <= 0:
                 self._pause()
                 return
@@ -137,6 +137,8 @@ class Listener:
 
     def _look(self) -> None:
         """Close connections that rest too long. Each is looked at once a second, or oftener if it may rest less."""
+        if self._has_ended.is_set():
+            return
         now, rest_seconds = self.loop.time(), self._limits.head_seconds
         for connection in list(self._connections):
             connection.look(now, rest_seconds)
