@@ -137,12 +137,13 @@ class RequestReader:
         if parser.should_upgrade() and not is_tunnel:
             return
         self._is_in_head, self._is_in_body, self._unused_bytes = False, True, 0
-        special = {name: value.lower() for name, value in self._headers if name in _SPECIAL}
-        if special.get(_CODING, _CHUNKED) != _CHUNKED:
+        special = [(name, value.lower()) for name, value in self._headers if name in _SPECIAL]
+        codings = [value for name, value in special if name == _CODING] if special else []
+        if codings and codings != [_CHUNKED]:
             raise ValueError("a coding of bodies that is not spoken here")
         is_current = scope["http_version"] == "1.1"
         keeps_alive = is_current and parser.should_keep_alive() and not is_tunnel
-        expects_continue = is_current and special.get(_EXPECT) == _CONTINUE
+        expects_continue = is_current and (_EXPECT, _CONTINUE) in special
         self._receiver.begin_request(RequestHead(scope, keeps_alive, expects_continue))
 
     def on_body(self, data: bytes) -> None:

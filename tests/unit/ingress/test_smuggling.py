@@ -39,6 +39,7 @@ REFUSED_HEADS = [
     ],
     request(CHUNKED, CHUNKED),
     request(CHUNKED, b"Transfer-Encoding: identity"),
+    request(b"Transfer-Encoding: gzip", b"A: b", CHUNKED),
     request(b"Transfer-Encoding : chunked"),
     request(b"A: b", b" folded: c"),
     request(b"A: b", b"\tContent-Length: 5"),
