@@ -1,33 +1,17 @@
 """Connection of a caller: its requests are answered one at a time, in their order."""
 
 import asyncio
-from collections import deque
 from typing import Any, Final, Protocol
 
-from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
-
 from app.clock import unix_ms
+from app.ingress.application import Application
 from app.ingress.exchange import Exchange
-from app.ingress.requests import NotHttp, RequestHead, RequestReader
+from app.ingress.inbox import Inbox
+from app.ingress.requests import NotHttp, RequestReader
 from app.ingress.responses import date_line, write_head, write_refusal
 
 LINGER_SECONDS: Final = 2.0
 """How long a closed connection is read without use while its peer still sends. A reset could cost it the answer."""
-
-Answer = tuple[HTTPResponseStartEvent, HTTPResponseBodyEvent]
-
-
-class Application(Protocol):
-    """An ASGI application that can answer some requests immediately, before they get a task."""
-
-    def recall(self, request: bytes) -> bytes | None:
-        """Return the whole answer to a request of these bytes, if such a one was answered before; else None."""
-
-    def answer_now(self, scope: HTTPScope, request: bytes | None) -> Answer | None:
-        """Return an answer with its length, or None. `request` has all bytes of the request, if they came alone."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Speak ASGI."""
 
 
 class Connections(Protocol):
@@ -62,15 +46,13 @@ class Connection(asyncio.Protocol):
         self._recall: Final = connections.app.recall
         self._transport: Any = None
         self._reader: Any = None
-        self._receiving: Exchange | None = None
-        self._waiting: Final = deque[Exchange]()
+        self._inbox: Final = Inbox(self)
+        self._waiting: Final = self._inbox.waiting
         self._exchange: Exchange | None = None
-        self._heads = 0
         self._refusal = 0
         self._is_free = True
         self._reads_no_more = False
         self._is_lingering = False
-        self._is_full = False
         self._is_paused = False
         self._is_blocked = False
         self._drained: asyncio.Future[None] | None = None
@@ -87,14 +69,14 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self.peer = _address(transport.get_extra_info("peername"))
         server = _address(transport.get_extra_info("sockname"))
-        self._reader = RequestReader(self, {"client": self.peer, "server": server})
+        self._reader = RequestReader(self._inbox, {"client": self.peer, "server": server})
         self._connections.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Tell the exchange that is under way."""
         self._transport = None
         self._stop_reading()
-        self._waiting.clear()
+        self._inbox.clear()
         self.resume_writing()
         if self._exchange is not None:
             self._exchange.disconnect()
@@ -110,22 +92,22 @@ class Connection(asyncio.Protocol):
                 return
         if self._reads_no_more:
             return
-        came_alone, self._heads = self._is_free, 0
+        came_alone, self._inbox.heads = self._is_free, 0
         try:
             self._reader.feed(data)
         except NotHttp as error:
             self._refusal = error.status
             self._stop_reading()
-            self._lose_request()
+            self._inbox.lose_request()
             if self._exchange is not None and not (self._exchange.is_received or self._exchange.has_begun):
                 self._refuse()
-        is_alone = came_alone and self._heads == 1 and self._reader.is_between
+        is_alone = came_alone and self._inbox.heads == 1 and self._reader.is_between
         self._advance(data if is_alone else None)
 
     def eof_received(self) -> bool:
         """Answer what was asked, and close the connection then. Whoever waits for the caller's end hears of it now."""
         self._stop_reading()
-        self._lose_request()
+        self._inbox.lose_request()
         last = self._last
         if self._is_lingering or last is None or not last.is_received:
             return False
@@ -145,25 +127,6 @@ class Connection(asyncio.Protocol):
             self._drained.set_result(None)
         self._advance()
 
-    # What the reader calls
-
-    def begin_request(self, head: RequestHead) -> None:
-        """Take the head of a request."""
-        self._heads += 1
-        self._receiving = Exchange(self, head)
-        self._waiting.append(self._receiving)
-
-    def take_body(self, data: bytes) -> None:
-        """Take a part of its body."""
-        if self._receiving is not None:
-            self._is_full |= self._receiving.feed(data)
-
-    def end_request(self) -> None:
-        """Take its end."""
-        if self._receiving is not None:
-            self._receiving.end_request()
-            self._receiving, self._is_full = None, False
-
     # What an exchange calls
 
     def write(self, data: bytes) -> None:
@@ -179,7 +142,7 @@ class Connection(asyncio.Protocol):
 
     def read_on(self) -> None:
         """Read more of the body."""
-        self._is_full = False
+        self._inbox.is_full = False
         self._pace()
 
     def finish(self, exchange: Exchange) -> None:
@@ -199,8 +162,7 @@ class Connection(asyncio.Protocol):
     def close(self, *, lingers: bool = False) -> None:
         """Close the connection once its peer has taken what was sent. `lingers` waits until the peer closes it."""
         self._stop_reading()
-        self._receiving = None
-        self._waiting.clear()
+        self._inbox.clear()
         if self._transport is None or self._transport.is_closing() or self._is_lingering:
             return
         if lingers:
@@ -264,17 +226,9 @@ class Connection(asyncio.Protocol):
     def _stop_reading(self) -> None:
         self._reads_no_more, self._is_free = True, False
 
-    def _lose_request(self) -> None:
-        """Give up the request that has not become whole, if there is one."""
-        lost, self._receiving = self._receiving, None
-        if lost is not None and lost is self._exchange:
-            lost.disconnect()
-        elif lost is not None:
-            self._waiting.remove(lost)
-
     def _pace(self) -> None:
         """Read while nothing waits, so that neither requests nor a body pile up. Without reading, no end is seen."""
-        pauses = (bool(self._waiting) or self._is_full) and not self._reads_no_more
+        pauses = (bool(self._waiting) or self._inbox.is_full) and not self._reads_no_more
         if self._transport is not None and pauses is not self._is_paused and not self._transport.is_closing():
             self._is_paused = pauses
             (self._transport.pause_reading if pauses else self._transport.resume_reading)()

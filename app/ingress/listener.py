@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from app.ingress.connection import Application, Connection
+from app.ingress.application import Application
+from app.ingress.connection import Connection
 
 _ACCEPTS_AT_ONCE: Final = 64
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

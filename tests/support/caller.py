@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import h11
 
-from app.ingress.connection import Answer, Connection
+from app.ingress.application import Answer
+from app.ingress.connection import Connection
 from app.ingress.listener import Limits, Listener
 
 HIGH_WATER_BYTES = 64 * 1024

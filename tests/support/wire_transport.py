@@ -6,7 +6,7 @@ from typing import Any, Final
 import h11
 import httpx
 
-from app.ingress.connection import Application, Connection
+from app.ingress.connection import Connection
 
 
 class Recording:
@@ -49,7 +49,7 @@ class WireTransport(httpx.ASGITransport):
 
     def __init__(self, app: Any) -> None:
         super().__init__(app)
-        self.app: Application = app
+        self.app: Any = app
         self.tasks: Final[set[asyncio.Task[None]]] = set()
 
     @property

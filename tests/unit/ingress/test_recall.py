@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.ingress.connection import Answer
+from app.ingress.application import Answer
 from tests.support.caller import HIGH_WATER_BYTES, App, Caller, answer, call, listen, settle
 
 HOT = b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n"
