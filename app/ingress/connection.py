@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._stop_reading()
         self._inbox.lose_request()
         last = self._last
-        if self._is_lingering or last is None or not last.is_received:
+        if last is None or not last.is_received:
             return False
         if self._exchange is not None:
             self._exchange.disconnect()

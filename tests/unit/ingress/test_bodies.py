@@ -244,3 +244,33 @@ async def test_chunk_that_is_none_is_refused_before_its_request_begins() -> None
     await settle()
     assert app.targets == [b"/next"]
     assert [each.status for each in caller.answers("GET", "POST")] == [200, 400]
+
+
+async def test_chunk_that_is_none_ends_an_answer_that_has_begun() -> None:
+    async def run(_: Any, receive: Any, send: Any) -> None:
+        await start(send)
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        await go_on(send, b"end")
+
+    caller = call(App(run))
+    caller.send(CHUNKS)
+    await settle()
+    caller.send(b"x\r\n", NEXT)
+    await settle()
+    assert [(each.status, each.body) for each in caller.answers("POST")] == [(200, b"end")]
+    assert caller.has_got_end
+
+
+async def test_nonsense_after_a_request_is_refused_after_its_answer() -> None:
+    async def slow(_: Any, __: Any, send: Any) -> None:
+        await asyncio.sleep(1)
+        await answer(send, b"slow")
+
+    caller = call(App(slow))
+    caller.send(NEXT, b"NONSENSE\r\n", NEXT)
+    await settle()
+    assert caller.got == b""
+    await asyncio.sleep(1)
+    assert [each.status for each in caller.answers("GET", "GET")] == [200, 400]
+    assert caller.has_got_end

@@ -45,6 +45,14 @@ async def test_pair_in_one_read_is_offered_without_its_bytes() -> None:
     assert [each.way for each in app.seen] == ["now"] * 5 + ["run"]
 
 
+async def test_request_with_a_part_of_the_next_is_offered_without_its_bytes() -> None:
+    for place in range(1, len(HOT)):
+        app = App()
+        caller = call(app)
+        caller.send(HOT + HOT[:place], HOT[place:], HOT + HOT[:place], HOT[place:])
+        assert app.offered == [None] * 4, place
+
+
 async def test_request_in_two_reads_is_offered_without_its_bytes() -> None:
     for place in range(1, len(HOT)):
         app = App()
@@ -146,6 +154,20 @@ async def test_nothing_is_recalled_while_the_caller_takes_nothing() -> None:
     assert [each.body for each in caller.answers("GET", "GET", "GET")] == [b"/now", big, b"/now"]
     caller.send(HOT)
     assert [each.way for each in app.seen] == ["now", "run", "now", "recalled"]
+
+
+async def test_recalled_answers_wait_for_a_caller_that_takes_nothing() -> None:
+    app = App()
+    caller = call(app)
+    caller.send(HOT)
+    caller.stop_taking()
+    caller.send(*[HOT] * 2000)
+    asked = len(app.asked)
+    assert asked < 2000
+    caller.take_on()
+    await settle()
+    assert len(caller.answers(*["GET"] * 2001)) == 2001
+    assert len(app.asked) == 2001 - 1
 
 
 @pytest.mark.parametrize("line", [b"Connection: close\r\n", b"Connection: x, Close\r\n"])
