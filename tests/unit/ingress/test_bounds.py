@@ -171,6 +171,7 @@ async def test_connection_that_is_blocked_is_not_at_rest() -> None:
     await asyncio.sleep(5 * REST_SECONDS)
     assert not caller.is_gone
     caller.take_on()
-    assert len(caller.answers("GET")) == 1
+    caller.send(NOW)
+    assert len(caller.answers("GET", "GET")) == 2
     await asyncio.sleep(1.2 * REST_SECONDS)
     assert caller.is_gone

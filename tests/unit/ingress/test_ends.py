@@ -242,3 +242,15 @@ async def test_closing_when_idle_spares_what_is_under_way() -> None:
     assert (b"connection", b"close") not in first.headers
     assert (second.body, (b"connection", b"close") in second.headers) == (b"/now", True)
     assert app.targets == [b"/now", b"/a", b"/a", b"/now"]
+
+
+async def test_closing_when_idle_leaves_a_refusal_to_its_caller() -> None:
+    caller = call(App())
+    caller.send(b"NONSENSE\r\n")
+    caller.connection.close_when_idle()
+    assert caller.has_got_end
+    assert not caller.is_gone
+    caller.end()
+    await settle()
+    assert caller.is_gone
+    assert not caller.was_reset
