@@ -33,7 +33,9 @@ class Application(Protocol):
 class Connections(Protocol):
     """What all connections of a listener share."""
 
-    app: Application
+    @property
+    def app(self) -> Application:
+        """What answers."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
