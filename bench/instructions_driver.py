@@ -1,4 +1,4 @@
-"""Driver of `bench.instructions`: the service in one process under callgrind, asked in the way that granian asks it."""
+"""Driver of `bench.instructions`: the service in one process under callgrind, asked over connections without a network."""
 
 import asyncio
 import ctypes
@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 import uvloop
 from msgspec import Struct
 
-from app.server.workers import load_app
+from app.ingress.connection import Connection
+from app.server.worker import load_app
+from app.settings.environment import read_settings
 from bench.contenders import KEY, MERCHANT
 
 FRESH_SECONDS: Final = 2
@@ -41,56 +43,55 @@ class Operation(Struct, frozen=True):
     """Whether nothing is asked, which shows what the driver itself takes."""
 
 
-class Watcher:
-    """What granian hands over for a request, and what was answered."""
+class Question:
+    """A request as it arrives, and the status of its answer."""
 
     def __init__(self, account: int, headers: Sequence[tuple[str, str]]) -> None:
-        path = f"/v1/merchants/{account}/balances"
-        lines = [("host", "127.0.0.1:8080"), ("authorization", f"Bearer {KEY}"), *headers]
-        self.scope: Final[dict[str, Any]] = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": ("127.0.0.1", 8080),
-            "client": ("127.0.0.1", 40000),
-            "scheme": "http",
-            "method": "GET",
-            "root_path": "",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": bytes(bytearray()),
-            "headers": [(name.encode(), value.encode()) for name, value in lines],
-            "state": {},
-        }
+        lines = [
+            f"GET /v1/merchants/{account}/balances HTTP/1.1",
+            "host: 127.0.0.1:8080",
+            f"authorization: Bearer {KEY}",
+            *(f"{name}: {value}" for name, value in headers),
+        ]
+        self.bytes: Final = "\r\n".join([*lines, "", ""]).encode()
         self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.error: BaseException | None = None
-        self.ended: Callable[[], None] = lambda: None
-
-    def receive(self) -> asyncio.Future[Any]:
-        """Wait for a body that never comes, as granian does after an empty one."""
-        return asyncio.get_running_loop().create_future()
-
-    def send(self, message: dict[str, Any]) -> "_Sent":
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], dict(message["headers"])
-        return _SENT
 
 
-class _Sent:
-    """An awaitable that is done, as granian's is."""
+class Wire:
+    """The transport of one connection. `answered` is called with each answer: they are written whole."""
 
-    def __await__(self) -> Any:
-        return self
+    def __init__(self, answered: Callable[[bytes], None]) -> None:
+        self.write: Final = answered
 
-    def __iter__(self) -> Self:
-        return self
+    def get_extra_info(self, _: str) -> tuple[str, int]:
+        """Give the address of either end."""
+        return "127.0.0.1", 40000
 
-    def __next__(self) -> None:
-        raise StopIteration
+    def is_closing(self) -> bool:
+        """Stay open."""
+        return False
 
 
-_SENT: Final = _Sent()
+class Connections:
+    """What connections share: the service, or what answers nothing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, app: Any) -> None:
+        self.loop: Final = loop
+        self.app: Final = app
+        self.tasks: Final[set[asyncio.Task[None]]] = set()
+
+    def add(self, connection: Connection) -> None:
+        """Count nothing."""
+
+    remove = add
+
+
+class Nothing:
+    """An application that answers nothing, which shows what the driver itself takes."""
+
+    def recall(self, _: bytes) -> bytes:
+        """Answer."""
+        return b"HTTP/1.1 200 OK\r\n\r\n"
 
 
 class Driver:
@@ -102,10 +103,9 @@ class Driver:
         self._library: Final = library
         self._loads: Final[list[asyncio.Future[Any]]] = []
         self._stores: Final[list[asyncio.Future[Any]]] = []
-        make: Any = loop.get_task_factory()
 
         def make_task(loop: asyncio.AbstractEventLoop, steps: Any, **options: Any) -> Any:
-            task = make(loop, steps, **options)
+            task = asyncio.Task(steps, loop=loop, **options)
             if (name := getattr(steps, "__qualname__", "")) == "Loads._load":
                 self._loads.append(task)
             elif name == "Stores._store":
@@ -124,7 +124,7 @@ class Driver:
         if (await from_app.get())["type"] != "lifespan.startup.complete":
             raise AssertionError("the service did not start")
         await asyncio.sleep(1)  # until its bus and its tasks have begun
-        await self.ask([Watcher(MERCHANT, [])], self._app, 1)
+        await self.ask([Question(MERCHANT, [])], self._app, 1)
 
     async def _end_loads(self) -> None:
         """Wait until the loads have ended, those that were gathered included, and what they loaded is stored."""
@@ -134,73 +134,64 @@ class Driver:
 
     async def measure(self, operation: Operation, scale: int) -> None:
         """Have callgrind count the instructions of an operation, with a clock `scale` times slower."""
-        app = _answer_nothing if operation.is_empty else self._app
+        app = Nothing() if operation.is_empty else self._app
         if operation.is_stale:
-            await self.ask(self._watchers(operation, _NO_CACHE), app, 32)
+            await self.ask(self._questions(operation, _NO_CACHE), app, 32)
             await asyncio.sleep(_STALE_SECONDS)
         self._library.bench_scale(scale)
         if operation.first == MERCHANT:
-            await self.ask([Watcher(MERCHANT, [_NO_CACHE])], self._app, 1)
-        warm = [Watcher(each, operation.headers) for each in self._accounts(operation, -operation.warm, 0)]
+            await self.ask([Question(MERCHANT, [_NO_CACHE])], self._app, 1)
+        warm = [Question(each, operation.headers) for each in self._accounts(operation, -operation.warm, 0)]
         await self.ask(warm, app, operation.lanes)
-        watchers = self._watchers(operation)
+        questions = self._questions(operation)
         self._loads.clear()
         self._stores.clear()
         gc.collect()
         self._library.bench_begin()
-        await self.ask(watchers, app, operation.lanes)
+        await self.ask(questions, app, operation.lanes)
         await self._end_loads()
         self._library.bench_end(operation.name.encode())
         self._library.bench_scale(1)
-        if wrong := [each.status for each in watchers if each.status != operation.status]:
+        if wrong := [each.status for each in questions if each.status != operation.status]:
             raise AssertionError((operation.name, wrong[:3]))
         if operation.is_stale and len(self._loads) != operation.count:
             raise AssertionError((operation.name, len(self._loads)))
 
-    async def ask(self, watchers: Sequence[Watcher], app: Any, lanes: int) -> None:
-        """Ask for all, so many at a time, each out of a callback of the loop, as granian does."""
-        done, waiting, left = self._loop.create_future(), iter(watchers), len(watchers)
+    async def ask(self, questions: Sequence[Question], app: Any, lanes: int) -> None:
+        """Ask for all over so many connections, each time out of a callback of the loop, as a transport does."""
+        done, waiting, left = self._loop.create_future(), iter(questions), len(questions)
+        connections = Connections(self._loop, app)
 
-        def begin() -> None:
-            if (watcher := next(waiting, None)) is not None:
-                self._loop.create_task(future_watcher(app, watcher))
+        def begin(connection: Connection, asked: list[Question]) -> None:
+            if (question := next(waiting, None)) is not None:
+                asked[:] = [question]
+                connection.data_received(question.bytes)
 
-        def end() -> None:
-            nonlocal left
-            left -= 1
-            if left:
-                self._loop.call_soon(begin)
-            else:
-                done.set_result(None)
+        def open_lane() -> None:
+            connection, asked = Connection(connections), list[Question]()
 
-        for watcher in watchers:
-            watcher.ended = end
+            def end(answer: bytes) -> None:
+                nonlocal left
+                asked[0].status = int(answer[9:12])
+                left -= 1
+                if left:
+                    self._loop.call_soon(begin, connection, asked)
+                else:
+                    done.set_result(None)
+
+            connection.connection_made(Wire(end))  # type: ignore[arg-type]
+            self._loop.call_soon(begin, connection, asked)
+
         for _ in range(lanes):
-            self._loop.call_soon(begin)
-        if watchers:
+            open_lane()
+        if questions:
             await done
-        for error in filter(None, (watcher.error for watcher in watchers)):
-            raise error
 
-    def _watchers(self, operation: Operation, *more: tuple[str, str]) -> list[Watcher]:
-        return [Watcher(each, [*operation.headers, *more]) for each in self._accounts(operation, 0, operation.count)]
+    def _questions(self, operation: Operation, *more: tuple[str, str]) -> list[Question]:
+        return [Question(each, [*operation.headers, *more]) for each in self._accounts(operation, 0, operation.count)]
 
     def _accounts(self, operation: Operation, begin: int, end: int) -> Iterable[int]:
         return [operation.first + number % operation.ids for number in range(begin, end)]
-
-
-async def future_watcher(app: Any, watcher: Watcher) -> None:
-    """Ask for one. The service knows the coroutines of requests by this name, which is granian's."""
-    try:
-        await app(watcher.scope, watcher.receive, watcher.send)
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the measurement must end
-        watcher.error = error
-    watcher.ended()
-
-
-async def _answer_nothing(_: Any, __: Any, send: Callable[[dict[str, Any]], _Sent]) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _run(driver: Driver, operations: Sequence[Operation], scale: int) -> None:
@@ -217,7 +208,7 @@ def main() -> None:
     shim.bench_end.argtypes = [ctypes.c_char_p]
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = load_app(Path(folder))
+    app = load_app(Path(folder), read_settings(os.environ))
     shim.bench_instrument()
     driver = Driver(loop, app, shim)
     plan = msgspec.json.decode(operations, type=list[Operation])

@@ -17,7 +17,9 @@ LINGER_SECONDS: Final = 2.0
 class Connections(Protocol):
     """What all connections of a listener share."""
 
-    app: Application
+    @property
+    def app(self) -> Application:
+        """What answers."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -44,12 +44,11 @@ class Recording:
     resume_reading = pause_reading
 
 
-class WireTransport(httpx.ASGITransport):
-    """Ask each request over a connection of its own. It ends as soon as the answer is whole."""
+class Shared:
+    """What connections share that nobody counts."""
 
     def __init__(self, app: Any) -> None:
-        super().__init__(app)
-        self.app: Any = app
+        self.app: Final = app
         self.tasks: Final[set[asyncio.Task[None]]] = set()
 
     @property
@@ -58,17 +57,30 @@ class WireTransport(httpx.ASGITransport):
         return asyncio.get_running_loop()
 
     def add(self, connection: Connection) -> None:
-        """Nobody counts connections here."""
+        """Count nothing."""
 
     remove = add
+
+
+class WireTransport(httpx.ASGITransport):
+    """Ask each request over a connection of its own. It ends as soon as the answer is whole."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self._shared: Final = Shared(app)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Ask, and read the answer as another library of HTTP does."""
         body = await request.aread()
-        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+        lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+        lines += [b"%b: %b" % header for header in request.headers.raw if header[0].lower() != b"transfer-encoding"]
+        if body and "content-length" not in request.headers:
+            lines.append(b"content-length: %d" % len(body))
+        sent = b"\r\n".join([*lines, b"", body])
         peer = h11.Connection(h11.CLIENT)
-        sent = b"".join(filter(None, (peer.send(head), peer.send(h11.Data(body)), peer.send(h11.EndOfMessage()))))
-        wire, connection = Recording(), Connection(self)
+        peer.send(h11.Request(method=request.method, target="/", headers=[("host", "a"), ("connection", "close")]))
+        peer.send(h11.EndOfMessage())
+        wire, connection = Recording(), Connection(self._shared)
         connection.connection_made(wire)  # type: ignore[arg-type]
         connection.data_received(sent)
         try:
