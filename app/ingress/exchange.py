@@ -66,8 +66,6 @@ class Exchange:
 
     def feed(self, data: bytes) -> bool:
         """Take a part of the body. Return whether the connection shall pause, until `read_on` is called."""
-        if self.is_answered:
-            return False
         self._body += data
         self._wake()
         return len(self._body) > BODY_BUFFER_BYTES
@@ -142,7 +140,6 @@ class Exchange:
         self.keeps_alive &= self.is_received and _CLOSE not in headers
         if self._has_body and length is None:
             self._is_chunked = self.scope["http_version"] == "1.1"
-            self.keeps_alive &= self._is_chunked
             headers += [_CHUNKED] * self._is_chunked
         if not self.keeps_alive and _CLOSE not in headers:
             headers.append(_CLOSE)

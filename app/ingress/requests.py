@@ -108,12 +108,11 @@ class RequestReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if not self._is_in_head:  # a tunnel was asked for: what follows is no HTTP
-                return b""
-            method, version = self._parser.get_method(), self._parser.get_http_version().encode()
-            lines = write_lines(header for header in self._headers if header[0] != b"upgrade")
-            self._parser = httptools.HttpRequestParser(self)
-            self._parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._target, version, lines))
+            if self._is_in_head:
+                method, version = self._parser.get_method(), self._parser.get_http_version().encode()
+                lines = write_lines(header for header in self._headers if header[0] != b"upgrade")
+                self._parser = httptools.HttpRequestParser(self)
+                self._parser.feed_data(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._target, version, lines))
             return memoryview(data)[upgrade.args[0] :]
         return b""
 
@@ -136,7 +135,7 @@ class RequestReader:
         is_tunnel = scope["method"] == _TUNNEL
         if parser.should_upgrade() and not is_tunnel:
             return
-        self._is_in_head, self._is_in_body, self._unused_bytes = False, True, 0
+        self._is_in_head, self._is_in_body = False, True
         special = [(name, value.lower()) for name, value in self._headers if name in _SPECIAL]
         codings = [value for name, value in special if name == _CODING] if special else []
         if codings and codings != [_CHUNKED]:

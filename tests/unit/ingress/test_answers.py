@@ -1,6 +1,7 @@
 """Answers over the wire: their framing, and what becomes of applications that break the rules."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -108,7 +109,9 @@ async def _begin_by_the_body(_: Any, __: Any, send: Any) -> None:
 
 async def _begin_twice(_: Any, __: Any, send: Any) -> None:
     await start(send, (LENGTH, b"3"))
-    await start(send, (LENGTH, b"3"))
+    with suppress(RuntimeError):
+        await start(send, (LENGTH, b"4"))
+    await go_on(send, b"abc")
 
 
 async def _send_after_all(_: Any, __: Any, send: Any) -> None:
@@ -123,6 +126,17 @@ async def _send_what_is_none(_: Any, __: Any, send: Any) -> None:
 async def _too_long(_: Any, __: Any, send: Any) -> None:
     await start(send, (LENGTH, b"3"))
     await go_on(send, b"abcd")
+
+
+async def _too_long_in_stream(_: Any, __: Any, send: Any) -> None:
+    await start(send, (LENGTH, b"3"))
+    await go_on(send, b"abcd", more=True)
+
+
+async def _send_after_stream(_: Any, __: Any, send: Any) -> None:
+    await start(send)
+    await go_on(send, b"")
+    await go_on(send, b"d")
 
 
 async def _too_long_in_parts(_: Any, __: Any, send: Any) -> None:
@@ -168,7 +182,9 @@ PART = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"
         (_break_a_line, ERROR, True),
         (_invent_a_status, ERROR, True),
         (_raise_after_start, b"", True),
-        (_begin_twice, b"", True),
+        (_begin_twice, WHOLE, False),
+        (_too_long_in_stream, b"", True),
+        (_send_after_stream, STREAM + b"0\r\n\r\n", False),
         (_too_long, b"", True),
         (_too_short, b"", True),
         (_raise_in_stream, STREAM + b"1\r\na\r\n", True),

@@ -87,8 +87,9 @@ async def test_rest_of_a_body_is_read_without_use_after_an_early_answer() -> Non
     async def run(_: Any, receive: Any, send: Any) -> None:
         await receive()
         await answer(send, b"no", status=413)
-        assert await receive() == {"type": "http.disconnect"}
+        heard.append(await receive())
 
+    heard: list[Any] = []
     app = App(run)
     caller = call(app)
     caller.send(post(SIZE * 100), *[PART] * 10)
@@ -106,6 +107,7 @@ async def test_rest_of_a_body_is_read_without_use_after_an_early_answer() -> Non
     assert caller.is_gone
     assert not caller.was_reset
     assert app.targets == [b"/p"]
+    assert heard == [{"type": "http.disconnect"}]
 
 
 async def test_caller_that_sends_on_and_on_is_cut_off_after_a_while() -> None:

@@ -206,10 +206,11 @@ async def test_pipelined_requests_after_a_last_answer_are_read_without_use() -> 
 
     app = App(run)
     caller = call(app)
-    caller.send(ASK, ASK, ASK, ASK)
+    caller.send(NOW, ASK, ASK, ASK, ASK)
     await asyncio.sleep(2)
-    assert app.targets == [b"/a"]
-    assert len(caller.answers("GET")) == 1
+    caller.send(NOW)
+    assert app.targets == [b"/now", b"/a"]
+    assert len(caller.answers("GET", "GET")) == 2
     assert caller.has_got_end
     assert caller.is_read
     assert not caller.is_gone

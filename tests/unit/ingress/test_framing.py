@@ -32,6 +32,7 @@ TARGETS = st.sampled_from(
         (b"/a#fragment?no", b"/a"),
         (b"http://other:81/p/q?r", b"/p/q?r"),
         (b"HTTP://other", b"/"),
+        (b"/a://b?c", b"/a://b?c"),
         (b"*", b"*"),
     ]
 )

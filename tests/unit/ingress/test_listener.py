@@ -229,6 +229,19 @@ async def test_bound_of_connections_holds_and_the_next_is_accepted_when_one_ends
         assert len(place.listener._connections) == 2
 
 
+async def test_bound_of_connections_holds_for_those_that_come_together() -> None:
+    app, listening = App(), _bind()
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(5)]
+    for client in clients:
+        client.sendall(NOW)
+    async with serve(app, 2, listening) as place:
+        await _until(lambda: len(app.seen) == 2)
+        assert len(place.listener._connections) == 2
+        for client in clients:
+            client.close()
+        await _until(lambda: len(app.seen) == 5)
+
+
 class Exhausted(socket.socket):
     """A socket that accepts only after some failures for want of descriptors."""
 
