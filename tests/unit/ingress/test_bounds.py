@@ -1,6 +1,8 @@
 """Bounds: of heads, of pipelines, and of the rest of a connection."""
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -177,3 +179,15 @@ async def test_connection_that_is_blocked_is_not_at_rest() -> None:
     assert len(caller.answers("GET", "GET")) == 2
     await asyncio.sleep(1.2 * REST_SECONDS)
     assert caller.is_gone
+
+
+async def test_listener_that_has_ended_is_forgotten() -> None:
+    """Its timer ends, too."""
+    listener = listen(App())
+    listener._look()
+    await listener.close(1)
+    await asyncio.sleep(5)
+    forgotten = weakref.ref(listener)
+    del listener
+    gc.collect()
+    assert forgotten() is None
