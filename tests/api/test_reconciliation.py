@@ -152,7 +152,7 @@ async def test_what_shutdown_breaks_off_is_not_started_again(valkey: EmbeddedVal
             await other.redis.client_unpause()
             assert await name_loads() == ["flight:10001"]
             assert upstream.counters.balance_calls == 3
-    await asyncio.wait([theirs, ours])
+    await asyncio.gather(theirs, ours, return_exceptions=True)
 
 
 async def name_loads() -> list[str]:

@@ -100,12 +100,14 @@ async def _read(peer: h11.Connection, wire: Recording) -> httpx.Response:
                 body += data
             case h11.EndOfMessage():
                 assert start is not None
-                return httpx.Response(start.status_code, headers=list(start.headers), content=bytes(body))
-            case h11.NEED_DATA if not wire.written and wire.is_closing():
-                raise httpx.RemoteProtocolError("the connection ended before the answer did")
-            case h11.NEED_DATA:
-                if not wire.written:
-                    wire.was_written.clear()
-                    await wire.was_written.wait()
+                return httpx.Response(
+                    start.status_code, headers=list(start.headers), stream=httpx.ByteStream(bytes(body))
+                )
+            case h11.NEED_DATA if wire.written:
                 peer.receive_data(bytes(wire.written))
                 wire.written.clear()
+            case h11.NEED_DATA if wire.is_closing():
+                raise httpx.RemoteProtocolError("the connection ended before the answer did")
+            case h11.NEED_DATA:
+                wire.was_written.clear()
+                await wire.was_written.wait()
