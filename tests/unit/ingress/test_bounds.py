@@ -58,9 +58,8 @@ async def test_connection_that_lives_long_is_not_refused() -> None:
     for _ in range(20):
         caller.send(ASK, post, b"20000\r\n" + b"x" * 0x20000 + b"\r\n", b"0;" + b"x" * 1000, b"\r\n\r\n")
         await settle()
-    caller.send(
-        *[b"GET /now HTTP/1.1\r\nA: %b\r\n\r\n" % (b"x" * 100_000)] * 30, NOW + b"GET /no", b"w HTTP/1.1\r\n\r\n"
-    )
+    caller.send(*[b"GET /now HTTP/1.1\r\nA: %b\r\n\r\n" % (b"x" * size) for size in range(100_000, 100_030)])
+    caller.send(NOW + b"GET /no", b"w HTTP/1.1\r\n\r\n")
     await settle()
     assert {each.status for each in caller.answers(*["GET", "POST"] * 20, *["GET"] * 32)} == {200}
 
