@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.ingress.responses import write_head
-from tests.support.caller import App, Run, answer, call, go_on, settle, start
+from tests.support.answering import App, Run, answer, go_on, start
+from tests.support.caller import call, settle
 
 ASK = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 NEXT = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"

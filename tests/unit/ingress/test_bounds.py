@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.ingress.requests import MAX_HEAD_BYTES, MAX_HEADERS
-from tests.support.caller import REST_SECONDS, App, Caller, answer, call, go_on, listen, settle, start
+from tests.support.answering import App, answer, go_on, start
+from tests.support.caller import REST_SECONDS, Caller, call, listen, settle
 
 ASK = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 NOW = b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.caller import HIGH_WATER_BYTES, App, Caller, answer, call, go_on, listen, settle, start
+from tests.support.answering import App, answer, go_on, start
+from tests.support.caller import HIGH_WATER_BYTES, Caller, call, listen, settle
 
 ASK = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 NOW = b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n"

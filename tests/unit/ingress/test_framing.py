@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.caller import App, Got, Seen, answer, call, go_on, header, read_body, see, settle, start
+from tests.support.answering import App, Seen, answer, go_on, header, read_body, see, start
+from tests.support.caller import Got, call, settle
 from tests.support.virtual_time import VirtualLoop
 
 Headers = tuple[tuple[bytes, bytes], ...]

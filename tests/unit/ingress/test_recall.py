@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from app.ingress.application import Answer
-from tests.support.caller import HIGH_WATER_BYTES, App, Caller, answer, call, listen, settle
+from tests.support.answering import App, answer
+from tests.support.caller import HIGH_WATER_BYTES, Caller, call, listen, settle
 
 HOT = b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n"
 COLD = b"GET /cold HTTP/1.1\r\nHost: x\r\n\r\n"

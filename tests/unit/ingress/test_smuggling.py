@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.caller import App, call, settle
+from tests.support.answering import App
+from tests.support.caller import call, settle
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
