@@ -144,6 +144,11 @@ def call(app: App) -> Caller:
     return Caller(listen(app))
 
 
+def post(length: int, *lines: bytes, version: bytes = b"1.1") -> bytes:
+    """Make the head of a request with a body."""
+    return b"\r\n".join([b"POST /p HTTP/%b" % version, b"Content-Length: %d" % length, *lines, b"", b""])
+
+
 async def settle() -> None:
     """Wait until nothing is left to do, for less time than any timer needs (virtual time)."""
     await asyncio.sleep(0.001)

@@ -6,23 +6,11 @@ from typing import Any
 import pytest
 
 from tests.support.answering import App, Run, answer, go_on, read_body, start
-from tests.support.caller import call, settle
+from tests.support.caller import call, post, settle
 
 SIZE = 16 * 1024
 PART = b"x" * SIZE
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-def post(length: int, *lines: bytes, version: bytes = b"1.1") -> bytes:
-    return b"POST /p HTTP/%b\r\nContent-Length: %d\r\n%b\r\n" % (
-        version,
-        length,
-        b"".join(b"%b\r\n" % each for each in lines),
-    )
-
-
 NEXT = b"GET /next HTTP/1.1\r\n\r\n"
-EXPECT = b"Expect: 100-continue"
 
 
 async def test_reading_pauses_beyond_64_kib_until_the_application_receives() -> None:
