@@ -5,7 +5,7 @@ Run: .venv/bin/python -m bench.hot_profile
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final, cast
 
@@ -15,36 +15,25 @@ from app.access.failed_logins import FailedLogins
 from app.accounts import Accounts
 from app.api.app import Access, ApiOptions, Balances, ServicePages, build_api
 from app.api.middleware.edge import Edge
-from app.api.reads.hot_path import HotPath, read_plain_headers
+from app.api.reads.hot_path import read_plain_headers
 from app.budget.fleet_budget import BudgetOptions, build_budget
 from app.cache.freshness import FreshnessPolicy
 from app.cache.replica import Origin, ReplicaOptions, build_replica
+from app.ingress.connection import Connection
 from app.resilience.draining import Drain
 from app.runtime import Runtime
 from app.secret import Secret
 from app.settings.sections import RedisSettings
 from app.wiring.redis import build_redis
+from bench.instructions_driver import Connections, Nothing, Wire
 from bench.memory import ASSETS, make_snapshots
 
 CALLS: Final = 20_000
 ROUNDS: Final = 7
 POLICY: Final = FreshnessPolicy(5_000, 30_000, 600_000, 10_000)
 HEADERS: Final = [(b"host", b"127.0.0.1:8080"), (b"authorization", b"Bearer key")]
-MORE: Final = [(b"accept", b"*/*"), (b"user-agent", b"wrk"), (b"accept-encoding", b"br"), (b"x-request-id", b"a1")]
+MORE: Final = [(b"accept", b"*/*"), (b"user-agent", b"wrk"), (b"accept-encoding", b"br"), (b"origin", b"http://a")]
 NOBODY: Final = cast("Any", None)
-
-
-class _Sent:
-    """An awaitable that is complete from the start."""
-
-    def __await__(self) -> "_Sent":
-        return self
-
-    def __iter__(self) -> "_Sent":
-        return self
-
-    def __next__(self) -> None:
-        raise StopIteration
 
 
 def measure(step: Callable[[], object]) -> float:
@@ -82,25 +71,21 @@ def build(callers: Callers) -> tuple[Edge, str]:
     return edge, f"/v1/merchants/{snapshot.account_id}/balances"
 
 
-def run(request: Coroutine[Any, Any, None]) -> None:
-    """Run a request that waits for nothing."""
-    try:
-        request.send(None)
-    except StopIteration:
-        return
-    raise RuntimeError("this request is not hot")
+def write_request(path: str, *headers: tuple[bytes, bytes]) -> bytes:
+    """Write a plain request for a path, with further headers."""
+    lines = [b"GET %b HTTP/1.1" % path.encode(), *(b"%b: %b" % header for header in (*HEADERS, *headers))]
+    return b"\r\n".join([*lines, b"", b""])
 
 
-def make_scope(path: str, *headers: tuple[bytes, bytes]) -> Any:
-    """Make a plain request for a path, with further headers."""
-    raw = path.encode()
-    base = {"type": "http", "http_version": "1.1", "method": "GET", "client": None}
-    return base | {"path": path, "raw_path": raw, "query_string": b"", "headers": [*HEADERS, *headers], "state": {}}
+def connect(app: Any, answers: list[bytes]) -> Connection:
+    """Make a connection without a network, with the last answer in a list."""
 
+    def keep(answer: bytes) -> None:
+        answers[:] = [answer]
 
-def send(_: object) -> Any:
-    """Send a message at once."""
-    return _Sent()
+    connection = Connection(Connections(asyncio.get_running_loop(), app))
+    connection.connection_made(Wire(keep))  # type: ignore[arg-type]
+    return connection
 
 
 def print_table(steps: Mapping[str, Callable[[], object]], rated: Callable[[], object], callers: Callers) -> None:
@@ -117,40 +102,33 @@ async def main() -> None:
     """Print a table."""
     callers = Callers([Caller("one", hash_key("key"), "all")], workers=1, monotonic=time.monotonic)
     edge, path = build(callers)
-    hot_path = cast("HotPath", edge._hot_path)  # noqa: SLF001
-    sent: list[Any] = []
+    hot_path, answers = cast("Any", edge._hot_path), list[bytes]()  # noqa: SLF001
+    connection = connect(edge, answers)
+    plain, named = write_request(path), write_request(path, (b"x-request-id", b"a1"))
+    connection.data_received(plain)
+    known = write_request(path, (b"if-none-match", answers[0].partition(b"etag: ")[2].partition(b"\r\n")[0]))
+    rich = write_request(path, *MORE)
+    key = hot_path._requests.recall(plain)  # noqa: SLF001
+    memo, now = hot_path._memos.recall(key), hot_path._unix_ms()  # noqa: SLF001
+    bare = connect(Nothing(), [])
 
-    async def keep(message: Any) -> None:
-        sent.append(message)
-
-    for _ in range(2):
-        await edge(make_scope(path), NOBODY, keep)
-    start, body = sent[-2:]
-    plain, rich = make_scope(path), make_scope(path, *MORE)
-    known = make_scope(path, (b"if-none-match", dict(start["headers"])[b"etag"]))
-    key: Any = ("GET", path.encode(), b"", b"Bearer key", None, None, None, None)
-    memo = cast("Any", hot_path._memos.recall(key))  # noqa: SLF001
-    now = hot_path._unix_ms()  # noqa: SLF001
-
-    async def bare(_: object, __: object, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": start["headers"]})
-        await send({"type": "http.response.body", "body": body["body"], "more_body": False})
-
-    def ask(request: Any) -> Callable[[], object]:
-        return lambda: run(edge(request, NOBODY, send))
+    def ask(request: bytes) -> Callable[[], object]:
+        connection.data_received(request)
+        return lambda: connection.data_received(request)
 
     steps: dict[str, Callable[[], object]] = {
-        "a bare application that sends the same": lambda: run(bare(plain, NOBODY, send)),
-        "know the request again": lambda: hot_path._raw_requests.recall(("GET", path.encode(), b"", *HEADERS)),  # noqa: SLF001
+        "a connection whose application answers nothing": lambda: bare.data_received(plain),
+        "know the request again": lambda: hot_path._requests.recall(plain),  # noqa: SLF001
         "or read its headers": lambda: read_plain_headers(HEADERS),
         "find the memo": lambda: hot_path._memos.recall(key),  # noqa: SLF001
         "see that memory still has the snapshot": lambda: hot_path._is_current(memo.snapshot),  # noqa: SLF001
         "count it": lambda: memo.series.count(0.00001, 1_000),
         "name it": lambda: hot_path._request_ids.name(None),  # noqa: SLF001
-        "age it, once a second": lambda: hot_path._renew(memo, key, plain, now),  # noqa: SLF001
-        "**a hot read through the edge**": ask(plain),
+        "age it, once a second": lambda: hot_path._renew(memo, key, now),  # noqa: SLF001
+        "**a hot read over a connection**": ask(plain),
         "**the same, 304**": ask(known),
         "**the same with four more headers**": ask(rich),
+        "**the same with an id of its own, which is parsed each time**": ask(named),
     }
     print_table(steps, ask(plain), callers)
 

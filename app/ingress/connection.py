@@ -7,8 +7,11 @@ from app.clock import unix_ms
 from app.ingress.application import Application
 from app.ingress.exchange import Exchange
 from app.ingress.inbox import Inbox
-from app.ingress.requests import NotHttp, RequestReader
+from app.ingress.requests import NotHttp, RequestReader, read_address
 from app.ingress.responses import date_line, write_head, write_refusal
+
+_READ_BYTES: Final = 16 * 1024
+"""How much is read at a time before what was asked is answered: many small requests take far more memory than bytes."""
 
 LINGER_SECONDS: Final = 2.0
 """How long a closed connection is read without use while its peer still sends. A reset could cost it the answer."""
@@ -51,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._inbox: Final = Inbox(self)
         self._waiting: Final = self._inbox.waiting
         self._exchange: Exchange | None = None
+        self._unread = b""
         self._refusal = 0
         self._is_free = True
         self._reads_no_more = False
@@ -69,8 +73,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = transport
-        self.peer = _address(transport.get_extra_info("peername"))
-        server = _address(transport.get_extra_info("sockname"))
+        self.peer = read_address(transport.get_extra_info("peername"))
+        server = read_address(transport.get_extra_info("sockname"))
         self._reader = RequestReader(self._inbox, {"client": self.peer, "server": server})
         self._connections.add(self)
 
@@ -95,15 +99,9 @@ class Connection(asyncio.Protocol):
         if self._reads_no_more:
             return
         came_alone, self._inbox.heads = self._is_free, 0
-        try:
-            self._reader.feed(data)
-        except NotHttp as error:
-            self._refusal = error.status
-            self._stop_reading()
-            self._inbox.lose_request()
-            if self._exchange is not None and not (self._exchange.is_received or self._exchange.has_begun):
-                self._refuse()
-        is_alone = came_alone and self._inbox.heads == 1 and self._reader.is_between
+        self._unread += data
+        self._read()
+        is_alone = came_alone and self._inbox.heads == 1 and self._reader.is_between and not self._unread
         self._advance(data if is_alone else None)
 
     def eof_received(self) -> bool:
@@ -197,13 +195,30 @@ class Connection(asyncio.Protocol):
 
     def _advance(self, request: bytes | None = None) -> None:
         """Begin the next exchange, if nothing speaks against it. `request` has all bytes of a lone request."""
-        while self._waiting and self._exchange is None and not self._is_blocked:
-            self._begin(self._waiting.popleft(), request)
+        while True:
+            if self._waiting and self._exchange is None and not self._is_blocked:
+                self._begin(self._waiting.popleft(), request)
+            elif self._unread and not self._waiting:
+                self._read()
+            else:
+                break
         if self._refusal and self._last is None:
             self._refuse()
         self._pace()
         is_at_rest = self._last is None and self._reader.is_between
         self._is_free = is_at_rest and not (self._is_blocked or self._reads_no_more)
+
+    def _read(self) -> None:
+        """Read a part of what arrived."""
+        part, self._unread = self._unread[:_READ_BYTES], self._unread[_READ_BYTES:]
+        try:
+            self._reader.feed(part)
+        except NotHttp as error:
+            self._refusal = error.status
+            self._stop_reading()
+            self._inbox.lose_request()
+            if self._exchange is not None and not (self._exchange.is_received or self._exchange.has_begun):
+                self._refuse()
 
     def _begin(self, exchange: Exchange, request: bytes | None) -> None:
         self._answers += 1
@@ -226,19 +241,11 @@ class Connection(asyncio.Protocol):
         self.close(lingers=True)
 
     def _stop_reading(self) -> None:
-        self._reads_no_more, self._is_free = True, False
+        self._reads_no_more, self._is_free, self._unread = True, False, b""
 
     def _pace(self) -> None:
         """Read while nothing waits, so that neither requests nor a body pile up. Without reading, no end is seen."""
-        pauses = (bool(self._waiting) or self._inbox.is_full) and not self._reads_no_more
+        pauses = (bool(self._waiting or self._unread) or self._inbox.is_full) and not self._reads_no_more
         if self._transport is not None and pauses is not self._is_paused and not self._transport.is_closing():
             self._is_paused = pauses
             (self._transport.pause_reading if pauses else self._transport.resume_reading)()
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    match name:
-        case (str(host), int(port), *_):
-            return host, port
-        case _:
-            return None

@@ -12,6 +12,7 @@ from msgspec import Struct
 from app.ingress.application import Application
 from app.ingress.connection import Connection
 
+_BACKLOG: Final = 1024
 _ACCEPTS_AT_ONCE: Final = 64
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _EXHAUSTED_PAUSE_SECONDS: Final = 0.1
@@ -49,7 +50,8 @@ class Listener:
         self._has_ended = asyncio.Event()
 
     def open(self, listening: socket.socket, app: Application) -> None:
-        """Begin to accept at a socket that listens and does not block. It is closed by `close`."""
+        """Listen and accept at a bound socket that does not block. `close` closes it."""
+        listening.listen(_BACKLOG)
         self.app, self._listening = app, listening
         self._go_on()
         self._look()

@@ -15,13 +15,11 @@ UNSENT_BYTES: Final = 16 * 1024
 _NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 """Linux's number, where Python does not know it (before 3.12)."""
 
-_BACKLOG: Final = 1024
 
+def bind(address: Address, stall_ms: int = STALL_MS) -> socket.socket:
+    """Bind a socket to an address that other workers share. It does not block, and does not listen yet.
 
-def listen(address: Address, stall_ms: int = STALL_MS) -> socket.socket:
-    """Listen at an address that other workers share, without blocking. Connections inherit the bounds of stalls.
-
-    Raises `OSError` if the address cannot be bound.
+    Its connections inherit the bounds of stalls. Raises `OSError` if the address cannot be bound.
     """
     listening = socket.socket(address.family, socket.SOCK_STREAM)
     try:
@@ -30,7 +28,6 @@ def listen(address: Address, stall_ms: int = STALL_MS) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, option, 1)
         _bound_stalls(listening, stall_ms)
         listening.bind(address.place)
-        listening.listen(_BACKLOG)
     except OSError:
         listening.close()
         raise

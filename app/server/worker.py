@@ -24,7 +24,7 @@ from app.main import create_app, make_deadline
 from app.resilience.draining import Drain
 from app.server.addresses import Address
 from app.server.lifespan import lifespan
-from app.server.listening import listen
+from app.server.listening import bind
 from app.server.scheduling import schedule_as_batch, tune_garbage_collection
 from app.server.shutdown import END_DRAIN, handle_signals_in_worker
 from app.settings.environment import read_settings
@@ -109,8 +109,9 @@ def _report(error: StartError) -> None:
 async def _serve(
     app: Edge, address: Address, listener: Listener, stopped: asyncio.Event, patience_seconds: float
 ) -> None:
+    listening = bind(address)  # before the service starts, which would be in vain
     async with lifespan(app):
-        listener.open(listen(address), app)
+        listener.open(listening, app)
         await stopped.wait()
         await listener.close(patience_seconds)
 
