@@ -77,16 +77,21 @@ class WireTransport(httpx.ASGITransport):
         if body and "content-length" not in request.headers:
             lines.append(b"content-length: %d" % len(body))
         sent = b"\r\n".join([*lines, b"", body])
-        peer = h11.Connection(h11.CLIENT)
-        peer.send(h11.Request(method=request.method, target="/", headers=[("host", "a"), ("connection", "close")]))
-        peer.send(h11.EndOfMessage())
-        wire, connection = Recording(), Connection(self._shared)
-        connection.connection_made(wire)  # type: ignore[arg-type]
-        connection.data_received(sent)
-        try:
-            return await _read(peer, wire)
-        finally:
-            connection.connection_lost(None)
+        return await exchange(self._shared, request.method, sent)
+
+
+async def exchange(shared: Shared, method: str, request: bytes) -> httpx.Response:
+    """Send a request as it is over a connection of its own, and read the answer as another library of HTTP does."""
+    peer = h11.Connection(h11.CLIENT)
+    peer.send(h11.Request(method=method, target="/", headers=[("host", "a"), ("connection", "close")]))
+    peer.send(h11.EndOfMessage())
+    wire, connection = Recording(), Connection(shared)
+    connection.connection_made(wire)  # type: ignore[arg-type]
+    connection.data_received(request)
+    try:
+        return await _read(peer, wire)
+    finally:
+        connection.connection_lost(None)
 
 
 async def _read(peer: h11.Connection, wire: Recording) -> httpx.Response:
