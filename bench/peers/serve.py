@@ -13,7 +13,7 @@ import uvloop
 from app.ingress.listener import Limits, Listener
 from app.server.addresses import resolve
 from app.server.lifespan import lifespan
-from app.server.listening import listen
+from app.server.listening import bind
 
 
 class Application:
@@ -37,7 +37,7 @@ async def serve(port: int, app: Any) -> None:
     """Serve until the process is ended."""
     listener = Listener(asyncio.get_running_loop(), Limits(connections=1000, head_seconds=3600))
     async with lifespan(app):
-        listener.open(listen(resolve("127.0.0.1", port)), Application(app))
+        listener.open(bind(resolve("127.0.0.1", port)), Application(app))
         await asyncio.Event().wait()
 
 
