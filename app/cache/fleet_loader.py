@@ -1,11 +1,13 @@
 """Cache loader: the replica with the lease fetches, the others wait for its result on the bus."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from app.balances.snapshots import AccountId, Entry
 from app.budget.budget import PermitRequest
@@ -24,6 +26,7 @@ from app.cache.moves import Moves, order
 from app.cache.redis_tier import Found, LeaseAcquired, LeaseHeldElsewhere, LeaseResult, RedisTier
 from app.errors import BudgetSpent, TallygateError
 from app.fleet.bus import Failure
+from app.fleet.standstill import Standstills
 from app.history.recording import Look
 from app.redis.client import RedisFailure
 from app.runtime import Runtime
@@ -64,6 +67,7 @@ class FleetLoader:
         self._now_ms: Final = runtime.unix_ms
         self._random: Final = runtime.random
         self._no_warning_before = 0.0
+        self.standstills: Final = Standstills()
         self.moves: Final = Moves(memory, redis, runtime.unix_ms)
         self._expected: Final[dict[AccountId, asyncio.Future[LoadFailed | None]]] = {}
 
@@ -198,10 +202,18 @@ class FleetLoader:
         return result
 
     async def _load_from_upstream(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:
-        """Call the upstream. Its answer counts as newer than what was known at the call."""
+        """Call the upstream. Its answer counts as newer than what was known at the call.
+
+        If this process stood still during the call, the answer counts as no newer than the beginning of that: other
+        replicas may have a newer one since.
+        """
         began_at, known = self._now_ms(), self.moves.begin_call(account_id)
+        loop_time = asyncio.get_running_loop().time
+        asked_at = loop_time()
         try:
             entry = await self._load(account_id, permit_request)
+            if doubted := self.standstills.seconds_doubted(asked_at, loop_time()):
+                entry = replace(entry, as_of=max(began_at, entry.as_of - math.ceil(1000 * doubted)))
         except TallygateError as error:
             return LoadFailed(error)
         finally:

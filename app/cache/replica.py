@@ -107,7 +107,7 @@ def build_replica(
         metrics=runtime.metrics,
     )
     cache = _build_cache(memory, loader, origin, options, runtime, hooks)
-    tasks = {"bus": bus.listen, "leases": tier.renew_leases}
+    tasks = {"bus": bus.listen, "leases": tier.renew_leases, "standstills": loader.standstills.watch}
     return Replica(memory, tier, loader, bus, cache, tasks=tasks, close=cache.close)
 
 

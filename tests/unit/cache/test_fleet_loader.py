@@ -54,6 +54,21 @@ async def test_what_was_asked_for_later_is_newer_though_a_clock_went_back(
     assert upstream.calls == 2
 
 
+@pytest.mark.parametrize(("stood_seconds", "as_of"), [(3, 500), (0.9, 4000), (60, 0)])
+async def test_an_answer_after_a_standstill_counts_as_of_its_beginning_and_never_as_from_before_the_call(
+    replicas: list[Replica], upstream: Upstream, stood_seconds: float, as_of: int
+) -> None:
+    asking, *_ = replicas
+    upstream.seconds = 4
+    began = unix_ms()
+    reading = asyncio.create_task(asking.cache.read(KEY, directives()))
+    await asyncio.sleep(3.5)
+    now = asyncio.get_running_loop().time()
+    asking.fleet.standstills.tick(now - stood_seconds)
+    asking.fleet.standstills.tick(now)
+    assert (await reading).entry.as_of - began == pytest.approx(as_of, abs=20)
+
+
 def _now(replica: Replica, **directives: bool) -> RequestDirectives:
     """Say what a request accepts that comes now, by the clock of a replica."""
     return RequestDirectives(unix_ms() + replica.ahead_ms, **directives)
