@@ -1,6 +1,7 @@
-"""Application: what answers the requests of connections."""
+"""What connections of callers share: the application that answers, the loop, and who keeps them."""
 
-from typing import Protocol
+import asyncio
+from typing import Any, Protocol
 
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 
@@ -18,3 +19,25 @@ class Application(Protocol):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI."""
+
+
+class Connections(Protocol):
+    """What all connections of a listener share."""
+
+    @property
+    def app(self) -> Application:
+        """What answers."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The exchanges that run."""
+
+    def add(self, connection: Any) -> None:
+        """Take note of a new connection."""
+
+    def remove(self, connection: Any) -> None:
+        """Take note of the end of one."""

@@ -1,13 +1,14 @@
 """Connection of a caller: its requests are answered one at a time, in their order."""
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from app.clock import unix_ms
-from app.ingress.application import Application
+from app.ingress.application import Connections
+from app.ingress.ends import has_unread, read_address
 from app.ingress.exchange import Exchange
 from app.ingress.inbox import Inbox
-from app.ingress.requests import NotHttp, RequestReader, read_address
+from app.ingress.requests import NotHttp, RequestReader
 from app.ingress.responses import date_line, write_head, write_refusal
 
 _READ_BYTES: Final = 16 * 1024
@@ -15,28 +16,6 @@ _READ_BYTES: Final = 16 * 1024
 
 LINGER_SECONDS: Final = 2.0
 """How long a closed connection is read without use while its peer still sends. A reset could cost it the answer."""
-
-
-class Connections(Protocol):
-    """What all connections of a listener share."""
-
-    @property
-    def app(self) -> Application:
-        """What answers."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop."""
-
-    @property
-    def tasks(self) -> set[asyncio.Task[None]]:
-        """The exchanges that run."""
-
-    def add(self, connection: "Connection") -> None:
-        """Take note of a new connection."""
-
-    def remove(self, connection: "Connection") -> None:
-        """Take note of the end of one."""
 
 
 class Connection(asyncio.Protocol):
@@ -58,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._refusal = 0
         self._is_free = True
         self._reads_no_more = False
+        self._is_ending = False
         self._is_lingering = False
         self._is_paused = False
         self._is_blocked = False
@@ -173,12 +153,15 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def close_when_idle(self) -> None:
-        """Close the connection immediately if no request is under way, else after the answers to those that are."""
-        last = self._last
-        if last is None:
-            self.close()
-        else:
+        """Close the connection immediately if no request is under way, else after the answers to those that are.
+
+        One that has arrived and was not read is under way too: the peer would get a reset in place of its answer.
+        """
+        self._is_ending, last = True, self._last
+        if last is not None:
             last.keeps_alive = False
+        elif self._transport is None or not has_unread(self._transport):
+            self.close()
 
     def look(self, now: float, rest_seconds: float) -> None:
         """Close the connection if it has waited `rest_seconds` for the head of a request. `now` is the loop's time."""
@@ -222,6 +205,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange, request: bytes | None) -> None:
         self._answers += 1
+        exchange.keeps_alive &= not self._is_ending
         app = self._connections.app
         if exchange.keeps_alive and exchange.is_received:
             answer = app.answer_now(exchange.scope, request)

@@ -47,6 +47,7 @@ class Listener:
         self._opening = 0
         self._listening: socket.socket | None = None
         self._is_accepting = False
+        self._is_closing = False
         self._has_ended = asyncio.Event()
 
     def open(self, listening: socket.socket, app: Application) -> None:
@@ -67,6 +68,7 @@ class Listener:
             self._listening.close()
             self._listening = None
             await asyncio.sleep(_FIRST_REQUEST_SECONDS)
+        self._is_closing = True
         for connection in list(self._connections):
             connection.close_when_idle()
         self._note_end()
@@ -86,6 +88,8 @@ class Listener:
     def add(self, connection: Connection) -> None:
         """Take note of a new connection."""
         self._connections.add(connection)
+        if self._is_closing:  # accepted before
+            self.loop.call_soon(connection.close_when_idle)
 
     def remove(self, connection: Connection) -> None:
         """Take note of the end of one: another may be accepted."""

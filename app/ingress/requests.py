@@ -186,12 +186,3 @@ def _decode(raw_path: bytes) -> str:
         return decode_percent(raw_path)
     except Undecodable:
         return raw_path.decode("ascii")
-
-
-def read_address(name: Any) -> tuple[str, int] | None:
-    """Read the address of an end of a connection as a scope gives it. A socket that has no port has none."""
-    match name:
-        case (str(host), int(port), *_):
-            return host, port
-        case _:
-            return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from typing import Any
 
@@ -78,6 +79,18 @@ async def test_close_answers_what_is_queued() -> None:
             assert client.recv(1000).endswith(b"/a")
             client.close()
     assert listening.fileno() == -1
+
+
+async def test_a_request_that_has_arrived_unread_when_it_closes_is_answered() -> None:
+    async with serve(App()) as place, place.connect() as client:
+        assert (await client.ask(NOW)).body == b"/now"
+        end = client.writer.get_extra_info("socket")
+        (connection,) = place.listener._connections
+        os.write(end.fileno(), ASK)  # the event loop reads it after the next lines
+        connection.close_when_idle()
+        got = await client.everything()
+        assert got.endswith(b"/a")
+        assert b"connection: close" in got
 
 
 async def test_close_ends_idle_connections_and_lets_exchanges_end() -> None:

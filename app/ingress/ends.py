@@ -1,0 +1,24 @@
+"""Ends of a connection: their addresses, and what has arrived at ours."""
+
+import asyncio
+import select
+from typing import Any
+
+
+def read_address(name: Any) -> tuple[str, int] | None:
+    """Read the address of an end of a connection as a scope gives it. A socket that has no port has none."""
+    match name:
+        case (str(host), int(port), *_):
+            return host, port
+        case _:
+            return None
+
+
+def has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Look into the socket for bytes, or the peer's end, that the event loop has not yet read."""
+    end = transport.get_extra_info("socket")
+    if end is None:
+        return False
+    poll = select.poll()  # select() takes no descriptor above 1,023
+    poll.register(end.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
