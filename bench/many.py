@@ -32,7 +32,7 @@ from app.main import create_app
 from app.redis.embedded import EmbeddedValkey
 from app.resilience.draining import Drain
 from app.secret import Secret
-from app.server.scheduling import tune_garbage_collection
+from app.server.garbage import tune_garbage_collection
 from app.telemetry.exposition import Exposition
 from app.telemetry.logs import LogFormat, LogLevel, configure_logs
 from app.telemetry.metrics import Metrics

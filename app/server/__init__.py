@@ -1,1 +1,1 @@
-"""The server processes: the supervisor, its workers, shutdown, scheduling and the admin port."""
+"""The server processes: the supervisor, its workers, shutdown and the admin port."""

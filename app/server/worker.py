@@ -1,4 +1,4 @@
-"""Worker process: the service, its listening socket, its scheduling, and its end by a signal or with its parent."""
+"""Worker process: the service, its listening socket, and its end by a signal or with its parent."""
 
 import asyncio
 import multiprocessing
@@ -23,9 +23,9 @@ from app.ingress.listener import Limits, Listener
 from app.main import create_app, make_deadline
 from app.resilience.draining import Drain
 from app.server.addresses import Address
+from app.server.garbage import tune_garbage_collection
 from app.server.lifespan import lifespan
 from app.server.listening import bind
-from app.server.scheduling import schedule_as_batch, tune_garbage_collection
 from app.server.shutdown import END_DRAIN, handle_signals_in_worker
 from app.settings.environment import read_settings
 from app.settings.sections import Settings
@@ -70,14 +70,12 @@ def run_worker(folder: Path, address: Address, connections: int) -> None:
 
 
 def load_app(folder: Path, settings: Settings, drain: Drain | None = None, cut: Cut = cut_nothing) -> Edge:
-    """Build the service in this process, with its log, scheduling and garbage collection. `cut` ends connections.
+    """Build the service in this process, with its log and garbage collection. `cut` ends connections.
 
     Raises `StartError`.
     """
     logs = configure_logs(settings.telemetry.log_format, settings.telemetry.log_level)
     print_to_log(logs)
-    if not settings.process.plain:
-        schedule_as_batch()
     exposition = expose(folder)
     count_lost_lines(logs, exposition)
     clients = read_clients(settings.access.clients_file)

@@ -3,31 +3,18 @@
 import json
 import os
 import signal
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 from app.redis.embedded import EmbeddedValkey
-from app.server.scheduling import schedule_as_batch
 from sandbox import Sandbox
 from tests.support.gateway import Gateway, free_port, newcomer, run_gateway, serving, write_clients
 from tests.support.polling import ask_until
-from tests.support.processes import all_gone, left_in, policies, processes_of, run
+from tests.support.processes import all_gone, left_in, processes_of, run
 from tests.support.raw_http import connect
 from tests.support.scrapes import Scraped, scrape
 
 PATH = "/v1/portfolio"
 COUNT = ("tallygate_http_requests_total", {"path": PATH, "status": "200"})
-
-
-@pytest.fixture
-def restored_switch_interval() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    yield
-    sys.setswitchinterval(before)
 
 
 async def ask(gateway: Gateway, times: int) -> None:
@@ -112,31 +99,6 @@ async def test_connections_that_use_up_the_callers_port_keep_no_probe_away(
             answer = await ask_until(lambda path=path: probe.get(path), lambda answer: answer.is_success)  # type: ignore[misc]
             assert (await probe.head(path)).status_code == 200
         assert (answer.json()["status"], answer.json()["callers"]) == ("ready", 1)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a policy for threads that do not break in")
-async def test_threads_of_a_worker_do_not_break_in_and_those_of_its_parent_do(
-    shared_upstream: Sandbox, tmp_path: Path
-) -> None:
-    async with run_gateway(shared_upstream, tmp_path) as gateway:
-        worker = gateway.named("server.started")[0]["pid"]
-        assert policies(worker) == {os.SCHED_BATCH}
-        assert policies(gateway.process.pid) == {os.SCHED_OTHER}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has policies to choose from")
-@pytest.mark.parametrize(("chosen", "kept"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
-async def test_threads_give_way_unless_somebody_chose_a_policy_and_ask_for_the_interpreter_soon(
-    chosen: str, kept: str, restored_switch_interval: None
-) -> None:
-    def choose() -> int:
-        os.sched_setscheduler(0, getattr(os, chosen), os.sched_param(0))
-        schedule_as_batch()
-        return os.sched_getscheduler(0)
-
-    with ThreadPoolExecutor(1) as a_thread_that_ends:
-        assert a_thread_that_ends.submit(choose).result() == getattr(os, kept)
-    assert sys.getswitchinterval() == pytest.approx(0.0001)
 
 
 async def test_nothing_is_left_of_a_service_whose_parent_is_killed(

@@ -70,11 +70,6 @@ def processes_of(folder: Path) -> list[Sighting]:
     return [Sighting.of(pid) for pid in _pids() if str(folder).encode() in _words_of(pid)]
 
 
-def policies(pid: int) -> set[int]:
-    """Give the scheduling policies of a process's threads."""
-    return {os.sched_getscheduler(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()}
-
-
 async def all_gone(sightings: Iterable[Sighting]) -> None:
     """Wait until all of these have ended."""
     await asyncio.gather(*(sighting.gone() for sighting in sightings))
