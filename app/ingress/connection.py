@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from app.clock import unix_ms
 from app.ingress.application import Connections
-from app.ingress.ends import has_unread, read_address
+from app.ingress.ends import has_unread, is_settled, read_address
 from app.ingress.exchange import Exchange
 from app.ingress.inbox import Inbox
 from app.ingress.requests import NotHttp, RequestReader
@@ -15,7 +15,10 @@ _READ_BYTES: Final = 16 * 1024
 """How much is read at a time before what was asked is answered: many small requests take far more memory than bytes."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long a closed connection is read without use while its peer still sends. A reset could cost it the answer."""
+"""How long a connection that is closed for writing may stay silent. A reset could cost its peer the answer."""
+
+LONGEST_LINGER_SECONDS: Final = 30.0
+"""How long such a connection is read without use at all."""
 
 
 class Connection(asyncio.Protocol):
@@ -38,13 +41,14 @@ class Connection(asyncio.Protocol):
         self._is_free = True
         self._reads_no_more = False
         self._is_ending = False
+        self._has_peer_ended = False
         self._is_lingering = False
         self._is_paused = False
         self._is_blocked = False
         self._drained: asyncio.Future[None] | None = None
         self._answers = 0
         self._answers_before = 0
-        self._since = connections.loop.time()
+        self._since = self._closed_at = connections.loop.time()
         self.peer: tuple[str, int] | None = None
         """The address of the caller."""
 
@@ -77,6 +81,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(answer)
                 return
         if self._reads_no_more:
+            self._since = self._connections.loop.time()
             return
         came_alone, self._inbox.heads = self._is_free, 0
         self._unread += data
@@ -86,6 +91,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Answer what was asked, and close the connection then. Whoever waits for the caller's end hears of it now."""
+        self._has_peer_ended = True
         self._stop_reading()
         self._inbox.lose_request()
         last = self._last
@@ -140,35 +146,43 @@ class Connection(asyncio.Protocol):
     # What the listener calls
 
     def close(self, *, lingers: bool = False) -> None:
-        """Close the connection once its peer has taken what was sent. `lingers` waits until the peer closes it."""
+        """Close the connection once its peer has taken what was sent. Until then, it is only closed for writing.
+
+        `lingers`: the peer is about to send more, so that it is left open for reading in any case.
+        """
         self._stop_reading()
         self._inbox.clear()
         if self._transport is None or self._transport.is_closing() or self._is_lingering:
             return
-        if lingers:
-            self._is_lingering, self._since = True, self._connections.loop.time()
+        if self._has_peer_ended or (is_settled(self._transport) and not lingers):
+            self._transport.close()
+        else:
+            self._is_lingering = True
+            self._closed_at = self._since = self._connections.loop.time()
             self._transport.write_eof()
             self._pace()
-        else:
-            self._transport.close()
 
     def close_when_idle(self) -> None:
         """Close the connection immediately if no request is under way, else after the answers to those that are.
 
-        One that has arrived and was not read is under way too: the peer would get a reset in place of its answer.
+        One that has arrived and was not read is under way too: the peer would get a reset in place of its answer. One
+        that is not whole is not.
         """
-        self._is_ending, last = True, self._last
-        if last is not None:
+        self._is_ending = True
+        self._inbox.lose_request()
+        last = self._last
+        if last is not None and last.is_received:
             last.keeps_alive = False
-        elif self._transport is None or not has_unread(self._transport):
+        elif last is not None or self._transport is None or not has_unread(self._transport):
             self.close()
 
     def look(self, now: float, rest_seconds: float) -> None:
         """Close the connection if it has waited `rest_seconds` for the head of a request. `now` is the loop's time."""
         if self._exchange is not None or self._is_blocked or self._answers != self._answers_before:
             self._answers_before, self._since = self._answers, now
-        elif self._is_lingering and now - self._since >= LINGER_SECONDS:
-            self.abort()
+        elif self._is_lingering:
+            if now - self._since >= LINGER_SECONDS or now - self._closed_at >= LONGEST_LINGER_SECONDS:
+                self.abort()
         elif now - self._since >= rest_seconds:
             self.close()
 

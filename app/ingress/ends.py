@@ -2,7 +2,12 @@
 
 import asyncio
 import select
-from typing import Any
+import struct
+from fcntl import ioctl
+from termios import TIOCOUTQ
+from typing import Any, Final
+
+_INTEGER: Final = struct.Struct("i")
 
 
 def read_address(name: Any) -> tuple[str, int] | None:
@@ -22,3 +27,14 @@ def has_unread(transport: asyncio.BaseTransport) -> bool:
     poll = select.poll()  # select() takes no descriptor above 1,023
     poll.register(end.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def is_settled(transport: asyncio.Transport) -> bool:
+    """Tell whether the peer's system has all that was sent, and nothing of the peer's is unread: a reset does no harm."""
+    end = transport.get_extra_info("socket")
+    if end is None:
+        return True
+    if transport.get_write_buffer_size():
+        return False
+    (unsent,) = _INTEGER.unpack(ioctl(end.fileno(), TIOCOUTQ, bytes(_INTEGER.size)))
+    return not (unsent or has_unread(transport))

@@ -77,7 +77,7 @@ class RequestReader:
         self._receiver: Final = receiver
         self._ends: Final = ends
         self._parser: Any = httptools.HttpRequestParser(self)
-        self._target = b""
+        self._target_parts: list[bytes] = []
         self._headers: list[tuple[bytes, bytes]] = []
         self._is_in_head = False
         self._is_in_body = False
@@ -87,6 +87,10 @@ class RequestReader:
     def is_between(self) -> bool:
         """Whether the last request is whole and no other has begun."""
         return not (self._is_in_head or self._is_in_body)
+
+    @property
+    def _target(self) -> bytes:
+        return b"".join(self._target_parts)
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises `NotHttp`."""
@@ -118,11 +122,11 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        self._target, self._headers, self._is_in_head = b"", [], True
+        self._target_parts, self._headers, self._is_in_head = [], [], True
 
     def on_url(self, part: bytes) -> None:
         """Take a part of the target."""
-        self._target += part
+        self._target_parts.append(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header. After the body come trailers, which nobody reads."""
@@ -160,9 +164,10 @@ class RequestReader:
         version = self._parser.get_http_version()
         if version not in _VERSIONS:
             raise ValueError("a version of HTTP that is not spoken here")
-        raw_path, _, query = self._target.partition(b"#")[0].partition(b"?")
+        target = self._target
+        raw_path, _, query = target.partition(b"#")[0].partition(b"?")
         if raw_path[:1] != b"/" and b"://" in raw_path:
-            url = httptools.parse_url(self._target)
+            url = httptools.parse_url(target)
             raw_path, query = url.path or b"/", url.query or b""
         scope: Any = {
             "type": "http",

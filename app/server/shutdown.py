@@ -37,6 +37,11 @@ def hear_stop_signals() -> int:
     return reading
 
 
+def hold_stop_signals() -> None:
+    """Hold signals until this process ends. Python restores the system's handlers before: another signal would kill it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
 @contextmanager
 def signals_held() -> Iterator[None]:
     """Hold the signals of this process, and of those that start meanwhile, which have no handlers of their own yet."""

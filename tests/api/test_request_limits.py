@@ -1,11 +1,14 @@
 """How large a request may be, and what it may carry."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.api.middleware.edge import MAX_HEADER_BYTES, MAX_URI_BYTES
+from app.ingress.connection import Connection
 from tests.support.errors import assert_envelope, assert_problem
-from tests.support.raw_asgi import HOST, KEY, ask_raw
+from tests.support.raw_asgi import HOST, KEY, app_of, ask_raw
 from tests.support.service import Service
+from tests.support.wire_transport import Recording, Shared
 
 MERCHANT = "/v1/merchants/12345/balances"
 V2 = "/v2/assets/account/assets"
@@ -40,6 +43,24 @@ async def test_a_uri_may_have_so_many_bytes_and_no_more(calm: Service) -> None:
     assert (await ask_raw(calm, most)).status_code == 200
     assert_problem(await ask_raw(calm, f"{most}&"), "uri-too-long")
     assert_envelope(await ask_raw(calm, f"{V2}?{'&' * MAX_URI_BYTES}"), "uri-too-long")
+
+
+async def test_a_caller_that_leaves_within_a_body_gets_no_answer_and_is_no_fault(calm: Service) -> None:
+    """It would be a 500 in the metrics, and a traceback in the log, that any caller could make."""
+    shared = Shared(app_of(calm))
+    before = (await calm.client.get("/metrics")).text.count("internal-error")
+    with capture_logs() as logs:
+        for end in (b"", b'{"merchantIds":'):
+            wire, connection = Recording(), Connection(shared)
+            connection.connection_made(wire)  # type: ignore[arg-type]
+            lines = [b"POST /v1/balances HTTP/1.1", b"%b: %b" % HOST, b"%b: %b" % KEY, b"content-length: 50"]
+            connection.data_received(b"\r\n".join([*lines, b"content-type: application/json", b"", end]))
+            (running,) = shared.tasks
+            connection.connection_lost(None)
+            await running
+            assert wire.written == b""
+    assert [line for line in logs if line["log_level"] == "error"] == []
+    assert (await calm.client.get("/metrics")).text.count("internal-error") == before
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

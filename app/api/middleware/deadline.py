@@ -1,5 +1,6 @@
 """Request deadline: a request that takes longer ends with a problem."""
 
+import asyncio
 from typing import Final
 
 from litestar.enums import ScopeType
@@ -10,6 +11,10 @@ from app.errors import BodyTooSlow, DeadlinePassed
 from app.resilience.time_limit import TimeLimit
 
 _HTTP: Final = ScopeType.HTTP  # bound here, since an enum looks its members up each time
+
+
+class CallerLeft(asyncio.CancelledError):
+    """The caller went away before its request was whole. As a cancellation, it ends the request without an answer."""
 
 
 class RequestDeadline:
@@ -33,6 +38,8 @@ class RequestDeadline:
         try:
             with limit:
                 await self._app(scope, body.receive, send)
+        except CallerLeft:
+            return
         except TimeoutError:
             if not limit.is_over:
                 raise
@@ -54,9 +61,14 @@ class _Body:
         self.is_awaited = False
 
     async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
-        """Receive the next part of the body. After a whole body, a call does not count as waiting for it."""
+        """Receive the next part of the body. After a whole body, a call does not count as waiting for it.
+
+        Raises `CallerLeft`.
+        """
         self.is_awaited = not self._is_whole
         message = await self._receive()
+        if message["type"] == "http.disconnect" and not self._is_whole:
+            raise CallerLeft
         self._is_whole |= message["type"] == "http.request" and not message["more_body"]
         self.is_awaited = False
         return message

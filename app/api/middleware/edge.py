@@ -128,8 +128,7 @@ class Edge:
             "path": route_path(scope["raw_path"], scope["path"]),
             "method": "GET" if is_head else scope["method"],
         }
-        closes = self._drain.is_on and scope["http_version"].startswith("1")
-        finish = _finish_response(send, context, has_body=not is_head, closes=closes)
+        finish = _finish_response(send, context, self._drain, has_body=not is_head)
         stream: OpenStream | None = None
         self._metrics.under_way += 1
         with self._traces.request(scope["headers"]) as span:
@@ -202,8 +201,8 @@ def _refuse(scope: HTTPScope) -> TallygateError | None:
     return None
 
 
-def _finish_response(send: Send, context: RequestContext, *, has_body: bool, closes: bool) -> Send:
-    """Wrap `send` with the headers of every answer, and record status and age. `closes` ends the connection."""
+def _finish_response(send: Send, context: RequestContext, drain: Drain, *, has_body: bool) -> Send:
+    """Wrap `send` with the headers of every answer, and record status and age. Where it drains, the connection ends."""
 
     async def finish(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -217,7 +216,7 @@ def _finish_response(send: Send, context: RequestContext, *, has_body: bool, clo
             if context.limits is not None:
                 headers += as_raw(context.limits())
             headers.append((REQUEST_ID, context.request_id.encode()))
-            message["headers"] = [*headers, (b"connection", b"close")] if closes else headers
+            message["headers"] = [*headers, (b"connection", b"close")] if drain.is_on else headers
         elif message["type"] == "http.response.body" and not has_body:
             message["body"] = b""
         await send(message)

@@ -4,6 +4,8 @@ import asyncio
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
@@ -75,6 +77,25 @@ class Starting:
 
     def start(self) -> None:
         self.held = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+@pytest.mark.parametrize(("words", "status"), [("", -signal.SIGTERM), ("hold_stop_signals()", 0)])
+def test_a_signal_while_the_process_ends_does_not_change_its_status(words: str, status: int) -> None:
+    program = f"""
+import os, signal
+from app.server.shutdown import hear_stop_signals, hold_stop_signals
+
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):
+        kill(pid, number)
+
+
+hear_stop_signals()
+late = Late()
+{words}
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == status
 
 
 def test_a_worker_starts_with_its_signals_held_and_its_parent_goes_on_with_them() -> None:
