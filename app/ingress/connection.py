@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from app.clock import unix_ms
 from app.ingress.application import Connections
-from app.ingress.ends import has_unread, is_settled, read_address
+from app.ingress.ends import has_unread, is_taken, read_address
 from app.ingress.exchange import Exchange
 from app.ingress.inbox import Inbox
 from app.ingress.requests import NotHttp, RequestReader
@@ -15,7 +15,10 @@ _READ_BYTES: Final = 16 * 1024
 """How much is read at a time before what was asked is answered: many small requests take far more memory than bytes."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long a connection that is closed for writing may stay silent. A reset could cost its peer the answer."""
+"""How long a connection that is closed for writing may stay silent. A reset could cost its peer the answer.
+
+It counts from when the peer has taken that.
+"""
 
 LONGEST_LINGER_SECONDS: Final = 30.0
 """How long such a connection is read without use at all."""
@@ -154,7 +157,8 @@ class Connection(asyncio.Protocol):
         self._inbox.clear()
         if self._transport is None or self._transport.is_closing() or self._is_lingering:
             return
-        if self._has_peer_ended or (is_settled(self._transport) and not lingers):
+        is_settled = is_taken(self._transport) and not has_unread(self._transport)
+        if self._has_peer_ended or (is_settled and not lingers):
             self._transport.close()
         else:
             self._is_lingering = True
@@ -181,7 +185,9 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None or self._is_blocked or self._answers != self._answers_before:
             self._answers_before, self._since = self._answers, now
         elif self._is_lingering:
-            if now - self._since >= LINGER_SECONDS or now - self._closed_at >= LONGEST_LINGER_SECONDS:
+            if not is_taken(self._transport):  # the kernel ends the connection of a peer that takes nothing
+                self._closed_at = self._since = now
+            elif now - self._since >= LINGER_SECONDS or now - self._closed_at >= LONGEST_LINGER_SECONDS:
                 self.abort()
         elif now - self._since >= rest_seconds:
             self.close()

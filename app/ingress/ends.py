@@ -29,12 +29,12 @@ def has_unread(transport: asyncio.BaseTransport) -> bool:
     return bool(poll.poll(0))
 
 
-def is_settled(transport: asyncio.Transport) -> bool:
-    """Tell whether the peer's system has all that was sent, and nothing of the peer's is unread: a reset does no harm."""
+def is_taken(transport: asyncio.Transport) -> bool:
+    """Tell whether the peer's system has all that was sent."""
     end = transport.get_extra_info("socket")
     if end is None:
         return True
     if transport.get_write_buffer_size():
         return False
     (unsent,) = _INTEGER.unpack(ioctl(end.fileno(), TIOCOUTQ, bytes(_INTEGER.size)))
-    return not (unsent or has_unread(transport))
+    return not unsent

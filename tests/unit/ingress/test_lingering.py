@@ -32,6 +32,8 @@ async def hear(scope: Any, receive: Any, _: Any) -> None:
 
 
 async def _look(caller: Caller) -> None:
+    if caller.is_gone:
+        return
     caller.connection.look(asyncio.get_running_loop().time(), 1000)
     await asyncio.sleep(0)
 
@@ -84,6 +86,29 @@ async def test_a_caller_with_half_a_body_does_not_delay_the_end_and_one_behind_a
     await asyncio.sleep(1.1)
     assert [each.status for each in piping.answers("GET")] == [413]
     assert piping.has_got_end or piping.is_gone
+
+
+async def test_a_slow_reader_is_not_cut_off_while_it_takes_its_answer() -> None:
+    async with serve(App(send_long)) as place:
+        with socket.socket() as caller:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            caller.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(caller, ("127.0.0.1", place.port))
+            await loop.sock_sendall(caller, CLOSING)
+            got = await loop.sock_recv(caller, 4096)
+            (connection,) = place.listener._connections
+            now = loop.time()
+            while len(got) < len(LONG):
+                now += 2 * LONGEST_LINGER_SECONDS
+                connection.look(now, 1000)
+                await asyncio.sleep(0)
+                await loop.sock_sendall(caller, b"more")  # which a closed socket would answer by a reset
+                await asyncio.sleep(0)
+                got += await loop.sock_recv(caller, 65536)
+            while part := await loop.sock_recv(caller, 65536):
+                got += part
+    assert got.partition(b"\r\n\r\n")[2] == LONG
 
 
 @pytest.mark.parametrize("more", [b"", b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n" * 3])
