@@ -28,7 +28,7 @@ from app.runtime import Runtime
 
 _PLAIN_BYTES: Final = 4 * 1024
 _MEMO_TABLE_BYTES: Final = 32 * 1024 * 1024
-_REQUESTS: Final = 2_000
+_REQUEST_INDEX_BYTES: Final = 16 * 1024 * 1024
 _KEY_HEADERS: Final = (
     b"authorization",
     b"x-bh-token",
@@ -66,7 +66,7 @@ class HotPath:
         self._unix_ms: Final = runtime.unix_ms
         self._monotonic: Final = runtime.monotonic
         self._memos: Final = memo_table(_MEMO_TABLE_BYTES)
-        self._requests: Final = request_index(_REQUESTS)
+        self._requests: Final = request_index(_REQUEST_INDEX_BYTES)
 
     def recall(self, request: bytes) -> bytes | None:
         """Return the whole answer to a request of these bytes, from the status line on, or None to have it read."""

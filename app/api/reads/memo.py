@@ -22,6 +22,9 @@ _MEMO_BYTES: Final = 2_500
 """What CPython takes for a memo besides URL and body: the rest of the key, what it asks for, headers, and an outdated
 snapshot."""
 
+_REQUEST_BYTES: Final = 700
+"""What CPython takes for a remembered request besides its bytes: most is its key, which it may share with a memo."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -82,9 +85,9 @@ def memo_table(capacity_bytes: int) -> BoundedTable[MemoKey, Memo]:
     )
 
 
-def request_index(capacity: int) -> BoundedTable[bytes, MemoKey]:
+def request_index(capacity_bytes: int) -> BoundedTable[bytes, MemoKey]:
     """Make an index from requests, each as it came, to memo keys. Most programs send the same bytes each time.
 
     A request with an id of its own does not belong here, since the next id differs.
     """
-    return BoundedTable(capacity, lambda *_: 1)
+    return BoundedTable(capacity_bytes, lambda request, _: _REQUEST_BYTES + len(request))

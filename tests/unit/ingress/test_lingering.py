@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from app.ingress.connection import LINGER_SECONDS, LONGEST_LINGER_SECONDS
 from tests.support.answering import App
 from tests.support.caller import Caller, listen
-from tests.support.sockets import serve
+from tests.support.sockets import Place, serve
 
 LONG = b"x" * 700_000
 CLOSING = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -29,6 +31,17 @@ async def refuse(_: Any, __: Any, send: Any) -> None:
 
 async def hear(scope: Any, receive: Any, _: Any) -> None:
     scope["heard"] = (await receive())["type"]
+
+
+@asynccontextmanager
+async def slow_reader(place: Place) -> AsyncIterator[socket.socket]:
+    """Ask for an answer that fits into no buffer of the caller's system."""
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        caller.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(caller, ("127.0.0.1", place.port))
+        await asyncio.get_running_loop().sock_sendall(caller, CLOSING)
+        yield caller
 
 
 async def _look(caller: Caller) -> None:
@@ -89,41 +102,31 @@ async def test_a_caller_with_half_a_body_does_not_delay_the_end_and_one_behind_a
 
 
 async def test_a_slow_reader_is_not_cut_off_while_it_takes_its_answer() -> None:
-    async with serve(App(send_long)) as place:
-        with socket.socket() as caller:
-            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-            caller.setblocking(False)
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(caller, ("127.0.0.1", place.port))
-            await loop.sock_sendall(caller, CLOSING)
-            got = await loop.sock_recv(caller, 4096)
-            (connection,) = place.listener._connections
-            now = loop.time()
-            while len(got) < len(LONG):
-                now += 2 * LONGEST_LINGER_SECONDS
-                connection.look(now, 1000)
-                await asyncio.sleep(0)
-                await loop.sock_sendall(caller, b"more")  # which a closed socket would answer by a reset
-                await asyncio.sleep(0)
-                got += await loop.sock_recv(caller, 65536)
-            while part := await loop.sock_recv(caller, 65536):
-                got += part
+    loop = asyncio.get_running_loop()
+    async with serve(App(send_long)) as place, slow_reader(place) as caller:
+        got = await loop.sock_recv(caller, 4096)
+        (connection,) = place.listener._connections
+        now = loop.time()
+        while len(got) < len(LONG):
+            now += 2 * LONGEST_LINGER_SECONDS
+            connection.look(now, 1000)
+            await asyncio.sleep(0)
+            await loop.sock_sendall(caller, b"more")  # which a closed socket would answer by a reset
+            await asyncio.sleep(0)
+            got += await loop.sock_recv(caller, 65536)
+        while part := await loop.sock_recv(caller, 65536):
+            got += part
     assert got.partition(b"\r\n\r\n")[2] == LONG
 
 
 @pytest.mark.parametrize("more", [b"", b"GET /b HTTP/1.1\r\nHost: x\r\n\r\n" * 3])
 async def test_an_answer_arrives_whole_though_its_reader_is_slow_and_asks_for_more(more: bytes) -> None:
-    async with serve(App(send_long)) as place:
-        with socket.socket() as caller:
-            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-            caller.setblocking(False)
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(caller, ("127.0.0.1", place.port))
-            await loop.sock_sendall(caller, CLOSING)
-            got = await loop.sock_recv(caller, 4096)
-            for _ in range(200):  # the rest of the answer waits in both systems
-                await asyncio.sleep(0)
-            await loop.sock_sendall(caller, more)
-            while part := await loop.sock_recv(caller, 65536):
-                got += part
+    loop = asyncio.get_running_loop()
+    async with serve(App(send_long)) as place, slow_reader(place) as caller:
+        got = await loop.sock_recv(caller, 4096)
+        for _ in range(200):  # the rest of the answer waits in both systems
+            await asyncio.sleep(0)
+        await loop.sock_sendall(caller, more)
+        while part := await loop.sock_recv(caller, 65536):
+            got += part
     assert got.partition(b"\r\n\r\n")[2] == LONG
