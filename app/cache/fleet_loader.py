@@ -186,7 +186,8 @@ class FleetLoader:
         return NoPermit(BudgetSpent("The upstream's budget has no permit for a sweep now.", retry_after_seconds=wait))
 
     async def _load_as_leaseholder(self, account_id: AccountId, permit_request: PermitRequest) -> LoadResult:
-        known, asked_at = self._memory.peek(account_id), self._now_ms()
+        known, asked_at, loop_time = self._memory.peek(account_id), self._now_ms(), asyncio.get_running_loop().time
+        since = loop_time()
         try:
             with self._redis.holding_lease(account_id):
                 result = await self._load_from_upstream(account_id, permit_request)
@@ -195,7 +196,9 @@ class FleetLoader:
             raise
         match result:
             case Loaded(entry):
-                await self._store(entry, Look(asked_at, known))
+                is_doubted = self.standstills.seconds_doubted(since, loop_time()) > 0
+                # a look's time must be right: nobody knows when this one was
+                await self._store(entry, None if is_doubted else Look(asked_at, known))
             case LoadFailed(error):
                 failure = Failure.of(account_id, error)
                 self._redis.stores.start(account_id, self._redis.release_with_failure(account_id, failure))

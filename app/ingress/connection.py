@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
         """Go on after an answer that is whole."""
         self._exchange = None
         if not exchange.keeps_alive:
-            self.close(lingers=not exchange.is_received or bool(self._waiting))
+            self.close(lingers=exchange.may_be_followed or not exchange.is_received)
         self._advance()
 
     def abort(self) -> None:
@@ -173,6 +173,8 @@ class Connection(asyncio.Protocol):
         that is not whole is not.
         """
         self._is_ending = True
+        if self._is_lingering and is_taken(self._transport):
+            self.abort()
         self._inbox.lose_request()
         last = self._last
         if last is not None and last.is_received:

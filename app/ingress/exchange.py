@@ -43,14 +43,15 @@ class Wire(Protocol):
 class Exchange:
     """A request whose head is here, and its answer. The connection feeds its body, and says when it is whole.
 
-    `keeps_alive` says whether the connection may carry another one. An answer that begins before its request is whole
+    `keeps_alive` says whether the connection may carry another one, `may_be_followed` whether the caller may have sent
+    one already. An answer that begins before its request is whole
     ends the connection, since nobody reads the rest of that body.
     """
 
     def __init__(self, wire: Wire, head: RequestHead) -> None:
         self._wire: Final = wire
         self.scope: Final = head.scope
-        self.keeps_alive = head.keeps_alive
+        self.keeps_alive = self.may_be_followed = head.keeps_alive
         self.is_received = False
         self.is_answered = False
         self._expects_continue = head.expects_continue

@@ -37,9 +37,10 @@ def hear_stop_signals() -> int:
     return reading
 
 
-def hold_stop_signals() -> None:
-    """Hold signals until this process ends. Python restores the system's handlers before: another signal would kill it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+def ignore_stop_signals() -> None:
+    """Ignore signals until this process ends. Python restores the system's handlers before, where it had its own."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from app.server.admin_port import AdminServer
 from app.server.descriptors import plan_descriptors
 from app.server.health_probes import admin_pages
 from app.server.hung_workers import replace_hung_workers
-from app.server.shutdown import hear_stop_signals, hold_stop_signals, signals_held
+from app.server.shutdown import hear_stop_signals, ignore_stop_signals, signals_held
 from app.server.supervisor import Supervisor
 from app.server.worker import count_lost_lines, expose, run_worker, stop_seconds
 from app.settings.sections import Settings
@@ -54,7 +54,7 @@ def run_workers(settings: Settings, folder: Path, logs: LogWriter) -> None:
             admin.open()
 
     status = supervisor.run(start_threads)
-    hold_stop_signals()
+    ignore_stop_signals()
     if status:
         sys.exit(status)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakeredis import FakeServer
+from msgspec import UNSET
 from structlog.testing import capture_logs
 
 from app.balances.snapshots import AccountId, Snapshot
@@ -12,6 +13,7 @@ from app.cache.freshness import RequestDirectives
 from app.cache.served import Served, Source
 from app.errors import BudgetSpent, NotCached, Unreachable
 from app.fleet.lease import LEASE_MS
+from app.history.recording import HistoryOptions
 from tests.support.replica import KEY, Replica, Upstream, directives, run_replicas
 from tests.support.virtual_time import monotonic, unix_ms
 
@@ -67,6 +69,22 @@ async def test_an_answer_after_a_standstill_counts_as_of_its_beginning_and_never
     asking.fleet.standstills.tick(now - stood_seconds)
     asking.fleet.standstills.tick(now)
     assert (await reading).entry.as_of - began == pytest.approx(as_of, abs=20)
+
+
+@pytest.mark.parametrize("stood_seconds", [0, 3])
+async def test_the_history_has_no_look_of_which_nobody_knows_when_it_was(
+    upstream: Upstream, server: FakeServer, stood_seconds: float
+) -> None:
+    async with run_replicas(upstream, server, 1, history=HistoryOptions(keep_ms=10**9, max_bytes=10**9)) as (asking,):
+        upstream.seconds = 4
+        reading = asyncio.create_task(asking.cache.read(KEY, directives()))
+        await asyncio.sleep(3.5)
+        now = asyncio.get_running_loop().time()
+        asking.fleet.standstills.tick(now - stood_seconds)
+        asking.fleet.standstills.tick(now)
+        entry = (await reading).entry
+        await asking.settle()
+        assert (entry.sequence is UNSET) is (stood_seconds > 0)
 
 
 def _now(replica: Replica, **directives: bool) -> RequestDirectives:

@@ -22,7 +22,7 @@ async def _get(run: Run, sent: bytes = ASK) -> tuple[bytes, bool]:
     await settle()
     lines = bytes(caller.got).split(b"\r\n")
     assert sum(line.startswith(b"date: ") for line in lines) == bool(lines[0])
-    return b"\r\n".join(line for line in lines if not line.startswith(b"date: ")), caller.is_gone
+    return b"\r\n".join(line for line in lines if not line.startswith(b"date: ")), caller.is_gone or caller.has_got_end
 
 
 async def test_answer_of_known_length_goes_out_in_one_write() -> None:

@@ -238,7 +238,7 @@ async def test_closing_when_idle_spares_what_is_under_way() -> None:
     assert [each.is_gone for each in callers] == [True, True, False, False]
     assert fresh.got == b""
     await asyncio.sleep(1)
-    assert asking.is_gone
+    assert asking.has_got_end
     assert [each.body for each in asking.answers("GET")] == [b"slow"]
     first, second = piping.answers("GET", "GET")
     assert (b"connection", b"close") not in first.headers
@@ -246,13 +246,12 @@ async def test_closing_when_idle_spares_what_is_under_way() -> None:
     assert app.targets == [b"/now", b"/a", b"/a", b"/now"]
 
 
-async def test_closing_when_idle_leaves_a_refusal_to_its_caller() -> None:
+async def test_closing_when_idle_waits_for_no_caller_that_has_its_refusal() -> None:
     caller = call(App())
     caller.send(b"NONSENSE\r\n")
-    caller.connection.close_when_idle()
     assert caller.has_got_end
     assert not caller.is_gone
-    caller.end()
+    caller.connection.close_when_idle()
     await settle()
     assert caller.is_gone
-    assert not caller.was_reset
+    assert [each.status for each in caller.answers("GET")] == [400]

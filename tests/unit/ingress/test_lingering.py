@@ -130,3 +130,31 @@ async def test_an_answer_arrives_whole_though_its_reader_is_slow_and_asks_for_mo
         while part := await loop.sock_recv(caller, 65536):
             got += part
     assert got.partition(b"\r\n\r\n")[2] == LONG
+
+
+async def test_a_caller_that_has_its_answer_does_not_delay_the_end_however_slowly_it_goes_on_sending() -> None:
+    caller = Caller(listen(App(refuse)))
+    caller.send(POST)
+    await asyncio.sleep(0.001)
+    assert (caller.has_got_end, caller.is_gone) == (True, False)
+    caller.connection.close_when_idle()
+    await asyncio.sleep(0.001)
+    assert caller.is_gone
+
+
+async def test_what_a_caller_may_have_sent_before_it_heard_of_the_end_does_not_cost_it_the_answer() -> None:
+    async def slow(*words: Any) -> None:
+        await asyncio.sleep(1)
+        await refuse(*words)
+
+    caller = Caller(listen(App(slow)))
+    caller.send(CLOSING.replace(b"Connection: close\r\n", b""))
+    await asyncio.sleep(0.001)
+    caller.connection.close_when_idle()
+    await asyncio.sleep(1)
+    assert (caller.has_got_end, caller.is_gone) == (True, False)
+    caller.send(CLOSING)
+    caller.end()
+    await asyncio.sleep(0.001)
+    assert (caller.is_gone, caller.was_reset) == (True, False)
+    assert [each.status for each in caller.answers("GET")] == [413]

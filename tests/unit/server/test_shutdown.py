@@ -79,11 +79,11 @@ class Starting:
         self.held = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-@pytest.mark.parametrize(("words", "status"), [("", -signal.SIGTERM), ("hold_stop_signals()", 0)])
+@pytest.mark.parametrize(("words", "status"), [("", -signal.SIGTERM), ("ignore_stop_signals()", 0)])
 def test_a_signal_while_the_process_ends_does_not_change_its_status(words: str, status: int) -> None:
     program = f"""
 import os, signal
-from app.server.shutdown import hear_stop_signals, hold_stop_signals
+from app.server.shutdown import hear_stop_signals, ignore_stop_signals
 
 
 class Late:
