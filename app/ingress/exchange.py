@@ -44,8 +44,8 @@ class Exchange:
     """A request whose head is here, and its answer. The connection feeds its body, and says when it is whole.
 
     `keeps_alive` says whether the connection may carry another one, `may_be_followed` whether the caller may have sent
-    one already. An answer that begins before its request is whole
-    ends the connection, since nobody reads the rest of that body.
+    one already. An answer that begins before its request is whole ends the connection, since nobody reads the rest of
+    that body.
     """
 
     def __init__(self, wire: Wire, head: RequestHead) -> None:

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Collection
 from typing import Final
 
-import structlog
 from msgspec import Struct
 
 from app.ingress.application import Application
@@ -20,8 +19,6 @@ _LOOK_SECONDS: Final = 1.0
 _LOOKS_IN_REST: Final = 4
 _FIRST_REQUEST_SECONDS: Final = 0.05
 """How long connections that the system had queued at the end may take for their request."""
-
-log = structlog.get_logger()
 
 
 class Limits(Struct, frozen=True):

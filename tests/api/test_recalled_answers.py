@@ -97,6 +97,18 @@ async def test_nothing_is_recalled_for_a_caller_that_is_gone(
         assert not recalls(service, write(PATH))
 
 
+async def test_nothing_is_recalled_while_draining_so_that_each_answer_ends_its_connection(
+    valkey: EmbeddedValkey, upstream: Sandbox, plain: bool
+) -> None:
+    async with run_service(upstream, valkey.url) as service:
+        for _ in range(2):
+            await ask(service, write(PATH))
+        assert recalls(service, write(PATH)) is not plain
+        app_of(service)._drain.begin()
+        assert not recalls(service, write(PATH))
+        assert (await ask(service, write(PATH))).headers["connection"] == "close"
+
+
 @pytest.mark.parametrize("changed", [{"audit": Audited.ALL}, {"cors_origins": frozenset({"https://a.example"})}])
 async def test_nothing_is_recalled_where_each_answer_is_audited_or_depends_on_its_page(
     valkey: EmbeddedValkey, upstream: Sandbox, changed: dict[str, Any]

@@ -17,9 +17,9 @@ class Recording:
         self.was_written = asyncio.Event()
         self._is_closing = False
 
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        """Give the address of an end."""
-        return ("127.0.0.1", 123) if name == "peername" else ("127.0.0.1", 80)
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        """Give the address of an end. There is no socket."""
+        return {"peername": ("127.0.0.1", 123), "sockname": ("127.0.0.1", 80)}.get(name)
 
     def is_closing(self) -> bool:
         """Whether it was closed."""
